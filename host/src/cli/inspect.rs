@@ -1,0 +1,156 @@
+//! `sheaf inspect FILE`: what a connector is and asks for. It is granted nothing.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args as ClapArgs;
+use serde_json::{Value, json};
+
+use super::Report;
+use crate::connector::Engine;
+use crate::connector::load::{Candidate, Connector};
+use crate::failure::Result;
+use crate::observe::numbers::bytes;
+
+#[derive(ClapArgs)]
+pub struct Args {
+    /// The connector's `.wasm` file.
+    file: PathBuf,
+}
+
+pub async fn run(args: Args) -> Result<Report> {
+    let candidate = Candidate::read(&args.file).await?;
+    let engine = Engine::new(std::env::temp_dir().join(format!("sheaf-inspect-{}", user())))?;
+    let connector = engine.load(candidate).await?;
+    let manifest = &connector.manifest;
+    let result = json!({
+        "digest": connector.digest,
+        "bytes": connector.bytes,
+        "contract": connector.inspection.contract,
+        "producers": connector.inspection.producers,
+        "imports": connector.inspection.imports,
+        "exports": connector.inspection.exports,
+        "manifest": manifest,
+    });
+    let summary = format!("{} {}: {}", manifest.name, manifest.version, manifest.description);
+    Ok(Report::new(summary, result).text(describe(&connector, &args.file)))
+}
+
+/// The cache of one user is not another's to write: its code is run.
+fn user() -> String {
+    std::env::var("USER").or_else(|_| std::env::var("UID")).unwrap_or_else(|_| "sheaf".into())
+}
+
+/// What people read of a connector.
+pub fn describe(connector: &Connector, file: &Path) -> String {
+    let manifest = &connector.manifest;
+    let inspection = &connector.inspection;
+    let mut text = format!("{} {}\n{}\n\n", manifest.name, manifest.version, manifest.description);
+    text.push_str(&format!("file      {}, {}\n", file.display(), bytes(connector.bytes)));
+    text.push_str(&format!("digest    {}\n", connector.digest));
+    text.push_str(&format!("contract  {}\n", inspection.contract));
+    if !inspection.producers.is_empty() {
+        text.push_str(&format!("made with {}\n", inspection.producers.join(", ")));
+    }
+    text.push_str(&format!("crawls    full{}\n", if manifest.incremental { ", incremental" } else { "" }));
+    text.push_str("\nasks for\n");
+    let mut asks = false;
+    if let Some(folders) = &manifest.folders {
+        asks = true;
+        text.push_str(&format!("  a folder: {folders}\n"));
+    }
+    for host in &manifest.hosts {
+        asks = true;
+        text.push_str(&format!("  the host {host}\n"));
+    }
+    for credential in &manifest.credentials {
+        asks = true;
+        text.push_str(&format!("  the credential {}: {}\n", credential.name, credential.purpose));
+    }
+    if !asks {
+        text.push_str("  nothing\n");
+    }
+    let more: Vec<_> = inspection
+        .imports
+        .iter()
+        .filter(|name| name.starts_with("wasi:sockets/") || name.starts_with("wasi:http/"))
+        .collect();
+    if !more.is_empty() {
+        text.push_str("\nimports without being granted anything through them\n");
+        for name in more {
+            text.push_str(&format!("  {name}\n"));
+        }
+    }
+    text.push_str("\nsettings\n");
+    text.push_str(&settings_table(&manifest.settings_schema));
+    text.push_str("\nfor sheaf.toml\n\n");
+    text.push_str(&toml_block(connector));
+    text
+}
+
+fn fields(schema: &Value) -> Vec<(String, &Value, bool)> {
+    let required: Vec<_> =
+        schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    let properties = schema["properties"].as_object().into_iter().flatten();
+    let mut fields: Vec<_> = properties
+        .map(|(name, field)| (name.clone(), field, required.contains(&name.as_str())))
+        .collect();
+    fields.sort_by_key(|(name, _, is_required)| (!is_required, name.clone()));
+    fields
+}
+
+fn kind(field: &Value) -> String {
+    match &field["type"] {
+        Value::String(kind) => kind.clone(),
+        Value::Array(kinds) => kinds
+            .iter()
+            .filter_map(Value::as_str)
+            .filter(|kind| *kind != "null")
+            .collect::<Vec<_>>()
+            .join(" or "),
+        _ => "value".into(),
+    }
+}
+
+fn settings_table(schema: &Value) -> String {
+    let fields = fields(schema);
+    if fields.is_empty() {
+        return "  none\n".into();
+    }
+    let width = fields.iter().map(|(name, ..)| name.len()).max().unwrap_or(0);
+    let mut text = String::new();
+    for (name, field, is_required) in fields {
+        let needed = if is_required { "required" } else { "optional" };
+        let description = field["description"].as_str().unwrap_or_default().replace('\n', " ");
+        text.push_str(&format!("  {name:<width$}  {:<8} {needed}  {description}\n", kind(field)));
+    }
+    text
+}
+
+/// A connection to begin with.
+pub fn toml_block(connector: &Connector) -> String {
+    let manifest = &connector.manifest;
+    let name = manifest.name.replace('-', "");
+    let mut settings = Vec::new();
+    for (field, value, _) in fields(&manifest.settings_schema).iter().filter(|field| field.2) {
+        let example = match kind(value).as_str() {
+            "string" if field == "root" => "\"/content\"".to_owned(),
+            "string" if field.contains("url") => "\"https://example.com\"".to_owned(),
+            "integer" | "number" => "0".to_owned(),
+            "boolean" => "false".to_owned(),
+            "array" => "[]".to_owned(),
+            "object" => "{}".to_owned(),
+            _ => "\"…\"".to_owned(),
+        };
+        settings.push(format!("{field} = {example}"));
+    }
+    let mut text = format!("[connections.{name}]\nconnector = \"{}\"\ndatasource = \"{name}\"\n", manifest.name);
+    if !settings.is_empty() {
+        text.push_str(&format!("settings = {{ {} }}\n", settings.join(", ")));
+    }
+    if manifest.folders.is_some() {
+        text.push_str(&format!(
+            "\n[connections.{name}.grants]\nfolders = {{ \"/content\" = \"./path/to/documents\" }}\n"
+        ));
+    }
+    text
+}

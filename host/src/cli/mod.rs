@@ -1,0 +1,116 @@
+//! The command line: parsing and printing only. One file a command.
+
+mod check;
+mod doctor;
+mod inspect;
+mod local_glean;
+mod output;
+mod preview;
+mod signals;
+mod status;
+mod sync;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::config::Config;
+use crate::failure::Result;
+use crate::observe::logging;
+pub use output::Report;
+
+/// Gets a company's own content into Glean's search, through connectors that run in a sandbox.
+#[derive(Parser)]
+#[command(name = "sheaf", version, about, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    /// The configuration; otherwise the nearest sheaf.toml from here upwards.
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Print exactly one JSON object on stdout.
+    #[arg(long, global = true)]
+    json: bool,
+    /// Say more: details of failures, and debug logs when given twice.
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    verbose: u8,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Crawl a connection into Glean.
+    Sync(sync::Args),
+    /// Check a connection: its settings, its grants, and whether its source answers.
+    Check(check::Args),
+    /// Show the first documents of a connection, without uploading anything.
+    Preview(preview::Args),
+    /// Say what a connector's file is, without granting it anything.
+    Inspect(inspect::Args),
+    /// Show each connection's last crawl, and what is under way.
+    Status(status::Args),
+    /// Find out what is wrong with this set-up.
+    Doctor(doctor::Args),
+    /// Run a local Glean with a search page, for trying out and for tests.
+    LocalGlean(local_glean::Args),
+}
+
+impl Command {
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Sync(_) => "sync",
+            Self::Check(_) => "check",
+            Self::Preview(_) => "preview",
+            Self::Inspect(_) => "inspect",
+            Self::Status(_) => "status",
+            Self::Doctor(_) => "doctor",
+            Self::LocalGlean(_) => "local-glean",
+        }
+    }
+
+    /// Commands that run on and report by their log.
+    fn is_service(&self) -> bool {
+        matches!(self, Self::LocalGlean(_))
+    }
+}
+
+/// What every command may use.
+pub struct Context {
+    config: Option<PathBuf>,
+    pub json: bool,
+}
+
+impl Context {
+    pub fn config(&self) -> Result<Config> {
+        Config::load(self.config.as_deref())
+    }
+}
+
+/// Runs the command that the process was started with.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let name = cli.command.name();
+    logging::start(cli.verbose, cli.command.is_service());
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("sheaf: no threads can be started: {error}");
+            return ExitCode::from(1);
+        }
+    };
+    let context = Context { config: cli.config, json: cli.json };
+    let report = runtime.block_on(async {
+        match cli.command {
+            Command::Sync(args) => sync::run(args, &context).await,
+            Command::Check(args) => check::run(args, &context).await,
+            Command::Preview(args) => preview::run(args, &context).await,
+            Command::Inspect(args) => inspect::run(args).await,
+            Command::Status(args) => status::run(args, &context).await,
+            Command::Doctor(args) => doctor::run(args, &context).await,
+            Command::LocalGlean(args) => local_glean::run(args).await,
+        }
+    });
+    // Blocking work that hangs must not keep the process.
+    runtime.shutdown_timeout(std::time::Duration::from_millis(200));
+    output::finish(name, report, cli.json, cli.verbose)
+}

@@ -1,0 +1,109 @@
+//! How a command ends: text or one JSON object on stdout, and an exit code.
+
+use std::io::{IsTerminal as _, Write as _};
+use std::process::ExitCode;
+
+use serde_json::{Value, json};
+
+use crate::failure::{Failure, Result};
+
+/// What a command found out or did.
+pub struct Report {
+    /// One sentence.
+    pub summary: String,
+    /// For `--json`.
+    pub result: Value,
+    /// What people read; the summary if there is no more to say.
+    pub text: Option<String>,
+    pub exit_code: u8,
+    /// Why it failed, where there is a result all the same.
+    pub failure: Option<Failure>,
+}
+
+impl Report {
+    pub fn new(summary: impl Into<String>, result: Value) -> Self {
+        Self { summary: summary.into(), result, text: None, exit_code: 0, failure: None }
+    }
+
+    #[must_use]
+    pub fn text(mut self, text: String) -> Self {
+        self.text = Some(text);
+        self
+    }
+
+    #[must_use]
+    pub fn exit_code(mut self, code: u8) -> Self {
+        self.exit_code = code;
+        self
+    }
+
+    #[must_use]
+    pub fn failure(mut self, failure: Failure) -> Self {
+        self.failure = Some(failure);
+        self
+    }
+}
+
+pub fn finish(command: &str, outcome: Result<Report>, json: bool, verbose: u8) -> ExitCode {
+    let (report, failure) = match outcome {
+        Ok(mut report) => {
+            let failure = report.failure.take();
+            (Some(report), failure)
+        }
+        Err(failure) => (None, Some(failure)),
+    };
+    let code = match (&report, &failure) {
+        (Some(report), None) => report.exit_code,
+        (Some(report), Some(failure)) if report.exit_code == 0 => failure.kind.exit_code(),
+        (Some(report), Some(_)) => report.exit_code,
+        (None, Some(failure)) => super::signals::code().unwrap_or(failure.kind.exit_code()),
+        (None, None) => 0,
+    };
+    if json {
+        let summary = match (&report, &failure) {
+            (Some(report), _) => report.summary.clone(),
+            (None, Some(failure)) => failure.to_string(),
+            (None, None) => String::new(),
+        };
+        let object = json!({
+            "command": command,
+            "ok": code == 0,
+            "summary": summary,
+            "result": report.as_ref().map(|report| &report.result),
+            "error": failure,
+        });
+        print(&object.to_string());
+    } else {
+        if let Some(report) = &report {
+            print(report.text.as_deref().unwrap_or(&report.summary));
+        }
+        if let Some(failure) = &failure {
+            eprint!("{}", explain(failure, verbose));
+        }
+    }
+    ExitCode::from(code)
+}
+
+/// Someone who reads only the beginning (`| head`) is no error.
+fn print(text: &str) {
+    let _ = writeln!(std::io::stdout(), "{}", text.trim_end());
+}
+
+/// What, where, and the next thing to do.
+fn explain(failure: &Failure, verbose: u8) -> String {
+    let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let (red, bold, end) = if colour { ("\x1b[31m", "\x1b[1m", "\x1b[0m") } else { ("", "", "") };
+    let mut text = format!("{red}error:{end} {bold}{}{end}\n", failure.what);
+    if let Some(at) = &failure.at {
+        text.push_str(&format!("   at: {at}\n"));
+    }
+    if let Some(next) = &failure.next {
+        text.push_str(&format!(" next: {next}\n"));
+    }
+    match &failure.detail {
+        Some(detail) if verbose > 0 => text.push_str(&format!("\n{}\n", detail.trim_end())),
+        Some(_) => text.push_str("       (more with -v)\n"),
+        None => {}
+    }
+    text
+}

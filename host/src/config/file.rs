@@ -1,0 +1,422 @@
+//! The shape of `sheaf.toml`, and what its values must be.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde::Deserialize;
+
+use super::values::{PolicyConfig, SecretSource, Size, Span};
+use super::{Config, Connection, Locate, Temporal};
+use crate::crawl::Window;
+use crate::failure::Result;
+use crate::glean::Endpoint;
+use crate::sandbox::Limits;
+use crate::sandbox::folders::{FolderGrant, check_guest_path};
+
+/// `GLEAN_INDEXING_API_TOKEN`: the token's usual home.
+pub const TOKEN_VARIABLE: &str = "GLEAN_INDEXING_API_TOKEN";
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct File {
+    state_folder: Option<PathBuf>,
+    #[serde(default)]
+    glean: Glean,
+    #[serde(default)]
+    temporal: TemporalSection,
+    #[serde(default)]
+    connectors: Connectors,
+    #[serde(default)]
+    connections: BTreeMap<String, ConnectionSection>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Glean {
+    server_url: Option<String>,
+    instance: Option<String>,
+    token: Option<SecretSource>,
+    timeout: Option<Span>,
+    attempts: Option<u32>,
+    requests_per_second: Option<f64>,
+    documents_per_minute: Option<f64>,
+    batch_bytes: Option<Size>,
+    batch_documents: Option<usize>,
+    document_bytes: Option<Size>,
+    batches_in_flight: Option<usize>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TemporalSection {
+    address: Option<String>,
+    namespace: Option<String>,
+    profile: Option<String>,
+    api_key: Option<SecretSource>,
+    task_queue: Option<String>,
+    #[serde(default)]
+    policy: Policy,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Policy {
+    attempts: Option<u32>,
+    initial_interval: Option<Span>,
+    backoff: Option<f64>,
+    max_interval: Option<Span>,
+    start_to_close: Option<Span>,
+    heartbeat_timeout: Option<Span>,
+    parallel_scopes: Option<usize>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Connectors {
+    folder: Option<PathBuf>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ConnectionSection {
+    connector: String,
+    datasource: String,
+    #[serde(default = "no_settings")]
+    settings: toml::Table,
+    #[serde(default)]
+    grants: GrantsSection,
+    #[serde(default)]
+    limits: LimitsSection,
+}
+
+fn no_settings() -> toml::Table {
+    toml::Table::new()
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct GrantsSection {
+    #[serde(default)]
+    hosts: Vec<String>,
+    #[serde(default)]
+    folders: BTreeMap<String, PathBuf>,
+    #[serde(default)]
+    credentials: BTreeMap<String, toml::Value>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LimitsSection {
+    memory: Option<Size>,
+    cpu_per_call: Option<Span>,
+    wall_per_call: Option<Span>,
+    page_documents: Option<u32>,
+    page_bytes: Option<Size>,
+    log_lines_per_second: Option<u32>,
+}
+
+type Env<'a> = &'a dyn Fn(&str) -> Option<String>;
+
+impl File {
+    pub(super) fn validate(self, locate: &Locate<'_>, env: Env<'_>) -> Result<Config> {
+        let base = match locate.path.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
+            _ => PathBuf::from("."),
+        };
+        let connectors = self.connectors.folder.unwrap_or_else(|| "connectors".into());
+        let state = self.state_folder.unwrap_or_else(|| ".sheaf".into());
+        let window = self.glean.window(locate)?;
+        let mut connections = BTreeMap::new();
+        let mut datasources = BTreeMap::new();
+        for (name, section) in self.connections {
+            let connection = section.validate(&name, &base, locate)?;
+            if let Some(other) = datasources.insert(connection.datasource.clone(), name.clone()) {
+                return Err(locate
+                    .failure(
+                        &["connections", &name, "datasource"],
+                        format!("`{other}` crawls into the datasource `{}` already", connection.datasource),
+                    )
+                    .next("give each connection a datasource of its own: the end of a crawl deletes what it did not contain"));
+            }
+            connections.insert(name, Arc::new(connection));
+        }
+        Ok(Config {
+            path: locate.path.to_owned(),
+            glean: self.glean.endpoint(&base, locate, env)?,
+            window,
+            temporal: self.temporal.validate(&base, locate, env)?,
+            connectors: base.join(connectors),
+            state: base.join(state),
+            connections,
+            text: locate.text.into(),
+        })
+    }
+}
+
+impl Glean {
+    fn window(&self, locate: &Locate<'_>) -> Result<Window> {
+        let usual = Window::default();
+        let window = Window {
+            batch_bytes: self.batch_bytes.map_or(usual.batch_bytes, |size| size.0),
+            batch_documents: self.batch_documents.unwrap_or(usual.batch_documents),
+            document_bytes: self.document_bytes.map_or(usual.document_bytes, |size| size.0),
+            in_flight: self.batches_in_flight.unwrap_or(usual.in_flight),
+        };
+        for (value, key) in
+            [(window.batch_documents, "batch_documents"), (window.in_flight, "batches_in_flight")]
+        {
+            if value == 0 {
+                return Err(locate.failure(&["glean", key], "it must be at least 1"));
+            }
+        }
+        Ok(window)
+    }
+
+    fn endpoint(self, base: &Path, locate: &Locate<'_>, env: Env<'_>) -> Result<Endpoint> {
+        let usual = Endpoint::default();
+        let instance = |name: String| format!("https://{name}-be.glean.com");
+        // The environment wins over the file, so that one file serves several environments.
+        let (server_url, keys): (_, &[&str]) = if let Some(url) = env("GLEAN_SERVER_URL") {
+            (Some(url), &["GLEAN_SERVER_URL"])
+        } else if let Some(name) = env("GLEAN_INSTANCE") {
+            (Some(instance(name)), &["GLEAN_INSTANCE"])
+        } else {
+            (self.server_url.or(self.instance.map(instance)), &["glean", "server_url"])
+        };
+        let server_url = server_url.unwrap_or_default().trim_end_matches('/').to_owned();
+        let is_local = server_url.is_empty() || is_url(&server_url);
+        if !is_local {
+            return Err(locate
+                .failure(keys, format!("`{server_url}` is not the address of a server"))
+                .next("write it like https://acme-be.glean.com"));
+        }
+        let token = match (self.token, env(TOKEN_VARIABLE)) {
+            (Some(source), _) => Some(
+                source
+                    .read(base, env)
+                    .map_err(|failure| failure.at_least(|| locate.place(&["glean", "token"])))?,
+            ),
+            (None, value) => value.map(|value| super::Secret::new(&value)),
+        };
+        let rate = |value: Option<f64>, usual: f64, key: &str| match value {
+            Some(value) if !(value > 0.0 && value.is_finite()) => {
+                Err(locate.failure(&["glean", key], "it must be more than 0"))
+            }
+            value => Ok(value.unwrap_or(usual)),
+        };
+        Ok(Endpoint {
+            server_url,
+            token: token.map(|token| token.reveal()),
+            timeout: self.timeout.map_or(usual.timeout, |span| span.0),
+            attempts: self.attempts.unwrap_or(usual.attempts).max(1),
+            requests_per_second: rate(
+                self.requests_per_second,
+                usual.requests_per_second,
+                "requests_per_second",
+            )?,
+            documents_per_minute: rate(
+                self.documents_per_minute,
+                usual.documents_per_minute,
+                "documents_per_minute",
+            )?,
+        })
+    }
+}
+
+fn is_url(text: &str) -> bool {
+    text.parse::<http::Uri>().is_ok_and(|uri| {
+        matches!(uri.scheme_str(), Some("http" | "https"))
+            && uri.host().is_some_and(|host| !host.is_empty())
+            && matches!(uri.path(), "" | "/")
+            && uri.query().is_none()
+    })
+}
+
+impl TemporalSection {
+    fn validate(self, base: &Path, locate: &Locate<'_>, env: Env<'_>) -> Result<Temporal> {
+        let usual = PolicyConfig::default();
+        let policy = self.policy;
+        let at = |key| ["temporal", "policy", key];
+        if policy.attempts == Some(0) {
+            return Err(locate.failure(&at("attempts"), "it must be at least 1"));
+        }
+        if policy.parallel_scopes == Some(0) {
+            return Err(locate.failure(&at("parallel_scopes"), "it must be at least 1"));
+        }
+        if policy.backoff.is_some_and(|backoff| !(1.0..=10.0).contains(&backoff)) {
+            return Err(locate.failure(&at("backoff"), "it must be between 1.0 and 10.0"));
+        }
+        let api_key = self.api_key.map(|source| {
+            source
+                .read(base, env)
+                .map_err(|failure| failure.at_least(|| locate.place(&["temporal", "api_key"])))
+        });
+        let span = |value: Option<Span>, usual| value.map_or(usual, |span| span.0);
+        Ok(Temporal {
+            address: self.address,
+            namespace: self.namespace,
+            profile: self.profile,
+            api_key: api_key.transpose()?,
+            task_queue: self.task_queue.unwrap_or_else(|| "sheaf".into()),
+            policy: PolicyConfig {
+                attempts: policy.attempts.unwrap_or(usual.attempts),
+                initial_interval: span(policy.initial_interval, usual.initial_interval),
+                backoff: policy.backoff.unwrap_or(usual.backoff),
+                max_interval: span(policy.max_interval, usual.max_interval),
+                start_to_close: span(policy.start_to_close, usual.start_to_close),
+                heartbeat_timeout: span(policy.heartbeat_timeout, usual.heartbeat_timeout),
+                parallel_scopes: policy.parallel_scopes.unwrap_or(usual.parallel_scopes),
+            },
+        })
+    }
+}
+
+impl ConnectionSection {
+    fn validate(self, name: &str, base: &Path, locate: &Locate<'_>) -> Result<Connection> {
+        let here = |key| ["connections", name, key];
+        if name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte)) {
+            return Err(locate
+                .failure(&["connections", name], format!("`{name}` is not a connection's name"))
+                .next("use letters, digits, `-` and `_`"));
+        }
+        // Glean: a datasource's name is part of its URLs.
+        let named = !self.datasource.is_empty()
+            && self.datasource.bytes().all(|byte| byte.is_ascii_alphanumeric());
+        if !named {
+            return Err(locate
+                .failure(&here("datasource"), format!("`{}` is not a datasource's name", self.datasource))
+                .next("use letters and digits only: Glean takes nothing else"));
+        }
+        if let Some(host) = self.grants.hosts.first() {
+            return Err(locate
+                .failure(
+                    &["connections", name, "grants", "hosts"],
+                    format!("`{host}` cannot be granted: connectors reach no hosts in this version"),
+                )
+                .next("remove the line"));
+        }
+        if let Some((credential, _)) = self.grants.credentials.iter().next() {
+            return Err(locate
+                .failure(
+                    &["connections", name, "grants", "credentials"],
+                    format!("`{credential}` cannot be granted: connectors reach no hosts in this version"),
+                )
+                .next("remove the line"));
+        }
+        let folders = self
+            .grants
+            .folders
+            .into_iter()
+            .map(|(guest, host)| {
+                let place = || locate.place(&["connections", name, "grants", "folders", &guest]);
+                check_guest_path(&guest).map_err(|failure| failure.at(place()))?;
+                Ok(FolderGrant { host: base.join(host), guest })
+            })
+            .collect::<Result<_>>()?;
+        let settings = serde_json::to_value(&self.settings).map_err(|error| {
+            locate.failure(&here("settings"), format!("the settings are not JSON: {error}"))
+        })?;
+        Ok(Connection {
+            name: name.to_owned(),
+            connector: self.connector,
+            datasource: self.datasource,
+            settings,
+            folders,
+            limits: self.limits.validate(name, locate)?,
+        })
+    }
+}
+
+impl LimitsSection {
+    fn validate(self, name: &str, locate: &Locate<'_>) -> Result<Limits> {
+        let usual = Limits::default();
+        let at = |key| ["connections", name, "limits", key];
+        if self.page_documents == Some(0) {
+            return Err(locate.failure(&at("page_documents"), "it must be at least 1"));
+        }
+        let page_bytes = match self.page_bytes.map(|size| u32::try_from(size.0)) {
+            None => usual.page_bytes,
+            Some(Ok(bytes)) if bytes <= 1 << 30 => bytes,
+            Some(_) => return Err(locate.failure(&at("page_bytes"), "1 GiB is the most")),
+        };
+        Ok(Limits {
+            memory: self.memory.map_or(usual.memory, |size| size.0),
+            cpu_per_call: self.cpu_per_call.map_or(usual.cpu_per_call, |span| span.0),
+            wall_per_call: self.wall_per_call.map_or(usual.wall_per_call, |span| span.0),
+            page_documents: self.page_documents.unwrap_or(usual.page_documents),
+            page_bytes,
+            log_lines_per_second: self
+                .log_lines_per_second
+                .unwrap_or(usual.log_lines_per_second),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::failure::Failure;
+
+    fn parse(text: &str) -> Result<Config> {
+        Config::parse(Path::new("sheaf.toml"), text, &|_| None)
+    }
+
+    fn failure(text: &str) -> Failure {
+        parse(text).expect_err("refused")
+    }
+
+    const CONNECTION: &str = "[connections.a]\nconnector = \"files\"\ndatasource = \"ds\"\n";
+
+    #[test]
+    fn a_wrong_line_is_named_with_its_number() {
+        for (text, line, part) in [
+            ("[glean\n", ":1", "invalid table header"),
+            ("[glean]\nserver = 1\n", ":2", "unknown field `server`"),
+            ("[glean]\ntimeout = \"soon\"\n", ":2", "a duration such as"),
+            ("[glean]\nserver_url = \"ftp://x\"\n", ":2", "not the address of a server"),
+            ("[glean]\nbatch_bytes = \"4 apples\"\n", ":2", "a size such as"),
+            ("\n[connections.a]\nconnector = 1\n", ":3", "expected a string"),
+            ("[temporal.policy]\nbackoff = 0.5\n", ":2", "between 1.0 and 10.0"),
+        ] {
+            let failure = failure(text);
+            assert!(failure.what.contains(part), "{failure}");
+            assert!(failure.at.as_deref().unwrap_or_default().contains(line), "{failure}");
+        }
+    }
+
+    #[test]
+    fn a_connection_is_checked_key_by_key() {
+        for (text, line, part) in [
+            ("[connections.a.grants]\nhosts = [\"x.com\"]\n", ":5", "reach no hosts"),
+            ("[connections.a.grants.folders]\ncontent = \".\"\n", ":5", "not a path"),
+            ("[connections.a.limits]\npage_documents = 0\n", ":5", "at least 1"),
+            ("[connections.b]\nconnector = \"x\"\ndatasource = \"ds\"\n", ":6", "already"),
+            ("[connections.b]\nconnector = \"x\"\ndatasource = \"d s\"\n", ":6", "not a datasource"),
+        ] {
+            let failure = failure(&format!("{CONNECTION}{text}"));
+            assert!(failure.what.contains(part), "{failure}");
+            assert!(failure.at.as_deref().unwrap_or_default().contains(line), "{failure}");
+        }
+    }
+
+    #[test]
+    fn the_environment_names_glean_before_the_file_does() {
+        let env = |name: &str| match name {
+            "GLEAN_INSTANCE" => Some("acme".to_owned()),
+            TOKEN_VARIABLE => Some(" secret\n".to_owned()),
+            _ => None,
+        };
+        let text = "[glean]\nserver_url = \"http://127.0.0.1:1\"\n";
+        let config = Config::parse(Path::new("sheaf.toml"), text, &env).expect("valid");
+        assert_eq!(config.glean.server_url, "https://acme-be.glean.com");
+        assert_eq!(config.glean.token.as_deref(), Some("secret"));
+    }
+
+    #[test]
+    fn an_unknown_connection_is_answered_with_the_known_ones() {
+        let config = parse(CONNECTION).expect("valid");
+        let failure = config.connection("b").expect_err("unknown");
+        assert_eq!(failure.next.as_deref(), Some("it has: a"));
+    }
+}

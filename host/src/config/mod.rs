@@ -1,0 +1,172 @@
+//! `sheaf.toml`: read, checked, and turned into types. Every error names the file's line and key.
+
+mod file;
+mod values;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+pub use values::{PolicyConfig, Secret};
+
+use crate::connector::Grants;
+use crate::crawl::Window;
+use crate::failure::{Failure, Result};
+use crate::glean::Endpoint;
+use crate::sandbox::Limits;
+use crate::sandbox::folders::FolderGrant;
+
+pub const FILE_NAME: &str = "sheaf.toml";
+
+/// One `sheaf.toml`, valid as far as it can be known without running a connector.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The file, as it was named or found.
+    pub path: PathBuf,
+    pub glean: Endpoint,
+    pub window: Window,
+    pub temporal: Temporal,
+    /// Where `.wasm` files are dropped.
+    pub connectors: PathBuf,
+    /// What Sheaf keeps between runs: compiled code, checkpoints, a copy of each connector in use.
+    pub state: PathBuf,
+    pub connections: BTreeMap<String, Arc<Connection>>,
+    text: Arc<str>,
+}
+
+#[derive(Clone, Debug)]
+pub struct Temporal {
+    pub address: Option<String>,
+    pub namespace: Option<String>,
+    pub profile: Option<String>,
+    pub api_key: Option<Secret>,
+    pub task_queue: String,
+    pub policy: PolicyConfig,
+}
+
+/// A connector, its settings and its grants: one datasource in Glean.
+#[derive(Clone, Debug)]
+pub struct Connection {
+    pub name: String,
+    pub connector: String,
+    pub datasource: String,
+    pub settings: serde_json::Value,
+    pub folders: Vec<FolderGrant>,
+    pub limits: Limits,
+}
+
+impl Connection {
+    pub fn grants(&self) -> Grants {
+        Grants {
+            connection: self.name.clone(),
+            settings: self.settings.to_string().into(),
+            folders: self.folders.clone(),
+            limits: self.limits.clone(),
+        }
+    }
+}
+
+impl Config {
+    /// Reads `named`, or the nearest `sheaf.toml` from this folder upwards.
+    pub fn load(named: Option<&Path>) -> Result<Self> {
+        let path = match named {
+            Some(path) => path.to_owned(),
+            None => find()?,
+        };
+        let text = std::fs::read_to_string(&path).map_err(|error| {
+            Failure::settings(format!("cannot read the configuration: {error}"))
+                .at(path.display().to_string())
+                .next("name it with `--config`, or run from a folder below it")
+        })?;
+        Self::parse(&path, &text, &|name| std::env::var(name).ok())
+    }
+
+    /// Checks the text of a file at `path`, with `env` for the environment.
+    pub fn parse(path: &Path, text: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<Self> {
+        let locate = Locate { path, text };
+        let file: file::File = toml::from_str(text).map_err(|error| locate.parse_error(&error))?;
+        file.validate(&locate, env)
+    }
+
+    pub fn connection(&self, name: &str) -> Result<Arc<Connection>> {
+        self.connections.get(name).cloned().ok_or_else(|| {
+            let known: Vec<_> = self.connections.keys().map(String::as_str).collect();
+            let next = match known.as_slice() {
+                [] => "add a [connections.NAME] to it; `sheaf inspect FILE` prints one to begin with".to_owned(),
+                known => format!("it has: {}", known.join(", ")),
+            };
+            Failure::settings(format!("there is no connection `{name}`"))
+                .at(self.path.display().to_string())
+                .next(next)
+        })
+    }
+
+    /// `sheaf.toml:12, connections.a.settings`: where a key stands, or the nearest one above it.
+    pub fn place(&self, keys: &[&str]) -> String {
+        Locate { path: &self.path, text: &self.text }.place(keys)
+    }
+}
+
+fn find() -> Result<PathBuf> {
+    let here = std::env::current_dir()
+        .map_err(|error| Failure::settings(format!("there is no current folder: {error}")))?;
+    here.ancestors().map(|folder| folder.join(FILE_NAME)).find(|path| path.is_file()).ok_or_else(|| {
+        Failure::settings("there is no sheaf.toml here or in a folder above")
+            .at(here.display().to_string())
+            .next("name one with `--config`; examples/basic_workflow has one to copy")
+    })
+}
+
+/// Finds the line of a key.
+struct Locate<'a> {
+    path: &'a Path,
+    text: &'a str,
+}
+
+impl Locate<'_> {
+    fn failure(&self, keys: &[&str], what: impl Into<String>) -> Failure {
+        Failure::settings(what).at(self.place(keys))
+    }
+
+    fn place(&self, keys: &[&str]) -> String {
+        let path = self.path.display();
+        let line = self.offset(keys).map_or(1, |offset| self.line(offset));
+        format!("{path}:{line}, {}", keys.join("."))
+    }
+
+    fn line(&self, offset: usize) -> usize {
+        self.text.bytes().take(offset).filter(|byte| *byte == b'\n').count() + 1
+    }
+
+    fn offset(&self, keys: &[&str]) -> Option<usize> {
+        let table = toml::de::DeTable::parse(self.text).ok()?;
+        let mut table = table.get_ref();
+        let mut found = None;
+        for key in keys {
+            let Some((name, value)) =
+                table.iter().find(|(name, _)| name.get_ref().as_ref() == *key)
+            else {
+                break;
+            };
+            found = Some(name.span().start);
+            match value.get_ref() {
+                toml::de::DeValue::Table(inner) => table = inner,
+                _ => break,
+            }
+        }
+        found
+    }
+
+    fn parse_error(&self, error: &toml::de::Error) -> Failure {
+        let path = self.path.display();
+        let at = match error.span() {
+            Some(span) => {
+                let shown = self.text.lines().nth(self.line(span.start) - 1).unwrap_or_default();
+                format!("{path}:{}, `{}`", self.line(span.start), shown.trim())
+            }
+            None => path.to_string(),
+        };
+        let what = error.message().replace('\n', "; ");
+        Failure::settings(what).at(at).next("correct that line; the README describes each key")
+    }
+}

@@ -1,0 +1,316 @@
+//! One running instance of a connector, with what one connection grants it.
+//!
+//! A trap, a limit or a fault ends the guest, never the worker: every call comes back as a
+//! [`Failure`] that names the connection, and a trap carries the guest's backtrace and last words.
+
+use std::sync::{Arc, Mutex};
+
+use wasmtime::component::{ResourceAny, ResourceTable};
+use wasmtime::{Store, Trap, UpdateDeadline};
+use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
+use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
+
+use super::engine::{Engine, TICK};
+use super::load::Connector;
+use super::model::{Crawl, Fault, Manifest, Page, PageLimits, Remedy, Scope};
+use super::v0_1;
+use crate::failure::{Failure, Kind, Result, bounded};
+use crate::sandbox::egress::DenyAll;
+use crate::sandbox::folders::{self, FolderGrant};
+use crate::sandbox::limits::{CpuMeter, Exceeded, Limits, MemoryMeter};
+use crate::sandbox::output::{Log, SharedLog, Stream, Tail};
+
+/// A checkpoint or bookmark larger than this is refused.
+pub const MAX_CHECKPOINT_BYTES: usize = 64 << 10;
+
+/// What one connection lets its connector use.
+#[derive(Clone, Debug)]
+pub struct Grants {
+    pub connection: String,
+    pub settings: Arc<str>,
+    pub folders: Vec<FolderGrant>,
+    pub limits: Limits,
+}
+
+impl Grants {
+    pub fn none(connection: &str, limits: Limits) -> Self {
+        Self { connection: connection.into(), settings: "{}".into(), folders: Vec::new(), limits }
+    }
+}
+
+/// What the host keeps for one guest.
+pub struct State {
+    table: ResourceTable,
+    wasi: WasiCtx,
+    http: WasiHttpCtx,
+    egress: DenyAll,
+    memory: MemoryMeter,
+    cpu: CpuMeter,
+    pub(super) settings: Arc<str>,
+    pub(super) log: SharedLog,
+    stderr: Tail,
+}
+
+impl WasiView for State {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
+    }
+}
+
+impl WasiHttpView for State {
+    fn http(&mut self) -> WasiHttpCtxView<'_> {
+        WasiHttpCtxView { ctx: &mut self.http, table: &mut self.table, hooks: &mut self.egress }
+    }
+}
+
+impl State {
+    fn new(grants: &Grants) -> Result<Self> {
+        let limits = &grants.limits;
+        let log = Arc::new(Mutex::new(Log::new(&grants.connection, limits.log_lines_per_second)));
+        let stderr = Tail::default();
+        let mut wasi = WasiCtxBuilder::new();
+        wasi.stdout(Stream::stdout(log.clone()))
+            .stderr(Stream::stderr(log.clone(), stderr.clone()));
+        for folder in &grants.folders {
+            folders::check(folder)?;
+            wasi.preopened_dir(&folder.host, &folder.guest, FsPerms::ReadOnly)
+                .map_err(|error| {
+                    Failure::settings(format!("cannot grant the folder: {error:#}"))
+                        .at(folder.host.display().to_string())
+                })?;
+        }
+        Ok(Self {
+            table: ResourceTable::new(),
+            wasi: wasi.build(),
+            http: WasiHttpCtx::new(),
+            egress: DenyAll::new(&grants.connection),
+            memory: MemoryMeter::new(limits.memory),
+            cpu: CpuMeter::new(limits.cpu_per_call, TICK),
+            settings: grants.settings.clone(),
+            log,
+            stderr,
+        })
+    }
+
+    fn exceeded(&self) -> Option<Exceeded> {
+        if self.cpu.exceeded {
+            Some(Exceeded::Cpu)
+        } else if self.memory.exceeded {
+            Some(Exceeded::Memory)
+        } else {
+            None
+        }
+    }
+}
+
+/// A started connector.
+pub struct Guest {
+    store: Store<State>,
+    bindings: v0_1::Bindings,
+    limits: Limits,
+    connection: String,
+}
+
+impl Connector {
+    /// Starts an instance of its own: nothing is shared with another crawl.
+    pub async fn start(&self, grants: Grants) -> Result<Guest> {
+        Guest::start(&self.engine, &self.pre, grants).await
+    }
+}
+
+impl Guest {
+    pub(super) async fn start(engine: &Engine, pre: &v0_1::Pre, grants: Grants) -> Result<Self> {
+        let mut store = Store::new(engine.wasmtime(), State::new(&grants)?);
+        store.limiter(|state| &mut state.memory);
+        store.set_hostcall_fuel(grants.limits.page_bytes_at_most());
+        store.set_epoch_deadline(1);
+        store.epoch_deadline_callback(|mut context| {
+            Ok(if context.data_mut().cpu.tick() {
+                UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::consume_budget()))
+            } else {
+                UpdateDeadline::Interrupt
+            })
+        });
+        let Grants { connection, limits, .. } = grants;
+        let started =
+            tokio::time::timeout(limits.wall_per_call, pre.instantiate_async(&mut store)).await;
+        let bindings = match started {
+            Ok(Ok(bindings)) => bindings,
+            Ok(Err(error)) => return Err(trapped(&store, &limits, &connection, "start", &error)),
+            Err(_) => return Err(too_slow(&limits, &connection, "start")),
+        };
+        Ok(Self { store, bindings, limits, connection })
+    }
+
+    /// The most memory the guest ever had, in bytes.
+    pub fn memory_high_water(&self) -> usize {
+        self.store.data().memory.high_water
+    }
+
+    pub(super) async fn describe(&mut self) -> Result<Manifest> {
+        let call = self.bindings.describe(begin(&mut self.store, &self.limits));
+        let outcome = tokio::time::timeout(self.limits.wall_per_call, call).await;
+        self.end("describe", outcome)?.map_err(|reason| {
+            Failure::new(Kind::Contract, format!("the connector describes itself wrongly: {reason}"))
+                .next("mend `describe` in the connector")
+        })
+    }
+
+    /// The JSON of the datasource to register, without its name.
+    pub async fn datasource(&mut self) -> Result<serde_json::Value> {
+        let call = self.bindings.datasource(begin(&mut self.store, &self.limits));
+        let outcome = tokio::time::timeout(self.limits.wall_per_call, call).await;
+        let json = self.end("datasource", outcome)?.map_err(|fault| self.fault("datasource", fault))?;
+        serde_json::from_str(&json).map_err(|error| {
+            self.broken(format!("`datasource` returned text that is not JSON: {error}"))
+        })
+    }
+
+    /// Whether the source answers; the connector's own sentence about it.
+    pub async fn check(&mut self) -> Result<String> {
+        let call = self.bindings.check(begin(&mut self.store, &self.limits));
+        let outcome = tokio::time::timeout(self.limits.wall_per_call, call).await;
+        self.end("check", outcome)?.map_err(|fault| self.fault("check", fault))
+    }
+
+    pub async fn scopes(&mut self) -> Result<Vec<Scope>> {
+        let call = self.bindings.scopes(begin(&mut self.store, &self.limits));
+        let outcome = tokio::time::timeout(self.limits.wall_per_call, call).await;
+        self.end("scopes", outcome)?.map_err(|fault| self.fault("scopes", fault))
+    }
+
+    pub async fn open(mut self, crawl: Crawl) -> Result<Cursor> {
+        let call = self.bindings.open(begin(&mut self.store, &self.limits), crawl);
+        let outcome = tokio::time::timeout(self.limits.wall_per_call, call).await;
+        let handle = self.end("open", outcome)?.map_err(|fault| self.fault("open", fault))?;
+        Ok(Cursor { guest: self, handle })
+    }
+
+    fn end<T>(
+        &self,
+        call: &str,
+        outcome: std::result::Result<wasmtime::Result<T>, tokio::time::error::Elapsed>,
+    ) -> Result<T> {
+        match outcome {
+            Ok(Ok(value)) => Ok(value),
+            Ok(Err(error)) => {
+                Err(trapped(&self.store, &self.limits, &self.connection, call, &error))
+            }
+            Err(_) => Err(too_slow(&self.limits, &self.connection, call)),
+        }
+    }
+
+    fn fault(&self, call: &str, fault: Fault) -> Failure {
+        let Fault { remedy, message, retry_after } = fault;
+        let (kind, next) = match remedy {
+            Remedy::FixSettings => (Kind::Settings, "change the connection's settings"),
+            Remedy::Reauthenticate => (Kind::SourceUnauthorized, "renew the connection's credential"),
+            Remedy::Retry => (Kind::Source, "it is tried again from the last checkpoint"),
+            Remedy::StartOver => (Kind::StartOver, "the scope is crawled again from its beginning"),
+            Remedy::GiveUp => (Kind::SourceGaveUp, "ask whoever maintains the connector"),
+        };
+        let message = bounded(message, 1_000);
+        Failure::new(kind, format!("the connector reports: {message}"))
+            .at(format!("{}, in `{call}`", self.connection))
+            .next(next)
+            .retry_after(retry_after)
+            .detail(self.store.data().stderr.text())
+    }
+
+    fn broken(&self, what: String) -> Failure {
+        Failure::new(Kind::Contract, what)
+            .at(self.connection.clone())
+            .next("mend the connector")
+    }
+}
+
+/// A crawl under way in a guest.
+pub struct Cursor {
+    guest: Guest,
+    handle: ResourceAny,
+}
+
+impl Cursor {
+    pub async fn next(&mut self, limits: PageLimits) -> Result<Page> {
+        let guest = &mut self.guest;
+        let call = guest.bindings.next(begin(&mut guest.store, &guest.limits), self.handle, limits);
+        let outcome = tokio::time::timeout(guest.limits.wall_per_call, call).await;
+        guest.end("cursor.next", outcome)?.map_err(|fault| guest.fault("cursor.next", fault))
+    }
+
+    pub fn memory_high_water(&self) -> usize {
+        self.guest.memory_high_water()
+    }
+}
+
+/// A new call: its budget of CPU and of bytes is whole.
+fn begin<'a>(store: &'a mut Store<State>, limits: &Limits) -> &'a mut Store<State> {
+    store.data_mut().cpu.renew();
+    store.set_epoch_deadline(1);
+    store.set_hostcall_fuel(limits.page_bytes_at_most());
+    store
+}
+
+/// Explains why a guest ended.
+fn trapped(
+    store: &Store<State>,
+    limits: &Limits,
+    connection: &str,
+    call: &str,
+    error: &wasmtime::Error,
+) -> Failure {
+    let state = store.data();
+    let stderr = state.stderr.text();
+    let detail = format!("{error:?}\n\nthe guest's stderr:\n{stderr}");
+    let at = format!("{connection}, in `{call}`");
+    if let Some(exceeded) = state.exceeded() {
+        let (limit, key) = match exceeded {
+            Exceeded::Cpu => (format!("{:?} of computing in one call", limits.cpu_per_call), "cpu_per_call"),
+            Exceeded::Memory => (format!("{} MiB of memory", limits.memory >> 20), "memory"),
+        };
+        return Failure::new(Kind::Limit, format!("the connector used up its limit of {limit}"))
+            .at(at)
+            .next(format!("raise `{key}` in [connections.{connection}.limits], or mend the connector"))
+            .detail(detail);
+    }
+    let cause = error.root_cause().to_string();
+    if cause.contains("fuel allocated for hostcalls has been exhausted") {
+        return Failure::new(
+            Kind::Limit,
+            format!(
+                "the connector handed over more than {} MiB in one call",
+                limits.page_bytes_at_most() >> 20
+            ),
+        )
+        .at(at)
+        .next(format!("raise `page_bytes` in [connections.{connection}.limits], or let the connector make smaller pages"))
+        .detail(detail);
+    }
+    let reason = match error.downcast_ref::<Trap>() {
+        Some(Trap::UnreachableCodeReached) => panic_message(&stderr)
+            .unwrap_or_else(|| "it stopped itself (`unreachable`)".to_owned()),
+        Some(Trap::StackOverflow) => "its stack overflowed".to_owned(),
+        _ => bounded(cause.lines().next().unwrap_or_default().to_owned(), 300),
+    };
+    Failure::new(Kind::Trap, format!("the connector crashed: {reason}"))
+        .at(at)
+        .next("see its stderr and backtrace with `-v`, and tell its author")
+        .detail(detail)
+}
+
+/// The last line of stderr that says something, which is where languages put a panic's message.
+fn panic_message(stderr: &str) -> Option<String> {
+    let mut lines = stderr.lines().map(str::trim).filter(|line| !line.is_empty());
+    let panic = stderr.lines().skip_while(|line| !line.contains("panicked at")).nth(1);
+    let message = panic.map(str::trim).filter(|line| !line.is_empty()).or(lines.next_back())?;
+    Some(bounded(message.to_owned(), 300))
+}
+
+fn too_slow(limits: &Limits, connection: &str, call: &str) -> Failure {
+    Failure::new(
+        Kind::Limit,
+        format!("the connector did not answer within {:?}", limits.wall_per_call),
+    )
+    .at(format!("{connection}, in `{call}`"))
+    .next(format!("raise `wall_per_call` in [connections.{connection}.limits], or see what the source is doing"))
+}

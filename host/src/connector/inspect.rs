@@ -1,0 +1,151 @@
+//! What a file is, found out without running or compiling it.
+
+use serde::Serialize;
+use wasmparser::{Encoding, Parser, Payload};
+
+use crate::failure::{Failure, Kind, Result};
+
+/// The contract versions this host speaks, oldest first.
+pub const SPOKEN: &[&str] = &["0.1.0"];
+
+const PACKAGE: &str = "sheaf:connector/";
+
+/// What a component imports, exports and was made with.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Inspection {
+    pub contract: String,
+    pub imports: Vec<String>,
+    pub exports: Vec<String>,
+    /// `language`, `processed-by` and `sdk` of the producers section, such as `Rust`.
+    pub producers: Vec<String>,
+}
+
+/// Reads a component's outside. Anything but a connector of a spoken version is refused in one
+/// sentence.
+pub fn inspect(bytes: &[u8]) -> Result<Inspection> {
+    if wasmtime::Engine::detect_precompiled(bytes).is_some() {
+        return Err(refused("the file is native code, compiled by wasmtime already")
+            .next("give the `.wasm` component it was compiled from"));
+    }
+    if !bytes.starts_with(b"\0asm") {
+        return Err(refused("the file is not WebAssembly")
+            .next("give a component: the `.wasm` that the connector's build wrote"));
+    }
+    if !Parser::is_component(bytes) {
+        return Err(refused("the file is a core WebAssembly module, not a component").next(
+            "build it for `wasm32-wasip2`, or wrap it with `wasm-tools component new`",
+        ));
+    }
+    let mut found = Inspection::default();
+    read(bytes, &mut found).map_err(|error| {
+        refused(format!("the component is damaged: {error}")).next("build or download it again")
+    })?;
+    found.producers.sort();
+    found.producers.dedup();
+    found.contract = contract(&found)?;
+    Ok(found)
+}
+
+fn read(bytes: &[u8], found: &mut Inspection) -> wasmparser::Result<()> {
+    let mut depth = 0usize;
+    for payload in Parser::new(0).parse_all(bytes) {
+        match payload? {
+            Payload::Version { encoding, .. } => {
+                depth += 1;
+                debug_assert!(depth > 1 || encoding == Encoding::Component);
+            }
+            Payload::End(_) => depth = depth.saturating_sub(1),
+            Payload::ComponentImportSection(section) if depth == 1 => {
+                for import in section {
+                    found.imports.push(import?.name.name.to_owned());
+                }
+            }
+            Payload::ComponentExportSection(section) if depth == 1 => {
+                for export in section {
+                    found.exports.push(export?.name.name.to_owned());
+                }
+            }
+            Payload::CustomSection(section) => {
+                if let wasmparser::KnownCustom::Producers(fields) = section.as_known() {
+                    for field in fields {
+                        for value in field?.values {
+                            let value = value?;
+                            found.producers.push(match value.version {
+                                "" => value.name.to_owned(),
+                                version => format!("{} {version}", value.name),
+                            });
+                        }
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// The version both sides speak.
+fn contract(found: &Inspection) -> Result<String> {
+    let version = |interface: &str| {
+        let prefix = format!("{PACKAGE}{interface}@");
+        found.exports.iter().find_map(|name| name.strip_prefix(&prefix).map(str::to_owned))
+    };
+    let Some(connector) = version("connector") else {
+        return Err(refused("the component is not a connector: it does not export `sheaf:connector/connector`")
+            .next("build it against the world `document-connector` of Sheaf's `wit/`"));
+    };
+    let spoken = SPOKEN.join(", ");
+    if !SPOKEN.contains(&connector.as_str()) {
+        return Err(refused(format!(
+            "the connector speaks contract {connector}, and this host speaks {spoken}"
+        ))
+        .next("upgrade Sheaf, or rebuild the connector with an SDK of a spoken version"));
+    }
+    match version("documents") {
+        Some(documents) if documents == connector => Ok(connector),
+        Some(documents) => Err(refused(format!(
+            "the connector mixes contract versions {connector} and {documents}"
+        ))
+        .next("rebuild it against one version of Sheaf's `wit/`")),
+        None => Err(refused("the connector delivers no documents: it does not export `sheaf:connector/documents`")
+            .next("build it against the world `document-connector` of Sheaf's `wit/`")),
+    }
+}
+
+fn refused(what: impl Into<String>) -> Failure {
+    Failure::new(Kind::Contract, what)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(bytes: &[u8]) -> String {
+        inspect(bytes).expect_err("refused").what
+    }
+
+    #[test]
+    fn what_is_not_a_connector_is_refused_in_one_sentence() {
+        assert_eq!(message(b"hello"), "the file is not WebAssembly");
+        assert_eq!(
+            message(b"\0asm\x01\0\0\0"),
+            "the file is a core WebAssembly module, not a component"
+        );
+        assert!(message(b"\0asm\x0d\0\x01\0").starts_with("the component is not a connector"));
+        assert!(message(b"\0asm\x0d\0\x01\0\x07\xff").starts_with("the component is damaged"));
+    }
+
+    #[test]
+    fn another_contract_version_is_named_with_ours() {
+        let found = Inspection {
+            exports: vec!["sheaf:connector/connector@0.9.0".into()],
+            ..Inspection::default()
+        };
+        let failure = contract(&found).expect_err("refused");
+        assert_eq!(
+            failure.what,
+            "the connector speaks contract 0.9.0, and this host speaks 0.1.0"
+        );
+        assert_eq!(failure.kind, Kind::Contract);
+    }
+}

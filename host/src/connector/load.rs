@@ -1,0 +1,240 @@
+//! Reads, checks and compiles a connector's file.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+use wasmtime::component::Component;
+
+use super::engine::Engine;
+use super::guest::{Grants, Guest};
+use super::inspect::{Inspection, inspect};
+use super::model::Manifest;
+use super::v0_1;
+use crate::failure::{Failure, Kind, Result, bounded};
+use crate::sandbox::Limits;
+
+/// No toolchain makes a larger one; Python's are some 40 MB.
+const MAX_FILE_BYTES: u64 = 256 << 20;
+
+/// `sha256:` and 64 hexadecimal digits: what a connector is, to the byte.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Digest(String);
+
+impl Digest {
+    pub fn of(bytes: &[u8]) -> Self {
+        let hex: String = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+        Self(format!("sha256:{hex}"))
+    }
+
+    /// Without the algorithm's name: fit for a file name.
+    pub fn hex(&self) -> &str {
+        self.0.strip_prefix("sha256:").unwrap_or(&self.0)
+    }
+
+    /// Enough to tell one from another in a line of text.
+    pub fn short(&self) -> &str {
+        let hex = self.hex();
+        hex.get(..12).unwrap_or(hex)
+    }
+}
+
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A connector that can be started.
+pub struct Connector {
+    pub digest: Digest,
+    pub bytes: u64,
+    pub inspection: Inspection,
+    pub manifest: Manifest,
+    pub(super) engine: Engine,
+    pub(super) pre: v0_1::Pre,
+}
+
+impl fmt::Debug for Connector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Connector({} {})", self.manifest.name, self.digest.short())
+    }
+}
+
+/// A connector's file, read and inspected but neither compiled nor run.
+#[derive(Clone, Debug)]
+pub struct Candidate {
+    pub path: PathBuf,
+    pub digest: Digest,
+    pub inspection: Inspection,
+    bytes: Arc<[u8]>,
+}
+
+impl Candidate {
+    pub async fn read(path: &Path) -> Result<Self> {
+        let path = path.to_owned();
+        blocking(move || {
+            let at = path.display().to_string();
+            let unreadable = |error: std::io::Error| {
+                Failure::settings(format!("cannot read the connector: {error}")).at(at.clone())
+            };
+            let size = std::fs::metadata(&path).map_err(unreadable)?.len();
+            if size > MAX_FILE_BYTES {
+                return Err(Failure::new(
+                    Kind::Contract,
+                    format!("the file has {} MiB, and 256 MiB is the most", size >> 20),
+                )
+                .at(at)
+                .next("build the connector without debug information"));
+            }
+            let bytes: Arc<[u8]> = std::fs::read(&path).map_err(unreadable)?.into();
+            let inspection = inspect(&bytes).map_err(|failure| failure.at(at))?;
+            Ok(Self { digest: Digest::of(&bytes), path, inspection, bytes })
+        })
+        .await
+    }
+
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl Engine {
+    /// Loads a connector's file, compiling it unless that was done before.
+    pub async fn load_file(&self, path: &Path) -> Result<Arc<Connector>> {
+        self.load(Candidate::read(path).await?).await
+    }
+
+    /// Compiles a candidate (once in a process, and once on this machine) and asks it what it is.
+    pub async fn load(&self, candidate: Candidate) -> Result<Arc<Connector>> {
+        let cell = self.cell(&candidate.digest);
+        cell.get_or_try_init(|| self.prepare(candidate)).await.cloned()
+    }
+
+    async fn prepare(&self, candidate: Candidate) -> Result<Arc<Connector>> {
+        let at = candidate.path.display().to_string();
+        let component = self
+            .compile(&candidate)
+            .await
+            .map_err(|failure| failure.at_least(|| at.clone()))?;
+        let pre = self
+            .linker()
+            .instantiate_pre(&component)
+            .and_then(v0_1::Pre::new)
+            .map_err(|error| {
+                Failure::new(
+                    Kind::Contract,
+                    format!("the connector does not fit the contract: {}", first_line(&error)),
+                )
+                .detail(format!("{error:#}"))
+                .next("rebuild it against Sheaf's `wit/`; `sheaf inspect` lists its imports")
+                .at(at.clone())
+            })?;
+        let mut guest =
+            Guest::start(self, &pre, Grants::none("describe", Limits::for_describe())).await?;
+        let manifest =
+            guest.describe().await.map_err(|failure| failure.at_least(|| at.clone()))?;
+        Ok(Arc::new(Connector {
+            bytes: candidate.bytes.len() as u64,
+            digest: candidate.digest,
+            inspection: candidate.inspection,
+            manifest,
+            engine: self.clone(),
+            pre,
+        }))
+    }
+
+    async fn compile(&self, candidate: &Candidate) -> Result<Component> {
+        let _turn = self.compilations().acquire().await;
+        let engine = self.clone();
+        let candidate = candidate.clone();
+        blocking(move || {
+            let cached = engine.compiled_file(&candidate.digest);
+            if let Some(component) = trusted::reload(engine.wasmtime(), &cached) {
+                return Ok(component);
+            }
+            let damaged = |error: wasmtime::Error| {
+                Failure::new(
+                    Kind::Contract,
+                    format!("the component does not compile: {}", first_line(&error)),
+                )
+                .detail(format!("{error:#}"))
+                .next("build or download it again")
+            };
+            let code = engine.wasmtime().precompile_component(&candidate.bytes).map_err(damaged)?;
+            if let Err(error) = keep(&cached, &code) {
+                tracing::warn!(%error, "compiled code is not cached; the next start is slow again");
+                return Component::from_binary(engine.wasmtime(), &candidate.bytes)
+                    .map_err(damaged);
+            }
+            drop(code);
+            trusted::reload(engine.wasmtime(), &cached).ok_or_else(|| {
+                Failure::internal("compiled code cannot be read back").at(cached.display().to_string())
+            })
+        })
+        .await
+    }
+
+    /// Where a component's compiled code is kept: by what it is, and by what compiled it.
+    fn compiled_file(&self, digest: &Digest) -> PathBuf {
+        use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+        let mut hasher = DefaultHasher::new();
+        self.wasmtime().precompile_compatibility_hash().hash(&mut hasher);
+        self.cache().join(format!("{}-{:016x}.cwasm", digest.hex(), hasher.finish()))
+    }
+}
+
+/// Writes compiled code so that a reader sees all of it or nothing, in a folder of this user's only.
+fn keep(file: &Path, code: &[u8]) -> std::io::Result<()> {
+    let folder = file.parent().unwrap_or(Path::new("."));
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(folder)?;
+    let part = file.with_extension(format!("{}.part", std::process::id()));
+    std::fs::write(&part, code)?;
+    std::fs::rename(&part, file)
+}
+
+/// The one place that loads machine code.
+mod trusted {
+    use std::path::Path;
+
+    use wasmtime::Engine;
+    use wasmtime::component::Component;
+
+    /// Code that an earlier run compiled, or nothing if there is none that fits.
+    #[allow(unsafe_code)]
+    pub fn reload(engine: &Engine, file: &Path) -> Option<Component> {
+        if !file.is_file() {
+            return None;
+        }
+        // SAFETY: the file is in our own cache, a folder only this user can write to (0700), under a
+        // name made of the component's digest; files that users supply never come here.
+        match unsafe { Component::deserialize_file(engine, file) } {
+            Ok(component) => Some(component),
+            Err(error) => {
+                tracing::debug!(%error, "compiled code does not fit and is made again");
+                None
+            }
+        }
+    }
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .unwrap_or_else(|error| Err(Failure::internal(format!("a background task failed: {error}"))))
+}
+
+/// The innermost cause, which says most.
+fn first_line(error: &wasmtime::Error) -> String {
+    let cause = error.root_cause().to_string();
+    bounded(cause.lines().next().unwrap_or("no reason given").to_owned(), 300)
+}

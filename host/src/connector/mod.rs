@@ -1,0 +1,16 @@
+//! A `.wasm` file becomes a running cursor.
+//!
+//! [`load`] reads, checks and compiles a file; [`inspect`] says what it is without running it;
+//! [`guest`] is one running instance with the grants of one connection; [`model`] is what the host
+//! understands, whichever WIT version the guest speaks; `v0_1` converts from the first of them.
+
+pub mod engine;
+pub mod guest;
+pub mod inspect;
+pub mod load;
+pub mod model;
+mod v0_1;
+
+pub use engine::Engine;
+pub use guest::{Cursor, Grants, Guest};
+pub use load::{Connector, Digest};

@@ -1,0 +1,323 @@
+//! Contract 0.1.0: its bindings, and their conversion into the host's model. Frozen once released.
+
+use std::sync::PoisonError;
+use std::time::Duration;
+
+use wasmtime::Store;
+use wasmtime::component::{HasSelf, InstancePre, Linker, ResourceAny};
+
+use super::guest::{MAX_CHECKPOINT_BYTES, State};
+use super::model;
+use crate::sandbox::output::Level;
+
+mod wit {
+    wasmtime::component::bindgen!({
+        path: "../wit/0.1.0",
+        world: "document-connector",
+        exports: { default: async },
+    });
+}
+
+use wit::exports::sheaf::connector::{connector, documents};
+use wit::sheaf::connector::{document, host, types};
+
+pub fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+    host::add_to_linker::<_, HasSelf<State>>(linker, |state| state)
+}
+
+impl host::Host for State {
+    fn settings(&mut self) -> String {
+        self.settings.to_string()
+    }
+
+    fn credential(&mut self, name: String) -> Result<String, String> {
+        Err(format!("no credential named `{name}` is granted to this connection"))
+    }
+
+    fn log(&mut self, level: host::Level, message: String, fields: Vec<(String, String)>) {
+        let level = match level {
+            host::Level::Trace => Level::Trace,
+            host::Level::Debug => Level::Debug,
+            host::Level::Info => Level::Info,
+            host::Level::Warn => Level::Warn,
+            host::Level::Error => Level::Error,
+        };
+        let mut log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
+        log.line(level, &message, &fields);
+    }
+}
+
+/// A component whose types were checked, ready to be instantiated.
+pub struct Pre(wit::DocumentConnectorPre<State>);
+
+impl Pre {
+    pub fn new(pre: InstancePre<State>) -> wasmtime::Result<Self> {
+        wit::DocumentConnectorPre::new(pre).map(Self)
+    }
+
+    pub async fn instantiate_async(&self, store: &mut Store<State>) -> wasmtime::Result<Bindings> {
+        self.0.instantiate_async(store).await.map(Bindings)
+    }
+
+}
+
+/// A guest's exports.
+pub struct Bindings(wit::DocumentConnector);
+
+type Faulty<T> = wasmtime::Result<Result<T, model::Fault>>;
+
+impl Bindings {
+    /// The manifest, or in one sentence what is wrong with it.
+    pub async fn describe(
+        &self,
+        store: &mut Store<State>,
+    ) -> wasmtime::Result<Result<model::Manifest, String>> {
+        let manifest = self.0.sheaf_connector_connector().call_describe(store).await?;
+        Ok(convert_manifest(manifest))
+    }
+
+    pub async fn datasource(&self, store: &mut Store<State>) -> Faulty<String> {
+        let answer = self.0.sheaf_connector_connector().call_datasource(store).await?;
+        Ok(answer.map_err(Into::into))
+    }
+
+    pub async fn check(&self, store: &mut Store<State>) -> Faulty<String> {
+        let answer = self.0.sheaf_connector_connector().call_check(store).await?;
+        Ok(answer.map_err(Into::into))
+    }
+
+    pub async fn scopes(&self, store: &mut Store<State>) -> Faulty<Vec<model::Scope>> {
+        let answer = self.0.sheaf_connector_documents().call_scopes(store).await?;
+        Ok(answer.map(|scopes| scopes.into_iter().map(Into::into).collect()).map_err(Into::into))
+    }
+
+    pub async fn open(
+        &self,
+        store: &mut Store<State>,
+        crawl: model::Crawl,
+    ) -> Faulty<ResourceAny> {
+        let crawl = documents::Crawl {
+            mode: convert_mode(&crawl.mode),
+            scope: crawl.scope,
+            resume: crawl.resume,
+        };
+        let answer = self.0.sheaf_connector_documents().call_open(store, &crawl).await?;
+        Ok(answer.map_err(Into::into))
+    }
+
+    pub async fn next(
+        &self,
+        store: &mut Store<State>,
+        cursor: ResourceAny,
+        limits: model::PageLimits,
+    ) -> Faulty<model::Page> {
+        let limits = documents::Limits { documents: limits.documents, bytes: limits.bytes };
+        let answer =
+            self.0.sheaf_connector_documents().cursor().call_next(store, cursor, limits).await?;
+        Ok(match answer {
+            Ok(page) => convert_page(page),
+            Err(fault) => Err(fault.into()),
+        })
+    }
+}
+
+fn convert_manifest(manifest: connector::Manifest) -> Result<model::Manifest, String> {
+    let named = !manifest.name.is_empty()
+        && manifest.name.len() <= 64
+        && manifest.name.split('-').all(|word| {
+            !word.is_empty()
+                && word.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
+        });
+    if !named {
+        return Err("its name must be lower-case words joined by hyphens".into());
+    }
+    let settings_schema = match manifest.settings_schema.trim() {
+        "" => serde_json::json!({ "type": "object", "additionalProperties": false }),
+        text => serde_json::from_str(text)
+            .map_err(|error| format!("its settings schema is not JSON: {error}"))?,
+    };
+    Ok(model::Manifest {
+        name: manifest.name,
+        version: manifest.version,
+        description: manifest.description,
+        settings_schema,
+        hosts: manifest.hosts,
+        credentials: manifest
+            .credentials
+            .into_iter()
+            .map(|asked| model::CredentialRequest { name: asked.name, purpose: asked.purpose })
+            .collect(),
+        incremental: manifest.incremental,
+        folders: manifest.folders,
+    })
+}
+
+fn convert_mode(mode: &model::Mode) -> documents::Mode {
+    match mode {
+        model::Mode::Full => documents::Mode::Full,
+        model::Mode::Incremental { bookmark } => documents::Mode::Incremental(bookmark.clone()),
+    }
+}
+
+fn convert_page(page: documents::Page) -> Result<model::Page, model::Fault> {
+    let small = |what: &str, text: String| {
+        if text.len() <= MAX_CHECKPOINT_BYTES {
+            return Ok(text);
+        }
+        Err(model::Fault {
+            remedy: model::Remedy::GiveUp,
+            message: format!("its {what} has {} bytes, and 65536 is the most", text.len()),
+            retry_after: None,
+        })
+    };
+    Ok(model::Page {
+        progress: match page.progress {
+            documents::Progress::More(checkpoint) => {
+                model::Progress::More(small("checkpoint", checkpoint)?)
+            }
+            documents::Progress::Complete(bookmark) => model::Progress::Complete(
+                bookmark.map(|bookmark| small("bookmark", bookmark)).transpose()?,
+            ),
+            documents::Progress::Partial(reason) => model::Progress::Partial(reason),
+        },
+        documents: page.documents.into_iter().map(Into::into).collect(),
+        deleted: page.deleted.into_iter().map(Into::into).collect(),
+        access_changes: page
+            .access_changes
+            .into_iter()
+            .map(|change| model::AccessChange {
+                document: change.document.into(),
+                access: change.access.into(),
+            })
+            .collect(),
+        unreadable: page
+            .unreadable
+            .into_iter()
+            .map(|found| model::Unreadable {
+                id: found.id,
+                view_url: found.view_url,
+                reason: found.reason,
+            })
+            .collect(),
+    })
+}
+
+impl From<types::Fault> for model::Fault {
+    fn from(fault: types::Fault) -> Self {
+        Self {
+            remedy: match fault.remedy {
+                types::Remedy::FixSettings => model::Remedy::FixSettings,
+                types::Remedy::Reauthenticate => model::Remedy::Reauthenticate,
+                types::Remedy::Retry => model::Remedy::Retry,
+                types::Remedy::StartOver => model::Remedy::StartOver,
+                types::Remedy::GiveUp => model::Remedy::GiveUp,
+            },
+            message: fault.message,
+            retry_after: fault.retry_after.map(|seconds| Duration::from_secs(seconds.into())),
+        }
+    }
+}
+
+impl From<documents::Scope> for model::Scope {
+    fn from(scope: documents::Scope) -> Self {
+        Self { id: scope.id, title: scope.title, documents: scope.documents }
+    }
+}
+
+impl From<document::DocumentRef> for model::DocumentRef {
+    fn from(found: document::DocumentRef) -> Self {
+        Self { id: found.id, object_type: found.object_type }
+    }
+}
+
+impl From<document::UserRef> for model::UserRef {
+    fn from(user: document::UserRef) -> Self {
+        Self { email: user.email, id: user.id, name: user.name }
+    }
+}
+
+impl From<document::Access> for model::Access {
+    fn from(access: document::Access) -> Self {
+        match access {
+            document::Access::Everyone => Self::Everyone,
+            document::Access::SourceUsers => Self::SourceUsers,
+            document::Access::Restricted(to) => Self::Restricted(model::Restricted {
+                users: to.users.into_iter().map(Into::into).collect(),
+                groups: to.groups,
+                group_intersections: to.group_intersections,
+            }),
+            document::Access::Unknown => Self::Unknown,
+        }
+    }
+}
+
+impl From<document::Content> for model::Content {
+    fn from(content: document::Content) -> Self {
+        Self {
+            mime_type: content.mime_type,
+            body: match content.body {
+                document::Body::Text(text) => model::Body::Text(text),
+                document::Body::Binary(bytes) => model::Body::Binary(bytes),
+            },
+        }
+    }
+}
+
+impl From<document::Property> for (String, model::PropertyValue) {
+    fn from(property: document::Property) -> Self {
+        let value = match property.value {
+            document::PropertyValue::Text(text) => model::PropertyValue::Text(text),
+            document::PropertyValue::Integer(number) => model::PropertyValue::Integer(number),
+            document::PropertyValue::Texts(texts) => model::PropertyValue::Texts(texts),
+        };
+        (property.name, value)
+    }
+}
+
+impl From<document::Comment> for model::Comment {
+    fn from(comment: document::Comment) -> Self {
+        Self {
+            id: comment.id,
+            author: comment.author.map(Into::into),
+            content: comment.content.into(),
+            created_at: comment.created_at,
+            updated_at: comment.updated_at,
+        }
+    }
+}
+
+impl From<document::Document> for model::Document {
+    fn from(document: document::Document) -> Self {
+        Self {
+            id: document.id,
+            object_type: document.object_type,
+            view_url: document.view_url,
+            access: document.access.into(),
+            title: document.title,
+            filename: document.filename,
+            body: document.body.map(Into::into),
+            summary: document.summary.map(Into::into),
+            container: document.container.map(|container| model::Container {
+                name: container.name,
+                id: container.id,
+                object_type: container.object_type,
+            }),
+            author: document.author.map(Into::into),
+            owner: document.owner.map(Into::into),
+            created_at: document.created_at,
+            updated_at: document.updated_at,
+            updated_by: document.updated_by.map(Into::into),
+            tags: document.tags,
+            status: document.status,
+            comments: document.comments.into_iter().map(Into::into).collect(),
+            interactions: document.interactions.map(|seen| model::Interactions {
+                views: seen.views,
+                likes: seen.likes,
+                comments: seen.comments,
+            }),
+            additional_urls: document.additional_urls,
+            native_app_url: document.native_app_url,
+            properties: document.properties.into_iter().map(Into::into).collect(),
+        }
+    }
+}

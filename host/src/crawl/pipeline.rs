@@ -1,0 +1,387 @@
+//! One scope's way from the connector into Glean.
+//!
+//! The host pulls pages and cuts them into batches; a bounded number of batches, and of bytes, is on
+//! its way at a time, and the connector waits while the window is full. A checkpoint is reported only
+//! when every batch that holds a document before it is acknowledged.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::check::{Rules, too_many};
+use super::progress::{Ending, ScopeProgress};
+use crate::connector::Cursor;
+use crate::connector::model::{Mode, Page, PageLimits, Progress};
+use crate::failure::{Failure, Kind, Result};
+use crate::glean::batch::{Batch, Batcher, Pushed};
+use crate::glean::upload::{Refused, Upload};
+use crate::glean::wire::Permissions;
+
+/// Where pages come from: a guest's cursor, or native code in a benchmark.
+pub trait Source: Send {
+    fn next(&mut self, limits: PageLimits) -> impl Future<Output = Result<Page>> + Send;
+}
+
+impl Source for Cursor {
+    async fn next(&mut self, limits: PageLimits) -> Result<Page> {
+        Self::next(self, limits).await
+    }
+}
+
+/// How much may be on its way at once.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Window {
+    pub batch_bytes: usize,
+    pub batch_documents: usize,
+    /// A document larger than this when encoded is set aside.
+    pub document_bytes: usize,
+    /// Batches that are sent and not yet acknowledged.
+    pub in_flight: usize,
+}
+
+impl Default for Window {
+    fn default() -> Self {
+        Self {
+            batch_bytes: 2 << 20,
+            batch_documents: 1000,
+            document_bytes: 5 << 20,
+            in_flight: 4,
+        }
+    }
+}
+
+/// A slow source's documents do not wait longer than this for a batch to fill.
+const MAX_BATCH_AGE: Duration = Duration::from_secs(5);
+/// How long batches on their way may still finish after a cancellation.
+const DRAIN: Duration = Duration::from_secs(10);
+
+/// Everything one scope's crawl needs besides its source.
+pub struct Pipeline<'a> {
+    pub upload: &'a Upload,
+    pub mode: &'a Mode,
+    pub rules: &'a Rules,
+    pub window: &'a Window,
+    pub page: PageLimits,
+    pub report: &'a watch::Sender<ScopeProgress>,
+    pub cancel: &'a CancellationToken,
+}
+
+/// A batch that came back.
+struct Acknowledged {
+    sequence: u64,
+    bytes: usize,
+    outcome: Result<Vec<Refused>>,
+}
+
+/// The state after a page whose last document is in batch `sequence`.
+struct Mark {
+    sequence: u64,
+    progress: ScopeProgress,
+}
+
+struct Run<'a> {
+    parts: &'a Pipeline<'a>,
+    batcher: Batcher,
+    batch_since: Instant,
+    uploads: JoinSet<Acknowledged>,
+    bytes_in_flight: usize,
+    /// The number of the batch being filled; the first is 1.
+    filling: u64,
+    /// Every batch up to this one is acknowledged.
+    acknowledged: u64,
+    /// Batches acknowledged out of turn, with what was refused in them.
+    early: BTreeMap<u64, Vec<Refused>>,
+    marks: VecDeque<Mark>,
+    /// Everything read so far.
+    read: ScopeProgress,
+    /// Documents that Glean refused, in acknowledged batches.
+    refused: Vec<Refused>,
+}
+
+impl Pipeline<'_> {
+    /// Crawls to the end of the scope. On failure, what was acknowledged stands in the report.
+    pub async fn run(
+        &self,
+        source: &mut impl Source,
+        start: ScopeProgress,
+    ) -> Result<ScopeProgress> {
+        let mut run = Run {
+            parts: self,
+            batcher: self.batcher(),
+            batch_since: Instant::now(),
+            uploads: JoinSet::new(),
+            bytes_in_flight: 0,
+            filling: 1,
+            acknowledged: 0,
+            early: BTreeMap::new(),
+            marks: VecDeque::new(),
+            read: ScopeProgress { in_flight: 0, ..start },
+            refused: Vec::new(),
+        };
+        let ended = run.pump(source).await;
+        if ended.is_err() {
+            run.drain().await;
+        }
+        ended?;
+        Ok(self.report.borrow().clone())
+    }
+
+    fn batcher(&self) -> Batcher {
+        let Window { batch_bytes, batch_documents, document_bytes, .. } = *self.window;
+        // Outside a session Glean takes 600 documents a minute: smaller batches keep that even.
+        let documents = match self.mode {
+            Mode::Full => batch_documents,
+            Mode::Incremental { .. } => batch_documents.min(100),
+        };
+        let Upload { datasource, upload_id, .. } = self.upload;
+        Batcher::new(datasource, upload_id, batch_bytes, documents, document_bytes)
+    }
+}
+
+impl Run<'_> {
+    async fn pump(&mut self, source: &mut impl Source) -> Result<()> {
+        loop {
+            let page = self.pull(source).await?;
+            let more = self.take(page).await?;
+            let old = self.batch_since.elapsed() > MAX_BATCH_AGE;
+            if (!more || old) && let Some(batch) = self.batcher.take() {
+                self.dispatch(batch).await?;
+            }
+            if !more {
+                break;
+            }
+            self.settle()?;
+        }
+        while !self.uploads.is_empty() {
+            self.wait_for_one().await?;
+        }
+        self.settle()
+    }
+
+    /// The next page, while batches on their way are acknowledged.
+    async fn pull(&mut self, source: &mut impl Source) -> Result<Page> {
+        let mut next = std::pin::pin!(source.next(self.parts.page));
+        loop {
+            tokio::select! {
+                page = &mut next => return page,
+                Some(done) = self.uploads.join_next() => self.acknowledge(done)?,
+                () = self.parts.cancel.cancelled() => return Err(interrupted()),
+            }
+        }
+    }
+
+    /// Checks and batches a page's documents. Whether more pages follow.
+    async fn take(&mut self, page: Page) -> Result<bool> {
+        let Page { documents, deleted, access_changes, unreadable, progress } = page;
+        self.read.pages += 1;
+        for found in unreadable {
+            let id = found.id.or(found.view_url).unwrap_or_else(|| "?".into());
+            self.quarantine(&id, &found.reason);
+        }
+        for document in &documents {
+            if let Some(reason) = self.parts.rules.broken(document) {
+                self.quarantine(&document.id, &reason);
+                continue;
+            }
+            match self.batcher.push(document)? {
+                Pushed::Fits => {}
+                Pushed::Filled(batch) => self.dispatch(batch).await?,
+                Pushed::TooLarge(size) => {
+                    let most = self.parts.window.document_bytes;
+                    let reason = format!("it has {size} bytes as JSON, and {most} is the most");
+                    self.quarantine(&document.id, &reason);
+                    continue;
+                }
+            }
+            self.read.documents += 1;
+            if matches!(document.access, crate::connector::model::Access::Unknown) {
+                self.read.access_unknown += 1;
+            }
+        }
+        self.apply_changes(&deleted, &access_changes).await?;
+        let seen = self.read.documents + self.read.quarantined;
+        let sample = self.read.samples.first();
+        let sample = sample.map_or_else(String::new, |first| format!("{}: {}", first.id, first.reason));
+        too_many(self.read.quarantined, seen, &sample)?;
+        let more = match progress {
+            Progress::More(checkpoint) => {
+                self.read.checkpoint = Some(checkpoint);
+                true
+            }
+            Progress::Complete(bookmark) => {
+                self.read.ending = Some(Ending::Complete { bookmark });
+                false
+            }
+            Progress::Partial(reason) => {
+                let reason = crate::failure::bounded(reason, 1_000);
+                self.read.ending = Some(Ending::Partial { reason });
+                false
+            }
+        };
+        let sequence = if self.batcher.is_empty() { self.filling - 1 } else { self.filling };
+        self.marks.push_back(Mark { sequence, progress: self.read.clone() });
+        Ok(more)
+    }
+
+    fn quarantine(&mut self, id: &str, reason: &str) {
+        tracing::warn!(id, reason, "a document was set aside");
+        self.read.quarantine(id, reason);
+    }
+
+    /// Deletions and changes of access, which only incremental crawls report.
+    async fn apply_changes(
+        &mut self,
+        deleted: &[crate::connector::model::DocumentRef],
+        access_changes: &[crate::connector::model::AccessChange],
+    ) -> Result<()> {
+        if deleted.is_empty() && access_changes.is_empty() {
+            return Ok(());
+        }
+        if *self.parts.mode == Mode::Full {
+            return Err(Failure::new(
+                Kind::Contract,
+                "the connector reports deletions or changes of access in a full crawl",
+            )
+            .next("mend the connector: a full crawl delivers what is there"));
+        }
+        // In order: a document that was added before it was deleted ends deleted.
+        if let Some(batch) = self.batcher.take() {
+            self.dispatch(batch).await?;
+        }
+        while !self.uploads.is_empty() {
+            self.wait_for_one().await?;
+        }
+        let Upload { client, datasource, .. } = self.parts.upload;
+        for change in access_changes {
+            let permissions = serde_json::to_value(Permissions::new(&change.access))
+                .map_err(|error| Failure::internal(error.to_string()))?;
+            let document = &change.document;
+            client
+                .update_permissions(datasource, &document.object_type, &document.id, &permissions)
+                .await?;
+            self.read.access_changes += 1;
+        }
+        for document in deleted {
+            client.delete_document(datasource, &document.object_type, &document.id).await?;
+            self.read.deleted += 1;
+        }
+        Ok(())
+    }
+
+    /// Sends a batch, as soon as the window has room.
+    async fn dispatch(&mut self, batch: Batch) -> Result<()> {
+        let sequence = self.filling;
+        self.filling += 1;
+        self.batch_since = Instant::now();
+        self.read.batches += 1;
+        self.read.bytes += batch.bytes() as u64;
+        let upload = self.parts.upload.clone();
+        let full = *self.parts.mode == Mode::Full;
+        if full && !self.read.opened {
+            // The first page of a session goes alone.
+            let refused = upload.open(Some(&batch)).await?;
+            self.read.opened = true;
+            for mark in &mut self.marks {
+                mark.progress.opened = true;
+            }
+            self.early.insert(sequence, refused);
+            return self.settle();
+        }
+        let Window { in_flight, batch_bytes, .. } = *self.parts.window;
+        let bytes = batch.bytes();
+        while self.uploads.len() >= in_flight
+            || (!self.uploads.is_empty()
+                && self.bytes_in_flight + bytes > in_flight.saturating_mul(batch_bytes))
+        {
+            self.wait_for_one().await?;
+        }
+        self.bytes_in_flight += bytes;
+        self.uploads.spawn(async move {
+            let outcome =
+                if full { upload.bulk(&batch).await } else { upload.index(&batch).await };
+            Acknowledged { sequence, bytes, outcome }
+        });
+        self.parts.report.send_modify(|report| report.in_flight = len32(self.uploads.len()));
+        Ok(())
+    }
+
+    async fn wait_for_one(&mut self) -> Result<()> {
+        tokio::select! {
+            Some(done) = self.uploads.join_next() => self.acknowledge(done),
+            () = self.parts.cancel.cancelled() => Err(interrupted()),
+        }
+    }
+
+    fn acknowledge(
+        &mut self,
+        done: std::result::Result<Acknowledged, tokio::task::JoinError>,
+    ) -> Result<()> {
+        let done = done.map_err(|error| Failure::internal(format!("an upload ended: {error}")))?;
+        self.bytes_in_flight -= done.bytes;
+        self.early.insert(done.sequence, done.outcome?);
+        self.settle()
+    }
+
+    /// Moves the frontier of acknowledged batches, and reports the checkpoints it passes.
+    fn settle(&mut self) -> Result<()> {
+        loop {
+            while let Some(mark) = self.marks.front()
+                && mark.sequence <= self.acknowledged
+            {
+                let Some(mark) = self.marks.pop_front() else { break };
+                self.publish(mark.progress);
+            }
+            let Some(refused) = self.early.remove(&(self.acknowledged + 1)) else { break };
+            self.acknowledged += 1;
+            for document in &refused {
+                tracing::warn!(id = document.id, reason = document.reason, "Glean refused a document");
+            }
+            self.refused.extend(refused);
+        }
+        let refused = self.refused.len() as u64;
+        let seen = self.read.documents + self.read.quarantined;
+        let sample = self.refused.first();
+        let sample = sample.map_or_else(String::new, |first| format!("{}: {}", first.id, first.reason));
+        too_many(refused, seen, &sample)
+    }
+
+    fn publish(&mut self, mut progress: ScopeProgress) {
+        for document in &self.refused {
+            progress.documents = progress.documents.saturating_sub(1);
+            progress.quarantine(&document.id, &document.reason);
+        }
+        progress.failures = 0;
+        progress.in_flight = len32(self.uploads.len());
+        self.parts.report.send_replace(progress);
+    }
+
+    /// Lets batches on their way finish, so that their checkpoints are not lost.
+    async fn drain(&mut self) {
+        let finish = async {
+            while let Some(done) = self.uploads.join_next().await {
+                let Ok(done) = done else { continue };
+                if let Ok(refused) = done.outcome {
+                    self.early.insert(done.sequence, refused);
+                    let _ = self.settle();
+                }
+            }
+        };
+        if tokio::time::timeout(DRAIN, finish).await.is_err() {
+            tracing::warn!("batches on their way did not finish in time; they are sent again");
+        }
+        self.parts.report.send_modify(|report| report.in_flight = 0);
+    }
+}
+
+fn len32(length: usize) -> u32 {
+    u32::try_from(length).unwrap_or(u32::MAX)
+}
+
+fn interrupted() -> Failure {
+    Failure::new(Kind::Interrupted, "the crawl was interrupted")
+        .next("run it again: it goes on from its checkpoint")
+}

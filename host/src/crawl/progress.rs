@@ -1,0 +1,117 @@
+//! How far a scope's crawl has come. Only what Glean acknowledged counts: this is what is
+//! heartbeated and kept, and what the next attempt begins with.
+
+use serde::{Deserialize, Serialize};
+
+use crate::failure::bounded;
+
+/// Set-aside documents that are named; the others are only counted.
+const SAMPLES: usize = 10;
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ScopeProgress {
+    /// Where to go on: everything before it is in Glean.
+    pub checkpoint: Option<String>,
+    /// Whether this attempt's upload session was opened.
+    pub opened: bool,
+    pub pages: u64,
+    /// Documents uploaded.
+    pub documents: u64,
+    pub deleted: u64,
+    pub access_changes: u64,
+    pub quarantined: u64,
+    /// Documents whose access the connector does not know: indexed for nobody.
+    pub access_unknown: u64,
+    pub batches: u64,
+    /// Bytes of encoded documents.
+    pub bytes: u64,
+    /// The first of the quarantined documents, with their reasons.
+    pub samples: Vec<Quarantined>,
+    pub ending: Option<Ending>,
+    /// Failures since the last acknowledged page.
+    pub failures: u32,
+    /// Batches on their way, for display only.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub in_flight: u32,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)]
+fn is_zero(number: &u32) -> bool {
+    *number == 0
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Quarantined {
+    pub id: String,
+    pub reason: String,
+}
+
+/// How a scope ended. Only `Complete` may lead to deletions.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ending {
+    Complete { bookmark: Option<String> },
+    Partial { reason: String },
+}
+
+impl ScopeProgress {
+    pub fn quarantine(&mut self, id: &str, reason: &str) {
+        self.quarantined += 1;
+        if self.samples.len() < SAMPLES {
+            self.samples.push(Quarantined {
+                id: bounded(id.to_owned(), 250),
+                reason: bounded(reason.to_owned(), 300),
+            });
+        }
+    }
+
+    /// Adds another scope's numbers, for a sum over all.
+    pub fn add(&mut self, other: &Self) {
+        self.pages += other.pages;
+        self.documents += other.documents;
+        self.deleted += other.deleted;
+        self.access_changes += other.access_changes;
+        self.quarantined += other.quarantined;
+        self.access_unknown += other.access_unknown;
+        self.batches += other.batches;
+        self.bytes += other.bytes;
+        self.in_flight += other.in_flight;
+        let room = SAMPLES.saturating_sub(self.samples.len());
+        self.samples.extend(other.samples.iter().take(room).cloned());
+    }
+}
+
+/// How a whole crawl ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Outcome {
+    /// Everything was read and uploaded, and Glean was told to delete the rest.
+    Complete,
+    /// Not everything could be read: what was uploaded stays, and nothing was deleted.
+    Partial,
+    /// A person has to look before anything is deleted.
+    Held,
+    Failed,
+}
+
+impl Outcome {
+    pub fn exit_code(self) -> u8 {
+        match self {
+            Self::Complete => 0,
+            Self::Partial | Self::Held => 5,
+            Self::Failed => 1,
+        }
+    }
+}
+
+impl std::fmt::Display for Outcome {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Complete => "complete",
+            Self::Partial => "partial",
+            Self::Held => "held",
+            Self::Failed => "failed",
+        })
+    }
+}

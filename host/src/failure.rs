@@ -1,0 +1,192 @@
+//! One error type for everything an operator may read: what went wrong, where, and what to do next.
+//!
+//! The [`Kind`] decides the rest: the exit code, whether a retry can help, and the failure's type
+//! name in Temporal. Texts are bounded, because they pass through Temporal's history.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// The longest text that leaves the process in one part of a failure.
+const MAX_TEXT: usize = 2_000;
+/// The longest detail: a guest's backtrace and the last 8 KiB of its stderr.
+const MAX_DETAIL: usize = 16_000;
+
+pub type Result<T, E = Failure> = std::result::Result<T, E>;
+
+/// What sort of failure this is, as far as anyone has to act on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Kind {
+    /// Wrong command line, `sheaf.toml`, settings or grants.
+    Settings,
+    /// The file is not a connector this host can run.
+    Contract,
+    /// Glean or Temporal does not answer.
+    Unreachable,
+    /// Glean refused a request for good.
+    Refused,
+    /// Glean refused the token.
+    Unauthorized,
+    /// The connector asked to be tried again later.
+    Source,
+    /// The connector said that nothing will help.
+    SourceGaveUp,
+    /// The connector said that a credential must be renewed.
+    SourceUnauthorized,
+    /// The connector said that its checkpoint or bookmark is no longer valid.
+    StartOver,
+    /// The guest trapped.
+    Trap,
+    /// The guest used up a limit of its sandbox.
+    Limit,
+    /// Too many documents were set aside.
+    Quarantine,
+    /// Something else is at work on the same datasource.
+    Busy,
+    /// Stopped from outside; goes on from its checkpoint.
+    Interrupted,
+    /// Anything else; a defect of Sheaf's if it is seen.
+    Internal,
+}
+
+impl Kind {
+    /// The exit code of a command that ends with this failure.
+    pub fn exit_code(self) -> u8 {
+        match self {
+            Self::Settings | Self::Contract => 2,
+            Self::Unreachable => 3,
+            Self::Refused
+            | Self::Unauthorized
+            | Self::Source
+            | Self::SourceGaveUp
+            | Self::SourceUnauthorized
+            | Self::StartOver => 4,
+            Self::Trap | Self::Limit | Self::Quarantine | Self::Busy | Self::Internal => 1,
+            Self::Interrupted => 130,
+        }
+    }
+
+    /// Whether trying again, with nothing changed by a person, can succeed.
+    pub fn is_retryable(self) -> bool {
+        matches!(
+            self,
+            Self::Unreachable | Self::Source | Self::StartOver | Self::Trap | Self::Internal
+        )
+    }
+
+    /// The failure's type name in Temporal.
+    pub fn type_name(self) -> &'static str {
+        match self {
+            Self::Settings => "Settings",
+            Self::Contract => "Contract",
+            Self::Unreachable => "Unreachable",
+            Self::Refused => "Refused",
+            Self::Unauthorized => "Unauthorized",
+            Self::Source => "Source",
+            Self::SourceGaveUp => "SourceGaveUp",
+            Self::SourceUnauthorized => "SourceUnauthorized",
+            Self::StartOver => "StartOver",
+            Self::Trap => "Trap",
+            Self::Limit => "Limit",
+            Self::Quarantine => "Quarantine",
+            Self::Busy => "Busy",
+            Self::Interrupted => "Interrupted",
+            Self::Internal => "Internal",
+        }
+    }
+}
+
+/// A failure in words an operator can act on.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Failure {
+    pub kind: Kind,
+    /// One sentence: what went wrong.
+    pub what: String,
+    /// The file and key, connection, or document id.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub at: Option<String>,
+    /// What to do next.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub next: Option<String>,
+    /// What only `-v` shows: a guest's backtrace and stderr, an answer's body.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub detail: Option<String>,
+    /// How long the other side asked to be left alone.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub retry_after: Option<Duration>,
+}
+
+impl Failure {
+    pub fn new(kind: Kind, what: impl Into<String>) -> Self {
+        let what = bounded(what.into(), MAX_TEXT);
+        Self { kind, what, at: None, next: None, detail: None, retry_after: None }
+    }
+
+    pub fn settings(what: impl Into<String>) -> Self {
+        Self::new(Kind::Settings, what)
+    }
+
+    pub fn internal(what: impl Into<String>) -> Self {
+        Self::new(Kind::Internal, what)
+    }
+
+    #[must_use]
+    pub fn at(mut self, at: impl Into<String>) -> Self {
+        self.at = Some(bounded(at.into(), MAX_TEXT));
+        self
+    }
+
+    #[must_use]
+    pub fn next(mut self, next: impl Into<String>) -> Self {
+        self.next = Some(bounded(next.into(), MAX_TEXT));
+        self
+    }
+
+    #[must_use]
+    pub fn detail(mut self, detail: impl Into<String>) -> Self {
+        let detail = bounded(detail.into(), MAX_DETAIL);
+        self.detail = (!detail.trim().is_empty()).then_some(detail);
+        self
+    }
+
+    #[must_use]
+    pub fn retry_after(mut self, after: Option<Duration>) -> Self {
+        self.retry_after = after;
+        self
+    }
+
+    /// Names the place, unless a nearer one is named already.
+    #[must_use]
+    pub fn at_least(mut self, at: impl FnOnce() -> String) -> Self {
+        if self.at.is_none() {
+            self = self.at(at());
+        }
+        self
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.what)?;
+        if let Some(at) = &self.at {
+            write!(f, " ({at})")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Failure {}
+
+/// Cuts a text at a character boundary and says so.
+pub fn bounded(mut text: String, most: usize) -> String {
+    if text.len() > most {
+        let mut end = most;
+        while !text.is_char_boundary(end) {
+            end -= 1;
+        }
+        text.truncate(end);
+        text.push('…');
+    }
+    text
+}

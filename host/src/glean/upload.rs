@@ -1,0 +1,154 @@
+//! The rules of an upload session.
+//!
+//! One session at a time per datasource: the first page goes alone, then any number in flight, then
+//! the last page alone, which makes Glean delete what the session did not contain. Glean: "Bulk
+//! upload model".
+
+use super::batch::{Batch, PageFlags};
+use super::client::{CallError, Client};
+use crate::failure::{Failure, Kind, Result};
+
+/// One upload id's work on one datasource.
+#[derive(Clone, Debug)]
+pub struct Upload {
+    pub client: Client,
+    pub datasource: String,
+    pub upload_id: String,
+}
+
+/// A document that Glean would not take.
+#[derive(Clone, Debug)]
+pub struct Refused {
+    pub id: String,
+    pub reason: String,
+}
+
+/// How the first page must be sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Opening {
+    /// Nothing is unfinished.
+    Fresh,
+    /// Our own session is open: an earlier attempt opened it.
+    Ours,
+    /// Another session was left unfinished and must make way.
+    Foreign,
+}
+
+/// Which sessions Glean knows of this upload id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SessionState {
+    Unknown,
+    Active,
+    Finished,
+}
+
+impl Upload {
+    /// Asks Glean how the session stands, instead of guessing.
+    pub async fn opening(&self) -> Result<Opening> {
+        let status = self.client.datasource_status(&self.datasource).await?;
+        let active = status.documents.bulk_upload_history.iter().find(|upload| upload.is_active());
+        Ok(match active {
+            None => Opening::Fresh,
+            Some(upload) if upload.upload_id == self.upload_id => Opening::Ours,
+            Some(upload) => {
+                tracing::warn!(
+                    datasource = self.datasource,
+                    unfinished = upload.upload_id,
+                    "an upload session was left unfinished; it is replaced by this one"
+                );
+                Opening::Foreign
+            }
+        })
+    }
+
+    pub async fn session_state(&self) -> Result<SessionState> {
+        let status = self.client.datasource_status(&self.datasource).await?;
+        let ours = |upload: &&super::wire::UploadEvent| upload.upload_id == self.upload_id;
+        Ok(match status.documents.bulk_upload_history.iter().find(ours) {
+            None => SessionState::Unknown,
+            Some(upload) if upload.is_active() => SessionState::Active,
+            Some(_) => SessionState::Finished,
+        })
+    }
+
+    /// Opens the session with `batch`, or with an empty page when there is none yet.
+    pub async fn open(&self, batch: Option<&Batch>) -> Result<Vec<Refused>> {
+        let opening = self.opening().await?;
+        let flags = match opening {
+            Opening::Ours => PageFlags::default(),
+            Opening::Fresh => PageFlags { first: true, ..PageFlags::default() },
+            Opening::Foreign => PageFlags { first: true, restart: true, ..PageFlags::default() },
+        };
+        match batch {
+            Some(batch) => self.bulk_with(batch, flags).await,
+            None if opening == Opening::Ours => Ok(Vec::new()),
+            None => self.marker(flags).await.map(|()| Vec::new()),
+        }
+    }
+
+    /// Uploads a page between the first and the last.
+    pub async fn bulk(&self, batch: &Batch) -> Result<Vec<Refused>> {
+        self.bulk_with(batch, PageFlags::default()).await
+    }
+
+    /// Closes the session: Glean deletes whatever it did not contain. Doing it twice is doing it once.
+    pub async fn close(&self) -> Result<()> {
+        if self.session_state().await? == SessionState::Finished {
+            return Ok(());
+        }
+        self.marker(PageFlags { last: true, ..PageFlags::default() }).await
+    }
+
+    async fn marker(&self, flags: PageFlags) -> Result<()> {
+        let mut batcher = super::Batcher::new(&self.datasource, &self.upload_id, 0, 0, 0);
+        let request = batcher.empty().request(&flags);
+        self.client.post("/bulkindexdocuments", request).await?;
+        Ok(())
+    }
+
+    async fn bulk_with(&self, batch: &Batch, flags: PageFlags) -> Result<Vec<Refused>> {
+        self.send("/bulkindexdocuments", batch, flags).await
+    }
+
+    /// Adds or changes documents outside a session, at the pace that Glean allows there.
+    pub async fn index(&self, batch: &Batch) -> Result<Vec<Refused>> {
+        self.client.pace_documents(batch.documents()).await;
+        self.send("/indexdocuments", batch, PageFlags::default()).await
+    }
+
+    /// Sends a batch; one that is refused is halved until the documents at fault stand alone.
+    async fn send(&self, path: &str, batch: &Batch, flags: PageFlags) -> Result<Vec<Refused>> {
+        let mut refused = Vec::new();
+        let mut flags = flags;
+        let mut waiting = vec![batch.clone()];
+        while let Some(batch) = waiting.pop() {
+            let failure = match self.client.post(path, batch.request(&flags)).await {
+                Ok(_) => {
+                    // The session is open: what follows are middle pages.
+                    flags = PageFlags::default();
+                    continue;
+                }
+                Err(CallError::TooLarge(failure) | CallError::BadRequest(failure)) => failure,
+                Err(CallError::Other(failure)) => return Err(failure),
+            };
+            if let Some((first, second)) = batch.split() {
+                waiting.push(second);
+                waiting.push(first);
+            } else {
+                let id = batch.ids().pop().unwrap_or_else(|| "?".to_owned());
+                refused.push(Refused { id, reason: failure.what });
+            }
+        }
+        if refused.len() == batch.documents() && batch.documents() > 1 {
+            // Not one document is at fault: the request itself is.
+            let first = refused.swap_remove(0);
+            return Err(Failure::new(
+                Kind::Refused,
+                format!("Glean refused each document of a batch; the first reason: {}", first.reason),
+            )
+            .at(format!("{}, document {}", self.datasource, first.id))
+            .next("mend what it names"));
+        }
+        Ok(refused)
+    }
+}

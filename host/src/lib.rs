@@ -1,0 +1,16 @@
+//! Sheaf's host: what loads connectors and gets their documents into Glean.
+//!
+//! The way of a document through the modules: [`connector`] runs the guest inside [`sandbox`],
+//! [`crawl`] turns its pages into checked batches, [`glean`] uploads them, and [`temporal`] makes the
+//! whole durable. [`config`] reads `sheaf.toml`, [`registry`] finds connectors, [`observe`] tells
+//! people what happens, and [`cli`] is the command line.
+
+pub mod cli;
+pub mod config;
+pub mod connector;
+pub mod crawl;
+pub mod failure;
+pub mod glean;
+pub mod observe;
+pub mod registry;
+pub mod sandbox;

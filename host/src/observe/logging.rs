@@ -1,0 +1,76 @@
+//! Logs go to stderr, and past the progress lines where there are any.
+
+use std::io::Write;
+use std::sync::OnceLock;
+
+use indicatif::MultiProgress;
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::MakeWriter;
+
+static LINES: OnceLock<MultiProgress> = OnceLock::new();
+
+/// The live lines of this process's terminal.
+pub fn lines() -> &'static MultiProgress {
+    LINES.get_or_init(MultiProgress::new)
+}
+
+/// Starts logging. A service says what it does; another command only what goes wrong. `RUST_LOG`
+/// decides where it is set.
+pub fn start(verbose: u8, is_service: bool) {
+    let usual = match (verbose, is_service) {
+        (0, false) => "warn,guest=info,jsonschema=off",
+        (0, true) => "warn,sheaf=info,sheaf_local_glean=info,guest=info",
+        (1, _) => "warn,sheaf=info,sheaf_local_glean=info,guest=debug",
+        (_, _) => "info,sheaf=debug,sheaf_local_glean=debug,guest=trace",
+    };
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(usual));
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(PastLines)
+        .with_ansi(console_colours());
+    let started = if is_service {
+        builder.with_target(false).try_init()
+    } else {
+        builder.with_target(false).without_time().try_init()
+    };
+    if started.is_err() {
+        eprintln!("sheaf: logging was started already");
+    }
+}
+
+fn console_colours() -> bool {
+    use std::io::IsTerminal as _;
+    std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none()
+}
+
+struct PastLines;
+
+impl<'a> MakeWriter<'a> for PastLines {
+    type Writer = Line;
+
+    fn make_writer(&'a self) -> Line {
+        Line(Vec::new())
+    }
+}
+
+/// One event, written whole.
+struct Line(Vec<u8>);
+
+impl Write for Line {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        lines().suspend(|| {
+            let _ = std::io::stderr().write_all(&self.0);
+        });
+    }
+}

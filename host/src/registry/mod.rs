@@ -1,0 +1,164 @@
+//! Connectors by name: the folder that `.wasm` files are dropped into, and the store that keeps each
+//! one that is in use by its digest.
+//!
+//! Putting another file into the folder changes what the next crawl uses; a crawl under way goes on
+//! with the copy in the store.
+
+use std::cmp::Reverse;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use semver::Version;
+
+use crate::connector::load::Candidate;
+use crate::connector::{Connector, Digest, Engine};
+use crate::failure::{Failure, Kind, Result};
+
+#[derive(Clone)]
+pub struct Registry {
+    engine: Engine,
+    folder: PathBuf,
+    store: PathBuf,
+}
+
+/// A file in the folder, and what it turned out to be.
+pub struct Found {
+    pub path: PathBuf,
+    pub connector: Result<Arc<Connector>>,
+}
+
+impl Registry {
+    /// Connectors of `folder`; copies of those in use are kept below `state`.
+    pub fn new(engine: Engine, folder: impl Into<PathBuf>, state: &Path) -> Self {
+        Self { engine, folder: folder.into(), store: state.join("connectors") }
+    }
+
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The `.wasm` files of the folder, in order of their names.
+    pub fn files(&self) -> Result<Vec<PathBuf>> {
+        let unreadable = |error: std::io::Error| {
+            Failure::settings(format!("cannot read the folder of connectors: {error}"))
+                .at(self.folder.display().to_string())
+                .next("create it and put `.wasm` files there, or change `folder` in [connectors]")
+        };
+        let mut files = Vec::new();
+        for entry in std::fs::read_dir(&self.folder).map_err(unreadable)? {
+            let path = entry.map_err(unreadable)?.path();
+            if path.extension().is_some_and(|extension| extension == "wasm") && path.is_file() {
+                files.push(path);
+            }
+        }
+        files.sort();
+        Ok(files)
+    }
+
+    /// Every connector of the folder, each loaded or with the reason why it is not.
+    pub async fn all(&self) -> Result<Vec<Found>> {
+        let mut found = Vec::new();
+        for path in self.files()? {
+            let connector = self.engine.load_file(&path).await;
+            found.push(Found { path, connector });
+        }
+        Ok(found)
+    }
+
+    /// The connector that a connection names: a file, or a manifest's name.
+    pub async fn find(&self, name: &str) -> Result<Arc<Connector>> {
+        if name.starts_with("oci://") {
+            return Err(Failure::settings("connectors cannot be pulled from a registry in this version")
+                .next("put the `.wasm` file into the folder of connectors and name it"));
+        }
+        let is_wasm = Path::new(name).extension().is_some_and(|extension| extension == "wasm");
+        if is_wasm || name.contains('/') {
+            return self.engine.load_file(&self.folder.join(name)).await;
+        }
+        self.by_name(name).await
+    }
+
+    /// The newest of the folder's connectors with this name.
+    async fn by_name(&self, name: &str) -> Result<Arc<Connector>> {
+        let mut broken = None;
+        let mut matching = Vec::new();
+        let mut others = Vec::new();
+        for Found { path, connector } in self.all().await? {
+            match connector {
+                Ok(connector) if connector.manifest.name == name => {
+                    let modified = path.metadata().and_then(|file| file.modified()).ok();
+                    matching.push((Version::parse(&connector.manifest.version).ok(), modified, connector));
+                }
+                Ok(connector) => others.push(connector.manifest.name.clone()),
+                Err(failure) if path.file_stem().is_some_and(|stem| stem == name) => {
+                    broken = Some(failure);
+                }
+                Err(failure) => tracing::warn!("{failure}"),
+            }
+        }
+        matching.sort_by_key(|(version, modified, _)| Reverse((version.clone(), *modified)));
+        if let Some((_, _, connector)) = matching.into_iter().next() {
+            return Ok(connector);
+        }
+        Err(broken.unwrap_or_else(|| {
+            let next = if others.is_empty() {
+                "put its `.wasm` file there".to_owned()
+            } else {
+                format!("put its `.wasm` file there; the folder has: {}", others.join(", "))
+            };
+            Failure::settings(format!("there is no connector `{name}`"))
+                .at(self.folder.display().to_string())
+                .next(next)
+        }))
+    }
+
+    /// Keeps a copy of a connector that a crawl begins with.
+    pub async fn pin(&self, name: &str) -> Result<Arc<Connector>> {
+        let connector = self.find(name).await?;
+        if self.stored(&connector.digest).is_file() {
+            return Ok(connector);
+        }
+        let source = self.file_of(&connector.digest).await?;
+        let target = self.stored(&connector.digest);
+        let copy = || -> std::io::Result<()> {
+            std::fs::create_dir_all(&self.store)?;
+            let part = target.with_extension(format!("{}.part", std::process::id()));
+            std::fs::write(&part, source.bytes())?;
+            std::fs::rename(&part, &target)
+        };
+        copy().map_err(|error| {
+            Failure::new(Kind::Internal, format!("cannot keep a copy of the connector: {error}"))
+                .at(target.display().to_string())
+        })?;
+        Ok(connector)
+    }
+
+    /// Exactly the connector that a crawl began with.
+    pub async fn pinned(&self, digest: &Digest) -> Result<Arc<Connector>> {
+        let stored = self.stored(digest);
+        let candidate = match Candidate::read(&stored).await {
+            Ok(candidate) if candidate.digest == *digest => candidate,
+            _ => self.file_of(digest).await?,
+        };
+        self.engine.load(candidate).await
+    }
+
+    async fn file_of(&self, digest: &Digest) -> Result<Candidate> {
+        for path in self.files()? {
+            match Candidate::read(&path).await {
+                Ok(candidate) if candidate.digest == *digest => return Ok(candidate),
+                _ => {}
+            }
+        }
+        Err(Failure::settings(format!(
+            "the connector this crawl began with ({}) is not on this worker",
+            digest.short()
+        ))
+        .at(self.folder.display().to_string())
+        .next("put that version's `.wasm` file back beside the new one, or cancel the crawl"))
+    }
+
+    fn stored(&self, digest: &Digest) -> PathBuf {
+        self.store.join(format!("{}.wasm", digest.hex()))
+    }
+}

@@ -1,0 +1,194 @@
+//! What a guest writes to stdout, stderr and the log becomes `tracing` events, bounded in length and
+//! rate. The end of stderr is kept, to explain a trap.
+
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use tokio::io::AsyncWrite;
+use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
+
+/// How much of stderr a trap carries.
+const TAIL_BYTES: usize = 8 << 10;
+/// A line longer than this is cut.
+const LINE_BYTES: usize = 4 << 10;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Level {
+    Trace,
+    Debug,
+    Info,
+    Warn,
+    Error,
+}
+
+/// Lets so many lines through in a second, and counts the rest.
+#[derive(Debug)]
+pub struct Log {
+    connection: String,
+    per_second: u32,
+    window: Instant,
+    passed: u32,
+    dropped: u64,
+}
+
+impl Log {
+    pub fn new(connection: &str, per_second: u32) -> Self {
+        Self {
+            connection: connection.to_owned(),
+            per_second,
+            window: Instant::now(),
+            passed: 0,
+            dropped: 0,
+        }
+    }
+
+    pub fn line(&mut self, level: Level, message: &str, fields: &[(String, String)]) {
+        if self.window.elapsed() >= Duration::from_secs(1) {
+            if self.dropped > 0 {
+                tracing::warn!(
+                    target: "guest",
+                    connection = self.connection,
+                    dropped = self.dropped,
+                    "more log lines than limits.log_lines_per_second allows"
+                );
+            }
+            self.window = Instant::now();
+            self.passed = 0;
+            self.dropped = 0;
+        }
+        if self.passed >= self.per_second {
+            self.dropped += 1;
+            return;
+        }
+        self.passed += 1;
+        let mut text = cut(message).to_owned();
+        for (name, value) in fields.iter().take(16) {
+            text.push_str(&format!(" {}={:?}", cut(name), cut(value)));
+        }
+        let connection = self.connection.as_str();
+        match level {
+            Level::Trace => tracing::trace!(target: "guest", connection, "{text}"),
+            Level::Debug => tracing::debug!(target: "guest", connection, "{text}"),
+            Level::Info => tracing::info!(target: "guest", connection, "{text}"),
+            Level::Warn => tracing::warn!(target: "guest", connection, "{text}"),
+            Level::Error => tracing::error!(target: "guest", connection, "{text}"),
+        }
+    }
+}
+
+fn cut(text: &str) -> &str {
+    let mut end = text.len().min(LINE_BYTES);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
+}
+
+/// A log shared by the guest's log function, its stdout and its stderr.
+pub type SharedLog = Arc<Mutex<Log>>;
+
+/// The last bytes of a guest's stderr.
+#[derive(Clone, Debug, Default)]
+pub struct Tail(Arc<Mutex<VecDeque<u8>>>);
+
+impl Tail {
+    fn push(&self, bytes: &[u8]) {
+        let mut tail = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        tail.extend(bytes.iter().skip(bytes.len().saturating_sub(TAIL_BYTES)));
+        let over = tail.len().saturating_sub(TAIL_BYTES);
+        tail.drain(..over);
+    }
+
+    pub fn text(&self) -> String {
+        let mut tail = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        String::from_utf8_lossy(tail.make_contiguous()).into_owned()
+    }
+}
+
+/// A guest's stdout or stderr.
+#[derive(Clone, Debug)]
+pub struct Stream {
+    log: SharedLog,
+    level: Level,
+    tail: Option<Tail>,
+    line: Arc<Mutex<Vec<u8>>>,
+}
+
+impl Stream {
+    pub fn stdout(log: SharedLog) -> Self {
+        Self { log, level: Level::Info, tail: None, line: Arc::default() }
+    }
+
+    pub fn stderr(log: SharedLog, tail: Tail) -> Self {
+        Self { log, level: Level::Warn, tail: Some(tail), line: Arc::default() }
+    }
+
+    fn write(&self, bytes: &[u8]) {
+        if let Some(tail) = &self.tail {
+            tail.push(bytes);
+        }
+        let mut line = self.line.lock().unwrap_or_else(PoisonError::into_inner);
+        for part in bytes.split_inclusive(|byte| *byte == b'\n') {
+            let room = LINE_BYTES.saturating_sub(line.len());
+            line.extend_from_slice(&part[..part.len().min(room)]);
+            if part.ends_with(b"\n") {
+                let text = String::from_utf8_lossy(&line);
+                let mut log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
+                log.line(self.level, text.trim_end(), &[]);
+                drop(log);
+                line.clear();
+            }
+        }
+    }
+}
+
+impl IsTerminal for Stream {
+    fn is_terminal(&self) -> bool {
+        false
+    }
+}
+
+impl StdoutStream for Stream {
+    fn async_stream(&self) -> Box<dyn AsyncWrite + Send + Sync> {
+        Box::new(self.clone())
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        _context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<std::io::Result<usize>> {
+        self.write(bytes);
+        Poll::Ready(Ok(bytes.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _context: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(
+        self: Pin<&mut Self>,
+        _context: &mut Context<'_>,
+    ) -> Poll<std::io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_tail_keeps_the_end() {
+        let tail = Tail::default();
+        tail.push(&vec![b'a'; TAIL_BYTES]);
+        tail.push(b"the end");
+        assert_eq!(tail.text().len(), TAIL_BYTES);
+        assert!(tail.text().ends_with("athe end"));
+    }
+}

@@ -1,0 +1,45 @@
+//! What goes wrong, as status codes. Glean declares no shape for error bodies: ours are text.
+
+use axum::body::Bytes;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use serde::de::DeserializeOwned;
+
+/// A refusal: a status and one sentence.
+#[derive(Debug)]
+pub struct Refusal(pub StatusCode, pub String);
+
+pub type Answer<T = ()> = Result<T, Refusal>;
+
+impl Refusal {
+    pub fn bad(what: impl Into<String>) -> Self {
+        Self(StatusCode::BAD_REQUEST, what.into())
+    }
+
+    pub fn conflict(what: impl Into<String>) -> Self {
+        Self(StatusCode::CONFLICT, what.into())
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        tracing::debug!(status = self.0.as_u16(), "{}", self.1);
+        (self.0, self.1).into_response()
+    }
+}
+
+impl From<rusqlite::Error> for Refusal {
+    fn from(error: rusqlite::Error) -> Self {
+        Self(StatusCode::INTERNAL_SERVER_ERROR, format!("the database failed: {error}"))
+    }
+}
+
+/// Reads a request, refusing fields that the API does not have.
+pub fn read<T: DeserializeOwned>(body: &Bytes) -> Answer<T> {
+    serde_json::from_slice(body)
+        .map_err(|error| Refusal::bad(format!("the request cannot be read: {error}")))
+}
+
+pub async fn unknown_endpoint(uri: axum::http::Uri) -> Refusal {
+    Refusal(StatusCode::NOT_FOUND, format!("there is no endpoint {}", uri.path()))
+}

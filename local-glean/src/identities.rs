@@ -1,0 +1,228 @@
+//! Users, groups and memberships, one by one and in bulk. A bulk upload replaces what was there.
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::routing::post;
+use axum::Json;
+use rusqlite::{Transaction, params};
+use serde_json::{Value, json};
+
+use crate::App;
+use crate::answer::{Answer, Refusal, read};
+use crate::rules::Datasource;
+use crate::sessions::{Page, is_suspicious};
+use crate::store::advance;
+use crate::wire::{BulkIdentities, DatasourceUser, ForDatasource, Group, Membership, OneIdentity};
+
+pub fn routes() -> Router<App> {
+    Router::new()
+        .route("/bulkindexusers", post(bulk))
+        .route("/bulkindexgroups", post(bulk))
+        .route("/bulkindexmemberships", post(bulk))
+        .route("/indexuser", post(index_one))
+        .route("/indexgroup", post(index_one))
+        .route("/indexmembership", post(index_one))
+        .route("/deleteuser", post(delete_one))
+        .route("/deletegroup", post(delete_one))
+        .route("/deletemembership", post(delete_one))
+        .route("/processallmemberships", post(process_all))
+        .route("/getusercount", post(count))
+}
+
+async fn bulk(State(app): State<App>, body: Bytes) -> Answer {
+    let request: BulkIdentities = read(&body)?;
+    app.store.with(move |database| replace(database, &request)).await
+}
+
+fn replace(database: &Transaction<'_>, request: &BulkIdentities) -> Answer {
+    Datasource::find(database, &request.datasource)?;
+    let now = advance(database)?;
+    let kind = match (&request.users, &request.groups, &request.memberships) {
+        (Some(_), None, None) => "users".to_owned(),
+        (None, Some(_), None) => "groups".to_owned(),
+        (None, None, Some(_)) => {
+            let group = request.group.as_deref().filter(|group| !group.is_empty());
+            format!("memberships:{}", group.ok_or_else(|| Refusal::bad("group is required"))?)
+        }
+        _ => return Err(Refusal::bad("the request needs users, groups or memberships")),
+    };
+    let page = Page {
+        kind: &kind,
+        datasource: &request.datasource,
+        upload_id: &request.upload_id,
+        is_first: request.is_first_page,
+        is_last: request.is_last_page,
+        force_restart: request.force_restart_upload,
+        skip_deletion_check: request.disable_stale_data_deletion_check,
+    };
+    let session = page.session(database, now)?;
+    let mut added = 0;
+    for user in request.users.iter().flatten() {
+        add_user(database, &request.datasource, user, now)?;
+        added += 1;
+    }
+    for group in request.groups.iter().flatten() {
+        add_group(database, &request.datasource, group, now)?;
+        added += 1;
+    }
+    for membership in request.memberships.iter().flatten() {
+        let group = request.group.as_deref();
+        add_membership(database, &request.datasource, group, membership, now)?;
+        added += 1;
+    }
+    session.count(database, added)?;
+    if !request.is_last_page {
+        return Ok(());
+    }
+    let (table, group) = match kind.split_once(':') {
+        Some((_, group)) => ("memberships", Some(group)),
+        None => (kind.as_str(), None),
+    };
+    let of_group = if group.is_some() { "group_name = ?3" } else { "?3 IS NULL" };
+    let (stale, total): (i64, i64) = database.query_row(
+        &format!(
+            "SELECT count(*) FILTER (WHERE seen < ?2), count(*) FROM {table}
+             WHERE datasource = ?1 AND {of_group}"
+        ),
+        params![request.datasource, session.since, group],
+        |row| Ok((row.get(0)?, row.get(1)?)),
+    )?;
+    if group.is_none() && is_suspicious(stale, total) && !page.skip_deletion_check {
+        return session.close(database, 0, true);
+    }
+    let deleted = database.execute(
+        &format!("DELETE FROM {table} WHERE datasource = ?1 AND seen < ?2 AND {of_group}"),
+        params![request.datasource, session.since, group],
+    )?;
+    session.close(database, deleted, false)
+}
+
+fn add_user(database: &Transaction<'_>, datasource: &str, user: &DatasourceUser, now: i64) -> Answer {
+    if !user.email.contains('@') {
+        return Err(Refusal::bad(format!("{:?} is not an e-mail address", user.email)));
+    }
+    database
+        .prepare_cached("INSERT OR REPLACE INTO users VALUES (?1, ?2, ?3, ?4, ?5)")?
+        .execute(params![datasource, user.email, user.user_id, user.is_active, now])?;
+    Ok(())
+}
+
+/// Glean: a group's name has no spaces and does not begin with `scio`.
+fn add_group(database: &Transaction<'_>, datasource: &str, group: &Group, now: i64) -> Answer {
+    let name = &group.name;
+    if name.is_empty() || name.contains(' ') || name.starts_with("scio") {
+        return Err(Refusal::bad(format!("{name:?} is not a group's name")));
+    }
+    database
+        .prepare_cached("INSERT OR REPLACE INTO groups VALUES (?1, ?2, ?3)")?
+        .execute(params![datasource, name, now])?;
+    Ok(())
+}
+
+fn add_membership(
+    database: &Transaction<'_>,
+    datasource: &str,
+    group: Option<&str>,
+    membership: &Membership,
+    now: i64,
+) -> Answer {
+    let (group, user, member) = parts(group, membership)?;
+    database
+        .prepare_cached("INSERT OR REPLACE INTO memberships VALUES (?1, ?2, ?3, ?4, ?5)")?
+        .execute(params![datasource, group, user, member, now])?;
+    Ok(())
+}
+
+fn parts<'a>(
+    group: Option<&'a str>,
+    membership: &'a Membership,
+) -> Answer<(&'a str, &'a str, &'a str)> {
+    let group = group
+        .or(membership.group_name.as_deref())
+        .filter(|group| !group.is_empty())
+        .ok_or_else(|| Refusal::bad("groupName is required"))?;
+    match (membership.member_user_id.as_deref(), membership.member_group_name.as_deref()) {
+        (Some(user), None) if !user.is_empty() => Ok((group, user, "")),
+        (None, Some(member)) if !member.is_empty() => Ok((group, "", member)),
+        _ => Err(Refusal::bad("a membership needs one of memberUserId and memberGroupName")),
+    }
+}
+
+async fn index_one(State(app): State<App>, body: Bytes) -> Answer {
+    let request: OneIdentity = read(&body)?;
+    app.store
+        .with(move |database| {
+            Datasource::find(database, &request.datasource)?;
+            let now = advance(database)?;
+            match (&request.user, &request.group, &request.membership) {
+                (Some(user), None, None) => add_user(database, &request.datasource, user, now),
+                (None, Some(group), None) => add_group(database, &request.datasource, group, now),
+                (None, None, Some(membership)) => {
+                    add_membership(database, &request.datasource, None, membership, now)
+                }
+                _ => Err(Refusal::bad("the request needs a user, a group or a membership")),
+            }
+        })
+        .await
+}
+
+async fn delete_one(State(app): State<App>, body: Bytes) -> Answer {
+    let request: OneIdentity = read(&body)?;
+    app.store
+        .with(move |database| {
+            Datasource::find(database, &request.datasource)?;
+            let datasource = &request.datasource;
+            if let Some(email) = &request.email {
+                database.execute(
+                    "DELETE FROM memberships WHERE datasource = ?1 AND member_user = ?2",
+                    params![datasource, email],
+                )?;
+                database.execute(
+                    "DELETE FROM users WHERE datasource = ?1 AND email = ?2",
+                    params![datasource, email],
+                )?;
+            } else if let Some(group) = &request.group_name {
+                database.execute(
+                    "DELETE FROM memberships WHERE datasource = ?1
+                     AND (group_name = ?2 OR member_group = ?2)",
+                    params![datasource, group],
+                )?;
+                database.execute(
+                    "DELETE FROM groups WHERE datasource = ?1 AND name = ?2",
+                    params![datasource, group],
+                )?;
+            } else if let Some(membership) = &request.membership {
+                let (group, user, member) = parts(None, membership)?;
+                database.execute(
+                    "DELETE FROM memberships WHERE datasource = ?1 AND group_name = ?2
+                     AND member_user = ?3 AND member_group = ?4",
+                    params![datasource, group, user, member],
+                )?;
+            } else {
+                return Err(Refusal::bad("the request needs an email, a groupName or a membership"));
+            }
+            Ok(())
+        })
+        .await
+}
+
+async fn process_all(State(app): State<App>, body: Bytes) -> Answer {
+    let request: ForDatasource = read(&body)?;
+    app.store.with(move |database| Datasource::find(database, &request.datasource).map(drop)).await
+}
+
+async fn count(State(app): State<App>, body: Bytes) -> Answer<Json<Value>> {
+    let request: ForDatasource = read(&body)?;
+    app.store
+        .with(move |database| {
+            Datasource::find(database, &request.datasource)?;
+            let count: i64 = database.query_row(
+                "SELECT count(*) FROM users WHERE datasource = ?1",
+                [&request.datasource],
+                |row| row.get(0),
+            )?;
+            Ok(Json(json!({ "userCount": count })))
+        })
+        .await
+}

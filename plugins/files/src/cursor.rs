@@ -1,0 +1,209 @@
+//! Pages of documents out of a walk.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use serde::{Deserialize, Serialize};
+use sheaf_sdk::{Content, Crawl, Cursor, Document, Error, Limits, Page, Result, Unreadable, log};
+
+use crate::id;
+use crate::kind::Kind;
+use crate::settings::{OBJECT_TYPE, Selection, Settings};
+use crate::title;
+use crate::walk::{File, Found, Walk};
+
+/// A page holds at most so many files that are left out: the host hears from a long search.
+const LOOKED_AT: usize = 5_000;
+
+pub struct FilesCursor {
+    settings: Settings,
+    base_url: String,
+    selection: Selection,
+    walk: Walk,
+    /// Seconds: older files are left out.
+    since: Option<i64>,
+    place: Place,
+}
+
+/// Where a crawl is: its checkpoint.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+struct Place {
+    /// The last file that was looked at.
+    after: Option<String>,
+    /// When the crawl began: the bookmark of the next.
+    started: i64,
+    /// The first folder that could not be read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unreadable: Option<String>,
+}
+
+/// Where an incremental crawl begins.
+#[derive(Debug, Serialize, Deserialize)]
+struct Bookmark {
+    since: i64,
+}
+
+impl FilesCursor {
+    pub fn open(settings: Settings, crawl: &Crawl) -> Result<Self> {
+        let place = match &crawl.resume {
+            None => Place { started: seconds(SystemTime::now()), ..Place::default() },
+            Some(text) => serde_json::from_str(text).map_err(|error| {
+                Error::start_over(format!("the checkpoint cannot be read: {error}"))
+            })?,
+        };
+        let since = match crawl.mode.bookmark() {
+            None => None,
+            Some(text) => {
+                let bookmark: Bookmark = serde_json::from_str(text).map_err(|error| {
+                    Error::start_over(format!("the bookmark cannot be read: {error}"))
+                })?;
+                Some(bookmark.since)
+            }
+        };
+        Ok(Self {
+            base_url: settings.base_url()?.to_owned(),
+            selection: Selection::new(&settings)?,
+            walk: Walk::new(&settings, &crawl.scope, place.after.as_deref())?,
+            settings,
+            since,
+            place,
+        })
+    }
+
+    fn document(&self, file: &File, kind: Kind) -> Result<Option<Document>, String> {
+        let metadata = match fs::metadata(&file.on_disk) {
+            Ok(metadata) => metadata,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error.to_string()),
+        };
+        let modified = metadata.modified().ok().map(seconds);
+        if let (Some(since), Some(modified)) = (self.since, modified)
+            && modified < since
+        {
+            return Ok(None);
+        }
+        let size = metadata.len();
+        if size > self.settings.max_bytes {
+            let most = self.settings.max_bytes;
+            return Err(format!("it has {size} bytes, and `max_bytes` is {most}"));
+        }
+        let bytes = match fs::read(&file.on_disk) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error.to_string()),
+        };
+        let (folder, name) = match file.path.rsplit_once('/') {
+            Some((folder, name)) => (Some(folder), name),
+            None => (None, file.path.as_str()),
+        };
+        let (found, body) = match kind {
+            Kind::Binary(mime_type) => (None, Content::binary(mime_type, bytes)),
+            Kind::Text(mime_type) => {
+                if bytes.contains(&0) && !bytes.starts_with(&[0xff, 0xfe]) {
+                    return Err("it is not text".into());
+                }
+                let text = decode(bytes);
+                (title::find(mime_type, &text), Content::text(mime_type, text))
+            }
+        };
+        let mut document = Document::new(
+            id::of(&file.id),
+            OBJECT_TYPE,
+            id::url(&self.base_url, &file.path),
+            self.selection.access(&file.path),
+        )
+        .title(found.unwrap_or_else(|| name.to_owned()))
+        .filename(name)
+        .body(body);
+        document.updated_at = modified;
+        document.created_at = metadata.created().ok().map(seconds);
+        Ok(Some(match folder {
+            Some(folder) => document.container(folder),
+            None => document,
+        }))
+    }
+}
+
+impl Cursor for FilesCursor {
+    fn next(&mut self, limits: Limits) -> Result<Page> {
+        let mut documents = Vec::new();
+        let mut unreadable = Vec::new();
+        let mut bytes = 0;
+        let mut looked_at = 0;
+        let more = loop {
+            let full = documents.len() >= limits.documents as usize
+                || bytes >= limits.bytes as usize
+                || looked_at >= LOOKED_AT;
+            if full {
+                break true;
+            }
+            looked_at += 1;
+            match self.walk.next() {
+                None => break false,
+                Some(Found::Unreadable { path, reason }) => {
+                    log::warn!("the folder {path} cannot be read: {reason}");
+                    let first = format!("the folder {path} cannot be read: {reason}");
+                    self.place.unreadable.get_or_insert(first);
+                }
+                Some(Found::File(file)) => {
+                    if let Some(kind) = self.selection.kind(&file.path) {
+                        match self.document(&file, kind) {
+                            Ok(None) => {}
+                            Ok(Some(document)) => {
+                                bytes += size(&document);
+                                documents.push(document);
+                            }
+                            Err(reason) => unreadable.push(Unreadable {
+                                id: Some(id::of(&file.id)),
+                                view_url: Some(id::url(&self.base_url, &file.path)),
+                                reason,
+                            }),
+                        }
+                    }
+                    self.place.after = Some(file.path);
+                }
+            }
+        };
+        let page = if more {
+            Page::more(documents, serde_json::to_string(&self.place)?)
+        } else if let Some(reason) = self.place.unreadable.take() {
+            Page::partial(documents, reason)
+        } else {
+            let bookmark = serde_json::to_string(&Bookmark { since: self.place.started })?;
+            Page::complete(documents, Some(bookmark))
+        };
+        Ok(page.unreadable(unreadable))
+    }
+}
+
+/// About how much a document adds to a page.
+fn size(document: &Document) -> usize {
+    use sheaf_sdk::Body;
+    document.body.as_ref().map_or(0, |content| match &content.body {
+        Body::Text(text) => text.len(),
+        Body::Binary(bytes) => bytes.len(),
+    }) + 500
+}
+
+/// UTF-8, with what is not replaced; UTF-16 where its mark says so.
+fn decode(bytes: Vec<u8>) -> String {
+    if let Some(rest) = bytes.strip_prefix(&[0xff, 0xfe]) {
+        let units: Vec<u16> =
+            rest.chunks_exact(2).map(|pair| u16::from_le_bytes([pair[0], pair[1]])).collect();
+        return String::from_utf16_lossy(&units);
+    }
+    let text = String::from_utf8(bytes)
+        .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned());
+    match text.strip_prefix('\u{feff}') {
+        Some(rest) => rest.to_owned(),
+        None => text,
+    }
+}
+
+fn seconds(time: SystemTime) -> i64 {
+    match time.duration_since(UNIX_EPOCH) {
+        Ok(after) => i64::try_from(after.as_secs()).unwrap_or(i64::MAX),
+        Err(before) => -i64::try_from(before.duration().as_secs()).unwrap_or(i64::MAX),
+    }
+}

@@ -1,0 +1,224 @@
+//! What the operator sets, and what follows from it.
+
+use globset::{Glob, GlobBuilder, GlobMatcher, GlobSet, GlobSetBuilder};
+use schemars::JsonSchema;
+use serde::Deserialize;
+use sheaf_sdk::{Access, Error, Result, schemars};
+
+use crate::kind::Kind;
+
+pub const OBJECT_TYPE: &str = "File";
+
+/// Settings of the files connector.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// The granted folder to read, by the path it is granted under, such as "/content".
+    pub root: String,
+    /// A document's view URL is this, a slash, and its path below the root.
+    pub base_url: String,
+    /// Globs of paths below the root to read, such as "**/*.md". Without any: every file of a type
+    /// that is known.
+    #[serde(default)]
+    pub include: Vec<String>,
+    /// Globs of paths to leave out, such as "drafts/**".
+    #[serde(default)]
+    pub exclude: Vec<String>,
+    /// Who may find the documents. Nothing said means that nobody may.
+    pub access: Option<AccessSetting>,
+    /// Access of particular paths: the first rule whose glob matches decides.
+    #[serde(default)]
+    pub access_rules: Vec<AccessRule>,
+    /// Crawl each top-level folder as a scope of its own.
+    #[serde(default)]
+    pub scope_per_folder: bool,
+    /// Files larger than this are set aside, in bytes.
+    #[serde(default = "max_bytes")]
+    pub max_bytes: u64,
+    /// What Glean calls the datasource.
+    pub display_name: Option<String>,
+}
+
+fn max_bytes() -> u64 {
+    8 << 20
+}
+
+/// "everyone", "source-users", or { users = [...], groups = [...] }.
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum AccessSetting {
+    Named(NamedAccess),
+    Only(OnlyAccess),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum NamedAccess {
+    /// Everyone in the company.
+    Everyone,
+    /// Everyone with an account in the datasource.
+    SourceUsers,
+}
+
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct OnlyAccess {
+    /// By e-mail.
+    #[serde(default)]
+    pub users: Vec<String>,
+    /// By the group's name in the datasource.
+    #[serde(default)]
+    pub groups: Vec<String>,
+}
+
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AccessRule {
+    /// A glob of paths below the root, such as "hr/**".
+    pub glob: String,
+    pub access: AccessSetting,
+}
+
+impl AccessSetting {
+    fn access(&self) -> Access {
+        match self {
+            Self::Named(NamedAccess::Everyone) => Access::Everyone,
+            Self::Named(NamedAccess::SourceUsers) => Access::SourceUsers,
+            Self::Only(only) => Access::only(only.users.clone(), only.groups.clone()),
+        }
+    }
+}
+
+impl Settings {
+    pub fn base_url(&self) -> Result<&str> {
+        let url = self.base_url.trim_end_matches('/');
+        let is_web = ["http://", "https://"].iter().any(|scheme| {
+            url.strip_prefix(scheme).is_some_and(|rest| !rest.is_empty() && !rest.starts_with('/'))
+        });
+        if is_web {
+            return Ok(url);
+        }
+        Err(Error::fix_settings(format!(
+            "`base_url` must be the address of a web site, such as https://docs.example.com, not {:?}",
+            self.base_url
+        )))
+    }
+}
+
+/// The settings' globs, ready for use.
+pub struct Selection {
+    include: Option<GlobSet>,
+    exclude: GlobSet,
+    access: Vec<(GlobMatcher, Access)>,
+    otherwise: Access,
+}
+
+impl Selection {
+    pub fn new(settings: &Settings) -> Result<Self> {
+        Ok(Self {
+            include: match settings.include.as_slice() {
+                [] => None,
+                globs => Some(glob_set("include", globs)?),
+            },
+            exclude: glob_set("exclude", &settings.exclude)?,
+            access: settings
+                .access_rules
+                .iter()
+                .map(|rule| {
+                    let glob = glob("access_rules", &rule.glob)?;
+                    Ok((glob.compile_matcher(), rule.access.access()))
+                })
+                .collect::<Result<_>>()?,
+            otherwise: settings.access.as_ref().map_or(Access::Unknown, AccessSetting::access),
+        })
+    }
+
+    /// How to read a path, or nothing if it is not read.
+    pub fn kind(&self, path: &str) -> Option<Kind> {
+        if self.exclude.is_match(path) {
+            return None;
+        }
+        match &self.include {
+            Some(include) => {
+                include.is_match(path).then(|| Kind::of(path).unwrap_or(Kind::Text("text/plain")))
+            }
+            None => Kind::of(path),
+        }
+    }
+
+    pub fn access(&self, path: &str) -> Access {
+        let rule = self.access.iter().find(|(glob, _)| glob.is_match(path));
+        rule.map_or(&self.otherwise, |(_, access)| access).clone()
+    }
+}
+
+fn glob(key: &str, pattern: &str) -> Result<Glob> {
+    GlobBuilder::new(pattern).literal_separator(true).build().map_err(|error| {
+        Error::fix_settings(format!("`{key}` has a glob that cannot be read: {error}"))
+    })
+}
+
+fn glob_set(key: &str, patterns: &[String]) -> Result<GlobSet> {
+    let mut set = GlobSetBuilder::new();
+    for pattern in patterns {
+        set.add(glob(key, pattern)?);
+    }
+    set.build().map_err(|error| Error::fix_settings(format!("`{key}` cannot be used: {error}")))
+}
+
+pub fn escape_regex(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len() + 8);
+    for character in text.chars() {
+        if r"\.+*?()|[]{}^$#&-~".contains(character) && character != '-' && character != '~' {
+            escaped.push('\\');
+        }
+        escaped.push(character);
+    }
+    escaped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings(json: &str) -> Settings {
+        serde_json::from_str(json).expect("settings")
+    }
+
+    fn selection(more: &str) -> Selection {
+        let json = format!(r#"{{"root": "/c", "base_url": "https://x.com"{more}}}"#);
+        Selection::new(&settings(&json)).expect("a selection")
+    }
+
+    #[test]
+    fn known_types_are_read_unless_globs_say_otherwise() {
+        let usual = selection("");
+        assert_eq!(usual.kind("a/b.md"), Some(Kind::Text("text/markdown")));
+        assert_eq!(usual.kind("a/b.bin"), None);
+        let chosen = selection(r#", "include": ["**/*.bin", "*.md"], "exclude": ["x/**"]"#);
+        assert_eq!(chosen.kind("a/b.bin"), Some(Kind::Text("text/plain")));
+        assert_eq!(chosen.kind("b.md"), Some(Kind::Text("text/markdown")));
+        assert_eq!(chosen.kind("a/b.md"), None);
+        assert_eq!(chosen.kind("x/b.bin"), None);
+    }
+
+    #[test]
+    fn the_first_access_rule_that_matches_decides_and_nothing_said_means_unknown() {
+        let chosen = selection(
+            r#", "access_rules": [
+                {"glob": "hr/**", "access": {"groups": ["hr"]}},
+                {"glob": "**", "access": "everyone"}]"#,
+        );
+        assert_eq!(chosen.access("hr/pay/a.md"), Access::only([""; 0], ["hr"]));
+        assert_eq!(chosen.access("a.md"), Access::Everyone);
+        assert_eq!(selection("").access("a.md"), Access::Unknown);
+    }
+
+    #[test]
+    fn a_base_url_must_be_one() {
+        for (url, right) in [("https://x.com/", true), ("x.com", false), ("https:///a", false)] {
+            let settings = settings(&format!(r#"{{"root": "/c", "base_url": "{url}"}}"#));
+            assert_eq!(settings.base_url().is_ok(), right, "{url}");
+        }
+    }
+}
