@@ -75,7 +75,7 @@ class Cursor {
       title: `${this.greeting} ${number}`,
       body: {
         mimeType: 'text/plain',
-        body: { tag: 'text', val: `${this.greeting} from document ${number}.` },
+        data: { tag: 'text', val: `${this.greeting} from document ${number}.` },
       },
       updatedAt: WRITTEN,
       // A list can be empty, but not left out.

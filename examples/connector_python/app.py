@@ -10,7 +10,7 @@ from wit_world.exports.connector import Manifest
 from wit_world.exports.documents import Crawl, Scope
 from wit_world.imports import host
 from wit_world.imports.host import Level
-from wit_world.imports.types import Fault, Remedy
+from wit_world.imports.base import Fault, Remedy
 
 SETTINGS = {
     "$schema": "https://json-schema.org/draft/2020-12/schema",

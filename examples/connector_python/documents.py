@@ -5,7 +5,7 @@ from typing import Any
 
 from wit_world.exports import documents
 from wit_world.exports.documents import Limits, Page, Progress_Complete, Progress_More
-from wit_world.imports.document import Access_Everyone, Body_Text, Content, Document
+from wit_world.imports.document import Access_Everyone, Data_Text, Content, Document
 
 COUNT = 10
 PAGE = 4
@@ -35,7 +35,7 @@ class Cursor(documents.Cursor):
             view_url=f"https://example.com/hello/{number}",
             access=Access_Everyone(),
             title=f"{self.greeting} {number}",
-            body=Content("text/plain", Body_Text(f"{self.greeting} from document {number}.")),
+            body=Content("text/plain", Data_Text(f"{self.greeting} from document {number}.")),
             updated_at=WRITTEN,
             **UNKNOWN,
         )

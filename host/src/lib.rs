@@ -14,3 +14,4 @@ pub mod glean;
 pub mod observe;
 pub mod registry;
 pub mod sandbox;
+pub mod temporal;

@@ -57,7 +57,10 @@ struct Inner {
 impl Drill {
     pub(crate) fn new(record: Option<&Path>) -> std::io::Result<Self> {
         let record = record.map(std::fs::File::create).transpose()?;
-        Ok(Self(Arc::new(Mutex::new(Inner { record, ..Inner::default() }))))
+        Ok(Self(Arc::new(Mutex::new(Inner {
+            record,
+            ..Inner::default()
+        }))))
     }
 
     pub fn add(&self, fault: Fault) {
@@ -114,13 +117,19 @@ pub fn routes() -> Router<App> {
 }
 
 async fn add(State(app): State<App>, Json(fault): Json<Fault>) {
-    app.drill.add(Fault { times: fault.times.max(1), ..fault });
+    app.drill.add(Fault {
+        times: fault.times.max(1),
+        ..fault
+    });
 }
 
 /// Around each request to the Indexing API.
 pub async fn around(State(app): State<App>, request: Request, next: Next) -> Response {
     if let Some(token) = &app.token {
-        let sent = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+        let sent = request
+            .headers()
+            .get(header::AUTHORIZATION)
+            .and_then(|value| value.to_str().ok());
         if sent.and_then(|sent| sent.strip_prefix("Bearer ")) != Some(token) {
             return Refusal(StatusCode::UNAUTHORIZED, "the token is not valid".into())
                 .into_response();
@@ -135,7 +144,9 @@ pub async fn around(State(app): State<App>, request: Request, next: Next) -> Res
     } else {
         request
     };
-    let Some(fault) = app.drill.meet(&path) else { return next.run(request).await };
+    let Some(fault) = app.drill.meet(&path) else {
+        return next.run(request).await;
+    };
     tokio::time::sleep(Duration::from_millis(fault.delay_ms)).await;
     match (fault.drop, fault.status) {
         (Some(dropped), _) => {
@@ -145,10 +156,12 @@ pub async fn around(State(app): State<App>, request: Request, next: Next) -> Res
             broken()
         }
         (None, Some(status)) => {
-            let status =
-                StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+            let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
             let mut response = (status, "this is a drill").into_response();
-            if let Some(after) = fault.retry_after.and_then(|after| HeaderValue::try_from(after).ok()) {
+            if let Some(after) = fault
+                .retry_after
+                .and_then(|after| HeaderValue::try_from(after).ok())
+            {
                 response.headers_mut().insert(header::RETRY_AFTER, after);
             }
             response
@@ -161,7 +174,10 @@ pub async fn around(State(app): State<App>, request: Request, next: Next) -> Res
 fn broken() -> Response {
     let parts: Vec<Result<Bytes, std::io::Error>> = vec![
         Ok(Bytes::from_static(b"{")),
-        Err(std::io::Error::new(std::io::ErrorKind::ConnectionReset, "this is a drill")),
+        Err(std::io::Error::new(
+            std::io::ErrorKind::ConnectionReset,
+            "this is a drill",
+        )),
     ];
     Response::new(Body::from_stream(Parts(parts.into_iter())))
 }

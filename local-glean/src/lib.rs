@@ -66,7 +66,10 @@ impl Default for Options {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error("cannot listen on {address}: {error}")]
-    Listen { address: SocketAddr, error: std::io::Error },
+    Listen {
+        address: SocketAddr,
+        error: std::io::Error,
+    },
     #[error("the database cannot be opened: {0}")]
     Database(#[from] rusqlite::Error),
     #[error("requests cannot be recorded: {0}")]
@@ -92,23 +95,38 @@ impl LocalGlean {
     pub async fn start(options: Options) -> Result<Self, Error> {
         let store = Store::open(options.database.as_deref())?;
         let drill = Drill::new(options.record.as_deref()).map_err(Error::Record)?;
-        let app =
-            App { store, token: options.token.map(Into::into), drill: drill.clone() };
+        let app = App {
+            store,
+            token: options.token.map(Into::into),
+            drill: drill.clone(),
+        };
         let listener = TcpListener::bind(options.address)
             .await
-            .map_err(|error| Error::Listen { address: options.address, error })?;
-        let address = listener
-            .local_addr()
-            .map_err(|error| Error::Listen { address: options.address, error })?;
+            .map_err(|error| Error::Listen {
+                address: options.address,
+                error,
+            })?;
+        let address = listener.local_addr().map_err(|error| Error::Listen {
+            address: options.address,
+            error,
+        })?;
         let stop = CancellationToken::new();
         let stopped = stop.clone().cancelled_owned();
         let router = router(app, options.max_request_bytes);
         let served = tokio::spawn(async move {
-            if let Err(error) = axum::serve(listener, router).with_graceful_shutdown(stopped).await {
+            if let Err(error) = axum::serve(listener, router)
+                .with_graceful_shutdown(stopped)
+                .await
+            {
                 tracing::error!(%error, "local Glean ended");
             }
         });
-        Ok(Self { address, stop, served, drill })
+        Ok(Self {
+            address,
+            stop,
+            served,
+            drill,
+        })
     }
 
     pub fn url(&self) -> String {
@@ -133,7 +151,10 @@ fn router(app: App, max_request_bytes: usize) -> Router {
         .merge(identities::routes())
         .merge(debug::routes())
         .fallback(answer::unknown_endpoint)
-        .layer(axum::middleware::from_fn_with_state(app.clone(), drill::around))
+        .layer(axum::middleware::from_fn_with_state(
+            app.clone(),
+            drill::around,
+        ))
         .layer(DefaultBodyLimit::max(max_request_bytes));
     Router::new()
         .nest("/api/index/v1", indexing)

@@ -41,8 +41,9 @@ pub fn search(database: &Transaction<'_>, query: &Query) -> Answer<Value> {
          ORDER BY bm25(texts, 8.0, 1.0) LIMIT ?5"
     };
     let mut statement = database.prepare_cached(sql)?;
-    let mut rows =
-        statement.query(params![query.datasource, terms, OPEN, CLOSE, LOOKED_AT]).map_err(unread)?;
+    let mut rows = statement
+        .query(params![query.datasource, terms, OPEN, CLOSE, LOOKED_AT])
+        .map_err(unread)?;
     let mut results = Vec::new();
     let mut seen = 0;
     let mut more = false;
@@ -132,14 +133,23 @@ pub fn summary(permissions: &str) -> String {
     }
     let users = permissions.allowed_users.iter();
     parts.extend(users.filter_map(|user| user.email.clone().or(user.datasource_user_id.clone())));
-    parts.extend(permissions.allowed_groups.iter().map(|group| format!("group {group}")));
+    parts.extend(
+        permissions
+            .allowed_groups
+            .iter()
+            .map(|group| format!("group {group}")),
+    );
     parts.extend(
         permissions
             .allowed_group_intersections
             .iter()
             .map(|all| format!("groups {}", all.required_groups.join(" and "))),
     );
-    if parts.is_empty() { "nobody".into() } else { parts.join(", ") }
+    if parts.is_empty() {
+        "nobody".into()
+    } else {
+        parts.join(", ")
+    }
 }
 
 /// Datasources, sessions and users.
@@ -184,8 +194,9 @@ pub fn overview(database: &Transaction<'_>) -> Answer<Value> {
             (SELECT DISTINCT permissions FROM documents) d, json_each(d.permissions, '$.allowedUsers') u
          WHERE json_extract(u.value, '$.email') IS NOT NULL ORDER BY 1 LIMIT 200",
     )?;
-    let users =
-        statement.query_map([], |row| row.get(0))?.collect::<Result<Vec<String>, _>>()?;
+    let users = statement
+        .query_map([], |row| row.get(0))?
+        .collect::<Result<Vec<String>, _>>()?;
     Ok(json!({ "datasources": datasources, "sessions": sessions, "users": users }))
 }
 

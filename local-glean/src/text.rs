@@ -8,7 +8,11 @@ pub fn of(document: &Document) -> String {
     for content in [&document.body, &document.summary].into_iter().flatten() {
         add(&mut words, content);
     }
-    for content in document.comments.iter().filter_map(|comment| comment.content.as_ref()) {
+    for content in document
+        .comments
+        .iter()
+        .filter_map(|comment| comment.content.as_ref())
+    {
         add(&mut words, content);
     }
     let more = [&document.container, &document.filename, &document.status];
@@ -20,7 +24,9 @@ pub fn of(document: &Document) -> String {
 }
 
 fn add(words: &mut String, content: &Content) {
-    let Some(text) = &content.text_content else { return };
+    let Some(text) = &content.text_content else {
+        return;
+    };
     if content.mime_type.contains("html") {
         strip(text, words);
     } else {
@@ -36,7 +42,8 @@ fn strip(html: &str, plain: &mut String) {
         push_text(&rest[..at], plain);
         rest = &rest[at..];
         let silent = ["script", "style"].into_iter().find(|name| {
-            rest.get(1..=name.len()).is_some_and(|found| found.eq_ignore_ascii_case(name))
+            rest.get(1..=name.len())
+                .is_some_and(|found| found.eq_ignore_ascii_case(name))
         });
         let end = match silent {
             Some(name) => find_closing(rest, name),
@@ -61,9 +68,17 @@ fn push_text(text: &str, plain: &mut String) {
         plain.push_str(text);
         return;
     }
-    let entities =
-        [("&lt;", "<"), ("&gt;", ">"), ("&quot;", "\""), ("&#39;", "'"), ("&nbsp;", " "), ("&amp;", "&")];
-    let text = entities.iter().fold(text.to_owned(), |text, (from, to)| text.replace(from, to));
+    let entities = [
+        ("&lt;", "<"),
+        ("&gt;", ">"),
+        ("&quot;", "\""),
+        ("&#39;", "'"),
+        ("&nbsp;", " "),
+        ("&amp;", "&"),
+    ];
+    let text = entities
+        .iter()
+        .fold(text.to_owned(), |text, (from, to)| text.replace(from, to));
     plain.push_str(&text);
 }
 
@@ -74,7 +89,10 @@ mod tests {
     #[test]
     fn html_is_searched_by_its_words_only() {
         let mut plain = String::new();
-        strip("<p>a <b>b</b> &amp; c<SCRIPT>var x = '<p>';</script><style>p{}</style> d < e", &mut plain);
+        strip(
+            "<p>a <b>b</b> &amp; c<SCRIPT>var x = '<p>';</script><style>p{}</style> d < e",
+            &mut plain,
+        );
         let words: Vec<_> = plain.split_whitespace().collect();
         assert_eq!(words, ["a", "b", "&", "c", "d"]);
     }

@@ -40,14 +40,20 @@ pub async fn run(args: Args) -> Result<Report> {
     cancel.cancelled().await;
     let requests = glean.drill().requests();
     glean.stop().await;
-    Ok(Report::new(format!("local Glean ended after {requests} requests"), json!({ "requests": requests })))
+    Ok(Report::new(
+        format!("local Glean ended after {requests} requests"),
+        json!({ "requests": requests }),
+    ))
 }
 
 pub async fn start(options: Options) -> Result<LocalGlean> {
     let address = options.address;
     LocalGlean::start(options).await.map_err(|error| {
-        Failure::new(Kind::Settings, format!("local Glean does not start: {error}"))
-            .at(address.to_string())
-            .next("choose another `--address`, or end what listens there")
+        Failure::new(
+            Kind::Settings,
+            format!("local Glean does not start: {error}"),
+        )
+        .at(address.to_string())
+        .next("choose another `--address`, or end what listens there")
     })
 }

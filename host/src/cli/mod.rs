@@ -1,6 +1,7 @@
 //! The command line: parsing and printing only. One file a command.
 
 mod check;
+mod dev;
 mod doctor;
 mod inspect;
 mod local_glean;
@@ -9,6 +10,7 @@ mod preview;
 mod signals;
 mod status;
 mod sync;
+mod worker;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -39,6 +41,10 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Run everything on this machine: a local Glean, a Temporal dev server, the worker.
+    Dev(dev::Args),
+    /// Work for Temporal: crawl whatever is started on the task queue.
+    Worker(worker::Args),
     /// Crawl a connection into Glean.
     Sync(sync::Args),
     /// Check a connection: its settings, its grants, and whether its source answers.
@@ -58,6 +64,8 @@ enum Command {
 impl Command {
     fn name(&self) -> &'static str {
         match self {
+            Self::Dev(_) => "dev",
+            Self::Worker(_) => "worker",
             Self::Sync(_) => "sync",
             Self::Check(_) => "check",
             Self::Preview(_) => "preview",
@@ -70,7 +78,7 @@ impl Command {
 
     /// Commands that run on and report by their log.
     fn is_service(&self) -> bool {
-        matches!(self, Self::LocalGlean(_))
+        matches!(self, Self::LocalGlean(_) | Self::Worker(_))
     }
 }
 
@@ -91,16 +99,24 @@ pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let name = cli.command.name();
     logging::start(cli.verbose, cli.command.is_service());
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+    {
         Ok(runtime) => runtime,
         Err(error) => {
             eprintln!("sheaf: no threads can be started: {error}");
             return ExitCode::from(1);
         }
     };
-    let context = Context { config: cli.config, json: cli.json };
+    let context = Context {
+        config: cli.config,
+        json: cli.json,
+    };
     let report = runtime.block_on(async {
         match cli.command {
+            Command::Dev(args) => dev::run(args, &context).await,
+            Command::Worker(args) => worker::run(args, &context).await,
             Command::Sync(args) => sync::run(args, &context).await,
             Command::Check(args) => check::run(args, &context).await,
             Command::Preview(args) => preview::run(args, &context).await,

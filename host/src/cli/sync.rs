@@ -3,13 +3,18 @@
 use clap::Args as ClapArgs;
 use serde_json::json;
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 use super::{Context, Report, signals};
+use crate::config::Config;
 use crate::crawl::view::Phase;
 use crate::crawl::{CrawlResult, CrawlView, Crawler, ModeName, Outcome, local};
 use crate::failure::{Failure, Kind, Result};
 use crate::observe::numbers::{bytes, count, grouped};
 use crate::observe::progress;
+use crate::temporal::connect::connect;
+use crate::temporal::follow;
+use crate::temporal::workflow::CrawlInput;
 
 #[derive(ClapArgs)]
 pub struct Args {
@@ -25,7 +30,11 @@ pub struct Args {
 
 impl Args {
     fn mode(&self) -> ModeName {
-        if self.incremental { ModeName::Incremental } else { ModeName::Full }
+        if self.incremental {
+            ModeName::Incremental
+        } else {
+            ModeName::Full
+        }
     }
 }
 
@@ -40,7 +49,7 @@ pub async fn run(args: Args, context: &Context) -> Result<Report> {
         let crawler = Crawler::new(config)?;
         local::run(&crawler, &args.name, mode, &view, &cancel).await
     } else {
-        Err(Failure::settings("not yet"))
+        on_temporal(&config, &args.name, mode, &view, &cancel).await
     };
     let last = view.borrow().clone();
     drop(view);
@@ -49,6 +58,26 @@ pub async fn run(args: Args, context: &Context) -> Result<Report> {
         Ok(result) => Ok(report(&result)),
         Err(failure) => Ok(failed(&args.name, mode, &last, failure)),
     }
+}
+
+async fn on_temporal(
+    config: &Config,
+    name: &str,
+    mode: ModeName,
+    view: &watch::Sender<CrawlView>,
+    cancel: &CancellationToken,
+) -> Result<CrawlResult> {
+    let client = connect(config).await?;
+    // The worker may have other files than we do: what it finds when it begins is what runs there.
+    let input = CrawlInput {
+        connection: name.to_owned(),
+        mode,
+        digest: None,
+        policy: config.temporal.policy.clone(),
+    };
+    let task_queue = &config.temporal.task_queue;
+    let handle = follow::start(&client, task_queue, input).await?;
+    follow::follow(&handle, task_queue, view, cancel).await
 }
 
 /// One line about a crawl that ended.
@@ -80,7 +109,10 @@ pub fn summary(result: &CrawlResult) -> String {
 pub fn report(result: &CrawlResult) -> Report {
     let mut text = summary(result);
     for document in &result.quarantine {
-        text.push_str(&format!("\n  set aside: {}: {}", document.id, document.reason));
+        text.push_str(&format!(
+            "\n  set aside: {}: {}",
+            document.id, document.reason
+        ));
     }
     if result.access_unknown > 0 {
         text.push_str(&format!(
@@ -88,7 +120,9 @@ pub fn report(result: &CrawlResult) -> Report {
             count(result.access_unknown, "document")
         ));
     }
-    Report::new(summary(result), json!(result)).text(text).exit_code(result.outcome.exit_code())
+    Report::new(summary(result), json!(result))
+        .text(text)
+        .exit_code(result.outcome.exit_code())
 }
 
 /// A crawl that failed still says how far it came.
@@ -105,7 +139,10 @@ fn failed(name: &str, mode: ModeName, view: &CrawlView, failure: Failure) -> Rep
     );
     let text = match view.phase {
         Phase::Configuring => String::new(),
-        _ => format!("{name}: {what} after {}", count(total.documents, "document")),
+        _ => format!(
+            "{name}: {what} after {}",
+            count(total.documents, "document")
+        ),
     };
     let result = json!({
         "connection": name,
@@ -121,5 +158,8 @@ fn failed(name: &str, mode: ModeName, view: &CrawlView, failure: Failure) -> Rep
         "seconds": 0.0,
     });
     let code = signals::code().unwrap_or(failure.kind.exit_code());
-    Report::new(summary, result).text(text).exit_code(code).failure(failure)
+    Report::new(summary, result)
+        .text(text)
+        .exit_code(code)
+        .failure(failure)
 }

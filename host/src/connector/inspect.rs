@@ -24,17 +24,20 @@ pub struct Inspection {
 /// sentence.
 pub fn inspect(bytes: &[u8]) -> Result<Inspection> {
     if wasmtime::Engine::detect_precompiled(bytes).is_some() {
-        return Err(refused("the file is native code, compiled by wasmtime already")
-            .next("give the `.wasm` component it was compiled from"));
+        return Err(
+            refused("the file is native code, compiled by wasmtime already")
+                .next("give the `.wasm` component it was compiled from"),
+        );
     }
     if !bytes.starts_with(b"\0asm") {
         return Err(refused("the file is not WebAssembly")
             .next("give a component: the `.wasm` that the connector's build wrote"));
     }
     if !Parser::is_component(bytes) {
-        return Err(refused("the file is a core WebAssembly module, not a component").next(
-            "build it for `wasm32-wasip2`, or wrap it with `wasm-tools component new`",
-        ));
+        return Err(
+            refused("the file is a core WebAssembly module, not a component")
+                .next("build it for `wasm32-wasip2`, or wrap it with `wasm-tools component new`"),
+        );
     }
     let mut found = Inspection::default();
     read(bytes, &mut found).map_err(|error| {
@@ -88,11 +91,16 @@ fn read(bytes: &[u8], found: &mut Inspection) -> wasmparser::Result<()> {
 fn contract(found: &Inspection) -> Result<String> {
     let version = |interface: &str| {
         let prefix = format!("{PACKAGE}{interface}@");
-        found.exports.iter().find_map(|name| name.strip_prefix(&prefix).map(str::to_owned))
+        found
+            .exports
+            .iter()
+            .find_map(|name| name.strip_prefix(&prefix).map(str::to_owned))
     };
     let Some(connector) = version("connector") else {
-        return Err(refused("the component is not a connector: it does not export `sheaf:connector/connector`")
-            .next("build it against the world `document-connector` of Sheaf's `wit/`"));
+        return Err(refused(
+            "the component is not a connector: it does not export `sheaf:connector/connector`",
+        )
+        .next("build it against the world `document-connector` of Sheaf's `wit/`"));
     };
     let spoken = SPOKEN.join(", ");
     if !SPOKEN.contains(&connector.as_str()) {
@@ -107,8 +115,10 @@ fn contract(found: &Inspection) -> Result<String> {
             "the connector mixes contract versions {connector} and {documents}"
         ))
         .next("rebuild it against one version of Sheaf's `wit/`")),
-        None => Err(refused("the connector delivers no documents: it does not export `sheaf:connector/documents`")
-            .next("build it against the world `document-connector` of Sheaf's `wit/`")),
+        None => Err(refused(
+            "the connector delivers no documents: it does not export `sheaf:connector/documents`",
+        )
+        .next("build it against the world `document-connector` of Sheaf's `wit/`")),
     }
 }
 

@@ -19,7 +19,7 @@ mod wit {
 }
 
 use wit::exports::sheaf::connector::{connector, documents};
-use wit::sheaf::connector::{document, host, types};
+use wit::sheaf::connector::{base, document, host};
 
 pub fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     host::add_to_linker::<_, HasSelf<State>>(linker, |state| state)
@@ -31,7 +31,9 @@ impl host::Host for State {
     }
 
     fn credential(&mut self, name: String) -> Result<String, String> {
-        Err(format!("no credential named `{name}` is granted to this connection"))
+        Err(format!(
+            "no credential named `{name}` is granted to this connection"
+        ))
     }
 
     fn log(&mut self, level: host::Level, message: String, fields: Vec<(String, String)>) {
@@ -58,7 +60,6 @@ impl Pre {
     pub async fn instantiate_async(&self, store: &mut Store<State>) -> wasmtime::Result<Bindings> {
         self.0.instantiate_async(store).await.map(Bindings)
     }
-
 }
 
 /// A guest's exports.
@@ -72,12 +73,20 @@ impl Bindings {
         &self,
         store: &mut Store<State>,
     ) -> wasmtime::Result<Result<model::Manifest, String>> {
-        let manifest = self.0.sheaf_connector_connector().call_describe(store).await?;
+        let manifest = self
+            .0
+            .sheaf_connector_connector()
+            .call_describe(store)
+            .await?;
         Ok(convert_manifest(manifest))
     }
 
     pub async fn datasource(&self, store: &mut Store<State>) -> Faulty<String> {
-        let answer = self.0.sheaf_connector_connector().call_datasource(store).await?;
+        let answer = self
+            .0
+            .sheaf_connector_connector()
+            .call_datasource(store)
+            .await?;
         Ok(answer.map_err(Into::into))
     }
 
@@ -87,21 +96,27 @@ impl Bindings {
     }
 
     pub async fn scopes(&self, store: &mut Store<State>) -> Faulty<Vec<model::Scope>> {
-        let answer = self.0.sheaf_connector_documents().call_scopes(store).await?;
-        Ok(answer.map(|scopes| scopes.into_iter().map(Into::into).collect()).map_err(Into::into))
+        let answer = self
+            .0
+            .sheaf_connector_documents()
+            .call_scopes(store)
+            .await?;
+        Ok(answer
+            .map(|scopes| scopes.into_iter().map(Into::into).collect())
+            .map_err(Into::into))
     }
 
-    pub async fn open(
-        &self,
-        store: &mut Store<State>,
-        crawl: model::Crawl,
-    ) -> Faulty<ResourceAny> {
+    pub async fn open(&self, store: &mut Store<State>, crawl: model::Crawl) -> Faulty<ResourceAny> {
         let crawl = documents::Crawl {
             mode: convert_mode(&crawl.mode),
             scope: crawl.scope,
             resume: crawl.resume,
         };
-        let answer = self.0.sheaf_connector_documents().call_open(store, &crawl).await?;
+        let answer = self
+            .0
+            .sheaf_connector_documents()
+            .call_open(store, &crawl)
+            .await?;
         Ok(answer.map_err(Into::into))
     }
 
@@ -111,9 +126,16 @@ impl Bindings {
         cursor: ResourceAny,
         limits: model::PageLimits,
     ) -> Faulty<model::Page> {
-        let limits = documents::Limits { documents: limits.documents, bytes: limits.bytes };
-        let answer =
-            self.0.sheaf_connector_documents().cursor().call_next(store, cursor, limits).await?;
+        let limits = documents::Limits {
+            documents: limits.documents,
+            bytes: limits.bytes,
+        };
+        let answer = self
+            .0
+            .sheaf_connector_documents()
+            .cursor()
+            .call_next(store, cursor, limits)
+            .await?;
         Ok(match answer {
             Ok(page) => convert_page(page),
             Err(fault) => Err(fault.into()),
@@ -126,7 +148,9 @@ fn convert_manifest(manifest: connector::Manifest) -> Result<model::Manifest, St
         && manifest.name.len() <= 64
         && manifest.name.split('-').all(|word| {
             !word.is_empty()
-                && word.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
+                && word
+                    .bytes()
+                    .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
         });
     if !named {
         return Err("its name must be lower-case words joined by hyphens".into());
@@ -145,7 +169,10 @@ fn convert_manifest(manifest: connector::Manifest) -> Result<model::Manifest, St
         credentials: manifest
             .credentials
             .into_iter()
-            .map(|asked| model::CredentialRequest { name: asked.name, purpose: asked.purpose })
+            .map(|asked| model::CredentialRequest {
+                name: asked.name,
+                purpose: asked.purpose,
+            })
             .collect(),
         incremental: manifest.incremental,
         folders: manifest.folders,
@@ -176,7 +203,9 @@ fn convert_page(page: documents::Page) -> Result<model::Page, model::Fault> {
                 model::Progress::More(small("checkpoint", checkpoint)?)
             }
             documents::Progress::Complete(bookmark) => model::Progress::Complete(
-                bookmark.map(|bookmark| small("bookmark", bookmark)).transpose()?,
+                bookmark
+                    .map(|bookmark| small("bookmark", bookmark))
+                    .transpose()?,
             ),
             documents::Progress::Partial(reason) => model::Progress::Partial(reason),
         },
@@ -186,7 +215,7 @@ fn convert_page(page: documents::Page) -> Result<model::Page, model::Fault> {
             .access_changes
             .into_iter()
             .map(|change| model::AccessChange {
-                document: change.document.into(),
+                document: change.target.into(),
                 access: change.access.into(),
             })
             .collect(),
@@ -202,37 +231,50 @@ fn convert_page(page: documents::Page) -> Result<model::Page, model::Fault> {
     })
 }
 
-impl From<types::Fault> for model::Fault {
-    fn from(fault: types::Fault) -> Self {
+impl From<base::Fault> for model::Fault {
+    fn from(fault: base::Fault) -> Self {
         Self {
             remedy: match fault.remedy {
-                types::Remedy::FixSettings => model::Remedy::FixSettings,
-                types::Remedy::Reauthenticate => model::Remedy::Reauthenticate,
-                types::Remedy::Retry => model::Remedy::Retry,
-                types::Remedy::StartOver => model::Remedy::StartOver,
-                types::Remedy::GiveUp => model::Remedy::GiveUp,
+                base::Remedy::FixSettings => model::Remedy::FixSettings,
+                base::Remedy::Reauthenticate => model::Remedy::Reauthenticate,
+                base::Remedy::Retry => model::Remedy::Retry,
+                base::Remedy::StartOver => model::Remedy::StartOver,
+                base::Remedy::GiveUp => model::Remedy::GiveUp,
             },
             message: fault.message,
-            retry_after: fault.retry_after.map(|seconds| Duration::from_secs(seconds.into())),
+            retry_after: fault
+                .retry_after
+                .map(|seconds| Duration::from_secs(seconds.into())),
         }
     }
 }
 
 impl From<documents::Scope> for model::Scope {
     fn from(scope: documents::Scope) -> Self {
-        Self { id: scope.id, title: scope.title, documents: scope.documents }
+        Self {
+            id: scope.id,
+            title: scope.title,
+            documents: scope.documents,
+        }
     }
 }
 
 impl From<document::DocumentRef> for model::DocumentRef {
     fn from(found: document::DocumentRef) -> Self {
-        Self { id: found.id, object_type: found.object_type }
+        Self {
+            id: found.id,
+            object_type: found.object_type,
+        }
     }
 }
 
 impl From<document::UserRef> for model::UserRef {
     fn from(user: document::UserRef) -> Self {
-        Self { email: user.email, id: user.id, name: user.name }
+        Self {
+            email: user.email,
+            id: user.id,
+            name: user.name,
+        }
     }
 }
 
@@ -255,9 +297,9 @@ impl From<document::Content> for model::Content {
     fn from(content: document::Content) -> Self {
         Self {
             mime_type: content.mime_type,
-            body: match content.body {
-                document::Body::Text(text) => model::Body::Text(text),
-                document::Body::Binary(bytes) => model::Body::Binary(bytes),
+            body: match content.data {
+                document::Data::Text(text) => model::Body::Text(text),
+                document::Data::Binary(bytes) => model::Body::Binary(bytes),
             },
         }
     }

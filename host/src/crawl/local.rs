@@ -30,7 +30,12 @@ pub async fn run(
     let settings = Digest::of(connection.settings.to_string().as_bytes()).to_string();
     let (plan, mut scopes) = match resumable(crawler, name, mode, &settings).await? {
         Some(unfinished) => (unfinished.plan, unfinished.scopes),
-        None => (crawler.configure(name, mode, &upload_id(name)).await?, BTreeMap::new()),
+        None => (
+            crawler
+                .configure(name, mode, &upload_id(name), None)
+                .await?,
+            BTreeMap::new(),
+        ),
     };
     view.send_replace(CrawlView::of(&plan));
     for scope in &plan.scopes {
@@ -58,12 +63,21 @@ pub async fn run(
         scopes.insert(scope.id.clone(), last.clone());
         view.send_modify(|view| {
             view.set_progress(&scope.id, last);
-            view.set_state(&scope.id, if ended.is_ok() { ScopeState::Done } else { ScopeState::Failed });
+            view.set_state(
+                &scope.id,
+                if ended.is_ok() {
+                    ScopeState::Done
+                } else {
+                    ScopeState::Failed
+                },
+            );
         });
         save(crawler, &plan, &settings, &scopes)?;
         ended?;
     }
-    crawler.complete(&plan, &scopes, started.elapsed().as_secs_f64()).await
+    crawler
+        .complete(&plan, &scopes, started.elapsed().as_secs_f64())
+        .await
 }
 
 fn save(
@@ -88,15 +102,23 @@ async fn resumable(
     mode: ModeName,
     settings: &str,
 ) -> Result<Option<Unfinished>> {
-    let Some(unfinished) = crawler.state.read(name)?.unfinished else { return Ok(None) };
+    let Some(unfinished) = crawler.state.read(name)?.unfinished else {
+        return Ok(None);
+    };
     let same = unfinished.settings == settings && unfinished.plan.mode == mode;
     if !same {
-        tracing::info!(connection = name, "an interrupted crawl is not continued: its settings or mode differ");
+        tracing::info!(
+            connection = name,
+            "an interrupted crawl is not continued: its settings or mode differ"
+        );
         return Ok(None);
     }
     let opened = unfinished.plan.opened || unfinished.scopes.values().any(|scope| scope.opened);
     if opened && !crawler.session_is_open(&unfinished.plan).await? {
-        tracing::info!(connection = name, "an interrupted crawl is not continued: its session is gone");
+        tracing::info!(
+            connection = name,
+            "an interrupted crawl is not continued: its session is gone"
+        );
         return Ok(None);
     }
     match crawler.registry.pinned(&unfinished.plan.digest).await {

@@ -119,7 +119,10 @@ impl Pipeline<'_> {
             acknowledged: 0,
             early: BTreeMap::new(),
             marks: VecDeque::new(),
-            read: ScopeProgress { in_flight: 0, ..start },
+            read: ScopeProgress {
+                in_flight: 0,
+                ..start
+            },
             refused: Vec::new(),
         };
         let ended = run.pump(source).await;
@@ -131,14 +134,29 @@ impl Pipeline<'_> {
     }
 
     fn batcher(&self) -> Batcher {
-        let Window { batch_bytes, batch_documents, document_bytes, .. } = *self.window;
+        let Window {
+            batch_bytes,
+            batch_documents,
+            document_bytes,
+            ..
+        } = *self.window;
         // Outside a session Glean takes 600 documents a minute: smaller batches keep that even.
         let documents = match self.mode {
             Mode::Full => batch_documents,
             Mode::Incremental { .. } => batch_documents.min(100),
         };
-        let Upload { datasource, upload_id, .. } = self.upload;
-        Batcher::new(datasource, upload_id, batch_bytes, documents, document_bytes)
+        let Upload {
+            datasource,
+            upload_id,
+            ..
+        } = self.upload;
+        Batcher::new(
+            datasource,
+            upload_id,
+            batch_bytes,
+            documents,
+            document_bytes,
+        )
     }
 }
 
@@ -148,7 +166,9 @@ impl Run<'_> {
             let page = self.pull(source).await?;
             let more = self.take(page).await?;
             let old = self.batch_since.elapsed() > MAX_BATCH_AGE;
-            if (!more || old) && let Some(batch) = self.batcher.take() {
+            if (!more || old)
+                && let Some(batch) = self.batcher.take()
+            {
                 self.dispatch(batch).await?;
             }
             if !more {
@@ -176,7 +196,13 @@ impl Run<'_> {
 
     /// Checks and batches a page's documents. Whether more pages follow.
     async fn take(&mut self, page: Page) -> Result<bool> {
-        let Page { documents, deleted, access_changes, unreadable, progress } = page;
+        let Page {
+            documents,
+            deleted,
+            access_changes,
+            unreadable,
+            progress,
+        } = page;
         self.read.pages += 1;
         for found in unreadable {
             let id = found.id.or(found.view_url).unwrap_or_else(|| "?".into());
@@ -205,7 +231,9 @@ impl Run<'_> {
         self.apply_changes(&deleted, &access_changes).await?;
         let seen = self.read.documents + self.read.quarantined;
         let sample = self.read.samples.first();
-        let sample = sample.map_or_else(String::new, |first| format!("{}: {}", first.id, first.reason));
+        let sample = sample.map_or_else(String::new, |first| {
+            format!("{}: {}", first.id, first.reason)
+        });
         too_many(self.read.quarantined, seen, &sample)?;
         let more = match progress {
             Progress::More(checkpoint) => {
@@ -222,8 +250,15 @@ impl Run<'_> {
                 false
             }
         };
-        let sequence = if self.batcher.is_empty() { self.filling - 1 } else { self.filling };
-        self.marks.push_back(Mark { sequence, progress: self.read.clone() });
+        let sequence = if self.batcher.is_empty() {
+            self.filling - 1
+        } else {
+            self.filling
+        };
+        self.marks.push_back(Mark {
+            sequence,
+            progress: self.read.clone(),
+        });
         Ok(more)
     }
 
@@ -255,18 +290,27 @@ impl Run<'_> {
         while !self.uploads.is_empty() {
             self.wait_for_one().await?;
         }
-        let Upload { client, datasource, .. } = self.parts.upload;
+        let Upload {
+            client, datasource, ..
+        } = self.parts.upload;
         for change in access_changes {
             let permissions = serde_json::to_value(Permissions::new(&change.access))
                 .map_err(|error| Failure::internal(error.to_string()))?;
             let document = &change.document;
             client
-                .update_permissions(datasource, &document.object_type, &document.id, &permissions)
+                .update_permissions(
+                    datasource,
+                    &document.object_type,
+                    &document.id,
+                    &permissions,
+                )
                 .await?;
             self.read.access_changes += 1;
         }
         for document in deleted {
-            client.delete_document(datasource, &document.object_type, &document.id).await?;
+            client
+                .delete_document(datasource, &document.object_type, &document.id)
+                .await?;
             self.read.deleted += 1;
         }
         Ok(())
@@ -291,7 +335,11 @@ impl Run<'_> {
             self.early.insert(sequence, refused);
             return self.settle();
         }
-        let Window { in_flight, batch_bytes, .. } = *self.parts.window;
+        let Window {
+            in_flight,
+            batch_bytes,
+            ..
+        } = *self.parts.window;
         let bytes = batch.bytes();
         while self.uploads.len() >= in_flight
             || (!self.uploads.is_empty()
@@ -301,11 +349,20 @@ impl Run<'_> {
         }
         self.bytes_in_flight += bytes;
         self.uploads.spawn(async move {
-            let outcome =
-                if full { upload.bulk(&batch).await } else { upload.index(&batch).await };
-            Acknowledged { sequence, bytes, outcome }
+            let outcome = if full {
+                upload.bulk(&batch).await
+            } else {
+                upload.index(&batch).await
+            };
+            Acknowledged {
+                sequence,
+                bytes,
+                outcome,
+            }
         });
-        self.parts.report.send_modify(|report| report.in_flight = len32(self.uploads.len()));
+        self.parts
+            .report
+            .send_modify(|report| report.in_flight = len32(self.uploads.len()));
         Ok(())
     }
 
@@ -332,20 +389,30 @@ impl Run<'_> {
             while let Some(mark) = self.marks.front()
                 && mark.sequence <= self.acknowledged
             {
-                let Some(mark) = self.marks.pop_front() else { break };
+                let Some(mark) = self.marks.pop_front() else {
+                    break;
+                };
                 self.publish(mark.progress);
             }
-            let Some(refused) = self.early.remove(&(self.acknowledged + 1)) else { break };
+            let Some(refused) = self.early.remove(&(self.acknowledged + 1)) else {
+                break;
+            };
             self.acknowledged += 1;
             for document in &refused {
-                tracing::warn!(id = document.id, reason = document.reason, "Glean refused a document");
+                tracing::warn!(
+                    id = document.id,
+                    reason = document.reason,
+                    "Glean refused a document"
+                );
             }
             self.refused.extend(refused);
         }
         let refused = self.refused.len() as u64;
         let seen = self.read.documents + self.read.quarantined;
         let sample = self.refused.first();
-        let sample = sample.map_or_else(String::new, |first| format!("{}: {}", first.id, first.reason));
+        let sample = sample.map_or_else(String::new, |first| {
+            format!("{}: {}", first.id, first.reason)
+        });
         too_many(refused, seen, &sample)
     }
 

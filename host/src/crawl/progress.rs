@@ -11,6 +11,8 @@ const SAMPLES: usize = 10;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ScopeProgress {
+    /// The scope's id.
+    pub scope: String,
     /// Where to go on: everything before it is in Glean.
     pub checkpoint: Option<String>,
     /// Whether this attempt's upload session was opened.
@@ -78,7 +80,8 @@ impl ScopeProgress {
         self.bytes += other.bytes;
         self.in_flight += other.in_flight;
         let room = SAMPLES.saturating_sub(self.samples.len());
-        self.samples.extend(other.samples.iter().take(room).cloned());
+        self.samples
+            .extend(other.samples.iter().take(room).cloned());
     }
 }
 

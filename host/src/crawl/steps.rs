@@ -63,9 +63,9 @@ pub struct Plan {
 impl Plan {
     fn scope_mode(&self, scope: &str) -> Mode {
         match (self.mode, self.bookmarks.get(scope)) {
-            (ModeName::Incremental, Some(bookmark)) => {
-                Mode::Incremental { bookmark: bookmark.clone() }
-            }
+            (ModeName::Incremental, Some(bookmark)) => Mode::Incremental {
+                bookmark: bookmark.clone(),
+            },
             _ => Mode::Full,
         }
     }
@@ -115,7 +115,9 @@ impl Crawler {
     pub fn no_glean(config: &Config) -> Failure {
         Failure::settings("there is no Glean to upload to")
             .at(config.place(&["glean", "server_url"]))
-            .next("set `server_url` in [glean], or GLEAN_INSTANCE; `sheaf local-glean` runs one here")
+            .next(
+                "set `server_url` in [glean], or GLEAN_INSTANCE; `sheaf local-glean` runs one here",
+            )
     }
 
     /// For what only looks at connectors and their sources: there need not be a Glean.
@@ -136,13 +138,21 @@ impl Crawler {
     }
 
     /// Registers the datasource and finds out what there is to crawl.
-    pub async fn configure(&self, name: &str, mode: ModeName, upload_id: &str) -> Result<Plan> {
+    pub async fn configure(
+        &self,
+        name: &str,
+        mode: ModeName,
+        upload_id: &str,
+        digest: Option<&Digest>,
+    ) -> Result<Plan> {
         let connection = self.config.connection(name)?;
-        let connector = self
-            .registry
-            .pin(&connection.connector)
-            .await
-            .map_err(|failure| failure.at_least(|| self.config.place(&["connections", name, "connector"])))?;
+        let connector = match digest {
+            Some(digest) => self.registry.pin_digest(digest).await,
+            None => self.registry.pin(&connection.connector).await,
+        };
+        let connector = connector.map_err(|failure| {
+            failure.at_least(|| self.config.place(&["connections", name, "connector"]))
+        })?;
         let mut guest = self.start(&connection, &connector).await?;
         let datasource = datasource_config(&mut guest, &connection).await?;
         self.client.add_datasource(&datasource).await?;
@@ -195,7 +205,10 @@ impl Crawler {
         }
         let bookmarks = self.state.read(name)?.bookmarks;
         if bookmarks.is_empty() {
-            tracing::info!(connection = name, "there is no bookmark yet: this crawl is a full one");
+            tracing::info!(
+                connection = name,
+                "there is no bookmark yet: this crawl is a full one"
+            );
             return Ok((ModeName::Full, bookmarks));
         }
         Ok((mode, bookmarks))
@@ -223,15 +236,27 @@ impl Crawler {
         report: &watch::Sender<ScopeProgress>,
         cancel: &CancellationToken,
     ) -> Result<ScopeProgress> {
-        let start = ScopeProgress { opened: start.opened || plan.opened, ..start };
+        let opened = start.opened || plan.opened;
+        let start = ScopeProgress {
+            scope: scope.to_owned(),
+            opened,
+            ..start
+        };
         report.send_replace(start.clone());
         if start.ending.is_some() {
             return Ok(start);
         }
-        match self.crawl_from(plan, scope, start.clone(), report, cancel).await {
+        match self
+            .crawl_from(plan, scope, start.clone(), report, cancel)
+            .await
+        {
             Err(failure) if failure.kind == Kind::StartOver && start.checkpoint.is_some() => {
                 tracing::warn!(scope, "{failure}; the scope is crawled from its beginning");
-                let anew = ScopeProgress { opened: start.opened, ..ScopeProgress::default() };
+                let anew = ScopeProgress {
+                    scope: start.scope,
+                    opened: start.opened,
+                    ..ScopeProgress::default()
+                };
                 report.send_replace(anew.clone());
                 self.crawl_from(plan, scope, anew, report, cancel).await
             }
@@ -254,25 +279,38 @@ impl Crawler {
         let rules = Rules::of(&guest.datasource().await?);
         let mode = plan.scope_mode(scope);
         let mut cursor = guest
-            .open(Crawl { mode: mode.clone(), scope: scope.to_owned(), resume: start.checkpoint.clone() })
+            .open(Crawl {
+                mode: mode.clone(),
+                scope: scope.to_owned(),
+                resume: start.checkpoint.clone(),
+            })
             .await?;
         let limits = &connection.limits;
         // A scope that is new to an incremental crawl is read in full, outside a session.
         let sent_as = match plan.mode {
             ModeName::Full => Mode::Full,
-            ModeName::Incremental => Mode::Incremental { bookmark: String::new() },
+            ModeName::Incremental => Mode::Incremental {
+                bookmark: String::new(),
+            },
         };
         let pipeline = Pipeline {
             upload: &self.upload(plan),
             mode: &sent_as,
             rules: &rules,
             window: &self.config.window,
-            page: PageLimits { documents: limits.page_documents, bytes: limits.page_bytes },
+            page: PageLimits {
+                documents: limits.page_documents,
+                bytes: limits.page_bytes,
+            },
             report,
             cancel,
         };
         let ended = pipeline.run(&mut cursor, start).await;
-        tracing::debug!(scope, memory_bytes = cursor.memory_high_water(), "the guest ended");
+        tracing::debug!(
+            scope,
+            memory_bytes = cursor.memory_high_water(),
+            "the guest ended"
+        );
         ended
     }
 
@@ -293,7 +331,9 @@ impl Crawler {
             total.add(progress);
             match &progress.ending {
                 Some(Ending::Complete { .. }) => {}
-                Some(Ending::Partial { reason }) => reasons.push(format!("{}: {reason}", scope.title)),
+                Some(Ending::Partial { reason }) => {
+                    reasons.push(format!("{}: {reason}", scope.title))
+                }
                 None => reasons.push(format!("{} was not read to its end", scope.title)),
             }
         }
@@ -311,18 +351,28 @@ impl Crawler {
             if plan.mode == ModeName::Full {
                 let before = self.client.document_count(&plan.datasource).await?;
                 self.upload(plan).close().await?;
-                deleted = before.saturating_sub(self.client.document_count(&plan.datasource).await?);
+                deleted =
+                    before.saturating_sub(self.client.document_count(&plan.datasource).await?);
             }
             Outcome::Complete
         };
-        let result = plan.result(outcome, &total, deleted, seconds, reasons.into_iter().next());
+        let result = plan.result(
+            outcome,
+            &total,
+            deleted,
+            seconds,
+            reasons.into_iter().next(),
+        );
         self.state.update(&plan.connection, |memory| {
             if outcome == Outcome::Complete {
                 if plan.mode == ModeName::Full {
                     memory.bookmarks.clear();
                 }
                 for (scope, progress) in scopes {
-                    if let Some(Ending::Complete { bookmark: Some(bookmark) }) = &progress.ending {
+                    if let Some(Ending::Complete {
+                        bookmark: Some(bookmark),
+                    }) = &progress.ending
+                    {
                         memory.bookmarks.insert(scope.clone(), bookmark.clone());
                     }
                 }
@@ -335,6 +385,25 @@ impl Crawler {
 }
 
 impl Plan {
+    /// Only what one scope's crawl needs: a plan travels through Temporal once for each.
+    pub fn for_scope(&self, id: &str) -> Self {
+        Self {
+            scopes: self
+                .scopes
+                .iter()
+                .filter(|scope| scope.id == id)
+                .cloned()
+                .collect(),
+            bookmarks: self
+                .bookmarks
+                .get_key_value(id)
+                .map(|(id, bookmark)| (id.clone(), bookmark.clone()))
+                .into_iter()
+                .collect(),
+            ..self.clone()
+        }
+    }
+
     pub fn result(
         &self,
         outcome: Outcome,
@@ -368,27 +437,42 @@ impl Plan {
 async fn datasource_config(guest: &mut Guest, connection: &Connection) -> Result<Value> {
     let mut config = guest.datasource().await?;
     let Some(fields) = config.as_object_mut() else {
-        return Err(Failure::new(Kind::Contract, "`datasource` returned JSON that is not an object")
-            .at(connection.name.clone())
-            .next("mend the connector"));
+        return Err(Failure::new(
+            Kind::Contract,
+            "`datasource` returned JSON that is not an object",
+        )
+        .at(connection.name.clone())
+        .next("mend the connector"));
     };
     fields.insert("name".into(), connection.datasource.clone().into());
     Ok(config)
 }
 
 /// Settings must be valid by the connector's own schema before it sees them.
-pub fn check_settings(config: &Config, connection: &Connection, connector: &Connector) -> Result<()> {
+pub fn check_settings(
+    config: &Config,
+    connection: &Connection,
+    connector: &Connector,
+) -> Result<()> {
     let manifest = &connector.manifest;
     let validator = jsonschema::validator_for(&manifest.settings_schema).map_err(|error| {
-        Failure::new(Kind::Contract, format!("the connector's settings schema is not valid: {error}"))
-            .at(manifest.name.clone())
-            .next("mend `describe` in the connector")
+        Failure::new(
+            Kind::Contract,
+            format!("the connector's settings schema is not valid: {error}"),
+        )
+        .at(manifest.name.clone())
+        .next("mend `describe` in the connector")
     })?;
-    let Some(error) = validator.iter_errors(&connection.settings).next() else { return Ok(()) };
+    let Some(error) = validator.iter_errors(&connection.settings).next() else {
+        return Ok(());
+    };
     let pointer = error.instance_path().to_string();
     let mut keys = vec!["connections", &connection.name, "settings"];
     keys.extend(pointer.split('/').filter(|part| !part.is_empty()));
-    Err(Failure::settings(format!("the settings do not fit `{}`: {error}", manifest.name))
-        .at(config.place(&keys))
-        .next("correct them; `sheaf inspect` lists what the connector takes"))
+    Err(Failure::settings(format!(
+        "the settings do not fit `{}`: {error}",
+        manifest.name
+    ))
+    .at(config.place(&keys))
+    .next("correct them; `sheaf inspect` lists what the connector takes"))
 }

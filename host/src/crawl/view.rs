@@ -14,6 +14,9 @@ pub struct CrawlView {
     pub mode: ModeName,
     pub upload_id: String,
     pub phase: Phase,
+    /// Why nothing moves.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub note: Option<String>,
     pub scopes: Vec<ScopeView>,
 }
 
@@ -61,6 +64,7 @@ impl CrawlView {
             mode: plan.mode,
             upload_id: plan.upload_id.clone(),
             phase: Phase::Crawling,
+            note: None,
             scopes: plan
                 .scopes
                 .iter()

@@ -15,7 +15,11 @@ pub struct Pace {
 
 impl Pace {
     pub fn new(per_second: f64, burst: f64) -> Self {
-        Self { per_second, burst, state: Mutex::new((burst, Instant::now())) }
+        Self {
+            per_second,
+            burst,
+            state: Mutex::new((burst, Instant::now())),
+        }
     }
 
     /// Takes `amount`, waiting until it is there. More than a whole bucket is owed afterwards.
@@ -24,7 +28,10 @@ impl Pace {
         let mut state = self.state.lock().await;
         let (tokens, then) = *state;
         let now = Instant::now();
-        let refilled = (now - then).as_secs_f64().mul_add(self.per_second, tokens).min(self.burst);
+        let refilled = (now - then)
+            .as_secs_f64()
+            .mul_add(self.per_second, tokens)
+            .min(self.burst);
         let needed = amount.min(self.burst);
         let mut left = refilled - amount;
         let mut at = now;

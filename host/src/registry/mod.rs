@@ -30,7 +30,11 @@ pub struct Found {
 impl Registry {
     /// Connectors of `folder`; copies of those in use are kept below `state`.
     pub fn new(engine: Engine, folder: impl Into<PathBuf>, state: &Path) -> Self {
-        Self { engine, folder: folder.into(), store: state.join("connectors") }
+        Self {
+            engine,
+            folder: folder.into(),
+            store: state.join("connectors"),
+        }
     }
 
     pub fn folder(&self) -> &Path {
@@ -47,12 +51,21 @@ impl Registry {
         let mut files = Vec::new();
         for entry in std::fs::read_dir(&self.folder).map_err(unreadable)? {
             let path = entry.map_err(unreadable)?.path();
-            if path.extension().is_some_and(|extension| extension == "wasm") && path.is_file() {
+            if path
+                .extension()
+                .is_some_and(|extension| extension == "wasm")
+                && path.is_file()
+            {
                 files.push(path);
             }
         }
         files.sort();
         Ok(files)
+    }
+
+    /// The connector in one file.
+    pub async fn load(&self, path: &Path) -> Result<Arc<Connector>> {
+        self.engine.load_file(path).await
     }
 
     /// Every connector of the folder, each loaded or with the reason why it is not.
@@ -68,10 +81,14 @@ impl Registry {
     /// The connector that a connection names: a file, or a manifest's name.
     pub async fn find(&self, name: &str) -> Result<Arc<Connector>> {
         if name.starts_with("oci://") {
-            return Err(Failure::settings("connectors cannot be pulled from a registry in this version")
-                .next("put the `.wasm` file into the folder of connectors and name it"));
+            return Err(Failure::settings(
+                "connectors cannot be pulled from a registry in this version",
+            )
+            .next("put the `.wasm` file into the folder of connectors and name it"));
         }
-        let is_wasm = Path::new(name).extension().is_some_and(|extension| extension == "wasm");
+        let is_wasm = Path::new(name)
+            .extension()
+            .is_some_and(|extension| extension == "wasm");
         if is_wasm || name.contains('/') {
             return self.engine.load_file(&self.folder.join(name)).await;
         }
@@ -87,7 +104,11 @@ impl Registry {
             match connector {
                 Ok(connector) if connector.manifest.name == name => {
                     let modified = path.metadata().and_then(|file| file.modified()).ok();
-                    matching.push((Version::parse(&connector.manifest.version).ok(), modified, connector));
+                    matching.push((
+                        Version::parse(&connector.manifest.version).ok(),
+                        modified,
+                        connector,
+                    ));
                 }
                 Ok(connector) => others.push(connector.manifest.name.clone()),
                 Err(failure) if path.file_stem().is_some_and(|stem| stem == name) => {
@@ -104,7 +125,10 @@ impl Registry {
             let next = if others.is_empty() {
                 "put its `.wasm` file there".to_owned()
             } else {
-                format!("put its `.wasm` file there; the folder has: {}", others.join(", "))
+                format!(
+                    "put its `.wasm` file there; the folder has: {}",
+                    others.join(", ")
+                )
             };
             Failure::settings(format!("there is no connector `{name}`"))
                 .at(self.folder.display().to_string())
@@ -115,11 +139,23 @@ impl Registry {
     /// Keeps a copy of a connector that a crawl begins with.
     pub async fn pin(&self, name: &str) -> Result<Arc<Connector>> {
         let connector = self.find(name).await?;
-        if self.stored(&connector.digest).is_file() {
-            return Ok(connector);
+        self.keep(&connector.digest).await?;
+        Ok(connector)
+    }
+
+    /// The same for a connector that was chosen by its digest.
+    pub async fn pin_digest(&self, digest: &Digest) -> Result<Arc<Connector>> {
+        let connector = self.pinned(digest).await?;
+        self.keep(digest).await?;
+        Ok(connector)
+    }
+
+    async fn keep(&self, digest: &Digest) -> Result<()> {
+        let target = self.stored(digest);
+        if target.is_file() {
+            return Ok(());
         }
-        let source = self.file_of(&connector.digest).await?;
-        let target = self.stored(&connector.digest);
+        let source = self.file_of(digest).await?;
         let copy = || -> std::io::Result<()> {
             std::fs::create_dir_all(&self.store)?;
             let part = target.with_extension(format!("{}.part", std::process::id()));
@@ -127,10 +163,12 @@ impl Registry {
             std::fs::rename(&part, &target)
         };
         copy().map_err(|error| {
-            Failure::new(Kind::Internal, format!("cannot keep a copy of the connector: {error}"))
-                .at(target.display().to_string())
-        })?;
-        Ok(connector)
+            Failure::new(
+                Kind::Internal,
+                format!("cannot keep a copy of the connector: {error}"),
+            )
+            .at(target.display().to_string())
+        })
     }
 
     /// Exactly the connector that a crawl began with.

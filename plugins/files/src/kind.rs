@@ -11,8 +11,18 @@ pub enum Kind {
 
 /// Files without an extension that are text all the same.
 const TEXT_NAMES: &[&str] = &[
-    "README", "CHANGELOG", "CHANGES", "COPYING", "COPYRIGHT", "LICENSE", "NEWS", "NOTICE", "TODO",
-    "AUTHORS", "CONTRIBUTING", "INSTALL",
+    "README",
+    "CHANGELOG",
+    "CHANGES",
+    "COPYING",
+    "COPYRIGHT",
+    "LICENSE",
+    "NEWS",
+    "NOTICE",
+    "TODO",
+    "AUTHORS",
+    "CONTRIBUTING",
+    "INSTALL",
 ];
 
 impl Kind {
@@ -20,7 +30,9 @@ impl Kind {
     pub fn of(path: &str) -> Option<Self> {
         let name = path.rsplit('/').next().unwrap_or(path);
         let Some((stem, extension)) = name.rsplit_once('.') else {
-            let known = TEXT_NAMES.iter().any(|known| name.eq_ignore_ascii_case(known));
+            let known = TEXT_NAMES
+                .iter()
+                .any(|known| name.eq_ignore_ascii_case(known));
             return known.then_some(Self::Text("text/plain"));
         };
         if stem.is_empty() {

@@ -15,8 +15,8 @@ mod walk;
 use sheaf_sdk::{Connector, Crawl, Datasource, Manifest, Result, Scope, category};
 
 pub use cursor::FilesCursor;
-pub use settings::Settings;
 use settings::Selection;
+pub use settings::Settings;
 use walk::{Found, Walk};
 
 pub struct Files;
@@ -29,9 +29,13 @@ impl Connector for Files {
     type Cursor = FilesCursor;
 
     fn manifest() -> Manifest {
-        Manifest::new("files", env!("CARGO_PKG_VERSION"), "Reads the documents of a folder.")
-            .folders("the documents to index, below the setting `root`")
-            .incremental()
+        Manifest::new(
+            "files",
+            env!("CARGO_PKG_VERSION"),
+            "Reads the documents of a folder.",
+        )
+        .folders("the documents to index, below the setting `root`")
+        .incremental()
     }
 
     fn datasource(settings: &Settings) -> Result<Datasource> {
@@ -46,7 +50,10 @@ impl Connector for Files {
         let selection = Selection::new(settings)?;
         let (files, partly) = count(settings, &selection, "")?;
         let at_least = if partly { "at least " } else { "" };
-        Ok(format!("{} holds {at_least}{files} documents", settings.root))
+        Ok(format!(
+            "{} holds {at_least}{files} documents",
+            settings.root
+        ))
     }
 
     fn scopes(settings: &Settings) -> Result<Vec<Scope>> {

@@ -27,9 +27,12 @@ fn html(text: &str) -> Option<String> {
 
 fn element(text: &str, name: &str) -> Option<String> {
     let lower = text.to_ascii_lowercase();
-    let open = lower.match_indices(&format!("<{name}")).map(|(at, tag)| at + tag.len()).find(|at| {
-        lower[*at..].starts_with(|next: char| next == '>' || next.is_ascii_whitespace())
-    })?;
+    let open = lower
+        .match_indices(&format!("<{name}"))
+        .map(|(at, tag)| at + tag.len())
+        .find(|at| {
+            lower[*at..].starts_with(|next: char| next == '>' || next.is_ascii_whitespace())
+        })?;
     let start = open + lower[open..].find('>')? + 1;
     let end = start + lower[start..].find(&format!("</{name}"))?;
     let plain = unescape(&without_tags(&text[start..end]));
@@ -53,12 +56,22 @@ fn without_tags(text: &str) -> String {
 /// The entities that titles have. `&amp;` comes last: what it yields is text.
 fn unescape(text: &str) -> String {
     [
-        ("&lt;", "<"), ("&gt;", ">"), ("&quot;", "\""), ("&#39;", "'"), ("&#x27;", "'"),
-        ("&nbsp;", " "), ("&mdash;", "—"), ("&ndash;", "–"), ("&#8212;", "—"), ("&#8211;", "–"),
+        ("&lt;", "<"),
+        ("&gt;", ">"),
+        ("&quot;", "\""),
+        ("&#39;", "'"),
+        ("&#x27;", "'"),
+        ("&nbsp;", " "),
+        ("&mdash;", "—"),
+        ("&ndash;", "–"),
+        ("&#8212;", "—"),
+        ("&#8211;", "–"),
         ("&amp;", "&"),
     ]
     .iter()
-    .fold(text.to_owned(), |text, (entity, character)| text.replace(entity, character))
+    .fold(text.to_owned(), |text, (entity, character)| {
+        text.replace(entity, character)
+    })
 }
 
 fn markdown(text: &str) -> Option<String> {
@@ -118,7 +131,9 @@ fn underlined(text: &str) -> Option<String> {
 }
 
 fn is_rule(line: &str) -> bool {
-    let Some(first) = line.chars().next() else { return false };
+    let Some(first) = line.chars().next() else {
+        return false;
+    };
     line.len() >= 3 && first.is_ascii_punctuation() && line.chars().all(|other| other == first)
 }
 
@@ -129,14 +144,38 @@ mod tests {
     #[test]
     fn titles_are_found_where_each_format_has_them() {
         for (mime_type, text, title) in [
-            ("text/html", "<html><TITLE>\n A &amp; B\n</TITLE>", Some("A & B")),
-            ("text/html", "<titles>x</titles><h1 class=a>The <b>one</b></h1>", Some("The one")),
+            (
+                "text/html",
+                "<html><TITLE>\n A &amp; B\n</TITLE>",
+                Some("A & B"),
+            ),
+            (
+                "text/html",
+                "<titles>x</titles><h1 class=a>The <b>one</b></h1>",
+                Some("The one"),
+            ),
             ("text/html", "<p>none</p>", None),
-            ("text/markdown", "intro\n\n# The title #\n", Some("The title")),
-            ("text/markdown", "---\ntitle: \"Front\"\n---\n# Other", Some("Front")),
-            ("text/markdown", "```\n# code\n```\nSetext\n===\n", Some("Setext")),
+            (
+                "text/markdown",
+                "intro\n\n# The title #\n",
+                Some("The title"),
+            ),
+            (
+                "text/markdown",
+                "---\ntitle: \"Front\"\n---\n# Other",
+                Some("Front"),
+            ),
+            (
+                "text/markdown",
+                "```\n# code\n```\nSetext\n===\n",
+                Some("Setext"),
+            ),
             ("text/plain", "=====\nTitle\n=====\n", Some("Title")),
-            ("text/plain", ".. comment\n\nA title\n-------\n", Some("A title")),
+            (
+                "text/plain",
+                ".. comment\n\nA title\n-------\n",
+                Some("A title"),
+            ),
             ("text/plain", "just text\n", None),
         ] {
             assert_eq!(find(mime_type, text).as_deref(), title, "{text}");

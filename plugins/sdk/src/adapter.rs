@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::marker::PhantomData;
 
 use crate::bindings::exports::sheaf::connector::{connector, documents};
-use crate::bindings::sheaf::connector::{host, types};
+use crate::bindings::sheaf::connector::{base, host};
 use crate::{Connector, Crawl, Cursor as _, Error, Limits, Page, Result, Scope, logging};
 
 /// Makes a [`Connector`] the contract's exports. Used by [`crate::export!`].
@@ -36,13 +36,13 @@ impl<C: Connector> connector::Guest for Adapter<C> {
         }
     }
 
-    fn datasource() -> Result<String, types::Fault> {
+    fn datasource() -> Result<String, base::Fault> {
         logging::start();
         let datasource = settings::<C>().and_then(|settings| C::datasource(&settings))?;
         Ok(datasource.to_json())
     }
 
-    fn check() -> Result<String, types::Fault> {
+    fn check() -> Result<String, base::Fault> {
         logging::start();
         Ok(settings::<C>().and_then(|settings| C::check(&settings))?)
     }
@@ -51,12 +51,12 @@ impl<C: Connector> connector::Guest for Adapter<C> {
 impl<C: Connector> documents::Guest for Adapter<C> {
     type Cursor = Open<C>;
 
-    fn scopes() -> Result<Vec<Scope>, types::Fault> {
+    fn scopes() -> Result<Vec<Scope>, base::Fault> {
         logging::start();
         Ok(settings::<C>().and_then(|settings| C::scopes(&settings))?)
     }
 
-    fn open(crawl: Crawl) -> Result<documents::Cursor, types::Fault> {
+    fn open(crawl: Crawl) -> Result<documents::Cursor, base::Fault> {
         logging::start();
         let cursor = C::open(settings::<C>()?, crawl)?;
         Ok(documents::Cursor::new(Open::<C>(RefCell::new(cursor))))
@@ -67,7 +67,7 @@ impl<C: Connector> documents::Guest for Adapter<C> {
 pub struct Open<C: Connector>(RefCell<C::Cursor>);
 
 impl<C: Connector> documents::GuestCursor for Open<C> {
-    fn next(&self, limits: Limits) -> Result<Page, types::Fault> {
+    fn next(&self, limits: Limits) -> Result<Page, base::Fault> {
         Ok(self.0.borrow_mut().next(limits)?)
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::bindings::sheaf::connector::types::{Fault, Remedy};
+use crate::bindings::sheaf::connector::base::{Fault, Remedy};
 
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -14,7 +14,11 @@ pub struct Error(Fault);
 
 impl Error {
     fn new(remedy: Remedy, message: impl Into<String>) -> Self {
-        Self(Fault { remedy, message: message.into(), retry_after: None })
+        Self(Fault {
+            remedy,
+            message: message.into(),
+            retry_after: None,
+        })
     }
 
     /// The operator must change the settings.
@@ -103,7 +107,10 @@ mod tests {
         }
         let fault = Fault::from(fails().expect_err("fails"));
         assert_eq!(fault.remedy, Remedy::Retry);
-        assert_eq!(fault.message, "the page's size: invalid digit found in string");
+        assert_eq!(
+            fault.message,
+            "the page's size: invalid digit found in string"
+        );
     }
 
     #[test]

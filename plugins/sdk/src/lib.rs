@@ -63,7 +63,7 @@ pub use bindings::exports::sheaf::connector::documents::{
     AccessChange, Crawl, Limits, Mode, Page, Progress, Scope, Unreadable,
 };
 pub use bindings::sheaf::connector::document::{
-    Access, Body, Comment, Container, Content, Document, DocumentRef, Interactions, Property,
+    Access, Comment, Container, Content, Data, Document, DocumentRef, Interactions, Property,
     PropertyValue, Restricted, UserRef,
 };
 pub use datasource::{Datasource, category};
@@ -175,7 +175,7 @@ macro_rules! export {
     ($connector:ty) => {
         const _: () = {
             type Exported = $crate::Adapter<$connector>;
-            $crate::bindings::export!(Exported with_types_in $crate::bindings);
+    $crate::bindings::export!(Exported with_types_in $crate::bindings);
         };
     };
 }

@@ -1,0 +1,112 @@
+//! A connection to Temporal: `TEMPORAL_*` and `temporal.toml` as the SDK reads them, with `[temporal]`
+//! of sheaf.toml where the environment says nothing.
+
+use std::time::Duration;
+
+use temporalio_client::envconfig::LoadClientConfigProfileOptions;
+use temporalio_client::{Client, ClientOptions, Connection, TlsOptions};
+use url::Url;
+
+use crate::config::{Config, Temporal};
+use crate::failure::{Failure, Kind, Result};
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Where Temporal is, for people.
+pub fn address(settings: &Temporal) -> String {
+    std::env::var("TEMPORAL_ADDRESS")
+        .ok()
+        .or_else(|| settings.address.clone())
+        .unwrap_or_else(|| "127.0.0.1:7233".into())
+}
+
+pub async fn connect(config: &Config) -> Result<Client> {
+    let settings = &config.temporal;
+    let wrong = |what: String| {
+        Failure::settings(what)
+            .at(config.place(&["temporal"]))
+            .next("correct [temporal], the TEMPORAL_* variables, or temporal.toml")
+    };
+    let options = LoadClientConfigProfileOptions::builder()
+        .maybe_config_file_profile(settings.profile.clone());
+    let (mut connection, mut client) = ClientOptions::load_from_config(options.build())
+        .map_err(|error| wrong(format!("Temporal's configuration is not right: {error}")))?;
+    let from_environment = |name: &str| std::env::var_os(name).is_some();
+    if let Some(address) = &settings.address
+        && !from_environment("TEMPORAL_ADDRESS")
+    {
+        connection.target = target(address).ok_or_else(|| {
+            wrong(format!(
+                "`{address}` is not the address of a Temporal server"
+            ))
+        })?;
+    }
+    if let Some(namespace) = &settings.namespace
+        && !from_environment("TEMPORAL_NAMESPACE")
+    {
+        client.namespace.clone_from(namespace);
+    }
+    if let Some(key) = &settings.api_key
+        && !from_environment("TEMPORAL_API_KEY")
+    {
+        connection.api_key = Some(key.reveal().to_string());
+        connection
+            .tls_options
+            .get_or_insert_with(TlsOptions::default);
+    }
+    connection.identity = format!("sheaf-{}@{}", std::process::id(), host_name());
+    connection.connect_timeout = Some(CONNECT_TIMEOUT);
+    let at = connection.target.to_string();
+    let unreachable = |what: String| {
+        Failure::new(Kind::Unreachable, what).at(at.clone()).next(
+            "start one with `sheaf dev` or `temporal server start-dev`, correct `address` in \
+             [temporal], or crawl without it: `sheaf sync NAME --local`",
+        )
+    };
+    let connected = tokio::time::timeout(CONNECT_TIMEOUT, Connection::connect(connection)).await;
+    let connection = match connected {
+        Ok(Ok(connection)) => connection,
+        Ok(Err(error)) => {
+            return Err(unreachable("Temporal does not answer".into()).detail(format!("{error:?}")));
+        }
+        Err(_) => {
+            return Err(unreachable(format!(
+                "Temporal did not answer within {CONNECT_TIMEOUT:?}"
+            )));
+        }
+    };
+    Client::new(connection, client)
+        .map_err(|error| Failure::internal(format!("no Temporal client: {error}")))
+}
+
+fn target(address: &str) -> Option<Url> {
+    let with_scheme = if address.contains("://") {
+        address.to_owned()
+    } else {
+        format!("http://{address}")
+    };
+    Url::parse(&with_scheme)
+        .ok()
+        .filter(|url| url.host().is_some())
+}
+
+fn host_name() -> String {
+    std::fs::read_to_string("/etc/hostname")
+        .map_or_else(|_| "localhost".into(), |name| name.trim().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_may_lack_its_scheme() {
+        let url = target("127.0.0.1:7233").expect("an address");
+        assert_eq!(
+            (url.host_str(), url.port()),
+            (Some("127.0.0.1"), Some(7233))
+        );
+        assert!(target("https://acme.tmprl.cloud:7233").is_some());
+        assert!(target("").is_none());
+    }
+}

@@ -1,0 +1,172 @@
+//! A Temporal dev server for trying out: found on the PATH, in our cache, by the SDK's download, or
+//! built with Go.
+
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use temporalio_sdk_core::ephemeral_server::{
+    EphemeralExe, EphemeralExeVersion, EphemeralServer, TemporalDevServerConfig,
+};
+use tokio::process::Command;
+
+use crate::failure::{Failure, Kind, Result};
+
+/// Later versions do not install this way.
+const GO_PACKAGE: &str = "github.com/temporalio/cli/cmd/temporal@v1.5.1";
+
+/// A dev server that this process started.
+pub struct DevServer {
+    server: EphemeralServer,
+    pub address: String,
+    pub ui: String,
+}
+
+impl DevServer {
+    /// Starts one that keeps its database in `folder`. `port` is used if it is free.
+    pub async fn start(folder: &Path, port: u16) -> Result<Self> {
+        let exe = executable().await?;
+        std::fs::create_dir_all(folder).map_err(|error| {
+            Failure::settings(format!("cannot create a folder: {error}"))
+                .at(folder.display().to_string())
+        })?;
+        let port = free_port(port)?;
+        let ui_port = free_port(port.saturating_add(1000))?;
+        let config = TemporalDevServerConfig::builder()
+            .exe(exe)
+            .port(port)
+            .ui_port(ui_port)
+            .db_filename(folder.join("temporal.db").display().to_string())
+            .log(("pretty".into(), "error".into()))
+            .build();
+        let started = config
+            .start_server_with_output(Stdio::null(), Stdio::null())
+            .await;
+        let server = started.map_err(|error| {
+            Failure::new(
+                Kind::Unreachable,
+                format!("no Temporal dev server: {error}"),
+            )
+            .next("install the `temporal` command, or run without it: `--no-temporal`")
+        })?;
+        Ok(Self {
+            address: server.target.clone(),
+            ui: format!("http://127.0.0.1:{ui_port}"),
+            server,
+        })
+    }
+
+    pub async fn stop(mut self) {
+        if let Err(error) = self.server.shutdown().await {
+            tracing::warn!(%error, "the Temporal dev server did not end properly");
+        }
+    }
+}
+
+/// The port itself, or any other that is free.
+fn free_port(wanted: u16) -> Result<u16> {
+    let free = TcpListener::bind(("127.0.0.1", wanted))
+        .or_else(|_| TcpListener::bind(("127.0.0.1", 0)))
+        .and_then(|listener| listener.local_addr());
+    free.map(|address| address.port())
+        .map_err(|error| Failure::internal(format!("there is no free port: {error}")))
+}
+
+/// Finds the `temporal` command, getting it when it has to.
+async fn executable() -> Result<EphemeralExe> {
+    let cache = cache();
+    let cached = cache.join(command_name());
+    if let Some(found) = on_path().or_else(|| cached.is_file().then_some(cached.clone())) {
+        return Ok(EphemeralExe::ExistingPath(found.display().to_string()));
+    }
+    if download(&cache).await {
+        return Ok(cached_download(&cache));
+    }
+    if build(&cache).await && cached.is_file() {
+        return Ok(EphemeralExe::ExistingPath(cached.display().to_string()));
+    }
+    Err(Failure::new(
+        Kind::Unreachable,
+        "there is no `temporal` command, and none could be downloaded or built",
+    )
+    .next("install it (`brew install temporal`, or from Temporal's site), or run with `--no-temporal`"))
+}
+
+fn command_name() -> &'static str {
+    if cfg!(windows) {
+        "temporal.exe"
+    } else {
+        "temporal"
+    }
+}
+
+fn on_path() -> Option<PathBuf> {
+    let folders = std::env::var_os("PATH")?;
+    let go = std::env::var_os("HOME").map(|home| PathBuf::from(home).join("go/bin"));
+    std::env::split_paths(&folders)
+        .chain(go)
+        .map(|folder| folder.join(command_name()))
+        .find(|path| path.is_file())
+}
+
+fn cache() -> PathBuf {
+    let base = std::env::var_os("XDG_CACHE_HOME")
+        .map(PathBuf::from)
+        .or_else(|| std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache")));
+    base.unwrap_or_else(std::env::temp_dir).join("sheaf")
+}
+
+fn cached_download(cache: &Path) -> EphemeralExe {
+    EphemeralExe::CachedDownload {
+        version: EphemeralExeVersion::SDKDefault {
+            sdk_name: "sdk-rust".into(),
+            sdk_version: "1.1.1".into(),
+        },
+        dest_dir: Some(cache.display().to_string()),
+        ttl: None,
+    }
+}
+
+/// Whether the SDK's own download works: it is tried by starting a server and ending it.
+async fn download(cache: &Path) -> bool {
+    if std::fs::create_dir_all(cache).is_err() {
+        return false;
+    }
+    tracing::info!("looking for a Temporal dev server to download");
+    let config = TemporalDevServerConfig::builder()
+        .exe(cached_download(cache))
+        .build();
+    let trial = config.start_server_with_output(Stdio::null(), Stdio::null());
+    match tokio::time::timeout(std::time::Duration::from_secs(120), trial).await {
+        Ok(Ok(mut server)) => {
+            let _ = server.shutdown().await;
+            true
+        }
+        Ok(Err(error)) => {
+            tracing::debug!(%error, "no Temporal dev server was downloaded");
+            false
+        }
+        Err(_) => false,
+    }
+}
+
+/// Builds it with Go, where Go is.
+async fn build(cache: &Path) -> bool {
+    let go = Command::new("go")
+        .arg("version")
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status();
+    if !go.await.is_ok_and(|status| status.success()) {
+        return false;
+    }
+    tracing::info!("building a Temporal dev server with Go; this takes some minutes, once");
+    let built = Command::new("go")
+        .args(["install", GO_PACKAGE])
+        .env("GOBIN", cache)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .kill_on_drop(true)
+        .status();
+    built.await.is_ok_and(|status| status.success())
+}

@@ -1,0 +1,171 @@
+//! Starts a crawl's workflow and watches it until it ends.
+
+use std::time::Duration;
+
+use temporalio_client::errors::{WorkflowGetResultError, WorkflowStartError};
+use temporalio_client::{
+    Client, WorkflowDescribeOptions, WorkflowGetResultOptions, WorkflowHandle,
+    WorkflowIdConflictPolicy, WorkflowQueryOptions, WorkflowStartOptions,
+};
+use temporalio_common::error::IncomingError;
+use temporalio_common::protos::temporal::api::enums::v1::PendingActivityState;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::workflow::{CrawlInput, IndexingWorkflow, Run};
+use super::workflow_id;
+use crate::crawl::view::{Phase, ScopeState};
+use crate::crawl::{CrawlResult, CrawlView, ScopeProgress};
+use crate::failure::{Failure, Kind, Result};
+
+pub type Handle = WorkflowHandle<Client, Run>;
+
+const LOOK: Duration = Duration::from_millis(500);
+/// A query that no worker answers within this is not going to be.
+const QUERY_TIMEOUT: Duration = Duration::from_secs(3);
+
+pub async fn start(client: &Client, task_queue: &str, input: CrawlInput) -> Result<Handle> {
+    let connection = input.connection.clone();
+    let options = WorkflowStartOptions::new(task_queue, workflow_id(&connection))
+        .id_conflict_policy(WorkflowIdConflictPolicy::Fail)
+        .static_summary(format!("{} crawl of {connection}", input.mode))
+        .build();
+    client
+        .start_workflow(IndexingWorkflow::run, input, options)
+        .await
+        .map_err(|error| match error {
+            WorkflowStartError::AlreadyStarted { run_id, .. } => Failure::new(
+                Kind::Busy,
+                format!("`{connection}` is being crawled already"),
+            )
+            .at(format!(
+                "workflow {}, run {}",
+                workflow_id(&connection),
+                run_id.unwrap_or_default()
+            ))
+            .next("wait for it: `sheaf status` shows how far it is"),
+            WorkflowStartError::Rpc(status) => Failure::new(
+                Kind::Unreachable,
+                format!("Temporal did not start the crawl: {}", status.message()),
+            )
+            .next("check [temporal]; `sheaf doctor` tries it"),
+            other => Failure::internal(format!("the crawl was not started: {other}")),
+        })
+}
+
+/// Watches a workflow to its end. When `detach` comes first, the crawl goes on without us.
+pub async fn follow(
+    handle: &Handle,
+    task_queue: &str,
+    view: &watch::Sender<CrawlView>,
+    detach: &CancellationToken,
+) -> Result<CrawlResult> {
+    let result = handle.get_result(WorkflowGetResultOptions::default());
+    let mut result = std::pin::pin!(result);
+    let mut looks = tokio::time::interval(LOOK);
+    looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            ended = &mut result => {
+                look(handle, task_queue, view).await;
+                return ended.map_err(explain);
+            }
+            _ = looks.tick() => look(handle, task_queue, view).await,
+            () = detach.cancelled() => {
+                return Err(Failure::new(Kind::Interrupted, "stopped watching; the crawl goes on")
+                    .next("`sheaf status` shows how far it is"));
+            }
+        }
+    }
+}
+
+/// A connection's workflow, the one under way or the last.
+pub fn handle(client: &Client, connection: &str) -> Handle {
+    client.get_workflow_handle::<Run>(workflow_id(connection))
+}
+
+/// How far the crawl is: the workflow's view, and in it what the running scopes heartbeated.
+pub async fn progress(handle: &Handle) -> Option<CrawlView> {
+    let query = handle.query(
+        IndexingWorkflow::progress,
+        (),
+        WorkflowQueryOptions::default(),
+    );
+    let mut view = tokio::time::timeout(QUERY_TIMEOUT, query)
+        .await
+        .ok()?
+        .ok()?;
+    let described = handle
+        .describe(WorkflowDescribeOptions::default())
+        .await
+        .ok()?;
+    for pending in &described.raw().pending_activities {
+        let details = pending
+            .heartbeat_details
+            .as_ref()
+            .and_then(|found| found.payloads.first());
+        let progress: Option<ScopeProgress> =
+            details.and_then(|payload| serde_json::from_slice(&payload.data).ok());
+        let Some(progress) = progress else { continue };
+        let Some(scope) = view.scope(&progress.scope) else {
+            continue;
+        };
+        scope.progress = progress;
+        if pending.attempt > 1
+            && let Some(failure) = &pending.last_failure
+        {
+            if pending.state() == PendingActivityState::Scheduled {
+                scope.state = ScopeState::Retrying;
+            }
+            scope.note = Some(format!("attempt {}: {}", pending.attempt, failure.message));
+        }
+    }
+    Some(view)
+}
+
+async fn look(handle: &Handle, task_queue: &str, view: &watch::Sender<CrawlView>) {
+    match progress(handle).await {
+        Some(found) => drop(view.send_replace(found)),
+        None => view.send_modify(|view| {
+            if view.phase == Phase::Configuring {
+                view.note = Some(format!(
+                    "waiting for a worker on the task queue `{task_queue}`: run `sheaf worker`"
+                ));
+            }
+        }),
+    }
+}
+
+/// The failure that an activity reported, out of Temporal's wrapping.
+fn explain(error: WorkflowGetResultError) -> Failure {
+    match error {
+        WorkflowGetResultError::Failed(error) => {
+            let mut cause = Some(&*error);
+            while let Some(found) = cause {
+                if let IncomingError::Application(application) = found
+                    && let Ok(Some(failure)) = application.details::<Failure>()
+                {
+                    return failure;
+                }
+                cause = found.cause();
+            }
+            let message = error.failure().message.clone();
+            Failure::new(
+                Kind::Internal,
+                format!("the crawl's workflow failed: {message}"),
+            )
+            .next("see its history in Temporal's UI")
+        }
+        WorkflowGetResultError::Cancelled { .. } => {
+            Failure::new(Kind::Interrupted, "the crawl was cancelled").next("start it again")
+        }
+        WorkflowGetResultError::Terminated { .. } => {
+            Failure::new(Kind::Interrupted, "the crawl was terminated").next("start it again")
+        }
+        other => Failure::new(
+            Kind::Unreachable,
+            format!("the crawl's result was not heard: {other}"),
+        )
+        .next("`sheaf status` shows how it ended"),
+    }
+}

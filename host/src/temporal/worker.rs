@@ -1,0 +1,58 @@
+//! The worker: offers the workflow and its activities to a task queue.
+
+use std::time::Duration;
+
+use temporalio_client::Client;
+use temporalio_common::worker::{WorkerDeploymentOptions, WorkerDeploymentVersion};
+use temporalio_sdk::{Runtime, Worker, WorkerOptions};
+use tokio_util::sync::CancellationToken;
+
+use super::activities::Activities;
+use super::workflow::IndexingWorkflow;
+use crate::crawl::Crawler;
+use crate::failure::{Failure, Kind, Result};
+
+/// How long activities may go on after a stop, before they are told to hand over.
+const GRACE: Duration = Duration::from_secs(1);
+/// Little progress is lost with a worker, and a cancellation is heard soon.
+const MAX_HEARTBEAT_THROTTLE: Duration = Duration::from_secs(1);
+
+/// Works until `stop`; crawls under way are handed over with their checkpoints.
+pub async fn run(crawler: Crawler, client: Client, stop: CancellationToken) -> Result<()> {
+    let broken = |what: &str, error: &dyn std::fmt::Display| {
+        Failure::new(Kind::Internal, format!("the worker {what}: {error}"))
+    };
+    let task_queue = crawler.config.temporal.task_queue.clone();
+    let runtime = Runtime::from_current_tokio(Default::default())
+        .map_err(|error| broken("has no runtime", &error))?;
+    let options = WorkerOptions::new(task_queue.clone())
+        .graceful_shutdown_period(GRACE)
+        .max_heartbeat_throttle_interval(MAX_HEARTBEAT_THROTTLE)
+        // Named here because the SDK would otherwise hash the whole binary at each start.
+        .deployment_options(
+            WorkerDeploymentOptions::new(
+                WorkerDeploymentVersion::builder()
+                    .deployment_name("sheaf")
+                    .build_id(env!("CARGO_PKG_VERSION"))
+                    .build(),
+            )
+            .build(),
+        )
+        .register_workflow::<IndexingWorkflow>()
+        .map_err(|error| broken("cannot register its workflow", &error))?
+        .register_activities(Activities { crawler })
+        .build();
+    let mut worker = Worker::new(&runtime, client, options).map_err(|error| {
+        broken("does not start", &error).next("see whether another worker of this process runs")
+    })?;
+    tracing::info!(task_queue, "the worker is ready");
+    let shutdown = worker.shutdown_handle();
+    let stopping = tokio::spawn(async move {
+        stop.cancelled().await;
+        tracing::info!("the worker stops: crawls under way are handed over");
+        shutdown();
+    });
+    let ended = worker.run().await.map_err(|error| broken("ended", &error));
+    stopping.abort();
+    ended
+}
