@@ -285,7 +285,7 @@ fn count_documents(database: &Transaction<'_>, datasource: &str) -> Answer<i64> 
     )?)
 }
 
-async fn check_access(State(app): State<App>, body: Bytes) -> Answer<Json<Value>> {
+pub async fn check_access(State(app): State<App>, body: Bytes) -> Answer<Json<Value>> {
     let request: CheckAccess = read(&body)?;
     app.store
         .with(move |database| {

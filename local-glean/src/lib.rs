@@ -31,7 +31,7 @@ use axum::extract::DefaultBodyLimit;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-pub use drill::Drill;
+pub use drill::{Drill, Dropped, Fault};
 use store::Store;
 
 /// Glean names no number; its own SDK treats 5 MiB as the ceiling of a request.
@@ -72,6 +72,8 @@ pub enum Error {
     },
     #[error("the database cannot be opened: {0}")]
     Database(#[from] rusqlite::Error),
+    #[error("{0}")]
+    Read(String),
     #[error("requests cannot be recorded: {0}")]
     Record(std::io::Error),
 }
@@ -82,6 +84,7 @@ pub struct LocalGlean {
     stop: CancellationToken,
     served: tokio::task::JoinHandle<()>,
     drill: Drill,
+    store: Store,
 }
 
 #[derive(Clone)]
@@ -96,7 +99,7 @@ impl LocalGlean {
         let store = Store::open(options.database.as_deref())?;
         let drill = Drill::new(options.record.as_deref()).map_err(Error::Record)?;
         let app = App {
-            store,
+            store: store.clone(),
             token: options.token.map(Into::into),
             drill: drill.clone(),
         };
@@ -121,12 +124,7 @@ impl LocalGlean {
                 tracing::error!(%error, "local Glean ended");
             }
         });
-        Ok(Self {
-            address,
-            stop,
-            served,
-            drill,
-        })
+        Ok(Self { address, stop, served, drill, store })
     }
 
     pub fn url(&self) -> String {
@@ -136,6 +134,18 @@ impl LocalGlean {
     /// Tells it to misbehave.
     pub fn drill(&self) -> &Drill {
         &self.drill
+    }
+
+    /// Each document of a datasource by its id, as it was uploaded.
+    pub async fn documents(&self, datasource: &str) -> Result<Vec<(String, String)>, Error> {
+        let datasource = datasource.to_owned();
+        let listed = self.store.with(move |database| {
+            let mut statement = database
+                .prepare("SELECT id, json FROM documents WHERE datasource = ?1 ORDER BY id")?;
+            let rows = statement.query_map([datasource], |row| Ok((row.get(0)?, row.get(1)?)))?;
+            Ok(rows.collect::<Result<_, _>>()?)
+        });
+        listed.await.map_err(|refusal| Error::Read(refusal.1))
     }
 
     /// Stops listening; requests under way get a moment to finish.

@@ -2,13 +2,13 @@
 
 use axum::extract::{Query, State};
 use axum::response::Html;
-use axum::routing::get;
+use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde::Deserialize;
 use serde_json::Value;
 
 use crate::answer::Answer;
-use crate::{App, search};
+use crate::{App, documents, search};
 
 const PAGE: &str = include_str!("page.html");
 
@@ -18,6 +18,8 @@ pub fn routes() -> Router<App> {
         .route("/api/search", get(find))
         .route("/api/overview", get(overview))
         .route("/api/document", get(document))
+        // Without the token: the page has none.
+        .route("/api/access", post(documents::check_access))
 }
 
 async fn find(State(app): State<App>, Query(query): Query<search::Query>) -> Answer<Json<Value>> {

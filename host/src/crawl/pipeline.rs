@@ -7,8 +7,8 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use tokio::sync::watch;
-use tokio::task::JoinSet;
+use tokio::sync::{mpsc, watch};
+use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -106,9 +106,10 @@ impl Pipeline<'_> {
     /// Crawls to the end of the scope. On failure, what was acknowledged stands in the report.
     pub async fn run(
         &self,
-        source: &mut impl Source,
+        source: impl Source + 'static,
         start: ScopeProgress,
     ) -> Result<ScopeProgress> {
+        let mut pages = Pages::read(source, self.page);
         let mut run = Run {
             parts: self,
             batcher: self.batcher(),
@@ -125,7 +126,7 @@ impl Pipeline<'_> {
             },
             refused: Vec::new(),
         };
-        let ended = run.pump(source).await;
+        let ended = run.pump(&mut pages).await;
         if ended.is_err() {
             run.drain().await;
         }
@@ -160,10 +161,44 @@ impl Pipeline<'_> {
     }
 }
 
+/// Reads one page ahead: the source works while the page before is encoded.
+struct Pages {
+    pages: mpsc::Receiver<Result<Page>>,
+    reader: JoinHandle<()>,
+}
+
+impl Pages {
+    fn read(mut source: impl Source + 'static, limits: PageLimits) -> Self {
+        let (sender, pages) = mpsc::channel(1);
+        let reader = tokio::spawn(async move {
+            loop {
+                let page = source.next(limits).await;
+                let more = page.as_ref().is_ok_and(|page| matches!(page.progress, Progress::More(_)));
+                if sender.send(page).await.is_err() || !more {
+                    return;
+                }
+            }
+        });
+        Self { pages, reader }
+    }
+
+    async fn next(&mut self) -> Result<Page> {
+        let page = self.pages.recv().await;
+        page.unwrap_or_else(|| Err(Failure::internal("the source's reader ended without a word")))
+    }
+}
+
+impl Drop for Pages {
+    fn drop(&mut self) {
+        // A guest that computes or waits is dropped where it is.
+        self.reader.abort();
+    }
+}
+
 impl Run<'_> {
-    async fn pump(&mut self, source: &mut impl Source) -> Result<()> {
+    async fn pump(&mut self, pages: &mut Pages) -> Result<()> {
         loop {
-            let page = self.pull(source).await?;
+            let page = self.pull(pages).await?;
             let more = self.take(page).await?;
             let old = self.batch_since.elapsed() > MAX_BATCH_AGE;
             if (!more || old)
@@ -183,11 +218,10 @@ impl Run<'_> {
     }
 
     /// The next page, while batches on their way are acknowledged.
-    async fn pull(&mut self, source: &mut impl Source) -> Result<Page> {
-        let mut next = std::pin::pin!(source.next(self.parts.page));
+    async fn pull(&mut self, pages: &mut Pages) -> Result<Page> {
         loop {
             tokio::select! {
-                page = &mut next => return page,
+                page = pages.next() => return page,
                 Some(done) = self.uploads.join_next() => self.acknowledge(done)?,
                 () = self.parts.cancel.cancelled() => return Err(interrupted()),
             }

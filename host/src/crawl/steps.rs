@@ -278,7 +278,7 @@ impl Crawler {
         let mut guest = self.start(&connection, &connector).await?;
         let rules = Rules::of(&guest.datasource().await?);
         let mode = plan.scope_mode(scope);
-        let mut cursor = guest
+        let cursor = guest
             .open(Crawl {
                 mode: mode.clone(),
                 scope: scope.to_owned(),
@@ -305,13 +305,7 @@ impl Crawler {
             report,
             cancel,
         };
-        let ended = pipeline.run(&mut cursor, start).await;
-        tracing::debug!(
-            scope,
-            memory_bytes = cursor.memory_high_water(),
-            "the guest ended"
-        );
-        ended
+        pipeline.run(cursor, start).await
     }
 
     /// Closes the session when everything was read, and says how the crawl ended.

@@ -92,10 +92,21 @@ impl Upload {
                 ..PageFlags::default()
             },
         };
-        match batch {
+        let sent = match batch {
             Some(batch) => self.bulk_with(batch, flags).await,
-            None if opening == Opening::Ours => Ok(Vec::new()),
+            None if opening == Opening::Ours => return Ok(Vec::new()),
             None => self.marker(flags).await.map(|()| Vec::new()),
+        };
+        match sent {
+            // An answer was lost, and the same page again is a second opening: the first one stands.
+            Err(failure)
+                if failure.kind == Kind::Refused
+                    && opening == Opening::Fresh
+                    && self.session_state().await? == SessionState::Active =>
+            {
+                Ok(Vec::new())
+            }
+            sent => sent,
         }
     }
 

@@ -1,0 +1,181 @@
+//! The measurements, each in a process of its own.
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use clap::{Args, ValueEnum};
+use guest_generator::fields;
+use serde_json::json;
+use sheaf::connector::model::{
+    Access, Body, Content, Crawl as Opened, Document, Mode, Page, PageLimits, Progress,
+};
+use sheaf::connector::{Engine, Grants};
+use sheaf::crawl::{Pipeline, Rules, ScopeProgress, Source, Window};
+use sheaf::failure::Result;
+use sheaf::glean::upload::Upload;
+use sheaf::glean::{Client, Endpoint};
+use sheaf::sandbox::Limits;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::{Cost, Failure};
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Feed {
+    Guest,
+    Native,
+}
+
+#[derive(Args)]
+pub struct Crawl {
+    #[arg(long)]
+    feed: Feed,
+    #[arg(long)]
+    documents: u64,
+    #[arg(long)]
+    bytes: usize,
+    #[arg(long)]
+    sink: String,
+    #[arg(long)]
+    guest: PathBuf,
+    #[arg(long)]
+    cache: PathBuf,
+}
+
+impl Crawl {
+    pub async fn run(&self) -> Result<Cost, Failure> {
+        let settings = json!({ "documents": self.documents, "bytes": self.bytes });
+        let limits = Limits::default();
+        let page = PageLimits { documents: limits.page_documents, bytes: limits.page_bytes };
+        let started = Instant::now();
+        let documents = match self.feed {
+            Feed::Native => {
+                let source = Native { next: 0, documents: self.documents, bytes: self.bytes };
+                self.upload(source, page, &settings_rules()).await?
+            }
+            Feed::Guest => {
+                let engine = Engine::new(&self.cache)?;
+                let connector = engine.load_file(&self.guest).await?;
+                let grants =
+                    Grants { settings: settings.to_string().into(), ..Grants::none("bench", limits) };
+                let mut guest = connector.start(grants).await?;
+                let rules = Rules::of(&guest.datasource().await?);
+                let crawl = Opened { mode: Mode::Full, scope: "all".into(), resume: None };
+                let cursor = guest.open(crawl).await?;
+                self.upload(cursor, page, &rules).await?
+            }
+        };
+        let seconds = started.elapsed().as_secs_f64();
+        assert_eq!(documents, self.documents, "every document was uploaded");
+        Ok(Cost { documents, seconds, cpu_seconds: cpu_seconds()?, peak_memory_mib: peak_memory()? })
+    }
+
+    async fn upload(&self, source: impl Source + 'static, page: PageLimits, rules: &Rules) -> Result<u64> {
+        let endpoint = Endpoint {
+            server_url: self.sink.clone(),
+            requests_per_second: 1e6,
+            ..Endpoint::default()
+        };
+        let upload = Upload {
+            client: Client::new(endpoint)?,
+            datasource: "bench".into(),
+            upload_id: "bench".into(),
+        };
+        let (report, _reports) = watch::channel(ScopeProgress::default());
+        let pipeline = Pipeline {
+            upload: &upload,
+            mode: &Mode::Full,
+            rules,
+            window: &Window::default(),
+            page,
+            report: &report,
+            cancel: &CancellationToken::new(),
+        };
+        Ok(pipeline.run(source, ScopeProgress::default()).await?.documents)
+    }
+}
+
+/// The same rules that the guest's datasource sets.
+fn settings_rules() -> Rules {
+    Rules::of(&json!({ "urlRegex": r"https://example\.com/documents/.*" }))
+}
+
+/// The generator without a sandbox around it.
+struct Native {
+    next: u64,
+    documents: u64,
+    bytes: usize,
+}
+
+impl Source for Native {
+    async fn next(&mut self, limits: PageLimits) -> Result<Page> {
+        let by_bytes = u64::from(limits.bytes) / (self.bytes as u64 + 200);
+        let count = u64::from(limits.documents).min(by_bytes.max(1));
+        let end = (self.next + count).min(self.documents);
+        let documents = (self.next..end)
+            .map(|number| {
+                let fields = fields(number, self.bytes);
+                let mut document =
+                    Document::new(&fields.id, "Document", &fields.url, Access::Everyone);
+                document.title = Some(fields.title);
+                document.body =
+                    Some(Content { mime_type: "text/plain".into(), body: Body::Text(fields.body) });
+                document.updated_at = Some(fields.updated_at);
+                document
+            })
+            .collect();
+        self.next = end;
+        let progress = if end < self.documents {
+            Progress::More(end.to_string())
+        } else {
+            Progress::Complete(None)
+        };
+        Ok(Page {
+            documents,
+            deleted: Vec::new(),
+            access_changes: Vec::new(),
+            unreadable: Vec::new(),
+            progress,
+        })
+    }
+}
+
+#[derive(Args)]
+pub struct Start {
+    #[arg(long)]
+    guest: PathBuf,
+    #[arg(long)]
+    cache: PathBuf,
+}
+
+impl Start {
+    pub async fn run(&self) -> Result<f64, Failure> {
+        let started = Instant::now();
+        let engine = Engine::new(&self.cache)?;
+        let connector = engine.load_file(&self.guest).await?;
+        let mut guest = connector.start(Grants::none("bench", Limits::default())).await?;
+        let scope = guest.scopes().await?.remove(0).id;
+        let mut cursor = guest.open(Opened { mode: Mode::Full, scope, resume: None }).await?;
+        let page = cursor.next(PageLimits { documents: 1, bytes: 1 << 20 }).await?;
+        assert!(!page.documents.is_empty(), "there is a first document");
+        Ok(started.elapsed().as_secs_f64())
+    }
+}
+
+/// Seconds that this process computed, in user and kernel mode.
+fn cpu_seconds() -> Result<f64, Failure> {
+    let stat = std::fs::read_to_string("/proc/self/stat")?;
+    let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+    let ticks: f64 = fields.get(11).ok_or("no utime")?.parse::<f64>()?
+        + fields.get(12).ok_or("no stime")?.parse::<f64>()?;
+    // Linux counts in hundredths of a second on every common machine.
+    Ok(ticks / 100.0)
+}
+
+/// The most memory that this process ever held, in MiB.
+fn peak_memory() -> Result<f64, Failure> {
+    let status = std::fs::read_to_string("/proc/self/status")?;
+    let line = status.lines().find(|line| line.starts_with("VmHWM:")).ok_or("no VmHWM")?;
+    let kib: f64 = line.split_whitespace().nth(1).ok_or("no number")?.parse()?;
+    Ok(kib / 1024.0)
+}

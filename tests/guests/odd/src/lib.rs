@@ -1,0 +1,122 @@
+//! Delivers documents, and misbehaves in the way that its settings name.
+
+#![cfg(target_family = "wasm")]
+
+use serde::Deserialize;
+use sheaf_sdk::schemars::{self, JsonSchema};
+use sheaf_sdk::{
+    Access, Connector, Context, Crawl, Cursor, Datasource, Document, Error, Limits, Manifest, Page,
+    Result, Unreadable, category, log,
+};
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Settings {
+    /// What goes wrong.
+    misdeed: Option<String>,
+    /// After how many pages.
+    after: Option<u64>,
+    /// How many pages of ten documents there are.
+    pages: u64,
+}
+
+struct Odd;
+
+impl Connector for Odd {
+    type Settings = Settings;
+    type Cursor = Pages;
+
+    fn manifest() -> Manifest {
+        Manifest::new("odd", "0.1.0", "Misbehaves.").incremental()
+    }
+
+    fn datasource(_: &Settings) -> Result<Datasource> {
+        Ok(Datasource::new("Odd", category::KNOWLEDGE_HUB, r"https://odd\.example\.com/.*")
+            .object("Page", category::KNOWLEDGE_HUB))
+    }
+
+    fn open(settings: Settings, crawl: Crawl) -> Result<Pages> {
+        let next = match &crawl.resume {
+            None => 0,
+            Some(checkpoint) => checkpoint.parse().context("the checkpoint")?,
+        };
+        Ok(Pages { settings, next })
+    }
+}
+
+struct Pages {
+    settings: Settings,
+    next: u64,
+}
+
+impl Cursor for Pages {
+    fn next(&mut self, _: Limits) -> Result<Page> {
+        let page = self.next;
+        self.next += 1;
+        let mut documents: Vec<_> = (page * 10..page * 10 + 10).map(document).collect();
+        if page >= self.settings.after.unwrap_or(0) {
+            match self.settings.misdeed.as_deref() {
+                None => {}
+                Some("panic") => panic!("no page {page} today"),
+                Some("loop") => loop {
+                    std::hint::black_box(page);
+                },
+                Some("memory") => {
+                    let mut hoard: Vec<Vec<u8>> = Vec::new();
+                    loop {
+                        hoard.push(vec![1; 1 << 20]);
+                    }
+                }
+                Some("large-page") => {
+                    documents.push(document(1_000_000).text("x".repeat(64 << 20)));
+                }
+                Some("large-checkpoint") => return Ok(Page::more(documents, "x".repeat(70_000))),
+                Some("retry") => return Err(Error::retry("the source is asleep").after(1)),
+                Some("give-up") => return Err(Error::give_up("the source is gone")),
+                Some("fix-settings") => return Err(Error::fix_settings("the space does not exist")),
+                Some("partial") => return Ok(Page::partial(documents, "the source stopped answering")),
+                Some("empty") => return Ok(Page::complete(Vec::new(), None)),
+                Some("long-id") => documents[3].id = "x".repeat(201),
+                Some("foreign-url") => documents[3].view_url = "https://other.example.com/".into(),
+                Some("unreadable") => {
+                    documents.pop();
+                    let unreadable = Unreadable {
+                        id: Some("locked".into()),
+                        view_url: None,
+                        reason: "it is locked".into(),
+                    };
+                    return Ok(self.page(documents).unreadable(vec![unreadable]));
+                }
+                Some("chatter") => {
+                    for line in 0..10_000 {
+                        log::warn!("line {line}");
+                    }
+                }
+                Some(other) => return Err(Error::give_up(format!("no such misdeed: {other}"))),
+            }
+        }
+        Ok(self.page(documents))
+    }
+}
+
+impl Pages {
+    fn page(&self, documents: Vec<Document>) -> Page {
+        if self.next < self.settings.pages {
+            Page::more(documents, self.next.to_string())
+        } else {
+            Page::complete(documents, Some("since then".into()))
+        }
+    }
+}
+
+fn document(number: u64) -> Document {
+    let url = format!("https://odd.example.com/{number}");
+    Document::new(format!("odd-{number}"), "Page", url, Access::Everyone)
+        .title(format!("Page {number}"))
+        .text("An odd page.")
+}
+
+#[allow(unsafe_code)]
+mod exports {
+    sheaf_sdk::export!(super::Odd);
+}

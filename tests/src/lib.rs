@@ -1,0 +1,186 @@
+//! What the end-to-end tests share: guests compiled from source, and a site of its own for each test
+//! with the real binary, a `sheaf.toml`, a folder of connectors and a local Glean.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use serde_json::Value;
+use sheaf_local_glean::{LocalGlean, Options};
+use tempfile::TempDir;
+
+pub mod temporal;
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace's root")
+}
+
+fn target() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
+}
+
+fn cargo(arguments: &[&str]) {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let status = Command::new(cargo)
+        .current_dir(root())
+        .args(arguments)
+        .stdin(Stdio::null())
+        .status()
+        .expect("cargo runs");
+    assert!(status.success(), "cargo {arguments:?}");
+}
+
+/// The binary, built.
+pub fn binary() -> &'static Path {
+    static BINARY: OnceLock<PathBuf> = OnceLock::new();
+    BINARY.get_or_init(|| {
+        cargo(&["build", "--quiet", "--locked", "-p", "sheaf-host"]);
+        target().join("debug/sheaf")
+    })
+}
+
+/// A guest's component. Rust guests are compiled here, the others by `./test`.
+pub fn guest(name: &str) -> PathBuf {
+    static RUST: OnceLock<()> = OnceLock::new();
+    let other = target().join("guests").join(format!("{name}.wasm"));
+    if matches!(name, "python_hello" | "js_hello") {
+        assert!(other.is_file(), "{} is not there: run ./test, which builds it", other.display());
+        return other;
+    }
+    RUST.get_or_init(|| {
+        let mut arguments =
+            vec!["build", "--quiet", "--locked", "--release", "--target", "wasm32-wasip2"];
+        for package in ["sheaf-files", "guest-odd", "guest-generator", "connector-rust"] {
+            arguments.extend(["-p", package]);
+        }
+        cargo(&arguments);
+    });
+    target().join("wasm32-wasip2/release").join(format!("{name}.wasm"))
+}
+
+/// How a command ended.
+#[derive(Debug)]
+pub struct Ended {
+    pub code: i32,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Ended {
+    /// What `--json` printed: exactly one object.
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.stdout)
+            .unwrap_or_else(|error| panic!("not one JSON object ({error}): {self:?}"))
+    }
+}
+
+/// A folder with all that `sheaf` needs, and a local Glean.
+pub struct Site {
+    pub folder: TempDir,
+    pub glean: LocalGlean,
+    /// More of the environment for each command.
+    pub environment: Vec<(String, String)>,
+}
+
+impl Site {
+    /// `connections` is the rest of the `sheaf.toml`.
+    pub async fn new(connections: &str) -> Self {
+        let glean = LocalGlean::start(Options::default()).await.expect("a local Glean");
+        Self::with(connections, glean)
+    }
+
+    pub fn with(connections: &str, glean: LocalGlean) -> Self {
+        let site = Self {
+            folder: TempDir::new().expect("a folder"),
+            glean,
+            environment: Vec::new(),
+        };
+        std::fs::create_dir(site.path("connectors")).expect("a folder");
+        site.configure(connections);
+        site
+    }
+
+    pub fn configure(&self, connections: &str) {
+        let glean = format!("[glean]\nserver_url = \"{}\"\nrequests_per_second = 1000.0\n\n", self.glean.url());
+        self.write("sheaf.toml", &format!("{glean}{connections}"));
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    pub fn write(&self, name: &str, text: &str) {
+        let path = self.path(name);
+        std::fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
+        std::fs::write(path, text).expect("written");
+    }
+
+    /// Drops a guest into the folder of connectors.
+    #[must_use]
+    pub fn connector(self, name: &str) -> Self {
+        let to = self.path("connectors").join(format!("{name}.wasm"));
+        std::fs::copy(guest(name), to).expect("copied");
+        self
+    }
+
+    pub fn command(&self, arguments: &[&str]) -> tokio::process::Command {
+        let mut command = tokio::process::Command::new(binary());
+        command
+            .current_dir(self.folder.path())
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .envs(self.environment.iter().map(|(name, value)| (name, value)));
+        for name in ["GLEAN_SERVER_URL", "GLEAN_INSTANCE", "GLEAN_INDEXING_API_TOKEN", "RUST_LOG"] {
+            command.env_remove(name);
+        }
+        command
+    }
+
+    /// Runs a command to its end.
+    pub async fn sheaf(&self, arguments: &[&str]) -> Ended {
+        let output = self.command(arguments).output();
+        let output = tokio::time::timeout(Duration::from_secs(240), output)
+            .await
+            .unwrap_or_else(|_| panic!("sheaf {arguments:?} did not end"))
+            .expect("sheaf runs");
+        Ended {
+            code: output.status.code().unwrap_or(-1),
+            stdout: String::from_utf8(output.stdout).expect("UTF-8"),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+
+    /// `sheaf sync --local --json`, which must end with this code; its result.
+    pub async fn sync(&self, connection: &str, code: i32) -> Value {
+        let ended = self.sheaf(&["sync", connection, "--local", "--json"]).await;
+        assert_eq!(ended.code, code, "{ended:?}");
+        ended.json()["result"].clone()
+    }
+
+    /// The ids that Glean has, in order.
+    pub async fn ids(&self, datasource: &str) -> Vec<String> {
+        let documents = self.glean.documents(datasource).await.expect("documents");
+        documents.into_iter().map(|(id, _)| id).collect()
+    }
+}
+
+/// The settings of the guest `odd`, as a connection of that name.
+pub fn odd(settings: &str) -> String {
+    format!(
+        "[connections.odd]\nconnector = \"odd\"\ndatasource = \"odd\"\nsettings = {{ {settings} }}\n"
+    )
+}
+
+/// A connection `docs` of the files connector over the folder `docs`.
+pub fn files(settings: &str) -> String {
+    format!(
+        "[connections.docs]\nconnector = \"files\"\ndatasource = \"docs\"\n\n\
+         [connections.docs.settings]\nroot = \"/content\"\nbase_url = \"https://docs.example.com\"\n\
+         access = \"everyone\"\n{settings}\n\n\
+         [connections.docs.grants]\nfolders = {{ \"/content\" = \"docs\" }}\n"
+    )
+}

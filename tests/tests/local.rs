@@ -1,0 +1,181 @@
+//! Crawls in one process, without Temporal.
+
+use serde_json::json;
+use sheaf_local_glean::{Dropped, Fault};
+use sheaf_tests::{Site, files, odd};
+
+async fn docs(settings: &str) -> Site {
+    let site = Site::new(&files(settings)).await.connector("sheaf_files");
+    site.write("docs/index.md", "# The handbook\n\nWelcome.");
+    site.write("docs/people/reviews.html", "<title>Reviews &amp; pay</title><p>Twice a year.");
+    site.write("docs/people/photo.jpg", "not a document");
+    site.write("docs/tools/report.pdf", "%PDF-1.4");
+    site.write("docs/tools/notes.txt", "Notes\n=====\n\nsome");
+    site
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_folder_s_documents_are_in_glean_with_titles_types_and_access() {
+    let site = docs(
+        "access_rules = [{ glob = \"people/**\", access = { users = [\"ann@example.com\"], groups = [\"hr\"] } }]",
+    )
+    .await;
+    let result = site.sync("docs", 0).await;
+    assert_eq!(result["outcome"], "complete");
+    assert_eq!(result["documents"], 4);
+    assert_eq!(result["quarantined"], 0);
+    let documents = site.glean.documents("docs").await.expect("documents");
+    let ids: Vec<_> = documents.iter().map(|(id, _)| id.as_str()).collect();
+    assert_eq!(ids, ["index.md", "people/reviews.html", "tools/notes.txt", "tools/report.pdf"]);
+    let document = |at: usize| -> serde_json::Value {
+        serde_json::from_str(&documents[at].1).expect("JSON")
+    };
+    assert_eq!(document(0)["title"], "The handbook");
+    assert_eq!(document(0)["viewURL"], "https://docs.example.com/index.md");
+    assert_eq!(document(0)["permissions"], json!({ "allowAnonymousAccess": true }));
+    assert_eq!(document(1)["title"], "Reviews & pay");
+    assert_eq!(document(1)["container"], "people");
+    assert_eq!(document(1)["permissions"]["allowedGroups"], json!(["hr"]));
+    assert_eq!(document(1)["permissions"]["allowedUsers"][0]["email"], "ann@example.com");
+    assert_eq!(document(2)["title"], "Notes");
+    assert_eq!(document(3)["body"]["mimeType"], "application/pdf");
+    assert_eq!(document(3)["body"]["binaryContent"], "JVBERi0xLjQ=");
+    assert!(document(3)["updatedAt"].as_i64().is_some_and(|time| time > 1_600_000_000));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_left_the_folder_leaves_glean_with_the_next_full_crawl() {
+    let site = docs("").await;
+    for number in 0..10 {
+        site.write(&format!("docs/more/{number}.md"), "more");
+    }
+    assert_eq!(site.sync("docs", 0).await["documents"], 14);
+    std::fs::remove_file(site.path("docs/index.md")).expect("removed");
+    let result = site.sync("docs", 0).await;
+    assert_eq!((&result["documents"], &result["deleted"]), (&json!(13), &json!(1)));
+    assert!(!site.ids("docs").await.contains(&"index.md".to_owned()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn scopes_share_one_session_that_is_closed_once() {
+    let site = docs("scope_per_folder = true").await;
+    assert_eq!(site.sync("docs", 0).await["documents"], 4);
+    assert_eq!(site.ids("docs").await.len(), 4);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_incremental_crawl_delivers_what_changed_and_deletes_nothing() {
+    let site = docs("").await;
+    // Without a bookmark it is a full one.
+    let first = site.sheaf(&["sync", "docs", "--local", "--incremental", "--json"]).await.json();
+    assert_eq!(first["result"]["mode"], "full");
+    let old = std::time::SystemTime::now() - std::time::Duration::from_secs(3600);
+    for path in ["docs/index.md", "docs/people/reviews.html", "docs/tools/report.pdf"] {
+        let file = std::fs::File::options().append(true).open(site.path(path)).expect("opened");
+        file.set_modified(old).expect("a time");
+    }
+    std::fs::remove_file(site.path("docs/index.md")).expect("removed");
+    site.write("docs/new.md", "# New");
+    let second = site.sheaf(&["sync", "docs", "--local", "--incremental", "--json"]).await.json();
+    assert_eq!(second["result"]["mode"], "incremental", "{second}");
+    // The new one, and the one that was not made older.
+    assert_eq!(second["result"]["documents"], 2);
+    assert_eq!(site.ids("docs").await.len(), 5);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_emptied_source_deletes_nothing() {
+    let site = Site::new(&odd("pages = 3")).await.connector("guest_odd");
+    assert_eq!(site.sync("odd", 0).await["documents"], 30);
+    site.configure(&odd("pages = 3, misdeed = \"empty\""));
+    let result = site.sync("odd", 5).await;
+    assert_eq!(result["outcome"], "held");
+    assert_eq!(site.ids("odd").await.len(), 30);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_partial_crawl_keeps_its_uploads_and_deletes_nothing() {
+    let site = Site::new(&odd("pages = 5")).await.connector("guest_odd");
+    site.sync("odd", 0).await;
+    site.configure(&odd("pages = 5, misdeed = \"partial\", after = 2"));
+    let result = site.sync("odd", 5).await;
+    assert_eq!(result["outcome"], "partial");
+    assert_eq!(result["documents"], 30);
+    assert!(result["reason"].as_str().is_some_and(|reason| reason.contains("stopped answering")));
+    assert_eq!(site.ids("odd").await.len(), 50);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn documents_that_break_a_rule_are_set_aside_and_the_crawl_goes_on() {
+    for (misdeed, reason) in [
+        ("long-id", "201 characters"),
+        ("foreign-url", "urlRegex"),
+        ("unreadable", "it is locked"),
+    ] {
+        let settings = format!("pages = 4, misdeed = \"{misdeed}\", after = 3");
+        let site = Site::new(&odd(&settings)).await.connector("guest_odd");
+        let result = site.sync("odd", 0).await;
+        assert_eq!((&result["documents"], &result["quarantined"]), (&json!(39), &json!(1)));
+        let said = result["quarantine"][0]["reason"].as_str().unwrap_or_default();
+        assert!(said.contains(reason), "{misdeed}: {said}");
+        assert_eq!(site.ids("odd").await.len(), 39);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crawl_that_failed_goes_on_in_the_same_session_and_uploads_nothing_twice() {
+    let batches = "batch_documents = 10\nbatches_in_flight = 1\n";
+    let site = Site::new(&odd("pages = 8, misdeed = \"retry\", after = 5")).await.connector("guest_odd");
+    let with = |text: String| {
+        let glean = format!(
+            "[glean]\nserver_url = \"{}\"\nrequests_per_second = 1000.0\n{batches}\n",
+            site.glean.url()
+        );
+        site.write("sheaf.toml", &format!("{glean}{text}"));
+    };
+    with(odd("pages = 8, misdeed = \"retry\", after = 5"));
+    let first = site.sheaf(&["sync", "odd", "--local", "--json"]).await;
+    assert_eq!(first.code, 4, "{first:?}");
+    let first = first.json();
+    assert_eq!(first["result"]["outcome"], "failed");
+    assert_eq!(first["error"]["kind"], "Source");
+    // The same settings again: the source is still asleep, and nothing is begun anew.
+    let again = site.sheaf(&["sync", "odd", "--local", "--json"]).await.json();
+    assert_eq!(again["result"]["upload_id"], first["result"]["upload_id"]);
+    assert_eq!(site.ids("odd").await.len(), 50);
+    // Other settings are another crawl, which replaces the unfinished session.
+    with(odd("pages = 8"));
+    let whole = site.sync("odd", 0).await;
+    assert_ne!(whole["upload_id"], first["result"]["upload_id"]);
+    assert_eq!(site.ids("odd").await.len(), 80);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn passing_faults_of_glean_are_retried_under_the_same_upload_id() {
+    let faults = [
+        Fault { status: Some(503), times: 2, ..Fault::default() },
+        Fault { status: Some(429), retry_after: Some("0".into()), times: 1, ..Fault::default() },
+        Fault { drop: Some(Dropped::Before), times: 1, ..Fault::default() },
+        Fault { drop: Some(Dropped::After), times: 1, ..Fault::default() },
+        Fault { status: Some(500), times: 1, ..Fault::default() },
+    ];
+    for fault in faults {
+        for skip in [0, 1, 3] {
+            let site = Site::new(&odd("pages = 400")).await.connector("guest_odd");
+            let path = "/bulkindexdocuments".to_owned();
+            site.glean.drill().add(Fault { path, skip, ..fault.clone() });
+            let result = site.sync("odd", 0).await;
+            assert_eq!(result["outcome"], "complete", "{fault:?} after {skip}");
+            assert_eq!(site.ids("odd").await.len(), 4000, "{fault:?} after {skip}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_that_is_too_large_is_split() {
+    let site = Site::new(&odd("pages = 40")).await.connector("guest_odd");
+    let path = "/bulkindexdocuments".to_owned();
+    site.glean.drill().add(Fault { path, status: Some(413), times: 3, ..Fault::default() });
+    assert_eq!(site.sync("odd", 0).await["documents"], 400);
+    assert_eq!(site.ids("odd").await.len(), 400);
+}

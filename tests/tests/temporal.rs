@@ -1,0 +1,207 @@
+//! Crawls as workflows, on a real Temporal server with real workers.
+
+use std::time::Duration;
+
+use serde_json::json;
+use sheaf::temporal::workflow::IndexingWorkflow;
+use sheaf::temporal::{connect, follow};
+use sheaf_local_glean::Fault;
+use sheaf_tests::temporal::{server, signal, worker};
+use sheaf_tests::{Site, files, odd};
+use temporalio_client::{WorkflowFetchHistoryOptions, WorkflowHistory};
+use temporalio_sdk::workflow_replayer::{WorkflowReplayer, WorkflowReplayerOptions};
+
+const QUICK: &str = "[temporal.policy]\ninitial_interval = \"100ms\"\nmax_interval = \"300ms\"\nheartbeat_timeout = \"3s\"\n\n";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_workflow_leaves_the_same_documents_as_a_local_crawl() {
+    let mut site = Site::new(&files("scope_per_folder = true")).await.connector("sheaf_files");
+    for folder in ["a", "b", "c"] {
+        for number in 0..20 {
+            site.write(&format!("docs/{folder}/{number}.md"), &format!("# {folder} {number}"));
+        }
+    }
+    site.sync("docs", 0).await;
+    let local = site.glean.documents("docs").await.expect("documents");
+    let server = server(&mut site).await;
+    let _worker = worker(&site).await;
+    let ended = site.sheaf(&["sync", "docs", "--json"]).await;
+    assert_eq!(ended.code, 0, "{ended:?}");
+    let json = ended.json();
+    assert_eq!((&json["command"], &json["ok"]), (&json!("sync"), &json!(true)));
+    let result = &json["result"];
+    for key in ["connection", "datasource", "mode", "outcome", "upload_id", "documents", "deleted",
+        "quarantined", "batches", "bytes", "seconds"]
+    {
+        assert!(!result[key].is_null(), "{key}: {result}");
+    }
+    assert_eq!((&result["outcome"], &result["documents"]), (&json!("complete"), &json!(60)));
+    assert_eq!(site.glean.documents("docs").await.expect("documents"), local);
+    let status = site.sheaf(&["status"]).await;
+    assert!(status.stdout.contains("60 documents uploaded"), "{status:?}");
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_worker_s_crawl_goes_on_with_another_in_the_same_session() {
+    let connections = format!("{QUICK}{}", odd("pages = 2000"));
+    let mut site = Site::new(&connections).await.connector("guest_odd");
+    let server = server(&mut site).await;
+    let mut first = worker(&site).await;
+    // Slow enough to be met in the middle.
+    let path = "/bulkindexdocuments".to_owned();
+    site.glean.drill().add(Fault { path, times: 30, delay_ms: 400, skip: 1, ..Fault::default() });
+    let sync = site.command(&["sync", "odd", "--json"]).spawn().expect("a sync");
+    until(&site, 3000).await;
+    signal(&first, "KILL");
+    first.wait().await.expect("killed");
+    let _second = worker(&site).await;
+    let output = sync.wait_with_output().await.expect("an end");
+    let json: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!(json["result"]["outcome"], "complete", "{json}");
+    assert_eq!(site.ids("odd").await.len(), 20_000);
+    assert_eq!(sessions(&site).await, ["SUCCESSFUL"]);
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stopped_worker_hands_its_crawl_over() {
+    let connections = format!("{QUICK}{}", odd("pages = 2000"));
+    let mut site = Site::new(&connections).await.connector("guest_odd");
+    let server = server(&mut site).await;
+    let mut first = worker(&site).await;
+    let path = "/bulkindexdocuments".to_owned();
+    site.glean.drill().add(Fault { path, times: 30, delay_ms: 400, skip: 1, ..Fault::default() });
+    let sync = site.command(&["sync", "odd", "--json"]).spawn().expect("a sync");
+    until(&site, 3000).await;
+    signal(&first, "TERM");
+    let ended = tokio::time::timeout(Duration::from_secs(60), first.wait()).await;
+    assert_eq!(ended.expect("it ends").expect("a status").code(), Some(143));
+    let _second = worker(&site).await;
+    let output = sync.wait_with_output().await.expect("an end");
+    let json: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!(json["result"]["outcome"], "complete", "{json}");
+    assert_eq!(sessions(&site).await, ["SUCCESSFUL"]);
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_datasource_is_never_crawled_twice_at_once() {
+    let mut site = Site::new(&odd("pages = 3")).await.connector("guest_odd");
+    let server = server(&mut site).await;
+    // No worker yet: the first crawl waits.
+    let first = site.command(&["sync", "odd", "--json"]).spawn().expect("a sync");
+    let config = config(&site, &server.address);
+    let client = connect::connect(&config).await.expect("a client");
+    let handle = follow::handle(&client, "odd");
+    while handle.describe(Default::default()).await.is_err() {
+        tokio::task::yield_now().await;
+    }
+    let second = site.sheaf(&["sync", "odd"]).await;
+    assert_eq!(second.code, 1, "{second:?}");
+    assert!(second.stderr.contains("being crawled already"), "{second:?}");
+    assert!(second.stderr.contains("workflow sheaf-odd, run "), "{second:?}");
+    let _worker = worker(&site).await;
+    let output = first.wait_with_output().await.expect("an end");
+    assert_eq!(output.status.code(), Some(0));
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn failures_end_a_crawl_by_the_policy_and_keep_their_words() {
+    for (misdeed, code, what, kind) in [
+        ("panic", 1, "the connector crashed: no page 3 today", "Trap"),
+        ("retry", 4, "the source is asleep", "Source"),
+        ("give-up", 4, "the source is gone", "SourceGaveUp"),
+        ("fix-settings", 2, "the space does not exist", "Settings"),
+    ] {
+        let settings = format!("pages = 9, misdeed = \"{misdeed}\", after = 3");
+        let connections = format!("{QUICK}{}", odd(&settings));
+        let mut site = Site::new(&connections).await.connector("guest_odd");
+        let server = server(&mut site).await;
+        let _worker = worker(&site).await;
+        let ended = site.sheaf(&["sync", "odd", "--json"]).await;
+        assert_eq!(ended.code, code, "{ended:?}");
+        let json = ended.json();
+        assert_eq!(json["error"]["kind"], kind, "{json}");
+        assert!(json["error"]["what"].as_str().unwrap_or_default().contains(what), "{json}");
+        assert_eq!(json["result"]["outcome"], "failed");
+        server.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn workflow_code_replays_the_histories_of_its_own_crawls() {
+    let mut site = Site::new(&files("scope_per_folder = true")).await.connector("sheaf_files");
+    for folder in ["a", "b", "c", "d", "e"] {
+        site.write(&format!("docs/{folder}/1.md"), "# One");
+    }
+    let server = server(&mut site).await;
+    let _worker = worker(&site).await;
+    assert_eq!(site.sheaf(&["sync", "docs"]).await.code, 0);
+    let client = connect::connect(&config(&site, &server.address)).await.expect("a client");
+    let json = follow::handle(&client, "docs")
+        .fetch_history(WorkflowFetchHistoryOptions::default())
+        .to_json()
+        .await
+        .expect("a history");
+    if let Some(path) = std::env::var_os("SHEAF_RECORD_HISTORY") {
+        std::fs::write(path, &json).expect("written");
+    }
+    replay(&json).await;
+    server.stop().await;
+}
+
+/// Recorded by the test above with `SHEAF_RECORD_HISTORY`; what once ran must always replay.
+#[tokio::test(flavor = "multi_thread")]
+async fn workflow_code_replays_recorded_histories() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/histories");
+    let mut replayed = 0;
+    for entry in std::fs::read_dir(folder).expect("histories") {
+        replay(&std::fs::read(entry.expect("an entry").path()).expect("a history")).await;
+        replayed += 1;
+    }
+    assert!(replayed > 0);
+}
+
+async fn replay(json: &[u8]) {
+    let history = WorkflowHistory::from_json(json).expect("a history");
+    let options = WorkflowReplayerOptions::new()
+        .register_workflow::<IndexingWorkflow>()
+        .expect("registered")
+        .build();
+    let replayed = WorkflowReplayer::new(options).replay_workflow(history).await;
+    replayed.expect("the workflow's code still does what it did");
+}
+
+fn config(site: &Site, temporal: &str) -> sheaf::config::Config {
+    let path = site.path("sheaf.toml");
+    let text = std::fs::read_to_string(&path).expect("a configuration");
+    let mut config = sheaf::config::Config::parse(&path, &text, &|_| None).expect("valid");
+    config.temporal.address = Some(temporal.to_owned());
+    config
+}
+
+/// Waits until so many documents are in Glean.
+async fn until(site: &Site, documents: usize) {
+    let waited = async {
+        while site.ids("odd").await.len() < documents {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(120), waited).await.expect("documents arrive");
+}
+
+/// The states of the upload sessions, the newest first.
+async fn sessions(site: &Site) -> Vec<String> {
+    let url = format!("{}/api/overview", site.glean.url());
+    let overview: serde_json::Value =
+        serde_json::from_str(&reqwest::get(url).await.expect("an answer").text().await.expect("text"))
+            .expect("JSON");
+    overview["sessions"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|session| session["state"].as_str().unwrap_or_default().to_owned())
+        .collect()
+}
