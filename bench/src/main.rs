@@ -86,9 +86,18 @@ async fn main() -> Result<(), Failure> {
 }
 
 fn all(cli: &Cli) -> Result<(), Failure> {
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| PathBuf::from("target"), PathBuf::from);
+    let target =
+        std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| PathBuf::from("target"), PathBuf::from);
     let built = Command::new("cargo")
-        .args(["build", "--quiet", "--release", "--target", "wasm32-wasip2", "-p", "guest-generator"])
+        .args([
+            "build",
+            "--quiet",
+            "--release",
+            "--target",
+            "wasm32-wasip2",
+            "-p",
+            "guest-generator",
+        ])
         .args(["-p", "connector-rust"])
         .status()?;
     if !built.success() {
@@ -100,7 +109,10 @@ fn all(cli: &Cli) -> Result<(), Failure> {
     let mut sink = sink::Sink::start()?;
 
     let mut sizes = Vec::new();
-    println!("{:>9}  {:<6}  {:>11}  {:>14}  {:>8}", "documents", "fed by", "documents/s", "CPU-s per 100k", "peak MiB");
+    println!(
+        "{:>9}  {:<6}  {:>11}  {:>14}  {:>8}",
+        "documents", "fed by", "documents/s", "CPU-s per 100k", "peak MiB"
+    );
     for documents in &cli.documents {
         let mut native = Vec::new();
         let mut guests = Vec::new();
@@ -108,8 +120,19 @@ fn all(cli: &Cli) -> Result<(), Failure> {
             let fed = |by: &str| -> Result<Cost, Failure> {
                 let (documents, bytes) = (documents.to_string(), cli.bytes.to_string());
                 let answer = child(&[
-                    "crawl", "--feed", by, "--documents", &documents, "--bytes", &bytes,
-                    "--sink", &sink.url, "--guest", text(&guest)?, "--cache", text(cache.path())?,
+                    "crawl",
+                    "--feed",
+                    by,
+                    "--documents",
+                    &documents,
+                    "--bytes",
+                    &bytes,
+                    "--sink",
+                    &sink.url,
+                    "--guest",
+                    text(&guest)?,
+                    "--cache",
+                    text(cache.path())?,
                 ])?;
                 Ok(serde_json::from_value(answer)?)
             };
@@ -120,16 +143,24 @@ fn all(cli: &Cli) -> Result<(), Failure> {
                 guests.push(by_guest);
             }
         }
-        let ratios = native.iter().zip(&guests).map(|(native, guest)| guest.per_second() / native.per_second());
+        let ratios = native
+            .iter()
+            .zip(&guests)
+            .map(|(native, guest)| guest.per_second() / native.per_second());
         let ratio = median(ratios.collect());
         let (native, guest) = (middle(native), middle(guests));
         for (name, cost) in [("native", &native), ("guest", &guest)] {
             println!(
                 "{documents:>9}  {name:<6}  {:>11.0}  {:>14.3}  {:>8.1}",
-                cost.per_second(), cost.cpu_per_100k(), cost.peak_memory_mib
+                cost.per_second(),
+                cost.cpu_per_100k(),
+                cost.peak_memory_mib
             );
         }
-        println!("{documents:>9}  a guest delivers {:.1} % of what native code delivers", ratio * 100.0);
+        println!(
+            "{documents:>9}  a guest delivers {:.1} % of what native code delivers",
+            ratio * 100.0
+        );
         sizes.push(json!({
             "documents": documents,
             "body_bytes": cli.bytes,
@@ -147,12 +178,16 @@ fn all(cli: &Cli) -> Result<(), Failure> {
         ("Python", target.join("guests/python_hello.wasm")),
     ] {
         if !file.is_file() {
-            println!("{language:<8} not measured: {} is not built (./test builds it)", file.display());
+            println!(
+                "{language:<8} not measured: {} is not built (./test builds it)",
+                file.display()
+            );
             continue;
         }
         let cache = tempfile::tempdir()?;
         let start = || -> Result<f64, Failure> {
-            let answer = child(&["start", "--guest", text(&file)?, "--cache", text(cache.path())?])?;
+            let answer =
+                child(&["start", "--guest", text(&file)?, "--cache", text(cache.path())?])?;
             answer["seconds"].as_f64().ok_or_else(|| "no seconds".into())
         };
         let cold = start()?;
@@ -181,10 +216,8 @@ fn text(path: &Path) -> Result<&str, Failure> {
 
 /// This program again, as a process of its own; what it printed.
 fn child(arguments: &[&str]) -> Result<Value, Failure> {
-    let output = Command::new(std::env::current_exe()?)
-        .args(arguments)
-        .stderr(Stdio::inherit())
-        .output()?;
+    let output =
+        Command::new(std::env::current_exe()?).args(arguments).stderr(Stdio::inherit()).output()?;
     if !output.status.success() {
         return Err(format!("{arguments:?} failed").into());
     }

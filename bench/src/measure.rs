@@ -56,8 +56,10 @@ impl Crawl {
             Feed::Guest => {
                 let engine = Engine::new(&self.cache)?;
                 let connector = engine.load_file(&self.guest).await?;
-                let grants =
-                    Grants { settings: settings.to_string().into(), ..Grants::none("bench", limits) };
+                let grants = Grants {
+                    settings: settings.to_string().into(),
+                    ..Grants::none("bench", limits)
+                };
                 let mut guest = connector.start(grants).await?;
                 let rules = Rules::of(&guest.datasource().await?);
                 let crawl = Opened { mode: Mode::Full, scope: "all".into(), resume: None };
@@ -67,10 +69,20 @@ impl Crawl {
         };
         let seconds = started.elapsed().as_secs_f64();
         assert_eq!(documents, self.documents, "every document was uploaded");
-        Ok(Cost { documents, seconds, cpu_seconds: cpu_seconds()?, peak_memory_mib: peak_memory()? })
+        Ok(Cost {
+            documents,
+            seconds,
+            cpu_seconds: cpu_seconds()?,
+            peak_memory_mib: peak_memory()?,
+        })
     }
 
-    async fn upload(&self, source: impl Source + 'static, page: PageLimits, rules: &Rules) -> Result<u64> {
+    async fn upload(
+        &self,
+        source: impl Source + 'static,
+        page: PageLimits,
+        rules: &Rules,
+    ) -> Result<u64> {
         let endpoint = Endpoint {
             server_url: self.sink.clone(),
             requests_per_second: 1e6,
@@ -165,7 +177,8 @@ impl Start {
 /// Seconds that this process computed, in user and kernel mode.
 fn cpu_seconds() -> Result<f64, Failure> {
     let stat = std::fs::read_to_string("/proc/self/stat")?;
-    let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+    let fields: Vec<&str> =
+        stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
     let ticks: f64 = fields.get(11).ok_or("no utime")?.parse::<f64>()?
         + fields.get(12).ok_or("no stime")?.parse::<f64>()?;
     // Linux counts in hundredths of a second on every common machine.

@@ -120,14 +120,7 @@ pub struct Failure {
 impl Failure {
     pub fn new(kind: Kind, what: impl Into<String>) -> Self {
         let what = bounded(what.into(), MAX_TEXT);
-        Self {
-            kind,
-            what,
-            at: None,
-            next: None,
-            detail: None,
-            retry_after: None,
-        }
+        Self { kind, what, at: None, next: None, detail: None, retry_after: None }
     }
 
     pub fn settings(what: impl Into<String>) -> Self {

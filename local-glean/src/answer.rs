@@ -30,10 +30,7 @@ impl IntoResponse for Refusal {
 
 impl From<rusqlite::Error> for Refusal {
     fn from(error: rusqlite::Error) -> Self {
-        Self(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            format!("the database failed: {error}"),
-        )
+        Self(StatusCode::INTERNAL_SERVER_ERROR, format!("the database failed: {error}"))
     }
 }
 
@@ -44,8 +41,5 @@ pub fn read<T: DeserializeOwned>(body: &Bytes) -> Answer<T> {
 }
 
 pub async fn unknown_endpoint(uri: axum::http::Uri) -> Refusal {
-    Refusal(
-        StatusCode::NOT_FOUND,
-        format!("there is no endpoint {}", uri.path()),
-    )
+    Refusal(StatusCode::NOT_FOUND, format!("there is no endpoint {}", uri.path()))
 }

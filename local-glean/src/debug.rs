@@ -144,10 +144,7 @@ async fn user(
 ) -> Answer<Json<Value>> {
     let asked: DebugUser = read(&body)?;
     if !asked.email.contains('@') {
-        return Err(Refusal::bad(format!(
-            "{:?} is not an e-mail address",
-            asked.email
-        )));
+        return Err(Refusal::bad(format!("{:?} is not an e-mail address", asked.email)));
     }
     app.store
         .with(move |database| {
@@ -165,10 +162,7 @@ async fn user(
                 }})));
             };
             let groups = groups_of(database, &datasource, &asked.email, user_id.as_deref())?;
-            let groups: Vec<_> = groups
-                .into_iter()
-                .map(|name| json!({ "name": name }))
-                .collect();
+            let groups: Vec<_> = groups.into_iter().map(|name| json!({ "name": name })).collect();
             Ok(Json(json!({
                 "status": { "isActiveUser": active, "uploadStatus": "UPLOADED" },
                 "uploadedGroups": groups,

@@ -60,24 +60,16 @@ async fn datasource_config(State(app): State<App>, body: Bytes) -> Answer<Json<V
                     |row| row.get(0),
                 )
                 .optional()?;
-            config
-                .and_then(|config| serde_json::from_str(&config).ok())
-                .map(Json)
-                .ok_or_else(|| {
-                    Refusal::bad(format!(
-                        "the datasource {:?} does not exist",
-                        asked.datasource
-                    ))
-                })
+            config.and_then(|config| serde_json::from_str(&config).ok()).map(Json).ok_or_else(
+                || Refusal::bad(format!("the datasource {:?} does not exist", asked.datasource)),
+            )
         })
         .await
 }
 
 async fn bulk_index(State(app): State<App>, body: Bytes) -> Answer {
     let request: BulkIndexDocuments = read(&body)?;
-    app.store
-        .with(move |database| bulk(database, &request))
-        .await
+    app.store.with(move |database| bulk(database, &request)).await
 }
 
 fn bulk(database: &Transaction<'_>, request: &BulkIndexDocuments) -> Answer {
@@ -166,16 +158,10 @@ fn upsert(
             ],
             |row| row.get(0),
         )?;
-    database
-        .prepare_cached("DELETE FROM texts WHERE rowid = ?1")?
-        .execute([row])?;
+    database.prepare_cached("DELETE FROM texts WHERE rowid = ?1")?.execute([row])?;
     database
         .prepare_cached("INSERT INTO texts (rowid, title, body) VALUES (?1, ?2, ?3)")?
-        .execute(params![
-            row,
-            document.title.as_deref().unwrap_or(id),
-            text::of(&document)
-        ])?;
+        .execute(params![row, document.title.as_deref().unwrap_or(id), text::of(&document)])?;
     Ok(())
 }
 
@@ -185,10 +171,7 @@ async fn index_many(State(app): State<App>, body: Bytes) -> Answer {
         .with(move |database| {
             let datasource = Datasource::find(database, &request.datasource)?;
             let now = advance(database)?;
-            request
-                .documents
-                .iter()
-                .try_for_each(|json| upsert(database, &datasource, json, now))
+            request.documents.iter().try_for_each(|json| upsert(database, &datasource, json, now))
         })
         .await
 }
@@ -219,11 +202,7 @@ async fn delete(State(app): State<App>, body: Bytes) -> Answer {
             remove(
                 database,
                 "datasource = ?1 AND folded = ?2 AND object_type = ?3",
-                params![
-                    request.datasource,
-                    request.id.to_lowercase(),
-                    request.object_type
-                ],
+                params![request.datasource, request.id.to_lowercase(), request.object_type],
             )?;
             Ok(())
         })
@@ -260,9 +239,7 @@ async fn update_permissions(State(app): State<App>, body: Bytes) -> Answer {
 
 async fn process_all(State(app): State<App>, body: Bytes) -> Answer {
     let request: ForDatasource = read(&body)?;
-    app.store
-        .with(move |database| Datasource::find(database, &request.datasource).map(drop))
-        .await
+    app.store.with(move |database| Datasource::find(database, &request.datasource).map(drop)).await
 }
 
 async fn count(State(app): State<App>, body: Bytes) -> Answer<Json<Value>> {
@@ -270,9 +247,7 @@ async fn count(State(app): State<App>, body: Bytes) -> Answer<Json<Value>> {
     app.store
         .with(move |database| {
             Datasource::find(database, &request.datasource)?;
-            Ok(Json(
-                json!({ "documentCount": count_documents(database, &request.datasource)? }),
-            ))
+            Ok(Json(json!({ "documentCount": count_documents(database, &request.datasource)? })))
         })
         .await
 }
@@ -294,22 +269,14 @@ pub async fn check_access(State(app): State<App>, body: Bytes) -> Answer<Json<Va
                 .query_row(
                     "SELECT permissions FROM documents
                      WHERE datasource = ?1 AND folded = ?2 AND object_type = ?3",
-                    params![
-                        request.datasource,
-                        request.doc_id.to_lowercase(),
-                        request.object_type
-                    ],
+                    params![request.datasource, request.doc_id.to_lowercase(), request.object_type],
                     |row| row.get(0),
                 )
                 .optional()?;
             let permissions =
                 permissions.ok_or_else(|| Refusal::bad("there is no such document"))?;
-            let allowed = may_see(
-                database,
-                &request.datasource,
-                &permissions,
-                &request.user_email,
-            )?;
+            let allowed =
+                may_see(database, &request.datasource, &permissions, &request.user_email)?;
             Ok(Json(json!({ "hasAccess": allowed })))
         })
         .await

@@ -57,10 +57,7 @@ struct Inner {
 impl Drill {
     pub(crate) fn new(record: Option<&Path>) -> std::io::Result<Self> {
         let record = record.map(std::fs::File::create).transpose()?;
-        Ok(Self(Arc::new(Mutex::new(Inner {
-            record,
-            ..Inner::default()
-        }))))
+        Ok(Self(Arc::new(Mutex::new(Inner { record, ..Inner::default() }))))
     }
 
     pub fn add(&self, fault: Fault) {
@@ -80,10 +77,8 @@ impl Drill {
     fn meet(&self, path: &str) -> Option<Fault> {
         let mut inner = self.inner();
         inner.requests += 1;
-        let at = inner
-            .faults
-            .iter()
-            .position(|fault| fault.path.is_empty() || fault.path == path)?;
+        let at =
+            inner.faults.iter().position(|fault| fault.path.is_empty() || fault.path == path)?;
         let fault = inner.faults.get_mut(at)?;
         if fault.skip > 0 {
             fault.skip -= 1;
@@ -117,19 +112,14 @@ pub fn routes() -> Router<App> {
 }
 
 async fn add(State(app): State<App>, Json(fault): Json<Fault>) {
-    app.drill.add(Fault {
-        times: fault.times.max(1),
-        ..fault
-    });
+    app.drill.add(Fault { times: fault.times.max(1), ..fault });
 }
 
 /// Around each request to the Indexing API.
 pub async fn around(State(app): State<App>, request: Request, next: Next) -> Response {
     if let Some(token) = &app.token {
-        let sent = request
-            .headers()
-            .get(header::AUTHORIZATION)
-            .and_then(|value| value.to_str().ok());
+        let sent =
+            request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
         if sent.and_then(|sent| sent.strip_prefix("Bearer ")) != Some(token) {
             return Refusal(StatusCode::UNAUTHORIZED, "the token is not valid".into())
                 .into_response();
@@ -158,9 +148,8 @@ pub async fn around(State(app): State<App>, request: Request, next: Next) -> Res
         (None, Some(status)) => {
             let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
             let mut response = (status, "this is a drill").into_response();
-            if let Some(after) = fault
-                .retry_after
-                .and_then(|after| HeaderValue::try_from(after).ok())
+            if let Some(after) =
+                fault.retry_after.and_then(|after| HeaderValue::try_from(after).ok())
             {
                 response.headers_mut().insert(header::RETRY_AFTER, after);
             }
@@ -174,10 +163,7 @@ pub async fn around(State(app): State<App>, request: Request, next: Next) -> Res
 fn broken() -> Response {
     let parts: Vec<Result<Bytes, std::io::Error>> = vec![
         Ok(Bytes::from_static(b"{")),
-        Err(std::io::Error::new(
-            std::io::ErrorKind::ConnectionReset,
-            "this is a drill",
-        )),
+        Err(std::io::Error::new(std::io::ErrorKind::ConnectionReset, "this is a drill")),
     ];
     Response::new(Body::from_stream(Parts(parts.into_iter())))
 }

@@ -32,9 +32,7 @@ pub fn routes() -> Router<App> {
 
 async fn bulk(State(app): State<App>, body: Bytes) -> Answer {
     let request: BulkIdentities = read(&body)?;
-    app.store
-        .with(move |database| replace(database, &request))
-        .await
+    app.store.with(move |database| replace(database, &request)).await
 }
 
 fn replace(database: &Transaction<'_>, request: &BulkIdentities) -> Answer {
@@ -45,15 +43,10 @@ fn replace(database: &Transaction<'_>, request: &BulkIdentities) -> Answer {
         (None, Some(_), None) => "groups".to_owned(),
         (None, None, Some(_)) => {
             let group = request.group.as_deref().filter(|group| !group.is_empty());
-            format!(
-                "memberships:{}",
-                group.ok_or_else(|| Refusal::bad("group is required"))?
-            )
+            format!("memberships:{}", group.ok_or_else(|| Refusal::bad("group is required"))?)
         }
         _ => {
-            return Err(Refusal::bad(
-                "the request needs users, groups or memberships",
-            ));
+            return Err(Refusal::bad("the request needs users, groups or memberships"));
         }
     };
     let page = Page {
@@ -88,11 +81,7 @@ fn replace(database: &Transaction<'_>, request: &BulkIdentities) -> Answer {
         Some((_, group)) => ("memberships", Some(group)),
         None => (kind.as_str(), None),
     };
-    let of_group = if group.is_some() {
-        "group_name = ?3"
-    } else {
-        "?3 IS NULL"
-    };
+    let of_group = if group.is_some() { "group_name = ?3" } else { "?3 IS NULL" };
     let (stale, total): (i64, i64) = database.query_row(
         &format!(
             "SELECT count(*) FILTER (WHERE seen < ?2), count(*) FROM {table}
@@ -118,20 +107,11 @@ fn add_user(
     now: i64,
 ) -> Answer {
     if !user.email.contains('@') {
-        return Err(Refusal::bad(format!(
-            "{:?} is not an e-mail address",
-            user.email
-        )));
+        return Err(Refusal::bad(format!("{:?} is not an e-mail address", user.email)));
     }
     database
         .prepare_cached("INSERT OR REPLACE INTO users VALUES (?1, ?2, ?3, ?4, ?5)")?
-        .execute(params![
-            datasource,
-            user.email,
-            user.user_id,
-            user.is_active,
-            now
-        ])?;
+        .execute(params![datasource, user.email, user.user_id, user.is_active, now])?;
     Ok(())
 }
 
@@ -169,15 +149,10 @@ fn parts<'a>(
         .or(membership.group_name.as_deref())
         .filter(|group| !group.is_empty())
         .ok_or_else(|| Refusal::bad("groupName is required"))?;
-    match (
-        membership.member_user_id.as_deref(),
-        membership.member_group_name.as_deref(),
-    ) {
+    match (membership.member_user_id.as_deref(), membership.member_group_name.as_deref()) {
         (Some(user), None) if !user.is_empty() => Ok((group, user, "")),
         (None, Some(member)) if !member.is_empty() => Ok((group, "", member)),
-        _ => Err(Refusal::bad(
-            "a membership needs one of memberUserId and memberGroupName",
-        )),
+        _ => Err(Refusal::bad("a membership needs one of memberUserId and memberGroupName")),
     }
 }
 
@@ -193,9 +168,7 @@ async fn index_one(State(app): State<App>, body: Bytes) -> Answer {
                 (None, None, Some(membership)) => {
                     add_membership(database, &request.datasource, None, membership, now)
                 }
-                _ => Err(Refusal::bad(
-                    "the request needs a user, a group or a membership",
-                )),
+                _ => Err(Refusal::bad("the request needs a user, a group or a membership")),
             }
         })
         .await
@@ -245,9 +218,7 @@ async fn delete_one(State(app): State<App>, body: Bytes) -> Answer {
 
 async fn process_all(State(app): State<App>, body: Bytes) -> Answer {
     let request: ForDatasource = read(&body)?;
-    app.store
-        .with(move |database| Datasource::find(database, &request.datasource).map(drop))
-        .await
+    app.store.with(move |database| Datasource::find(database, &request.datasource).map(drop)).await
 }
 
 async fn count(State(app): State<App>, body: Bytes) -> Answer<Json<Value>> {

@@ -66,10 +66,7 @@ impl Default for Options {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error("cannot listen on {address}: {error}")]
-    Listen {
-        address: SocketAddr,
-        error: std::io::Error,
-    },
+    Listen { address: SocketAddr, error: std::io::Error },
     #[error("the database cannot be opened: {0}")]
     Database(#[from] rusqlite::Error),
     #[error("{0}")]
@@ -105,21 +102,15 @@ impl LocalGlean {
         };
         let listener = TcpListener::bind(options.address)
             .await
-            .map_err(|error| Error::Listen {
-                address: options.address,
-                error,
-            })?;
-        let address = listener.local_addr().map_err(|error| Error::Listen {
-            address: options.address,
-            error,
-        })?;
+            .map_err(|error| Error::Listen { address: options.address, error })?;
+        let address = listener
+            .local_addr()
+            .map_err(|error| Error::Listen { address: options.address, error })?;
         let stop = CancellationToken::new();
         let stopped = stop.clone().cancelled_owned();
         let router = router(app, options.max_request_bytes);
         let served = tokio::spawn(async move {
-            if let Err(error) = axum::serve(listener, router)
-                .with_graceful_shutdown(stopped)
-                .await
+            if let Err(error) = axum::serve(listener, router).with_graceful_shutdown(stopped).await
             {
                 tracing::error!(%error, "local Glean ended");
             }
@@ -148,6 +139,12 @@ impl LocalGlean {
         listed.await.map_err(|refusal| Error::Read(refusal.1))
     }
 
+    /// What the page's side bar shows: datasources, sessions, users.
+    pub async fn overview(&self) -> Result<serde_json::Value, Error> {
+        let overview = self.store.with(search::overview).await;
+        overview.map_err(|refusal| Error::Read(refusal.1))
+    }
+
     /// Stops listening; requests under way get a moment to finish.
     pub async fn stop(self) {
         self.stop.cancel();
@@ -161,10 +158,7 @@ fn router(app: App, max_request_bytes: usize) -> Router {
         .merge(identities::routes())
         .merge(debug::routes())
         .fallback(answer::unknown_endpoint)
-        .layer(axum::middleware::from_fn_with_state(
-            app.clone(),
-            drill::around,
-        ))
+        .layer(axum::middleware::from_fn_with_state(app.clone(), drill::around))
         .layer(DefaultBodyLimit::max(max_request_bytes));
     Router::new()
         .nest("/api/index/v1", indexing)

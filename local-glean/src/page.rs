@@ -23,10 +23,7 @@ pub fn routes() -> Router<App> {
 }
 
 async fn find(State(app): State<App>, Query(query): Query<search::Query>) -> Answer<Json<Value>> {
-    app.store
-        .with(move |database| search::search(database, &query))
-        .await
-        .map(Json)
+    app.store.with(move |database| search::search(database, &query)).await.map(Json)
 }
 
 async fn overview(State(app): State<App>) -> Answer<Json<Value>> {

@@ -30,13 +30,8 @@ impl Datasource {
             ))
         })?;
         let config: Value = serde_json::from_str(&config).unwrap_or_default();
-        let url = config["urlRegex"]
-            .as_str()
-            .and_then(|pattern| whole(pattern).ok());
-        Ok(Self {
-            name: name.to_owned(),
-            url,
-        })
+        let url = config["urlRegex"].as_str().and_then(|pattern| whole(pattern).ok());
+        Ok(Self { name: name.to_owned(), url })
     }
 
     pub fn check(&self, document: &Document) -> Answer {
@@ -60,31 +55,18 @@ impl Datasource {
                 "objectType {object_type:?} is empty or has a space or underscore"
             ));
         }
-        if document
-            .container_object_type
-            .as_deref()
-            .is_some_and(|name| name.contains([' ', '_']))
-        {
+        if document.container_object_type.as_deref().is_some_and(|name| name.contains([' ', '_'])) {
             return bad("containerObjectType has a space or underscore".into());
         }
         match (&document.view_url, &self.url) {
             (None, Some(_)) => return bad("viewURL is required".into()),
             (Some(url), Some(regex)) if !regex.is_match(url) => {
-                return bad(format!(
-                    "viewURL {url:?} does not match the datasource's urlRegex"
-                ));
+                return bad(format!("viewURL {url:?} does not match the datasource's urlRegex"));
             }
             _ => {}
         }
-        let comments = document
-            .comments
-            .iter()
-            .filter_map(|comment| comment.content.as_ref());
-        for content in [&document.body, &document.summary]
-            .into_iter()
-            .flatten()
-            .chain(comments)
-        {
+        let comments = document.comments.iter().filter_map(|comment| comment.content.as_ref());
+        for content in [&document.body, &document.summary].into_iter().flatten().chain(comments) {
             if let Some(what) = broken_content(content) {
                 return bad(what.into());
             }
@@ -97,7 +79,7 @@ impl Datasource {
             };
             if property.name.as_deref().is_none_or(str::is_empty) || !right {
                 return bad(
-                    "a custom property needs a name, and a string, integer or strings".into(),
+                    "a custom property needs a name, and a string, integer or strings".into()
                 );
             }
         }
@@ -176,26 +158,15 @@ const CATEGORIES: &[&str] = &[
 
 /// The name of a datasource's registration, which must be whole.
 pub fn check_config(config: &Value) -> Answer<String> {
-    let fields = config
-        .as_object()
-        .ok_or_else(|| Refusal::bad("the request is not an object"))?;
-    if let Some(field) = fields
-        .keys()
-        .find(|field| !CONFIG_FIELDS.contains(&field.as_str()))
-    {
-        return Err(Refusal::bad(format!(
-            "CustomDatasourceConfig has no field {field:?}"
-        )));
+    let fields = config.as_object().ok_or_else(|| Refusal::bad("the request is not an object"))?;
+    if let Some(field) = fields.keys().find(|field| !CONFIG_FIELDS.contains(&field.as_str())) {
+        return Err(Refusal::bad(format!("CustomDatasourceConfig has no field {field:?}")));
     }
     let name = config["name"].as_str().unwrap_or_default();
     if name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
         return Err(Refusal::bad(format!("{name:?} is not a datasource's name")));
     }
-    let known = |category: &Value| {
-        category
-            .as_str()
-            .is_some_and(|name| CATEGORIES.contains(&name))
-    };
+    let known = |category: &Value| category.as_str().is_some_and(|name| CATEGORIES.contains(&name));
     if !known(&config["datasourceCategory"]) {
         return Err(Refusal::bad(
             "datasourceCategory must be specified and cannot be UNCATEGORIZED",
@@ -212,9 +183,7 @@ pub fn check_config(config: &Value) -> Answer<String> {
     for object in config["objectDefinitions"].as_array().into_iter().flatten() {
         let name = object["name"].as_str().unwrap_or_default();
         if name.is_empty() || name.contains([' ', '_']) {
-            return Err(Refusal::bad(format!(
-                "{name:?} is not the name of an object type"
-            )));
+            return Err(Refusal::bad(format!("{name:?} is not the name of an object type")));
         }
     }
     Ok(name.to_owned())

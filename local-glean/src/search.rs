@@ -133,23 +133,14 @@ pub fn summary(permissions: &str) -> String {
     }
     let users = permissions.allowed_users.iter();
     parts.extend(users.filter_map(|user| user.email.clone().or(user.datasource_user_id.clone())));
-    parts.extend(
-        permissions
-            .allowed_groups
-            .iter()
-            .map(|group| format!("group {group}")),
-    );
+    parts.extend(permissions.allowed_groups.iter().map(|group| format!("group {group}")));
     parts.extend(
         permissions
             .allowed_group_intersections
             .iter()
             .map(|all| format!("groups {}", all.required_groups.join(" and "))),
     );
-    if parts.is_empty() {
-        "nobody".into()
-    } else {
-        parts.join(", ")
-    }
+    if parts.is_empty() { "nobody".into() } else { parts.join(", ") }
 }
 
 /// Datasources, sessions and users.
@@ -194,9 +185,7 @@ pub fn overview(database: &Transaction<'_>) -> Answer<Value> {
             (SELECT DISTINCT permissions FROM documents) d, json_each(d.permissions, '$.allowedUsers') u
          WHERE json_extract(u.value, '$.email') IS NOT NULL ORDER BY 1 LIMIT 200",
     )?;
-    let users = statement
-        .query_map([], |row| row.get(0))?
-        .collect::<Result<Vec<String>, _>>()?;
+    let users = statement.query_map([], |row| row.get(0))?.collect::<Result<Vec<String>, _>>()?;
     Ok(json!({ "datasources": datasources, "sessions": sessions, "users": users }))
 }
 

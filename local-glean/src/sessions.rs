@@ -31,9 +31,7 @@ impl Page<'_> {
             return Err(Refusal::bad("uploadId is required"));
         }
         if self.force_restart && !self.is_first {
-            return Err(Refusal::bad(
-                "forceRestartUpload is only allowed with isFirstPage",
-            ));
+            return Err(Refusal::bad("forceRestartUpload is only allowed with isFirstPage"));
         }
         if self.skip_deletion_check && !self.is_last {
             return Err(Refusal::bad(
@@ -74,13 +72,7 @@ impl Page<'_> {
                  WHERE kind = ?1 AND datasource = ?2 AND state = 'ACTIVE'",
             )?
             .query_row(params![self.kind, self.datasource], |row| {
-                Ok((
-                    Session {
-                        number: row.get(0)?,
-                        since: row.get(1)?,
-                    },
-                    row.get(2)?,
-                ))
+                Ok((Session { number: row.get(0)?, since: row.get(1)? }, row.get(2)?))
             })
             .optional()?)
     }
@@ -103,10 +95,7 @@ impl Page<'_> {
              VALUES (?1, ?2, ?3, ?4, ?5, 'ACTIVE')",
             params![self.kind, self.datasource, self.upload_id, timestamp(), now],
         )?;
-        Ok(Session {
-            number: database.last_insert_rowid(),
-            since: now,
-        })
+        Ok(Session { number: database.last_insert_rowid(), since: now })
     }
 }
 
@@ -125,11 +114,7 @@ impl Session {
             "UPDATE uploads SET state = ?2, ended_at = ?3, deleted = ?4 WHERE number = ?1",
             params![
                 self.number,
-                if paused {
-                    "DELETION PAUSED"
-                } else {
-                    "SUCCESSFUL"
-                },
+                if paused { "DELETION PAUSED" } else { "SUCCESSFUL" },
                 timestamp(),
                 i64::try_from(deleted).unwrap_or(i64::MAX)
             ],

@@ -8,11 +8,7 @@ pub fn of(document: &Document) -> String {
     for content in [&document.body, &document.summary].into_iter().flatten() {
         add(&mut words, content);
     }
-    for content in document
-        .comments
-        .iter()
-        .filter_map(|comment| comment.content.as_ref())
-    {
+    for content in document.comments.iter().filter_map(|comment| comment.content.as_ref()) {
         add(&mut words, content);
     }
     let more = [&document.container, &document.filename, &document.status];
@@ -42,8 +38,7 @@ fn strip(html: &str, plain: &mut String) {
         push_text(&rest[..at], plain);
         rest = &rest[at..];
         let silent = ["script", "style"].into_iter().find(|name| {
-            rest.get(1..=name.len())
-                .is_some_and(|found| found.eq_ignore_ascii_case(name))
+            rest.get(1..=name.len()).is_some_and(|found| found.eq_ignore_ascii_case(name))
         });
         let end = match silent {
             Some(name) => find_closing(rest, name),
@@ -76,9 +71,7 @@ fn push_text(text: &str, plain: &mut String) {
         ("&nbsp;", " "),
         ("&amp;", "&"),
     ];
-    let text = entities
-        .iter()
-        .fold(text.to_owned(), |text, (from, to)| text.replace(from, to));
+    let text = entities.iter().fold(text.to_owned(), |text, (from, to)| text.replace(from, to));
     plain.push_str(&text);
 }
 

@@ -20,9 +20,7 @@ pub fn may_see(
     }
     let user: Option<(Option<String>, bool)> = database
         .prepare_cached("SELECT user_id, active FROM users WHERE datasource = ?1 AND email = ?2")?
-        .query_row(params![datasource, email], |row| {
-            Ok((row.get(0)?, row.get(1)?))
-        })
+        .query_row(params![datasource, email], |row| Ok((row.get(0)?, row.get(1)?)))
         .optional()?;
     let user_id = user.as_ref().and_then(|(id, _)| id.as_deref());
     if permissions.allow_all_datasource_users_access
@@ -31,10 +29,7 @@ pub fn may_see(
         return Ok(true);
     }
     let is_named = permissions.allowed_users.iter().any(|allowed| {
-        allowed
-            .email
-            .as_deref()
-            .is_some_and(|allowed| allowed.eq_ignore_ascii_case(email))
+        allowed.email.as_deref().is_some_and(|allowed| allowed.eq_ignore_ascii_case(email))
             || (allowed.datasource_user_id.is_some()
                 && allowed.datasource_user_id.as_deref() == user_id)
     });
@@ -45,20 +40,11 @@ pub fn may_see(
         return Ok(false);
     }
     let groups = groups_of(database, datasource, email, user_id)?;
-    Ok(permissions
-        .allowed_groups
-        .iter()
-        .any(|group| groups.contains(group))
-        || permissions
-            .allowed_group_intersections
-            .iter()
-            .any(|intersection| {
-                !intersection.required_groups.is_empty()
-                    && intersection
-                        .required_groups
-                        .iter()
-                        .all(|group| groups.contains(group))
-            }))
+    Ok(permissions.allowed_groups.iter().any(|group| groups.contains(group))
+        || permissions.allowed_group_intersections.iter().any(|intersection| {
+            !intersection.required_groups.is_empty()
+                && intersection.required_groups.iter().all(|group| groups.contains(group))
+        }))
 }
 
 /// The groups a person is in, directly or through other groups.

@@ -91,18 +91,18 @@ impl Site {
     }
 
     pub fn with(connections: &str, glean: LocalGlean) -> Self {
-        let site = Self {
-            folder: TempDir::new().expect("a folder"),
-            glean,
-            environment: Vec::new(),
-        };
+        let site =
+            Self { folder: TempDir::new().expect("a folder"), glean, environment: Vec::new() };
         std::fs::create_dir(site.path("connectors")).expect("a folder");
         site.configure(connections);
         site
     }
 
     pub fn configure(&self, connections: &str) {
-        let glean = format!("[glean]\nserver_url = \"{}\"\nrequests_per_second = 1000.0\n\n", self.glean.url());
+        let glean = format!(
+            "[glean]\nserver_url = \"{}\"\nrequests_per_second = 1000.0\n\n",
+            self.glean.url()
+        );
         self.write("sheaf.toml", &format!("{glean}{connections}"));
     }
 

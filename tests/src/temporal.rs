@@ -12,7 +12,10 @@ use crate::Site;
 /// Starts a server that keeps its database in the site.
 pub async fn server(site: &mut Site) -> DevServer {
     let server = DevServer::start(site.folder.path(), 0).await.unwrap_or_else(|failure| {
-        panic!("{failure}; the tests need a Temporal server: {}", failure.next.as_deref().unwrap_or(""))
+        panic!(
+            "{failure}; the tests need a Temporal server: {}",
+            failure.next.as_deref().unwrap_or("")
+        )
     });
     site.environment.push(("TEMPORAL_ADDRESS".into(), server.address.clone()));
     server
@@ -50,4 +53,3 @@ pub fn signal(child: &Child, name: &str) {
     let status = std::process::Command::new("kill").args(["-s", name, &pid]).status();
     assert!(status.expect("kill runs").success());
 }
-

@@ -79,9 +79,13 @@ async fn a_connector_of_another_contract_version() {
 async fn a_configuration_that_is_broken() {
     let site = site().await;
     for (text, what, place) in [
-        ("[glean\n", "invalid table header", "sheaf.toml:1"),
+        ("[glean\n", "unclosed table", "sheaf.toml:1"),
         ("[glean]\nservr_url = \"x\"\n", "unknown field `servr_url`", "sheaf.toml:2"),
-        ("[connections.docs]\nconnector = \"files\"\n", "missing field `datasource`", "sheaf.toml:1"),
+        (
+            "[connections.docs]\nconnector = \"files\"\n",
+            "missing field `datasource`",
+            "sheaf.toml:1",
+        ),
     ] {
         site.write("sheaf.toml", text);
         let ended = sync(&site).await;
@@ -137,7 +141,10 @@ async fn a_token_that_is_refused() {
     let url = site.glean.url();
     site.write(
         "sheaf.toml",
-        &format!("[glean]\nserver_url = \"{url}\"\ntoken = {{ env = \"TEST_TOKEN\" }}\n\n{}", files("")),
+        &format!(
+            "[glean]\nserver_url = \"{url}\"\ntoken = {{ env = \"TEST_TOKEN\" }}\n\n{}",
+            files("")
+        ),
     );
     assert_eq!(sync(&site).await.code, 0);
 }
@@ -153,7 +160,8 @@ async fn a_temporal_server_that_is_out_of_reach() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_guest_that_crashes_says_its_last_words_and_shows_where_under_v() {
-    let site = Site::new(&odd("pages = 5, misdeed = \"panic\", after = 2")).await.connector("guest_odd");
+    let site =
+        Site::new(&odd("pages = 5, misdeed = \"panic\", after = 2")).await.connector("guest_odd");
     let ended = site.sheaf(&["sync", "odd", "--local"]).await;
     named(&ended, 1, "the connector crashed: no page 2 today", "-v");
     assert!(!ended.stderr.contains("wasm backtrace"), "{ended:?}");
@@ -202,6 +210,9 @@ async fn doctor_finds_each_problem_and_says_the_next_step() {
     site.write("connectors/broken.wasm", "text");
     let ended = site.sheaf(&["doctor"]).await;
     assert_eq!(ended.code, 2);
-    assert!(ended.stdout.contains("✗ connector broken.wasm: the file is not WebAssembly"), "{ended:?}");
+    assert!(
+        ended.stdout.contains("✗ connector broken.wasm: the file is not WebAssembly"),
+        "{ended:?}"
+    );
     assert!(ended.stdout.contains("✗ connection docs: cannot read the folder"), "{ended:?}");
 }

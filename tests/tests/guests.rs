@@ -44,7 +44,14 @@ async fn inspect_says_what_a_connector_is_and_prints_a_connection_to_begin_with(
     let site = Site::new("").await.connector("sheaf_files");
     let ended = site.sheaf(&["inspect", "connectors/sheaf_files.wasm"]).await;
     assert_eq!(ended.code, 0, "{ended:?}");
-    for part in ["files 0.1.0", "sha256:", "contract  0.1.0", "a folder:", "base_url", "[connections.files]"] {
+    for part in [
+        "files 0.1.0",
+        "sha256:",
+        "contract  0.1.0",
+        "a folder:",
+        "base_url",
+        "[connections.files]",
+    ] {
         assert!(ended.stdout.contains(part), "{part}: {ended:?}");
     }
     let json = site.sheaf(&["inspect", "connectors/sheaf_files.wasm", "--json"]).await.json();

@@ -30,9 +30,19 @@ async fn a_workflow_leaves_the_same_documents_as_a_local_crawl() {
     let json = ended.json();
     assert_eq!((&json["command"], &json["ok"]), (&json!("sync"), &json!(true)));
     let result = &json["result"];
-    for key in ["connection", "datasource", "mode", "outcome", "upload_id", "documents", "deleted",
-        "quarantined", "batches", "bytes", "seconds"]
-    {
+    for key in [
+        "connection",
+        "datasource",
+        "mode",
+        "outcome",
+        "upload_id",
+        "documents",
+        "deleted",
+        "quarantined",
+        "batches",
+        "bytes",
+        "seconds",
+    ] {
         assert!(!result[key].is_null(), "{key}: {result}");
     }
     assert_eq!((&result["outcome"], &result["documents"]), (&json!("complete"), &json!(60)));
@@ -170,7 +180,8 @@ async fn replay(json: &[u8]) {
         .register_workflow::<IndexingWorkflow>()
         .expect("registered")
         .build();
-    let replayed = WorkflowReplayer::new(options).replay_workflow(history).await;
+    let replayed =
+        WorkflowReplayer::new(options).expect("a replayer").replay_workflow(history).await;
     replayed.expect("the workflow's code still does what it did");
 }
 
@@ -194,10 +205,7 @@ async fn until(site: &Site, documents: usize) {
 
 /// The states of the upload sessions, the newest first.
 async fn sessions(site: &Site) -> Vec<String> {
-    let url = format!("{}/api/overview", site.glean.url());
-    let overview: serde_json::Value =
-        serde_json::from_str(&reqwest::get(url).await.expect("an answer").text().await.expect("text"))
-            .expect("JSON");
+    let overview = site.glean.overview().await.expect("an overview");
     overview["sessions"]
         .as_array()
         .into_iter()

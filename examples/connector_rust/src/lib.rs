@@ -1,6 +1,9 @@
 //! A Sheaf connector in Rust: ten greetings, a few to a page.
 use serde::Deserialize;
-use sheaf_sdk::{schemars::{self, JsonSchema}, *};
+use sheaf_sdk::{
+    schemars::{self, JsonSchema},
+    *,
+};
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -31,19 +34,33 @@ impl Connector for Hello {
     }
 }
 
-struct Greetings { greeting: String, next: u32 }
+struct Greetings {
+    greeting: String,
+    next: u32,
+}
 
 impl Cursor for Greetings {
     fn next(&mut self, limits: Limits) -> Result<Page> {
         let end = (self.next + limits.documents.min(4)).min(11);
-        let documents = (self.next..end).map(|n| {
-            Document::new(format!("hello-{n}"), "Greeting", format!("https://example.com/hello/{n}"), Access::Everyone)
+        let documents = (self.next..end)
+            .map(|n| {
+                Document::new(
+                    format!("hello-{n}"),
+                    "Greeting",
+                    format!("https://example.com/hello/{n}"),
+                    Access::Everyone,
+                )
                 .title(format!("{} {n}", self.greeting))
                 .text(format!("{} from document {n}.", self.greeting))
                 .updated_at(1_767_225_600)
-        }).collect();
+            })
+            .collect();
         self.next = end;
-        Ok(if end < 11 { Page::more(documents, end.to_string()) } else { Page::complete(documents, None) })
+        Ok(if end < 11 {
+            Page::more(documents, end.to_string())
+        } else {
+            Page::complete(documents, None)
+        })
     }
 }
 

@@ -18,11 +18,7 @@ pub async fn run(args: Args, context: &Context) -> Result<Report> {
     let config = context.config()?;
     let connection = config.connection(&args.name)?;
     let crawler = Crawler::offline(config)?;
-    let place = || {
-        crawler
-            .config
-            .place(&["connections", &args.name, "connector"])
-    };
+    let place = || crawler.config.place(&["connections", &args.name, "connector"]);
     let connector = crawler
         .registry
         .find(&connection.connector)
@@ -53,13 +49,8 @@ pub async fn run(args: Args, context: &Context) -> Result<Report> {
             }
         }
     }
-    text.push_str(&format!(
-        "  settings fit the connector's schema\n  source   {said}\n"
-    ));
-    text.push_str(&format!(
-        "  scopes   {}\n",
-        count(scopes.len() as u64, "scope")
-    ));
+    text.push_str(&format!("  settings fit the connector's schema\n  source   {said}\n"));
+    text.push_str(&format!("  scopes   {}\n", count(scopes.len() as u64, "scope")));
     let result = json!({
         "connection": args.name,
         "connector": manifest.name,

@@ -55,17 +55,9 @@ pub async fn run(args: Args, context: &Context) -> Result<Report> {
     // The limits are Glean's; a local one has none.
     config.glean.requests_per_second = 10_000.0;
     say(&format!("search page   {}", glean.url()));
-    let temporal = if args.no_temporal {
-        None
-    } else {
-        temporal(&mut config, &stop).await
-    };
+    let temporal = if args.no_temporal { None } else { temporal(&mut config, &stop).await };
     let ended = with_temporal(&args, &config, temporal.as_ref(), &stop).await;
-    if let Some(Temporal {
-        server: Some(server),
-        ..
-    }) = temporal
-    {
+    if let Some(Temporal { server: Some(server), .. }) = temporal {
         server.stop().await;
     }
     glean.stop().await;
@@ -108,15 +100,9 @@ async fn temporal(config: &mut Config, stop: &CancellationToken) -> Option<Tempo
     let listening = tokio::net::TcpStream::connect(&wanted).await.is_ok();
     if listening && let Ok(client) = connect(config).await {
         say(&format!("Temporal      {wanted} (was running already)"));
-        return Some(Temporal {
-            client,
-            server: None,
-        });
+        return Some(Temporal { client, server: None });
     }
-    let port = wanted
-        .rsplit_once(':')
-        .and_then(|(_, port)| port.parse().ok())
-        .unwrap_or(7233);
+    let port = wanted.rsplit_once(':').and_then(|(_, port)| port.parse().ok()).unwrap_or(7233);
     let started = tokio::select! {
         started = DevServer::start(&config.state, port) => started,
         () = stop.cancelled() => return None,
@@ -131,10 +117,7 @@ async fn temporal(config: &mut Config, stop: &CancellationToken) -> Option<Tempo
     match connected {
         Ok((client, server)) => {
             say(&format!("Temporal UI   {}", server.ui));
-            Some(Temporal {
-                client,
-                server: Some(server),
-            })
+            Some(Temporal { client, server: Some(server) })
         }
         Err(failure) => {
             say(&format!("Temporal      none: {failure}"));
@@ -212,11 +195,7 @@ async fn work(
     if let Some(signal) = signals::code() {
         code = signal;
     }
-    let summary = if text.is_empty() {
-        "ended".to_owned()
-    } else {
-        text.trim_end().to_owned()
-    };
+    let summary = if text.is_empty() { "ended".to_owned() } else { text.trim_end().to_owned() };
     Ok(Report::new(summary, json!({ "crawls": results })).exit_code(code))
 }
 
@@ -237,11 +216,7 @@ async fn crawl(
     let _ = shown.await;
     match ended {
         Ok(result) => {
-            let mark = if result.outcome == Outcome::Complete {
-                "✓"
-            } else {
-                "!"
-            };
+            let mark = if result.outcome == Outcome::Complete { "✓" } else { "!" };
             (
                 format!("{mark} {}", sync::summary(&result)),
                 json!(result),
@@ -249,17 +224,11 @@ async fn crawl(
             )
         }
         Err(failure) => {
-            let next = failure
-                .next
-                .as_ref()
-                .map_or_else(String::new, |next| format!("\n  next: {next}"));
+            let next =
+                failure.next.as_ref().map_or_else(String::new, |next| format!("\n  next: {next}"));
             let result =
                 json!({ "connection": name, "outcome": Outcome::Failed, "error": failure });
-            (
-                format!("✗ {name}: {failure}{next}"),
-                result,
-                failure.kind.exit_code(),
-            )
+            (format!("✗ {name}: {failure}{next}"), result, failure.kind.exit_code())
         }
     }
 }
@@ -273,12 +242,8 @@ async fn on_temporal(
 ) -> Result<crate::crawl::CrawlResult> {
     let task_queue = &crawler.config.temporal.task_queue;
     let policy = crawler.config.temporal.policy.clone();
-    let input = CrawlInput {
-        connection: name.to_owned(),
-        mode: ModeName::Full,
-        digest: None,
-        policy,
-    };
+    let input =
+        CrawlInput { connection: name.to_owned(), mode: ModeName::Full, digest: None, policy };
     let handle = match follow::start(client, task_queue, input).await {
         Ok(handle) => handle,
         // A crawl that an earlier `dev` left is ours to see to its end.
@@ -295,9 +260,7 @@ struct Watch {
 
 impl Watch {
     async fn new(crawler: &Crawler) -> Result<Self> {
-        let mut watch = Self {
-            seen: BTreeMap::new(),
-        };
+        let mut watch = Self { seen: BTreeMap::new() };
         for path in watch.changed(crawler)? {
             match crawler.registry.load(&path).await {
                 Ok(connector) => say(&format!(

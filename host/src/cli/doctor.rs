@@ -20,10 +20,7 @@ struct Finding {
 pub async fn run(_: Args, context: &Context) -> Result<Report> {
     let mut findings = Vec::new();
     let mut add = |part: &str, outcome: Result<String>| {
-        findings.push(Finding {
-            part: part.to_owned(),
-            outcome,
-        });
+        findings.push(Finding { part: part.to_owned(), outcome });
     };
     let config = match context.config() {
         Ok(config) => config,
@@ -51,12 +48,8 @@ pub async fn run(_: Args, context: &Context) -> Result<Report> {
         ),
         Ok(found) => {
             for found in found {
-                let name = found
-                    .path
-                    .file_name()
-                    .unwrap_or_default()
-                    .to_string_lossy()
-                    .into_owned();
+                let name =
+                    found.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
                 add(
                     &format!("connector {name}"),
                     found.connector.map(|connector| {
@@ -86,10 +79,7 @@ async fn glean(crawler: &Crawler) -> Result<String> {
     let datasource = datasource.map_or("sheafdoctor", |connection| &connection.datasource);
     // A datasource that is not registered yet is answered with 400, behind a token that is right.
     match crawler.client.datasource_config(datasource).await {
-        Ok(_) => Ok(format!(
-            "{} answers, and accepts the token",
-            crawler.client.server_url()
-        )),
+        Ok(_) => Ok(format!("{} answers, and accepts the token", crawler.client.server_url())),
         Err(failure) if failure.kind == crate::failure::Kind::Refused => {
             Ok(format!("{} answers", crawler.client.server_url()))
         }
@@ -128,7 +118,5 @@ fn report(findings: Vec<Finding>) -> Report {
             Err(failure) => json!({ "part": part, "ok": false, "error": failure }),
         })
         .collect();
-    Report::new(summary, json!({ "findings": findings }))
-        .text(text)
-        .exit_code(code)
+    Report::new(summary, json!({ "findings": findings })).text(text).exit_code(code)
 }

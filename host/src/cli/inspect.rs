@@ -31,33 +31,21 @@ pub async fn run(args: Args) -> Result<Report> {
         "exports": connector.inspection.exports,
         "manifest": manifest,
     });
-    let summary = format!(
-        "{} {}: {}",
-        manifest.name, manifest.version, manifest.description
-    );
+    let summary = format!("{} {}: {}", manifest.name, manifest.version, manifest.description);
     Ok(Report::new(summary, result).text(describe(&connector, &args.file)))
 }
 
 /// The cache of one user is not another's to write: its code is run.
 fn user() -> String {
-    std::env::var("USER")
-        .or_else(|_| std::env::var("UID"))
-        .unwrap_or_else(|_| "sheaf".into())
+    std::env::var("USER").or_else(|_| std::env::var("UID")).unwrap_or_else(|_| "sheaf".into())
 }
 
 /// What people read of a connector.
 pub fn describe(connector: &Connector, file: &Path) -> String {
     let manifest = &connector.manifest;
     let inspection = &connector.inspection;
-    let mut text = format!(
-        "{} {}\n{}\n\n",
-        manifest.name, manifest.version, manifest.description
-    );
-    text.push_str(&format!(
-        "file      {}, {}\n",
-        file.display(),
-        bytes(connector.bytes)
-    ));
+    let mut text = format!("{} {}\n{}\n\n", manifest.name, manifest.version, manifest.description);
+    text.push_str(&format!("file      {}, {}\n", file.display(), bytes(connector.bytes)));
     text.push_str(&format!("digest    {}\n", connector.digest));
     text.push_str(&format!("contract  {}\n", inspection.contract));
     if !inspection.producers.is_empty() {
@@ -65,11 +53,7 @@ pub fn describe(connector: &Connector, file: &Path) -> String {
     }
     text.push_str(&format!(
         "crawls    full{}\n",
-        if manifest.incremental {
-            ", incremental"
-        } else {
-            ""
-        }
+        if manifest.incremental { ", incremental" } else { "" }
     ));
     text.push_str("\nasks for\n");
     let mut asks = false;
@@ -83,10 +67,7 @@ pub fn describe(connector: &Connector, file: &Path) -> String {
     }
     for credential in &manifest.credentials {
         asks = true;
-        text.push_str(&format!(
-            "  the credential {}: {}\n",
-            credential.name, credential.purpose
-        ));
+        text.push_str(&format!("  the credential {}: {}\n", credential.name, credential.purpose));
     }
     if !asks {
         text.push_str("  nothing\n");
@@ -110,12 +91,8 @@ pub fn describe(connector: &Connector, file: &Path) -> String {
 }
 
 fn fields(schema: &Value) -> Vec<(String, &Value, bool)> {
-    let required: Vec<_> = schema["required"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .filter_map(Value::as_str)
-        .collect();
+    let required: Vec<_> =
+        schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
     let properties = schema["properties"].as_object().into_iter().flatten();
     let mut fields: Vec<_> = properties
         .map(|(name, field)| (name.clone(), field, required.contains(&name.as_str())))
@@ -142,22 +119,12 @@ fn settings_table(schema: &Value) -> String {
     if fields.is_empty() {
         return "  none\n".into();
     }
-    let width = fields
-        .iter()
-        .map(|(name, ..)| name.len())
-        .max()
-        .unwrap_or(0);
+    let width = fields.iter().map(|(name, ..)| name.len()).max().unwrap_or(0);
     let mut text = String::new();
     for (name, field, is_required) in fields {
         let needed = if is_required { "required" } else { "optional" };
-        let description = field["description"]
-            .as_str()
-            .unwrap_or_default()
-            .replace('\n', " ");
-        text.push_str(&format!(
-            "  {name:<width$}  {:<8} {needed}  {description}\n",
-            kind(field)
-        ));
+        let description = field["description"].as_str().unwrap_or_default().replace('\n', " ");
+        text.push_str(&format!("  {name:<width$}  {:<8} {needed}  {description}\n", kind(field)));
     }
     text
 }
@@ -167,10 +134,7 @@ pub fn toml_block(connector: &Connector) -> String {
     let manifest = &connector.manifest;
     let name = manifest.name.replace('-', "");
     let mut settings = Vec::new();
-    for (field, value, _) in fields(&manifest.settings_schema)
-        .iter()
-        .filter(|field| field.2)
-    {
+    for (field, value, _) in fields(&manifest.settings_schema).iter().filter(|field| field.2) {
         let example = match kind(value).as_str() {
             "string" if field == "root" => "\"/content\"".to_owned(),
             "string" if field.contains("url") => "\"https://example.com\"".to_owned(),

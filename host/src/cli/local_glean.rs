@@ -49,11 +49,8 @@ pub async fn run(args: Args) -> Result<Report> {
 pub async fn start(options: Options) -> Result<LocalGlean> {
     let address = options.address;
     LocalGlean::start(options).await.map_err(|error| {
-        Failure::new(
-            Kind::Settings,
-            format!("local Glean does not start: {error}"),
-        )
-        .at(address.to_string())
-        .next("choose another `--address`, or end what listens there")
+        Failure::new(Kind::Settings, format!("local Glean does not start: {error}"))
+            .at(address.to_string())
+            .next("choose another `--address`, or end what listens there")
     })
 }

@@ -99,20 +99,14 @@ pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let name = cli.command.name();
     logging::start(cli.verbose, cli.command.is_service());
-    let runtime = match tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-    {
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
             eprintln!("sheaf: no threads can be started: {error}");
             return ExitCode::from(1);
         }
     };
-    let context = Context {
-        config: cli.config,
-        json: cli.json,
-    };
+    let context = Context { config: cli.config, json: cli.json };
     let report = runtime.block_on(async {
         match cli.command {
             Command::Dev(args) => dev::run(args, &context).await,

@@ -22,13 +22,7 @@ pub struct Report {
 
 impl Report {
     pub fn new(summary: impl Into<String>, result: Value) -> Self {
-        Self {
-            summary: summary.into(),
-            result,
-            text: None,
-            exit_code: 0,
-            failure: None,
-        }
+        Self { summary: summary.into(), result, text: None, exit_code: 0, failure: None }
     }
 
     #[must_use]
@@ -98,11 +92,7 @@ fn print(text: &str) {
 /// What, where, and the next thing to do.
 fn explain(failure: &Failure, verbose: u8) -> String {
     let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    let (red, bold, end) = if colour {
-        ("\x1b[31m", "\x1b[1m", "\x1b[0m")
-    } else {
-        ("", "", "")
-    };
+    let (red, bold, end) = if colour { ("\x1b[31m", "\x1b[1m", "\x1b[0m") } else { ("", "", "") };
     let mut text = format!("{red}error:{end} {bold}{}{end}\n", failure.what);
     if let Some(at) = &failure.at {
         text.push_str(&format!("   at: {at}\n"));

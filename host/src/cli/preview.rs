@@ -31,25 +31,14 @@ pub async fn run(args: Args, context: &Context) -> Result<Report> {
     let rules = Rules::of(&guest.datasource().await?);
     let scopes = match args.scope {
         Some(scope) => vec![scope],
-        None => guest
-            .scopes()
-            .await?
-            .into_iter()
-            .map(|scope| scope.id)
-            .collect(),
+        None => guest.scopes().await?.into_iter().map(|scope| scope.id).collect(),
     };
     let wanted = args.number as usize;
     let mut shown = Vec::new();
     let mut unreadable = Vec::new();
     for scope in scopes {
         let guest = crawler.start(&connection, &connector).await?;
-        let mut cursor = guest
-            .open(Crawl {
-                mode: Mode::Full,
-                scope,
-                resume: None,
-            })
-            .await?;
+        let mut cursor = guest.open(Crawl { mode: Mode::Full, scope, resume: None }).await?;
         while shown.len() < wanted {
             let left = u32::try_from(wanted - shown.len()).unwrap_or(u32::MAX);
             let limits = PageLimits {
@@ -96,10 +85,7 @@ pub async fn run(args: Args, context: &Context) -> Result<Report> {
 fn describe(document: &Document, problem: Option<&str>) -> String {
     let mark = if problem.is_some() { '✗' } else { '•' };
     let title = document.title.as_deref().unwrap_or("(no title)");
-    let mut text = format!(
-        "{mark} {}\n    {title}\n    {}\n",
-        document.id, document.view_url
-    );
+    let mut text = format!("{mark} {}\n    {title}\n    {}\n", document.id, document.view_url);
     let access = match &document.access {
         Access::Everyone => "everyone".to_owned(),
         Access::SourceUsers => "all users of the datasource".to_owned(),
@@ -107,10 +93,7 @@ fn describe(document: &Document, problem: Option<&str>) -> String {
         Access::Restricted(to) => format!(
             "{}, {}",
             count(to.users.len() as u64, "user"),
-            count(
-                (to.groups.len() + to.group_intersections.len()) as u64,
-                "group"
-            )
+            count((to.groups.len() + to.group_intersections.len()) as u64, "group")
         ),
     };
     let body = match document.body.as_ref() {
@@ -123,16 +106,9 @@ fn describe(document: &Document, problem: Option<&str>) -> String {
             format!("{}, {}", content.mime_type, bytes(size as u64))
         }
     };
-    text.push_str(&format!(
-        "    {} · {body} · seen by {access}\n",
-        document.object_type
-    ));
+    text.push_str(&format!("    {} · {body} · seen by {access}\n", document.object_type));
     if let Some(Body::Text(body)) = document.body.as_ref().map(|content| &content.body) {
-        let start: String = body
-            .split_whitespace()
-            .take(25)
-            .collect::<Vec<_>>()
-            .join(" ");
+        let start: String = body.split_whitespace().take(25).collect::<Vec<_>>().join(" ");
         text.push_str(&format!("    “{}”\n", bounded(start, 160)));
     }
     if let Some(problem) = problem {

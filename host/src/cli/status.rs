@@ -30,11 +30,7 @@ pub async fn run(args: Args, context: &Context) -> Result<Report> {
             None => text.push_str(&format!("{name}: never crawled\n")),
         }
         if let Some(unfinished) = &memory.unfinished {
-            let documents = unfinished
-                .scopes
-                .values()
-                .map(|scope| scope.documents)
-                .sum();
+            let documents = unfinished.scopes.values().map(|scope| scope.documents).sum();
             text.push_str(&format!(
                 "  interrupted after {}; `sheaf sync {name} --local` goes on with it\n",
                 count(documents, "document")

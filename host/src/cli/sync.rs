@@ -30,11 +30,7 @@ pub struct Args {
 
 impl Args {
     fn mode(&self) -> ModeName {
-        if self.incremental {
-            ModeName::Incremental
-        } else {
-            ModeName::Full
-        }
+        if self.incremental { ModeName::Incremental } else { ModeName::Full }
     }
 }
 
@@ -109,10 +105,7 @@ pub fn summary(result: &CrawlResult) -> String {
 pub fn report(result: &CrawlResult) -> Report {
     let mut text = summary(result);
     for document in &result.quarantine {
-        text.push_str(&format!(
-            "\n  set aside: {}: {}",
-            document.id, document.reason
-        ));
+        text.push_str(&format!("\n  set aside: {}: {}", document.id, document.reason));
     }
     if result.access_unknown > 0 {
         text.push_str(&format!(
@@ -120,9 +113,7 @@ pub fn report(result: &CrawlResult) -> Report {
             count(result.access_unknown, "document")
         ));
     }
-    Report::new(summary(result), json!(result))
-        .text(text)
-        .exit_code(result.outcome.exit_code())
+    Report::new(summary(result), json!(result)).text(text).exit_code(result.outcome.exit_code())
 }
 
 /// A crawl that failed still says how far it came.
@@ -132,17 +123,11 @@ fn failed(name: &str, mode: ModeName, view: &CrawlView, failure: Failure) -> Rep
         Kind::Interrupted => "interrupted",
         _ => "failed",
     };
-    let summary = format!(
-        "{name}: {what} after {} ({})",
-        count(total.documents, "document"),
-        failure.what
-    );
+    let summary =
+        format!("{name}: {what} after {} ({})", count(total.documents, "document"), failure.what);
     let text = match view.phase {
         Phase::Configuring => String::new(),
-        _ => format!(
-            "{name}: {what} after {}",
-            count(total.documents, "document")
-        ),
+        _ => format!("{name}: {what} after {}", count(total.documents, "document")),
     };
     let result = json!({
         "connection": name,
@@ -158,8 +143,5 @@ fn failed(name: &str, mode: ModeName, view: &CrawlView, failure: Failure) -> Rep
         "seconds": 0.0,
     });
     let code = signals::code().unwrap_or(failure.kind.exit_code());
-    Report::new(summary, result)
-        .text(text)
-        .exit_code(code)
-        .failure(failure)
+    Report::new(summary, result).text(text).exit_code(code).failure(failure)
 }

@@ -124,10 +124,7 @@ impl File {
             Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
             _ => PathBuf::from("."),
         };
-        let connectors = self
-            .connectors
-            .folder
-            .unwrap_or_else(|| "connectors".into());
+        let connectors = self.connectors.folder.unwrap_or_else(|| "connectors".into());
         let state = self.state_folder.unwrap_or_else(|| ".sheaf".into());
         let window = self.glean.window(locate)?;
         let mut connections = BTreeMap::new();
@@ -163,15 +160,12 @@ impl Glean {
         let window = Window {
             batch_bytes: self.batch_bytes.map_or(usual.batch_bytes, |size| size.0),
             batch_documents: self.batch_documents.unwrap_or(usual.batch_documents),
-            document_bytes: self
-                .document_bytes
-                .map_or(usual.document_bytes, |size| size.0),
+            document_bytes: self.document_bytes.map_or(usual.document_bytes, |size| size.0),
             in_flight: self.batches_in_flight.unwrap_or(usual.in_flight),
         };
-        for (value, key) in [
-            (window.batch_documents, "batch_documents"),
-            (window.in_flight, "batches_in_flight"),
-        ] {
+        for (value, key) in
+            [(window.batch_documents, "batch_documents"), (window.in_flight, "batches_in_flight")]
+        {
             if value == 0 {
                 return Err(locate.failure(&["glean", key], "it must be at least 1"));
             }
@@ -188,22 +182,13 @@ impl Glean {
         } else if let Some(name) = env("GLEAN_INSTANCE") {
             (Some(instance(name)), &["GLEAN_INSTANCE"])
         } else {
-            (
-                self.server_url.or(self.instance.map(instance)),
-                &["glean", "server_url"],
-            )
+            (self.server_url.or(self.instance.map(instance)), &["glean", "server_url"])
         };
-        let server_url = server_url
-            .unwrap_or_default()
-            .trim_end_matches('/')
-            .to_owned();
+        let server_url = server_url.unwrap_or_default().trim_end_matches('/').to_owned();
         let is_local = server_url.is_empty() || is_url(&server_url);
         if !is_local {
             return Err(locate
-                .failure(
-                    keys,
-                    format!("`{server_url}` is not the address of a server"),
-                )
+                .failure(keys, format!("`{server_url}` is not the address of a server"))
                 .next("write it like https://acme-be.glean.com"));
         }
         let token = match (self.token, env(TOKEN_VARIABLE)) {
@@ -259,10 +244,7 @@ impl TemporalSection {
         if policy.parallel_scopes == Some(0) {
             return Err(locate.failure(&at("parallel_scopes"), "it must be at least 1"));
         }
-        if policy
-            .backoff
-            .is_some_and(|backoff| !(1.0..=10.0).contains(&backoff))
-        {
+        if policy.backoff.is_some_and(|backoff| !(1.0..=10.0).contains(&backoff)) {
             return Err(locate.failure(&at("backoff"), "it must be between 1.0 and 10.0"));
         }
         let api_key = self.api_key.map(|source| {
@@ -294,23 +276,15 @@ impl ConnectionSection {
     fn validate(self, name: &str, base: &Path, locate: &Locate<'_>) -> Result<Connection> {
         let here = |key| ["connections", name, key];
         if name.is_empty()
-            || !name
-                .bytes()
-                .all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
+            || !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
         {
             return Err(locate
-                .failure(
-                    &["connections", name],
-                    format!("`{name}` is not a connection's name"),
-                )
+                .failure(&["connections", name], format!("`{name}` is not a connection's name"))
                 .next("use letters, digits, `-` and `_`"));
         }
         // Glean: a datasource's name is part of its URLs.
         let named = !self.datasource.is_empty()
-            && self
-                .datasource
-                .bytes()
-                .all(|byte| byte.is_ascii_alphanumeric());
+            && self.datasource.bytes().all(|byte| byte.is_ascii_alphanumeric());
         if !named {
             return Err(locate
                 .failure(
@@ -344,17 +318,11 @@ impl ConnectionSection {
             .map(|(guest, host)| {
                 let place = || locate.place(&["connections", name, "grants", "folders", &guest]);
                 check_guest_path(&guest).map_err(|failure| failure.at(place()))?;
-                Ok(FolderGrant {
-                    host: base.join(host),
-                    guest,
-                })
+                Ok(FolderGrant { host: base.join(host), guest })
             })
             .collect::<Result<_>>()?;
         let settings = serde_json::to_value(&self.settings).map_err(|error| {
-            locate.failure(
-                &here("settings"),
-                format!("the settings are not JSON: {error}"),
-            )
+            locate.failure(&here("settings"), format!("the settings are not JSON: {error}"))
         })?;
         Ok(Connection {
             name: name.to_owned(),
@@ -382,14 +350,10 @@ impl LimitsSection {
         Ok(Limits {
             memory: self.memory.map_or(usual.memory, |size| size.0),
             cpu_per_call: self.cpu_per_call.map_or(usual.cpu_per_call, |span| span.0),
-            wall_per_call: self
-                .wall_per_call
-                .map_or(usual.wall_per_call, |span| span.0),
+            wall_per_call: self.wall_per_call.map_or(usual.wall_per_call, |span| span.0),
             page_documents: self.page_documents.unwrap_or(usual.page_documents),
             page_bytes,
-            log_lines_per_second: self
-                .log_lines_per_second
-                .unwrap_or(usual.log_lines_per_second),
+            log_lines_per_second: self.log_lines_per_second.unwrap_or(usual.log_lines_per_second),
         })
     }
 }
@@ -412,62 +376,27 @@ mod tests {
     #[test]
     fn a_wrong_line_is_named_with_its_number() {
         for (text, line, part) in [
-            ("[glean\n", ":1", "invalid table header"),
+            ("[glean\n", ":1", "unclosed table"),
             ("[glean]\nserver = 1\n", ":2", "unknown field `server`"),
             ("[glean]\ntimeout = \"soon\"\n", ":2", "a duration such as"),
-            (
-                "[glean]\nserver_url = \"ftp://x\"\n",
-                ":2",
-                "not the address of a server",
-            ),
-            (
-                "[glean]\nbatch_bytes = \"4 apples\"\n",
-                ":2",
-                "a size such as",
-            ),
-            (
-                "\n[connections.a]\nconnector = 1\n",
-                ":3",
-                "expected a string",
-            ),
-            (
-                "[temporal.policy]\nbackoff = 0.5\n",
-                ":2",
-                "between 1.0 and 10.0",
-            ),
+            ("[glean]\nserver_url = \"ftp://x\"\n", ":2", "not the address of a server"),
+            ("[glean]\nbatch_bytes = \"4 apples\"\n", ":2", "a size such as"),
+            ("\n[connections.a]\nconnector = 1\n", ":3", "expected a string"),
+            ("[temporal.policy]\nbackoff = 0.5\n", ":2", "between 1.0 and 10.0"),
         ] {
             let failure = failure(text);
             assert!(failure.what.contains(part), "{failure}");
-            assert!(
-                failure.at.as_deref().unwrap_or_default().contains(line),
-                "{failure}"
-            );
+            assert!(failure.at.as_deref().unwrap_or_default().contains(line), "{failure}");
         }
     }
 
     #[test]
     fn a_connection_is_checked_key_by_key() {
         for (text, line, part) in [
-            (
-                "[connections.a.grants]\nhosts = [\"x.com\"]\n",
-                ":5",
-                "reach no hosts",
-            ),
-            (
-                "[connections.a.grants.folders]\ncontent = \".\"\n",
-                ":5",
-                "not a path",
-            ),
-            (
-                "[connections.a.limits]\npage_documents = 0\n",
-                ":5",
-                "at least 1",
-            ),
-            (
-                "[connections.b]\nconnector = \"x\"\ndatasource = \"ds\"\n",
-                ":6",
-                "already",
-            ),
+            ("[connections.a.grants]\nhosts = [\"x.com\"]\n", ":5", "reach no hosts"),
+            ("[connections.a.grants.folders]\ncontent = \".\"\n", ":5", "not a path"),
+            ("[connections.a.limits]\npage_documents = 0\n", ":5", "at least 1"),
+            ("[connections.b]\nconnector = \"x\"\ndatasource = \"ds\"\n", ":6", "already"),
             (
                 "[connections.b]\nconnector = \"x\"\ndatasource = \"d s\"\n",
                 ":6",
@@ -476,10 +405,7 @@ mod tests {
         ] {
             let failure = failure(&format!("{CONNECTION}{text}"));
             assert!(failure.what.contains(part), "{failure}");
-            assert!(
-                failure.at.as_deref().unwrap_or_default().contains(line),
-                "{failure}"
-            );
+            assert!(failure.at.as_deref().unwrap_or_default().contains(line), "{failure}");
         }
     }
 

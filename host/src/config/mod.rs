@@ -106,25 +106,20 @@ impl Config {
 
     /// `sheaf.toml:12, connections.a.settings`: where a key stands, or the nearest one above it.
     pub fn place(&self, keys: &[&str]) -> String {
-        Locate {
-            path: &self.path,
-            text: &self.text,
-        }
-        .place(keys)
+        Locate { path: &self.path, text: &self.text }.place(keys)
     }
 }
 
 fn find() -> Result<PathBuf> {
     let here = std::env::current_dir()
         .map_err(|error| Failure::settings(format!("there is no current folder: {error}")))?;
-    here.ancestors()
-        .map(|folder| folder.join(FILE_NAME))
-        .find(|path| path.is_file())
-        .ok_or_else(|| {
+    here.ancestors().map(|folder| folder.join(FILE_NAME)).find(|path| path.is_file()).ok_or_else(
+        || {
             Failure::settings("there is no sheaf.toml here or in a folder above")
                 .at(here.display().to_string())
                 .next("name one with `--config`; examples/basic_workflow has one to copy")
-        })
+        },
+    )
 }
 
 /// Finds the line of a key.
@@ -145,12 +140,7 @@ impl Locate<'_> {
     }
 
     fn line(&self, offset: usize) -> usize {
-        self.text
-            .bytes()
-            .take(offset)
-            .filter(|byte| *byte == b'\n')
-            .count()
-            + 1
+        self.text.bytes().take(offset).filter(|byte| *byte == b'\n').count() + 1
     }
 
     fn offset(&self, keys: &[&str]) -> Option<usize> {
@@ -158,9 +148,8 @@ impl Locate<'_> {
         let mut table = table.get_ref();
         let mut found = None;
         for key in keys {
-            let Some((name, value)) = table
-                .iter()
-                .find(|(name, _)| name.get_ref().as_ref() == *key)
+            let Some((name, value)) =
+                table.iter().find(|(name, _)| name.get_ref().as_ref() == *key)
             else {
                 break;
             };
@@ -177,18 +166,12 @@ impl Locate<'_> {
         let path = self.path.display();
         let at = match error.span() {
             Some(span) => {
-                let shown = self
-                    .text
-                    .lines()
-                    .nth(self.line(span.start) - 1)
-                    .unwrap_or_default();
+                let shown = self.text.lines().nth(self.line(span.start) - 1).unwrap_or_default();
                 format!("{path}:{}, `{}`", self.line(span.start), shown.trim())
             }
             None => path.to_string(),
         };
         let what = error.message().replace('\n', "; ");
-        Failure::settings(what)
-            .at(at)
-            .next("correct that line; the README describes each key")
+        Failure::settings(what).at(at).next("correct that line; the README describes each key")
     }
 }

@@ -91,12 +91,10 @@ impl SecretSource {
             }),
             Self::File(path) => {
                 let path = base.join(path);
-                std::fs::read_to_string(&path)
-                    .map(|value| Secret::new(&value))
-                    .map_err(|error| {
-                        Failure::settings(format!("cannot read the secret: {error}"))
-                            .at(path.display().to_string())
-                    })
+                std::fs::read_to_string(&path).map(|value| Secret::new(&value)).map_err(|error| {
+                    Failure::settings(format!("cannot read the secret: {error}"))
+                        .at(path.display().to_string())
+                })
             }
         }
     }

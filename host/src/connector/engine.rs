@@ -123,9 +123,7 @@ mod tests {
         let first = wasmtime::Engine::new(&config()).expect("engine");
         let again = wasmtime::Engine::new(&config()).expect("engine");
         // The smallest component: the magic number and the component layer's version.
-        let code = first
-            .precompile_component(b"\0asm\x0d\0\x01\0")
-            .expect("compiles");
+        let code = first.precompile_component(b"\0asm\x0d\0\x01\0").expect("compiles");
         assert!(wasmtime::Engine::detect_precompiled(&code).is_some());
         assert_eq!(hash(&first), hash(&again));
     }

@@ -34,12 +34,7 @@ pub struct Grants {
 
 impl Grants {
     pub fn none(connection: &str, limits: Limits) -> Self {
-        Self {
-            connection: connection.into(),
-            settings: "{}".into(),
-            folders: Vec::new(),
-            limits,
-        }
+        Self { connection: connection.into(), settings: "{}".into(), folders: Vec::new(), limits }
     }
 }
 
@@ -58,41 +53,32 @@ pub struct State {
 
 impl WasiView for State {
     fn ctx(&mut self) -> WasiCtxView<'_> {
-        WasiCtxView {
-            ctx: &mut self.wasi,
-            table: &mut self.table,
-        }
+        WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
     }
 }
 
 impl WasiHttpView for State {
     fn http(&mut self) -> WasiHttpCtxView<'_> {
-        WasiHttpCtxView {
-            ctx: &mut self.http,
-            table: &mut self.table,
-            hooks: &mut self.egress,
-        }
+        WasiHttpCtxView { ctx: &mut self.http, table: &mut self.table, hooks: &mut self.egress }
     }
 }
 
 impl State {
     fn new(grants: &Grants) -> Result<Self> {
         let limits = &grants.limits;
-        let log = Arc::new(Mutex::new(Log::new(
-            &grants.connection,
-            limits.log_lines_per_second,
-        )));
+        let log = Arc::new(Mutex::new(Log::new(&grants.connection, limits.log_lines_per_second)));
         let stderr = Tail::default();
         let mut wasi = WasiCtxBuilder::new();
         wasi.stdout(Stream::stdout(log.clone()))
             .stderr(Stream::stderr(log.clone(), stderr.clone()));
         for folder in &grants.folders {
             folders::check(folder)?;
-            wasi.preopened_dir(&folder.host, &folder.guest, FsPerms::ReadOnly)
-                .map_err(|error| {
+            wasi.preopened_dir(&folder.host, &folder.guest, FsPerms::ReadOnly).map_err(
+                |error| {
                     Failure::settings(format!("cannot grant the folder: {error:#}"))
                         .at(folder.host.display().to_string())
-                })?;
+                },
+            )?;
         }
         Ok(Self {
             table: ResourceTable::new(),
@@ -146,9 +132,7 @@ impl Guest {
                 UpdateDeadline::Interrupt
             })
         });
-        let Grants {
-            connection, limits, ..
-        } = grants;
+        let Grants { connection, limits, .. } = grants;
         let started =
             tokio::time::timeout(limits.wall_per_call, pre.instantiate_async(&mut store)).await;
         let bindings = match started {
@@ -156,12 +140,7 @@ impl Guest {
             Ok(Err(error)) => return Err(trapped(&store, &limits, &connection, "start", &error)),
             Err(_) => return Err(too_slow(&limits, &connection, "start")),
         };
-        Ok(Self {
-            store,
-            bindings,
-            limits,
-            connection,
-        })
+        Ok(Self { store, bindings, limits, connection })
     }
 
     /// The most memory the guest ever had, in bytes.
@@ -183,17 +162,12 @@ impl Guest {
 
     /// The JSON of the datasource to register, without its name.
     pub async fn datasource(&mut self) -> Result<serde_json::Value> {
-        let call = self
-            .bindings
-            .datasource(begin(&mut self.store, &self.limits));
+        let call = self.bindings.datasource(begin(&mut self.store, &self.limits));
         let outcome = tokio::time::timeout(self.limits.wall_per_call, call).await;
-        let json = self
-            .end("datasource", outcome)?
-            .map_err(|fault| self.fault("datasource", fault))?;
+        let json =
+            self.end("datasource", outcome)?.map_err(|fault| self.fault("datasource", fault))?;
         serde_json::from_str(&json).map_err(|error| {
-            self.broken(format!(
-                "`datasource` returned text that is not JSON: {error}"
-            ))
+            self.broken(format!("`datasource` returned text that is not JSON: {error}"))
         })
     }
 
@@ -201,29 +175,20 @@ impl Guest {
     pub async fn check(&mut self) -> Result<String> {
         let call = self.bindings.check(begin(&mut self.store, &self.limits));
         let outcome = tokio::time::timeout(self.limits.wall_per_call, call).await;
-        self.end("check", outcome)?
-            .map_err(|fault| self.fault("check", fault))
+        self.end("check", outcome)?.map_err(|fault| self.fault("check", fault))
     }
 
     pub async fn scopes(&mut self) -> Result<Vec<Scope>> {
         let call = self.bindings.scopes(begin(&mut self.store, &self.limits));
         let outcome = tokio::time::timeout(self.limits.wall_per_call, call).await;
-        self.end("scopes", outcome)?
-            .map_err(|fault| self.fault("scopes", fault))
+        self.end("scopes", outcome)?.map_err(|fault| self.fault("scopes", fault))
     }
 
     pub async fn open(mut self, crawl: Crawl) -> Result<Cursor> {
-        let call = self
-            .bindings
-            .open(begin(&mut self.store, &self.limits), crawl);
+        let call = self.bindings.open(begin(&mut self.store, &self.limits), crawl);
         let outcome = tokio::time::timeout(self.limits.wall_per_call, call).await;
-        let handle = self
-            .end("open", outcome)?
-            .map_err(|fault| self.fault("open", fault))?;
-        Ok(Cursor {
-            guest: self,
-            handle,
-        })
+        let handle = self.end("open", outcome)?.map_err(|fault| self.fault("open", fault))?;
+        Ok(Cursor { guest: self, handle })
     }
 
     fn end<T>(
@@ -233,34 +198,22 @@ impl Guest {
     ) -> Result<T> {
         match outcome {
             Ok(Ok(value)) => Ok(value),
-            Ok(Err(error)) => Err(trapped(
-                &self.store,
-                &self.limits,
-                &self.connection,
-                call,
-                &error,
-            )),
+            Ok(Err(error)) => {
+                Err(trapped(&self.store, &self.limits, &self.connection, call, &error))
+            }
             Err(_) => Err(too_slow(&self.limits, &self.connection, call)),
         }
     }
 
     fn fault(&self, call: &str, fault: Fault) -> Failure {
-        let Fault {
-            remedy,
-            message,
-            retry_after,
-        } = fault;
+        let Fault { remedy, message, retry_after } = fault;
         let (kind, next) = match remedy {
             Remedy::FixSettings => (Kind::Settings, "change the connection's settings"),
-            Remedy::Reauthenticate => (
-                Kind::SourceUnauthorized,
-                "renew the connection's credential",
-            ),
+            Remedy::Reauthenticate => {
+                (Kind::SourceUnauthorized, "renew the connection's credential")
+            }
             Remedy::Retry => (Kind::Source, "it is tried again from the last checkpoint"),
-            Remedy::StartOver => (
-                Kind::StartOver,
-                "the scope is crawled again from its beginning",
-            ),
+            Remedy::StartOver => (Kind::StartOver, "the scope is crawled again from its beginning"),
             Remedy::GiveUp => (Kind::SourceGaveUp, "ask whoever maintains the connector"),
         };
         let message = bounded(message, 1_000);
@@ -272,9 +225,7 @@ impl Guest {
     }
 
     fn broken(&self, what: String) -> Failure {
-        Failure::new(Kind::Contract, what)
-            .at(self.connection.clone())
-            .next("mend the connector")
+        Failure::new(Kind::Contract, what).at(self.connection.clone()).next("mend the connector")
     }
 }
 
@@ -287,13 +238,9 @@ pub struct Cursor {
 impl Cursor {
     pub async fn next(&mut self, limits: PageLimits) -> Result<Page> {
         let guest = &mut self.guest;
-        let call = guest
-            .bindings
-            .next(begin(&mut guest.store, &guest.limits), self.handle, limits);
+        let call = guest.bindings.next(begin(&mut guest.store, &guest.limits), self.handle, limits);
         let outcome = tokio::time::timeout(guest.limits.wall_per_call, call).await;
-        guest
-            .end("cursor.next", outcome)?
-            .map_err(|fault| guest.fault("cursor.next", fault))
+        guest.end("cursor.next", outcome)?.map_err(|fault| guest.fault("cursor.next", fault))
     }
 
     pub fn memory_high_water(&self) -> usize {
@@ -323,21 +270,17 @@ fn trapped(
     let at = format!("{connection}, in `{call}`");
     if let Some(exceeded) = state.exceeded() {
         let (limit, key) = match exceeded {
-            Exceeded::Cpu => (
-                format!("{:?} of computing in one call", limits.cpu_per_call),
-                "cpu_per_call",
-            ),
+            Exceeded::Cpu => {
+                (format!("{:?} of computing in one call", limits.cpu_per_call), "cpu_per_call")
+            }
             Exceeded::Memory => (format!("{} MiB of memory", limits.memory >> 20), "memory"),
         };
-        return Failure::new(
-            Kind::Limit,
-            format!("the connector used up its limit of {limit}"),
-        )
-        .at(at)
-        .next(format!(
-            "raise `{key}` in [connections.{connection}.limits], or mend the connector"
-        ))
-        .detail(detail);
+        return Failure::new(Kind::Limit, format!("the connector used up its limit of {limit}"))
+            .at(at)
+            .next(format!(
+                "raise `{key}` in [connections.{connection}.limits], or mend the connector"
+            ))
+            .detail(detail);
     }
     let cause = error.root_cause().to_string();
     if cause.contains("fuel allocated for hostcalls has been exhausted") {
@@ -367,16 +310,9 @@ fn trapped(
 
 /// What the guest said last, where its language puts the message of a panic or an exception.
 fn panic_message(stderr: &str) -> Option<String> {
-    let lines: Vec<&str> = stderr
-        .lines()
-        .map(str::trim)
-        .filter(|line| !line.is_empty())
-        .collect();
+    let lines: Vec<&str> = stderr.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
     let before = |marker: &dyn Fn(&&str) -> bool| {
-        lines
-            .iter()
-            .position(|line| marker(&line))
-            .and_then(|at| lines.get(at.checked_sub(1)?))
+        lines.iter().position(|line| marker(&line)).and_then(|at| lines.get(at.checked_sub(1)?))
     };
     // Python prints a traceback, and then panics itself; JavaScript a stack below the message.
     let message = if stderr.contains("Traceback (most recent call last)") {

@@ -24,20 +24,16 @@ pub struct Inspection {
 /// sentence.
 pub fn inspect(bytes: &[u8]) -> Result<Inspection> {
     if wasmtime::Engine::detect_precompiled(bytes).is_some() {
-        return Err(
-            refused("the file is native code, compiled by wasmtime already")
-                .next("give the `.wasm` component it was compiled from"),
-        );
+        return Err(refused("the file is native code, compiled by wasmtime already")
+            .next("give the `.wasm` component it was compiled from"));
     }
     if !bytes.starts_with(b"\0asm") {
         return Err(refused("the file is not WebAssembly")
             .next("give a component: the `.wasm` that the connector's build wrote"));
     }
     if !Parser::is_component(bytes) {
-        return Err(
-            refused("the file is a core WebAssembly module, not a component")
-                .next("build it for `wasm32-wasip2`, or wrap it with `wasm-tools component new`"),
-        );
+        return Err(refused("the file is a core WebAssembly module, not a component")
+            .next("build it for `wasm32-wasip2`, or wrap it with `wasm-tools component new`"));
     }
     let mut found = Inspection::default();
     read(bytes, &mut found).map_err(|error| {
@@ -91,10 +87,7 @@ fn read(bytes: &[u8], found: &mut Inspection) -> wasmparser::Result<()> {
 fn contract(found: &Inspection) -> Result<String> {
     let version = |interface: &str| {
         let prefix = format!("{PACKAGE}{interface}@");
-        found
-            .exports
-            .iter()
-            .find_map(|name| name.strip_prefix(&prefix).map(str::to_owned))
+        found.exports.iter().find_map(|name| name.strip_prefix(&prefix).map(str::to_owned))
     };
     let Some(connector) = version("connector") else {
         return Err(refused(
@@ -152,10 +145,7 @@ mod tests {
             ..Inspection::default()
         };
         let failure = contract(&found).expect_err("refused");
-        assert_eq!(
-            failure.what,
-            "the connector speaks contract 0.9.0, and this host speaks 0.1.0"
-        );
+        assert_eq!(failure.what, "the connector speaks contract 0.9.0, and this host speaks 0.1.0");
         assert_eq!(failure.kind, Kind::Contract);
     }
 }

@@ -26,10 +26,7 @@ pub struct Digest(String);
 
 impl Digest {
     pub fn of(bytes: &[u8]) -> Self {
-        let hex: String = Sha256::digest(bytes)
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
+        let hex: String = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
         Self(format!("sha256:{hex}"))
     }
 
@@ -63,12 +60,7 @@ pub struct Connector {
 
 impl fmt::Debug for Connector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "Connector({} {})",
-            self.manifest.name,
-            self.digest.short()
-        )
+        write!(f, "Connector({} {})", self.manifest.name, self.digest.short())
     }
 }
 
@@ -87,7 +79,9 @@ impl Candidate {
         blocking(move || {
             let at = path.display().to_string();
             let unreadable = |error: std::io::Error| {
-                Failure::settings(format!("cannot read the connector: {error}")).at(at.clone())
+                Failure::settings(format!("cannot read the connector: {error}"))
+                    .at(at.clone())
+                    .next("correct the path, or build the connector first")
             };
             let size = std::fs::metadata(&path).map_err(unreadable)?.len();
             if size > MAX_FILE_BYTES {
@@ -100,12 +94,7 @@ impl Candidate {
             }
             let bytes: Arc<[u8]> = std::fs::read(&path).map_err(unreadable)?.into();
             let inspection = inspect(&bytes).map_err(|failure| failure.at(at))?;
-            Ok(Self {
-                digest: Digest::of(&bytes),
-                path,
-                inspection,
-                bytes,
-            })
+            Ok(Self { digest: Digest::of(&bytes), path, inspection, bytes })
         })
         .await
     }
@@ -124,39 +113,27 @@ impl Engine {
     /// Compiles a candidate (once in a process, and once on this machine) and asks it what it is.
     pub async fn load(&self, candidate: Candidate) -> Result<Arc<Connector>> {
         let cell = self.cell(&candidate.digest);
-        cell.get_or_try_init(|| self.prepare(candidate))
-            .await
-            .cloned()
+        cell.get_or_try_init(|| self.prepare(candidate)).await.cloned()
     }
 
     async fn prepare(&self, candidate: Candidate) -> Result<Arc<Connector>> {
         let at = candidate.path.display().to_string();
-        let component = self
-            .compile(&candidate)
-            .await
-            .map_err(|failure| failure.at_least(|| at.clone()))?;
-        let pre = self
-            .linker()
-            .instantiate_pre(&component)
-            .and_then(v0_1::Pre::new)
-            .map_err(|error| {
+        let component =
+            self.compile(&candidate).await.map_err(|failure| failure.at_least(|| at.clone()))?;
+        let pre = self.linker().instantiate_pre(&component).and_then(v0_1::Pre::new).map_err(
+            |error| {
                 Failure::new(
                     Kind::Contract,
-                    format!(
-                        "the connector does not fit the contract: {}",
-                        first_line(&error)
-                    ),
+                    format!("the connector does not fit the contract: {}", first_line(&error)),
                 )
                 .detail(format!("{error:#}"))
                 .next("rebuild it against Sheaf's `wit/`; `sheaf inspect` lists its imports")
                 .at(at.clone())
-            })?;
+            },
+        )?;
         let mut guest =
             Guest::start(self, &pre, Grants::none("describe", Limits::for_describe())).await?;
-        let manifest = guest
-            .describe()
-            .await
-            .map_err(|failure| failure.at_least(|| at.clone()))?;
+        let manifest = guest.describe().await.map_err(|failure| failure.at_least(|| at.clone()))?;
         Ok(Arc::new(Connector {
             bytes: candidate.bytes.len() as u64,
             digest: candidate.digest,
@@ -184,10 +161,7 @@ impl Engine {
                 .detail(format!("{error:#}"))
                 .next("build or download it again")
             };
-            let code = engine
-                .wasmtime()
-                .precompile_component(&candidate.bytes)
-                .map_err(damaged)?;
+            let code = engine.wasmtime().precompile_component(&candidate.bytes).map_err(damaged)?;
             if let Err(error) = keep(&cached, &code) {
                 tracing::warn!(%error, "compiled code is not cached; the next start is slow again");
                 return Component::from_binary(engine.wasmtime(), &candidate.bytes)
@@ -206,11 +180,8 @@ impl Engine {
     fn compiled_file(&self, digest: &Digest) -> PathBuf {
         use std::hash::{DefaultHasher, Hash as _, Hasher as _};
         let mut hasher = DefaultHasher::new();
-        self.wasmtime()
-            .precompile_compatibility_hash()
-            .hash(&mut hasher);
-        self.cache()
-            .join(format!("{}-{:016x}.cwasm", digest.hex(), hasher.finish()))
+        self.wasmtime().precompile_compatibility_hash().hash(&mut hasher);
+        self.cache().join(format!("{}-{:016x}.cwasm", digest.hex(), hasher.finish()))
     }
 }
 
@@ -255,20 +226,13 @@ mod trusted {
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T> + Send + 'static,
 ) -> Result<T> {
-    tokio::task::spawn_blocking(work)
-        .await
-        .unwrap_or_else(|error| {
-            Err(Failure::internal(format!(
-                "a background task failed: {error}"
-            )))
-        })
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| {
+        Err(Failure::internal(format!("a background task failed: {error}")))
+    })
 }
 
 /// The innermost cause, which says most.
 fn first_line(error: &wasmtime::Error) -> String {
     let cause = error.root_cause().to_string();
-    bounded(
-        cause.lines().next().unwrap_or("no reason given").to_owned(),
-        300,
-    )
+    bounded(cause.lines().next().unwrap_or("no reason given").to_owned(), 300)
 }

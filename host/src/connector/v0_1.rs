@@ -31,9 +31,7 @@ impl host::Host for State {
     }
 
     fn credential(&mut self, name: String) -> Result<String, String> {
-        Err(format!(
-            "no credential named `{name}` is granted to this connection"
-        ))
+        Err(format!("no credential named `{name}` is granted to this connection"))
     }
 
     fn log(&mut self, level: host::Level, message: String, fields: Vec<(String, String)>) {
@@ -73,20 +71,12 @@ impl Bindings {
         &self,
         store: &mut Store<State>,
     ) -> wasmtime::Result<Result<model::Manifest, String>> {
-        let manifest = self
-            .0
-            .sheaf_connector_connector()
-            .call_describe(store)
-            .await?;
+        let manifest = self.0.sheaf_connector_connector().call_describe(store).await?;
         Ok(convert_manifest(manifest))
     }
 
     pub async fn datasource(&self, store: &mut Store<State>) -> Faulty<String> {
-        let answer = self
-            .0
-            .sheaf_connector_connector()
-            .call_datasource(store)
-            .await?;
+        let answer = self.0.sheaf_connector_connector().call_datasource(store).await?;
         Ok(answer.map_err(Into::into))
     }
 
@@ -96,14 +86,8 @@ impl Bindings {
     }
 
     pub async fn scopes(&self, store: &mut Store<State>) -> Faulty<Vec<model::Scope>> {
-        let answer = self
-            .0
-            .sheaf_connector_documents()
-            .call_scopes(store)
-            .await?;
-        Ok(answer
-            .map(|scopes| scopes.into_iter().map(Into::into).collect())
-            .map_err(Into::into))
+        let answer = self.0.sheaf_connector_documents().call_scopes(store).await?;
+        Ok(answer.map(|scopes| scopes.into_iter().map(Into::into).collect()).map_err(Into::into))
     }
 
     pub async fn open(&self, store: &mut Store<State>, crawl: model::Crawl) -> Faulty<ResourceAny> {
@@ -112,11 +96,7 @@ impl Bindings {
             scope: crawl.scope,
             resume: crawl.resume,
         };
-        let answer = self
-            .0
-            .sheaf_connector_documents()
-            .call_open(store, &crawl)
-            .await?;
+        let answer = self.0.sheaf_connector_documents().call_open(store, &crawl).await?;
         Ok(answer.map_err(Into::into))
     }
 
@@ -126,16 +106,9 @@ impl Bindings {
         cursor: ResourceAny,
         limits: model::PageLimits,
     ) -> Faulty<model::Page> {
-        let limits = documents::Limits {
-            documents: limits.documents,
-            bytes: limits.bytes,
-        };
-        let answer = self
-            .0
-            .sheaf_connector_documents()
-            .cursor()
-            .call_next(store, cursor, limits)
-            .await?;
+        let limits = documents::Limits { documents: limits.documents, bytes: limits.bytes };
+        let answer =
+            self.0.sheaf_connector_documents().cursor().call_next(store, cursor, limits).await?;
         Ok(match answer {
             Ok(page) => convert_page(page),
             Err(fault) => Err(fault.into()),
@@ -148,9 +121,7 @@ fn convert_manifest(manifest: connector::Manifest) -> Result<model::Manifest, St
         && manifest.name.len() <= 64
         && manifest.name.split('-').all(|word| {
             !word.is_empty()
-                && word
-                    .bytes()
-                    .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
+                && word.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
         });
     if !named {
         return Err("its name must be lower-case words joined by hyphens".into());
@@ -169,10 +140,7 @@ fn convert_manifest(manifest: connector::Manifest) -> Result<model::Manifest, St
         credentials: manifest
             .credentials
             .into_iter()
-            .map(|asked| model::CredentialRequest {
-                name: asked.name,
-                purpose: asked.purpose,
-            })
+            .map(|asked| model::CredentialRequest { name: asked.name, purpose: asked.purpose })
             .collect(),
         incremental: manifest.incremental,
         folders: manifest.folders,
@@ -203,9 +171,7 @@ fn convert_page(page: documents::Page) -> Result<model::Page, model::Fault> {
                 model::Progress::More(small("checkpoint", checkpoint)?)
             }
             documents::Progress::Complete(bookmark) => model::Progress::Complete(
-                bookmark
-                    .map(|bookmark| small("bookmark", bookmark))
-                    .transpose()?,
+                bookmark.map(|bookmark| small("bookmark", bookmark)).transpose()?,
             ),
             documents::Progress::Partial(reason) => model::Progress::Partial(reason),
         },
@@ -242,39 +208,26 @@ impl From<base::Fault> for model::Fault {
                 base::Remedy::GiveUp => model::Remedy::GiveUp,
             },
             message: fault.message,
-            retry_after: fault
-                .retry_after
-                .map(|seconds| Duration::from_secs(seconds.into())),
+            retry_after: fault.retry_after.map(|seconds| Duration::from_secs(seconds.into())),
         }
     }
 }
 
 impl From<documents::Scope> for model::Scope {
     fn from(scope: documents::Scope) -> Self {
-        Self {
-            id: scope.id,
-            title: scope.title,
-            documents: scope.documents,
-        }
+        Self { id: scope.id, title: scope.title, documents: scope.documents }
     }
 }
 
 impl From<document::DocumentRef> for model::DocumentRef {
     fn from(found: document::DocumentRef) -> Self {
-        Self {
-            id: found.id,
-            object_type: found.object_type,
-        }
+        Self { id: found.id, object_type: found.object_type }
     }
 }
 
 impl From<document::UserRef> for model::UserRef {
     fn from(user: document::UserRef) -> Self {
-        Self {
-            email: user.email,
-            id: user.id,
-            name: user.name,
-        }
+        Self { email: user.email, id: user.id, name: user.name }
     }
 }
 

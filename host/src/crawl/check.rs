@@ -42,24 +42,20 @@ impl Rules {
         }
         let characters = document.id.chars().count();
         if characters > MAX_ID_CHARS {
-            return Some(format!(
-                "its id has {characters} characters, and 200 is the most"
-            ));
+            return Some(format!("its id has {characters} characters, and 200 is the most"));
         }
         let kind = &document.object_type;
         if kind.is_empty() || kind.contains([' ', '_']) {
-            return Some(format!(
-                "its object type {kind:?} is empty or has a space or underscore"
-            ));
+            return Some(format!("its object type {kind:?} is empty or has a space or underscore"));
         }
         let url = &document.view_url;
         if url.is_empty() {
             return Some("it has no view URL".into());
         }
         match &self.url {
-            Some(regex) if !regex.is_match(url) => Some(format!(
-                "its view URL {url} does not match the datasource's urlRegex"
-            )),
+            Some(regex) if !regex.is_match(url) => {
+                Some(format!("its view URL {url} does not match the datasource's urlRegex"))
+            }
             _ => None,
         }
     }
@@ -97,10 +93,7 @@ mod tests {
             (document(&"ü".repeat(201), "Page", url), "201 characters"),
             (document("a", "Wiki_Page", url), "object type"),
             (document("a", "Page", ""), "no view URL"),
-            (
-                document("a", "Page", "https://evil.example.com/a"),
-                "urlRegex",
-            ),
+            (document("a", "Page", "https://evil.example.com/a"), "urlRegex"),
         ] {
             let reason = rules.broken(&found).expect(part);
             assert!(reason.contains(part), "{reason}");

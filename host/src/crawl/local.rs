@@ -30,12 +30,7 @@ pub async fn run(
     let settings = Digest::of(connection.settings.to_string().as_bytes()).to_string();
     let (plan, mut scopes) = match resumable(crawler, name, mode, &settings).await? {
         Some(unfinished) => (unfinished.plan, unfinished.scopes),
-        None => (
-            crawler
-                .configure(name, mode, &upload_id(name), None)
-                .await?,
-            BTreeMap::new(),
-        ),
+        None => (crawler.configure(name, mode, &upload_id(name), None).await?, BTreeMap::new()),
     };
     view.send_replace(CrawlView::of(&plan));
     for scope in &plan.scopes {
@@ -65,19 +60,13 @@ pub async fn run(
             view.set_progress(&scope.id, last);
             view.set_state(
                 &scope.id,
-                if ended.is_ok() {
-                    ScopeState::Done
-                } else {
-                    ScopeState::Failed
-                },
+                if ended.is_ok() { ScopeState::Done } else { ScopeState::Failed },
             );
         });
         save(crawler, &plan, &settings, &scopes)?;
         ended?;
     }
-    crawler
-        .complete(&plan, &scopes, started.elapsed().as_secs_f64())
-        .await
+    crawler.complete(&plan, &scopes, started.elapsed().as_secs_f64()).await
 }
 
 fn save(

@@ -45,12 +45,7 @@ pub struct Window {
 
 impl Default for Window {
     fn default() -> Self {
-        Self {
-            batch_bytes: 2 << 20,
-            batch_documents: 1000,
-            document_bytes: 5 << 20,
-            in_flight: 4,
-        }
+        Self { batch_bytes: 2 << 20, batch_documents: 1000, document_bytes: 5 << 20, in_flight: 4 }
     }
 }
 
@@ -120,10 +115,7 @@ impl Pipeline<'_> {
             acknowledged: 0,
             early: BTreeMap::new(),
             marks: VecDeque::new(),
-            read: ScopeProgress {
-                in_flight: 0,
-                ..start
-            },
+            read: ScopeProgress { in_flight: 0, ..start },
             refused: Vec::new(),
         };
         let ended = run.pump(&mut pages).await;
@@ -135,29 +127,14 @@ impl Pipeline<'_> {
     }
 
     fn batcher(&self) -> Batcher {
-        let Window {
-            batch_bytes,
-            batch_documents,
-            document_bytes,
-            ..
-        } = *self.window;
+        let Window { batch_bytes, batch_documents, document_bytes, .. } = *self.window;
         // Outside a session Glean takes 600 documents a minute: smaller batches keep that even.
         let documents = match self.mode {
             Mode::Full => batch_documents,
             Mode::Incremental { .. } => batch_documents.min(100),
         };
-        let Upload {
-            datasource,
-            upload_id,
-            ..
-        } = self.upload;
-        Batcher::new(
-            datasource,
-            upload_id,
-            batch_bytes,
-            documents,
-            document_bytes,
-        )
+        let Upload { datasource, upload_id, .. } = self.upload;
+        Batcher::new(datasource, upload_id, batch_bytes, documents, document_bytes)
     }
 }
 
@@ -173,7 +150,8 @@ impl Pages {
         let reader = tokio::spawn(async move {
             loop {
                 let page = source.next(limits).await;
-                let more = page.as_ref().is_ok_and(|page| matches!(page.progress, Progress::More(_)));
+                let more =
+                    page.as_ref().is_ok_and(|page| matches!(page.progress, Progress::More(_)));
                 if sender.send(page).await.is_err() || !more {
                     return;
                 }
@@ -198,18 +176,30 @@ impl Drop for Pages {
 impl Run<'_> {
     async fn pump(&mut self, pages: &mut Pages) -> Result<()> {
         loop {
-            let page = self.pull(pages).await?;
+            let page = match self.pull(pages).await? {
+                Ok(page) => page,
+                Err(failure) => {
+                    // What was read before is not lost: it moves the checkpoint.
+                    self.flush().await?;
+                    return Err(failure);
+                }
+            };
             let more = self.take(page).await?;
             let old = self.batch_since.elapsed() > MAX_BATCH_AGE;
-            if (!more || old)
-                && let Some(batch) = self.batcher.take()
-            {
+            if !more {
+                return self.flush().await;
+            }
+            if old && let Some(batch) = self.batcher.take() {
                 self.dispatch(batch).await?;
             }
-            if !more {
-                break;
-            }
             self.settle()?;
+        }
+    }
+
+    /// Sends what is left, and waits until all of it is acknowledged.
+    async fn flush(&mut self) -> Result<()> {
+        if let Some(batch) = self.batcher.take() {
+            self.dispatch(batch).await?;
         }
         while !self.uploads.is_empty() {
             self.wait_for_one().await?;
@@ -217,11 +207,11 @@ impl Run<'_> {
         self.settle()
     }
 
-    /// The next page, while batches on their way are acknowledged.
-    async fn pull(&mut self, pages: &mut Pages) -> Result<Page> {
+    /// The next page or the source's failure, while batches on their way are acknowledged.
+    async fn pull(&mut self, pages: &mut Pages) -> Result<Result<Page>> {
         loop {
             tokio::select! {
-                page = pages.next() => return page,
+                page = pages.next() => return Ok(page),
                 Some(done) = self.uploads.join_next() => self.acknowledge(done)?,
                 () = self.parts.cancel.cancelled() => return Err(interrupted()),
             }
@@ -230,13 +220,7 @@ impl Run<'_> {
 
     /// Checks and batches a page's documents. Whether more pages follow.
     async fn take(&mut self, page: Page) -> Result<bool> {
-        let Page {
-            documents,
-            deleted,
-            access_changes,
-            unreadable,
-            progress,
-        } = page;
+        let Page { documents, deleted, access_changes, unreadable, progress } = page;
         self.read.pages += 1;
         for found in unreadable {
             let id = found.id.or(found.view_url).unwrap_or_else(|| "?".into());
@@ -265,9 +249,8 @@ impl Run<'_> {
         self.apply_changes(&deleted, &access_changes).await?;
         let seen = self.read.documents + self.read.quarantined;
         let sample = self.read.samples.first();
-        let sample = sample.map_or_else(String::new, |first| {
-            format!("{}: {}", first.id, first.reason)
-        });
+        let sample =
+            sample.map_or_else(String::new, |first| format!("{}: {}", first.id, first.reason));
         too_many(self.read.quarantined, seen, &sample)?;
         let more = match progress {
             Progress::More(checkpoint) => {
@@ -284,15 +267,8 @@ impl Run<'_> {
                 false
             }
         };
-        let sequence = if self.batcher.is_empty() {
-            self.filling - 1
-        } else {
-            self.filling
-        };
-        self.marks.push_back(Mark {
-            sequence,
-            progress: self.read.clone(),
-        });
+        let sequence = if self.batcher.is_empty() { self.filling - 1 } else { self.filling };
+        self.marks.push_back(Mark { sequence, progress: self.read.clone() });
         Ok(more)
     }
 
@@ -318,33 +294,19 @@ impl Run<'_> {
             .next("mend the connector: a full crawl delivers what is there"));
         }
         // In order: a document that was added before it was deleted ends deleted.
-        if let Some(batch) = self.batcher.take() {
-            self.dispatch(batch).await?;
-        }
-        while !self.uploads.is_empty() {
-            self.wait_for_one().await?;
-        }
-        let Upload {
-            client, datasource, ..
-        } = self.parts.upload;
+        self.flush().await?;
+        let Upload { client, datasource, .. } = self.parts.upload;
         for change in access_changes {
             let permissions = serde_json::to_value(Permissions::new(&change.access))
                 .map_err(|error| Failure::internal(error.to_string()))?;
             let document = &change.document;
             client
-                .update_permissions(
-                    datasource,
-                    &document.object_type,
-                    &document.id,
-                    &permissions,
-                )
+                .update_permissions(datasource, &document.object_type, &document.id, &permissions)
                 .await?;
             self.read.access_changes += 1;
         }
         for document in deleted {
-            client
-                .delete_document(datasource, &document.object_type, &document.id)
-                .await?;
+            client.delete_document(datasource, &document.object_type, &document.id).await?;
             self.read.deleted += 1;
         }
         Ok(())
@@ -369,11 +331,7 @@ impl Run<'_> {
             self.early.insert(sequence, refused);
             return self.settle();
         }
-        let Window {
-            in_flight,
-            batch_bytes,
-            ..
-        } = *self.parts.window;
+        let Window { in_flight, batch_bytes, .. } = *self.parts.window;
         let bytes = batch.bytes();
         while self.uploads.len() >= in_flight
             || (!self.uploads.is_empty()
@@ -383,20 +341,10 @@ impl Run<'_> {
         }
         self.bytes_in_flight += bytes;
         self.uploads.spawn(async move {
-            let outcome = if full {
-                upload.bulk(&batch).await
-            } else {
-                upload.index(&batch).await
-            };
-            Acknowledged {
-                sequence,
-                bytes,
-                outcome,
-            }
+            let outcome = if full { upload.bulk(&batch).await } else { upload.index(&batch).await };
+            Acknowledged { sequence, bytes, outcome }
         });
-        self.parts
-            .report
-            .send_modify(|report| report.in_flight = len32(self.uploads.len()));
+        self.parts.report.send_modify(|report| report.in_flight = len32(self.uploads.len()));
         Ok(())
     }
 
@@ -444,9 +392,8 @@ impl Run<'_> {
         let refused = self.refused.len() as u64;
         let seen = self.read.documents + self.read.quarantined;
         let sample = self.refused.first();
-        let sample = sample.map_or_else(String::new, |first| {
-            format!("{}: {}", first.id, first.reason)
-        });
+        let sample =
+            sample.map_or_else(String::new, |first| format!("{}: {}", first.id, first.reason));
         too_many(refused, seen, &sample)
     }
 

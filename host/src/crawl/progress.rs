@@ -80,8 +80,7 @@ impl ScopeProgress {
         self.bytes += other.bytes;
         self.in_flight += other.in_flight;
         let room = SAMPLES.saturating_sub(self.samples.len());
-        self.samples
-            .extend(other.samples.iter().take(room).cloned());
+        self.samples.extend(other.samples.iter().take(room).cloned());
     }
 }
 

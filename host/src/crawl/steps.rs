@@ -63,9 +63,9 @@ pub struct Plan {
 impl Plan {
     fn scope_mode(&self, scope: &str) -> Mode {
         match (self.mode, self.bookmarks.get(scope)) {
-            (ModeName::Incremental, Some(bookmark)) => Mode::Incremental {
-                bookmark: bookmark.clone(),
-            },
+            (ModeName::Incremental, Some(bookmark)) => {
+                Mode::Incremental { bookmark: bookmark.clone() }
+            }
             _ => Mode::Full,
         }
     }
@@ -205,10 +205,7 @@ impl Crawler {
         }
         let bookmarks = self.state.read(name)?.bookmarks;
         if bookmarks.is_empty() {
-            tracing::info!(
-                connection = name,
-                "there is no bookmark yet: this crawl is a full one"
-            );
+            tracing::info!(connection = name, "there is no bookmark yet: this crawl is a full one");
             return Ok((ModeName::Full, bookmarks));
         }
         Ok((mode, bookmarks))
@@ -237,19 +234,12 @@ impl Crawler {
         cancel: &CancellationToken,
     ) -> Result<ScopeProgress> {
         let opened = start.opened || plan.opened;
-        let start = ScopeProgress {
-            scope: scope.to_owned(),
-            opened,
-            ..start
-        };
+        let start = ScopeProgress { scope: scope.to_owned(), opened, ..start };
         report.send_replace(start.clone());
         if start.ending.is_some() {
             return Ok(start);
         }
-        match self
-            .crawl_from(plan, scope, start.clone(), report, cancel)
-            .await
-        {
+        match self.crawl_from(plan, scope, start.clone(), report, cancel).await {
             Err(failure) if failure.kind == Kind::StartOver && start.checkpoint.is_some() => {
                 tracing::warn!(scope, "{failure}; the scope is crawled from its beginning");
                 let anew = ScopeProgress {
@@ -289,19 +279,14 @@ impl Crawler {
         // A scope that is new to an incremental crawl is read in full, outside a session.
         let sent_as = match plan.mode {
             ModeName::Full => Mode::Full,
-            ModeName::Incremental => Mode::Incremental {
-                bookmark: String::new(),
-            },
+            ModeName::Incremental => Mode::Incremental { bookmark: String::new() },
         };
         let pipeline = Pipeline {
             upload: &self.upload(plan),
             mode: &sent_as,
             rules: &rules,
             window: &self.config.window,
-            page: PageLimits {
-                documents: limits.page_documents,
-                bytes: limits.page_bytes,
-            },
+            page: PageLimits { documents: limits.page_documents, bytes: limits.page_bytes },
             report,
             cancel,
         };
@@ -350,23 +335,14 @@ impl Crawler {
             }
             Outcome::Complete
         };
-        let result = plan.result(
-            outcome,
-            &total,
-            deleted,
-            seconds,
-            reasons.into_iter().next(),
-        );
+        let result = plan.result(outcome, &total, deleted, seconds, reasons.into_iter().next());
         self.state.update(&plan.connection, |memory| {
             if outcome == Outcome::Complete {
                 if plan.mode == ModeName::Full {
                     memory.bookmarks.clear();
                 }
                 for (scope, progress) in scopes {
-                    if let Some(Ending::Complete {
-                        bookmark: Some(bookmark),
-                    }) = &progress.ending
-                    {
+                    if let Some(Ending::Complete { bookmark: Some(bookmark) }) = &progress.ending {
                         memory.bookmarks.insert(scope.clone(), bookmark.clone());
                     }
                 }
@@ -382,12 +358,7 @@ impl Plan {
     /// Only what one scope's crawl needs: a plan travels through Temporal once for each.
     pub fn for_scope(&self, id: &str) -> Self {
         Self {
-            scopes: self
-                .scopes
-                .iter()
-                .filter(|scope| scope.id == id)
-                .cloned()
-                .collect(),
+            scopes: self.scopes.iter().filter(|scope| scope.id == id).cloned().collect(),
             bookmarks: self
                 .bookmarks
                 .get_key_value(id)
@@ -463,10 +434,7 @@ pub fn check_settings(
     let pointer = error.instance_path().to_string();
     let mut keys = vec!["connections", &connection.name, "settings"];
     keys.extend(pointer.split('/').filter(|part| !part.is_empty()));
-    Err(Failure::settings(format!(
-        "the settings do not fit `{}`: {error}",
-        manifest.name
-    ))
-    .at(config.place(&keys))
-    .next("correct them; `sheaf inspect` lists what the connector takes"))
+    Err(Failure::settings(format!("the settings do not fit `{}`: {error}", manifest.name))
+        .at(config.place(&keys))
+        .next("correct them; `sheaf inspect` lists what the connector takes"))
 }

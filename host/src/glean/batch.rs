@@ -47,14 +47,7 @@ impl Batch {
         body.extend_from_slice(&self.body[cut + 1..]);
         let moved = cut + 1 - self.start;
         let ends = self.ends[middle..].iter().map(|end| end - moved).collect();
-        Some((
-            first,
-            Self {
-                body: body.into(),
-                start: self.start,
-                ends,
-            },
-        ))
+        Some((first, Self { body: body.into(), start: self.start, ends }))
     }
 
     /// The ids of the documents, read back from what would be sent.
@@ -129,9 +122,8 @@ impl Batcher {
         most_documents: usize,
         most_document_bytes: usize,
     ) -> Self {
-        let mut opening = json!({ "uploadId": upload_id, "datasource": datasource })
-            .to_string()
-            .into_bytes();
+        let mut opening =
+            json!({ "uploadId": upload_id, "datasource": datasource }).to_string().into_bytes();
         opening.pop();
         opening.extend_from_slice(b",\"documents\":[");
         let mut batcher = Self {
@@ -201,11 +193,7 @@ impl Batcher {
         let body = std::mem::take(&mut self.body);
         let ends = std::mem::take(&mut self.ends);
         self.begin(expected);
-        Batch {
-            body: body.into(),
-            start: self.opening.len(),
-            ends,
-        }
+        Batch { body: body.into(), start: self.opening.len(), ends }
     }
 }
 
@@ -227,9 +215,8 @@ mod tests {
         let mut batcher = Batcher::new("ds", "up", most_bytes, most_documents, 10_000);
         let mut batches = Vec::new();
         for number in 0..count {
-            if let Pushed::Filled(batch) = batcher
-                .push(&document(&format!("d{number}"), "t"))
-                .expect("encodes")
+            if let Pushed::Filled(batch) =
+                batcher.push(&document(&format!("d{number}"), "t")).expect("encodes")
             {
                 batches.push(batch);
             }
@@ -243,17 +230,10 @@ mod tests {
         for batches in [filled(400, 1000, 10), filled(1 << 20, 3, 10)] {
             assert!(batches.len() > 2);
             let ids: Vec<_> = batches.iter().flat_map(Batch::ids).collect();
-            assert_eq!(
-                ids,
-                (0..10)
-                    .map(|number| format!("d{number}"))
-                    .collect::<Vec<_>>()
-            );
+            assert_eq!(ids, (0..10).map(|number| format!("d{number}")).collect::<Vec<_>>());
             for batch in &batches {
                 assert_eq!(
-                    whole(batch, PageFlags::default())["documents"]
-                        .as_array()
-                        .map(Vec::len),
+                    whole(batch, PageFlags::default())["documents"].as_array().map(Vec::len),
                     Some(batch.documents())
                 );
             }
@@ -266,10 +246,7 @@ mod tests {
         let (first, second) = batch.split().expect("five documents split");
         assert_eq!(first.ids(), ["d0", "d1"]);
         assert_eq!(second.ids(), ["d2", "d3", "d4"]);
-        let flags = PageFlags {
-            first: true,
-            ..PageFlags::default()
-        };
+        let flags = PageFlags { first: true, ..PageFlags::default() };
         assert_eq!(whole(&second, flags)["isFirstPage"], true);
         assert!(filled(1 << 20, 100, 1)[0].split().is_none());
     }
@@ -278,9 +255,7 @@ mod tests {
     fn a_document_over_the_limit_is_reported_and_leaves_the_batch_whole() {
         let mut batcher = Batcher::new("ds", "up", 1 << 20, 100, 300);
         batcher.push(&document("a", "t")).expect("encodes");
-        let large = batcher
-            .push(&document("b", &"x".repeat(400)))
-            .expect("encodes");
+        let large = batcher.push(&document("b", &"x".repeat(400))).expect("encodes");
         assert!(matches!(large, Pushed::TooLarge(size) if size > 400));
         batcher.push(&document("c", "t")).expect("encodes");
         let batch = batcher.take().expect("two documents");

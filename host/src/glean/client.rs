@@ -95,16 +95,9 @@ impl Client {
             .build()
             .map_err(|error| Failure::internal(format!("no HTTP client: {error}")))?;
         let requests = Pace::new(endpoint.requests_per_second, endpoint.requests_per_second);
-        let documents = Pace::new(
-            endpoint.documents_per_minute / 60.0,
-            endpoint.documents_per_minute,
-        );
-        Ok(Self(Arc::new(Inner {
-            http,
-            endpoint,
-            requests,
-            documents,
-        })))
+        let documents =
+            Pace::new(endpoint.documents_per_minute / 60.0, endpoint.documents_per_minute);
+        Ok(Self(Arc::new(Inner { http, endpoint, requests, documents })))
     }
 
     pub fn server_url(&self) -> &str {
@@ -133,12 +126,7 @@ impl Client {
                 return Err(CallError::Other(failure.retry_after(after)));
             }
             let wait = after.unwrap_or_else(|| jittered(attempt));
-            tracing::warn!(
-                path,
-                attempt,
-                wait_ms = wait.as_millis(),
-                "{failure}; trying again"
-            );
+            tracing::warn!(path, attempt, wait_ms = wait.as_millis(), "{failure}; trying again");
             tokio::time::sleep(wait).await;
             attempt += 1;
         }
@@ -159,16 +147,10 @@ impl Client {
         if let Some(token) = &endpoint.token {
             request = request.bearer_auth(token);
         }
-        let answer = request
-            .send()
-            .await
-            .map_err(|error| self.unreachable(&error))?;
+        let answer = request.send().await.map_err(|error| self.unreachable(&error))?;
         let status = answer.status();
         let after = retry_after(answer.headers(), SystemTime::now());
-        let body = answer
-            .bytes()
-            .await
-            .map_err(|error| self.unreachable(&error))?;
+        let body = answer.bytes().await.map_err(|error| self.unreachable(&error))?;
         if status.is_success() {
             return Ok(body);
         }
@@ -186,12 +168,9 @@ impl Client {
             cause.to_string()
         };
         Refusal::Passing {
-            failure: Failure::new(
-                Kind::Unreachable,
-                format!("Glean does not answer: {reason}"),
-            )
-            .at(self.server_url())
-            .next("check `server_url` in [glean], and the network; `sheaf doctor` tries it"),
+            failure: Failure::new(Kind::Unreachable, format!("Glean does not answer: {reason}"))
+                .at(self.server_url())
+                .next("check `server_url` in [glean], and the network; `sheaf doctor` tries it"),
             after: None,
         }
     }
@@ -204,11 +183,7 @@ impl Client {
         body: &[u8],
     ) -> Refusal {
         let text = bounded(String::from_utf8_lossy(body).trim().to_owned(), 1_000);
-        let said = if text.is_empty() {
-            String::new()
-        } else {
-            format!(": {text}")
-        };
+        let said = if text.is_empty() { String::new() } else { format!(": {text}") };
         let failure = |kind, what: String| Failure::new(kind, what).at(self.server_url());
         match status.as_u16() {
             408 | 429 | 500..=599 => Refusal::Passing {
@@ -243,12 +218,9 @@ impl Client {
             return Ok(Value::Null);
         }
         serde_json::from_slice(&answer).map_err(|error| {
-            Failure::new(
-                Kind::Refused,
-                format!("Glean's answer to {path} is not JSON: {error}"),
-            )
-            .at(self.server_url())
-            .next("check `server_url` in [glean]; something else may be answering there")
+            Failure::new(Kind::Refused, format!("Glean's answer to {path} is not JSON: {error}"))
+                .at(self.server_url())
+                .next("check `server_url` in [glean]; something else may be answering there")
         })
     }
 
@@ -258,14 +230,11 @@ impl Client {
     }
 
     pub async fn datasource_config(&self, datasource: &str) -> Result<Value> {
-        self.call("/getdatasourceconfig", &json!({ "datasource": datasource }))
-            .await
+        self.call("/getdatasourceconfig", &json!({ "datasource": datasource })).await
     }
 
     pub async fn datasource_status(&self, datasource: &str) -> Result<DatasourceStatus> {
-        let answer = self
-            .call(&format!("/debug/{datasource}/status"), &json!({}))
-            .await?;
+        let answer = self.call(&format!("/debug/{datasource}/status"), &json!({})).await?;
         serde_json::from_value(answer).map_err(|error| {
             Failure::new(
                 Kind::Refused,
@@ -276,9 +245,7 @@ impl Client {
     }
 
     pub async fn document_count(&self, datasource: &str) -> Result<u64> {
-        let answer = self
-            .call("/getdocumentcount", &json!({ "datasource": datasource }))
-            .await?;
+        let answer = self.call("/getdocumentcount", &json!({ "datasource": datasource })).await?;
         Ok(answer["documentCount"].as_u64().unwrap_or_default())
     }
 
@@ -308,18 +275,13 @@ impl Client {
 }
 
 enum Refusal {
-    Passing {
-        failure: Failure,
-        after: Option<Duration>,
-    },
+    Passing { failure: Failure, after: Option<Duration> },
     Final(CallError),
 }
 
 /// A random part of a wait that doubles: many clients do not come back at once.
 fn jittered(attempt: u32) -> Duration {
-    let most = BACKOFF
-        .saturating_mul(1 << attempt.min(10).saturating_sub(1))
-        .min(MAX_BACKOFF);
+    let most = BACKOFF.saturating_mul(1 << attempt.min(10).saturating_sub(1)).min(MAX_BACKOFF);
     most.mul_f64(rand::random::<f64>())
 }
 

@@ -8,40 +8,42 @@ use tokio::time::Instant;
 /// Lets so much through per second, on average; a full bucket may go at once.
 #[derive(Debug)]
 pub struct Pace {
-    per_second: f64,
-    burst: f64,
-    state: Mutex<(f64, Instant)>,
+    bucket: Mutex<(Bucket, Instant)>,
 }
 
 impl Pace {
     pub fn new(per_second: f64, burst: f64) -> Self {
-        Self {
-            per_second,
-            burst,
-            state: Mutex::new((burst, Instant::now())),
-        }
+        let bucket = Bucket { per_second, burst, tokens: burst };
+        Self { bucket: Mutex::new((bucket, Instant::now())) }
     }
 
-    /// Takes `amount`, waiting until it is there. More than a whole bucket is owed afterwards.
+    /// Takes `amount`, waiting until it is there.
     pub async fn take(&self, amount: f64) {
         // Held while waiting: turns are first come, first served.
-        let mut state = self.state.lock().await;
-        let (tokens, then) = *state;
+        let mut bucket = self.bucket.lock().await;
         let now = Instant::now();
-        let refilled = (now - then)
-            .as_secs_f64()
-            .mul_add(self.per_second, tokens)
-            .min(self.burst);
-        let needed = amount.min(self.burst);
-        let mut left = refilled - amount;
-        let mut at = now;
-        if refilled < needed {
-            let wait = Duration::from_secs_f64((needed - refilled) / self.per_second);
-            tokio::time::sleep(wait).await;
-            left += wait.as_secs_f64() * self.per_second;
-            at = now + wait;
-        }
-        *state = (left, at);
+        let passed = now - bucket.1;
+        let wait = bucket.0.take(amount, passed);
+        tokio::time::sleep(wait).await;
+        bucket.1 = now + wait;
+    }
+}
+
+#[derive(Debug)]
+struct Bucket {
+    per_second: f64,
+    burst: f64,
+    tokens: f64,
+}
+
+impl Bucket {
+    /// How long to wait for `amount`, when so much time passed since the last one was taken. More
+    /// than a whole bucket is owed afterwards.
+    fn take(&mut self, amount: f64, passed: Duration) -> Duration {
+        self.tokens = passed.as_secs_f64().mul_add(self.per_second, self.tokens).min(self.burst);
+        let lacking = (amount.min(self.burst) - self.tokens).max(0.0);
+        self.tokens += lacking - amount;
+        Duration::from_secs_f64(lacking / self.per_second)
     }
 }
 
@@ -49,18 +51,23 @@ impl Pace {
 mod tests {
     use super::*;
 
-    #[tokio::test(start_paused = true)]
-    async fn a_burst_goes_at_once_and_the_rest_at_the_rate() {
-        let pace = Pace::new(10.0, 5.0);
-        let start = Instant::now();
+    #[test]
+    fn a_burst_goes_at_once_and_the_rest_at_the_rate() {
+        let mut bucket = Bucket { per_second: 10.0, burst: 5.0, tokens: 5.0 };
         for _ in 0..5 {
-            pace.take(1.0).await;
+            assert_eq!(bucket.take(1.0, Duration::ZERO), Duration::ZERO);
         }
-        assert_eq!(start.elapsed(), Duration::ZERO);
         for _ in 0..10 {
-            pace.take(1.0).await;
+            // Each wait is over when the next one begins.
+            assert_eq!(bucket.take(1.0, Duration::ZERO), Duration::from_millis(100));
         }
-        let taken = start.elapsed();
-        assert!(taken >= Duration::from_millis(990) && taken < Duration::from_millis(1100));
+        assert_eq!(bucket.take(1.0, Duration::from_secs(60)), Duration::ZERO);
+    }
+
+    #[test]
+    fn more_than_a_bucket_goes_when_it_is_full_and_is_owed() {
+        let mut bucket = Bucket { per_second: 10.0, burst: 5.0, tokens: 5.0 };
+        assert_eq!(bucket.take(20.0, Duration::ZERO), Duration::ZERO);
+        assert_eq!(bucket.take(1.0, Duration::ZERO), Duration::from_millis(1600));
     }
 }

@@ -46,11 +46,7 @@ impl Upload {
     /// Asks Glean how the session stands, instead of guessing.
     pub async fn opening(&self) -> Result<Opening> {
         let status = self.client.datasource_status(&self.datasource).await?;
-        let active = status
-            .documents
-            .bulk_upload_history
-            .iter()
-            .find(|upload| upload.is_active());
+        let active = status.documents.bulk_upload_history.iter().find(|upload| upload.is_active());
         Ok(match active {
             None => Opening::Fresh,
             Some(upload) if upload.upload_id == self.upload_id => Opening::Ours,
@@ -68,13 +64,11 @@ impl Upload {
     pub async fn session_state(&self) -> Result<SessionState> {
         let status = self.client.datasource_status(&self.datasource).await?;
         let ours = |upload: &&super::wire::UploadEvent| upload.upload_id == self.upload_id;
-        Ok(
-            match status.documents.bulk_upload_history.iter().find(ours) {
-                None => SessionState::Unknown,
-                Some(upload) if upload.is_active() => SessionState::Active,
-                Some(_) => SessionState::Finished,
-            },
-        )
+        Ok(match status.documents.bulk_upload_history.iter().find(ours) {
+            None => SessionState::Unknown,
+            Some(upload) if upload.is_active() => SessionState::Active,
+            Some(_) => SessionState::Finished,
+        })
     }
 
     /// Opens the session with `batch`, or with an empty page when there is none yet.
@@ -82,15 +76,8 @@ impl Upload {
         let opening = self.opening().await?;
         let flags = match opening {
             Opening::Ours => PageFlags::default(),
-            Opening::Fresh => PageFlags {
-                first: true,
-                ..PageFlags::default()
-            },
-            Opening::Foreign => PageFlags {
-                first: true,
-                restart: true,
-                ..PageFlags::default()
-            },
+            Opening::Fresh => PageFlags { first: true, ..PageFlags::default() },
+            Opening::Foreign => PageFlags { first: true, restart: true, ..PageFlags::default() },
         };
         let sent = match batch {
             Some(batch) => self.bulk_with(batch, flags).await,
@@ -120,11 +107,7 @@ impl Upload {
         if self.session_state().await? == SessionState::Finished {
             return Ok(());
         }
-        self.marker(PageFlags {
-            last: true,
-            ..PageFlags::default()
-        })
-        .await
+        self.marker(PageFlags { last: true, ..PageFlags::default() }).await
     }
 
     async fn marker(&self, flags: PageFlags) -> Result<()> {
@@ -141,8 +124,7 @@ impl Upload {
     /// Adds or changes documents outside a session, at the pace that Glean allows there.
     pub async fn index(&self, batch: &Batch) -> Result<Vec<Refused>> {
         self.client.pace_documents(batch.documents()).await;
-        self.send("/indexdocuments", batch, PageFlags::default())
-            .await
+        self.send("/indexdocuments", batch, PageFlags::default()).await
     }
 
     /// Sends a batch; one that is refused is halved until the documents at fault stand alone.
@@ -165,10 +147,7 @@ impl Upload {
                 waiting.push(first);
             } else {
                 let id = batch.ids().pop().unwrap_or_else(|| "?".to_owned());
-                refused.push(Refused {
-                    id,
-                    reason: failure.what,
-                });
+                refused.push(Refused { id, reason: failure.what });
             }
         }
         if refused.len() == batch.documents() && batch.documents() > 1 {

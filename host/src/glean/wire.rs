@@ -87,18 +87,11 @@ impl<'a> DocumentDefinition<'a> {
             status: document.status.as_deref(),
             additional_urls: &document.additional_urls,
             native_app_url: document.native_app_url.as_deref(),
-            comments: document
-                .comments
-                .iter()
-                .map(CommentDefinition::new)
-                .collect(),
+            comments: document.comments.iter().map(CommentDefinition::new).collect(),
             custom_properties: document
                 .properties
                 .iter()
-                .map(|(name, value)| CustomProperty {
-                    name,
-                    value: PropertyText(value),
-                })
+                .map(|(name, value)| CustomProperty { name, value: PropertyText(value) })
                 .collect(),
         }
     }
@@ -120,11 +113,7 @@ impl<'a> ContentDefinition<'a> {
             Body::Text(text) => (Some(text.as_str()), None),
             Body::Binary(bytes) => (None, Some(Base64(bytes))),
         };
-        Self {
-            mime_type: &content.mime_type,
-            text_content,
-            binary_content,
-        }
+        Self { mime_type: &content.mime_type, text_content, binary_content }
     }
 }
 
@@ -176,14 +165,10 @@ pub struct Permissions<'a> {
 impl<'a> Permissions<'a> {
     pub fn new(access: &'a Access) -> Self {
         match access {
-            Access::Everyone => Self {
-                allow_anonymous_access: Some(true),
-                ..Self::default()
-            },
-            Access::SourceUsers => Self {
-                allow_all_datasource_users_access: Some(true),
-                ..Self::default()
-            },
+            Access::Everyone => Self { allow_anonymous_access: Some(true), ..Self::default() },
+            Access::SourceUsers => {
+                Self { allow_all_datasource_users_access: Some(true), ..Self::default() }
+            }
             Access::Restricted(to) => Self {
                 allowed_users: Some(to.users.iter().map(UserDefinition::new).collect()),
                 allowed_groups: Some(&to.groups),

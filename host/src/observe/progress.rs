@@ -34,11 +34,7 @@ async fn live(mut views: watch::Receiver<CrawlView>) {
     loop {
         let view = views.borrow_and_update().clone();
         heading.set_message(title(&view));
-        for scope in view
-            .scopes
-            .iter()
-            .filter(|scope| scope.state != ScopeState::Waiting)
-        {
+        for scope in view.scopes.iter().filter(|scope| scope.state != ScopeState::Waiting) {
             if bars.len() >= MAX_LINES && !bars.contains_key(&scope.id) {
                 retire(&mut bars, &view);
                 if bars.len() >= MAX_LINES {
@@ -72,11 +68,7 @@ async fn live(mut views: watch::Receiver<CrawlView>) {
 
 /// Makes room by taking away lines of scopes that are done.
 fn retire(bars: &mut BTreeMap<String, (ProgressBar, Rate)>, view: &CrawlView) {
-    for scope in view
-        .scopes
-        .iter()
-        .filter(|scope| scope.state == ScopeState::Done)
-    {
+    for scope in view.scopes.iter().filter(|scope| scope.state == ScopeState::Done) {
         if let Some((bar, _)) = bars.remove(&scope.id) {
             bar.finish_and_clear();
         }
@@ -96,11 +88,7 @@ async fn plain(views: watch::Receiver<CrawlView>) {
         }
         let view = views.borrow().clone();
         let total = view.total();
-        let done = view
-            .scopes
-            .iter()
-            .filter(|scope| scope.state == ScopeState::Done)
-            .count();
+        let done = view.scopes.iter().filter(|scope| scope.state == ScopeState::Done).count();
         let mut text = format!(
             "{}: {}, {}/s, {}",
             title(&view),
@@ -138,28 +126,19 @@ fn title(view: &CrawlView) -> String {
     match (view.datasource.as_str(), &view.note) {
         (_, Some(note)) => note.clone(),
         ("", None) => phase.to_owned(),
-        (datasource, None) => format!(
-            "{phase} {} into {datasource} ({})",
-            view.connection, view.mode
-        ),
+        (datasource, None) => {
+            format!("{phase} {} into {datasource} ({})", view.connection, view.mode)
+        }
     }
 }
 
 fn line(scope: &ScopeView, rate: u64) -> String {
     let progress = &scope.progress;
-    let mut text = format!(
-        "{} · {}",
-        count(progress.documents, "document"),
-        bytes(progress.bytes)
-    );
+    let mut text = format!("{} · {}", count(progress.documents, "document"), bytes(progress.bytes));
     match scope.state {
         ScopeState::Done => text.push_str(" · done"),
         ScopeState::Failed => text.push_str(" · failed"),
-        _ => text.push_str(&format!(
-            " · {}/s · {} in flight",
-            grouped(rate),
-            progress.in_flight
-        )),
+        _ => text.push_str(&format!(" · {}/s · {} in flight", grouped(rate), progress.in_flight)),
     }
     if progress.quarantined > 0 {
         text.push_str(&format!(" · {} set aside", grouped(progress.quarantined)));
@@ -177,11 +156,7 @@ struct Rate(Vec<(Instant, u64)>);
 const RATE_OVER: Duration = Duration::from_secs(5);
 
 impl Rate {
-    #[allow(
-        clippy::cast_precision_loss,
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss
-    )]
+    #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
     fn per_second(&mut self, documents: u64) -> u64 {
         let now = Instant::now();
         self.0.push((now, documents));
@@ -190,10 +165,6 @@ impl Rate {
         }
         let (then, before) = self.0[0];
         let seconds = (now - then).as_secs_f64();
-        if seconds < 0.1 {
-            0
-        } else {
-            (documents.saturating_sub(before) as f64 / seconds) as u64
-        }
+        if seconds < 0.1 { 0 } else { (documents.saturating_sub(before) as f64 / seconds) as u64 }
     }
 }

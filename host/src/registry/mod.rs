@@ -30,11 +30,7 @@ pub struct Found {
 impl Registry {
     /// Connectors of `folder`; copies of those in use are kept below `state`.
     pub fn new(engine: Engine, folder: impl Into<PathBuf>, state: &Path) -> Self {
-        Self {
-            engine,
-            folder: folder.into(),
-            store: state.join("connectors"),
-        }
+        Self { engine, folder: folder.into(), store: state.join("connectors") }
     }
 
     pub fn folder(&self) -> &Path {
@@ -51,11 +47,7 @@ impl Registry {
         let mut files = Vec::new();
         for entry in std::fs::read_dir(&self.folder).map_err(unreadable)? {
             let path = entry.map_err(unreadable)?.path();
-            if path
-                .extension()
-                .is_some_and(|extension| extension == "wasm")
-                && path.is_file()
-            {
+            if path.extension().is_some_and(|extension| extension == "wasm") && path.is_file() {
                 files.push(path);
             }
         }
@@ -86,9 +78,7 @@ impl Registry {
             )
             .next("put the `.wasm` file into the folder of connectors and name it"));
         }
-        let is_wasm = Path::new(name)
-            .extension()
-            .is_some_and(|extension| extension == "wasm");
+        let is_wasm = Path::new(name).extension().is_some_and(|extension| extension == "wasm");
         if is_wasm || name.contains('/') {
             return self.engine.load_file(&self.folder.join(name)).await;
         }
@@ -125,10 +115,7 @@ impl Registry {
             let next = if others.is_empty() {
                 "put its `.wasm` file there".to_owned()
             } else {
-                format!(
-                    "put its `.wasm` file there; the folder has: {}",
-                    others.join(", ")
-                )
+                format!("put its `.wasm` file there; the folder has: {}", others.join(", "))
             };
             Failure::settings(format!("there is no connector `{name}`"))
                 .at(self.folder.display().to_string())
@@ -163,11 +150,8 @@ impl Registry {
             std::fs::rename(&part, &target)
         };
         copy().map_err(|error| {
-            Failure::new(
-                Kind::Internal,
-                format!("cannot keep a copy of the connector: {error}"),
-            )
-            .at(target.display().to_string())
+            Failure::new(Kind::Internal, format!("cannot keep a copy of the connector: {error}"))
+                .at(target.display().to_string())
         })
     }
 

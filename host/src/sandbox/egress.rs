@@ -14,9 +14,7 @@ pub struct DenyAll {
 
 impl DenyAll {
     pub fn new(connection: &str) -> Self {
-        Self {
-            connection: connection.to_owned(),
-        }
+        Self { connection: connection.to_owned() }
     }
 }
 

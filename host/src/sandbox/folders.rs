@@ -17,26 +17,20 @@ pub fn check_guest_path(path: &str) -> Result<()> {
     let clean = path.starts_with('/')
         && path.len() > 1
         && !path.ends_with('/')
-        && path[1..]
-            .split('/')
-            .all(|part| !part.is_empty() && part != "." && part != "..");
+        && path[1..].split('/').all(|part| !part.is_empty() && part != "." && part != "..");
     if clean {
         return Ok(());
     }
-    Err(
-        Failure::settings(format!("`{path}` is not a path a connector can be granted"))
-            .next("write it absolute and without a trailing slash, for example \"/content\""),
-    )
+    Err(Failure::settings(format!("`{path}` is not a path a connector can be granted"))
+        .next("write it absolute and without a trailing slash, for example \"/content\""))
 }
 
 /// Refuses a grant whose folder is not there, before a guest runs into it.
 pub fn check(grant: &FolderGrant) -> Result<()> {
     match std::fs::metadata(&grant.host) {
         Ok(found) if found.is_dir() => Ok(()),
-        Ok(_) => Err(
-            Failure::settings(format!("{} is not a folder", grant.host.display()))
-                .next("grant the folder that holds it"),
-        ),
+        Ok(_) => Err(Failure::settings(format!("{} is not a folder", grant.host.display()))
+            .next("grant the folder that holds it")),
         Err(error) => Err(Failure::settings(format!(
             "cannot read the folder {}: {error}",
             grant.host.display()

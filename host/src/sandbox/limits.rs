@@ -69,12 +69,7 @@ pub struct MemoryMeter {
 
 impl MemoryMeter {
     pub fn new(limit: usize) -> Self {
-        Self {
-            limit,
-            used: 0,
-            high_water: 0,
-            exceeded: false,
-        }
+        Self { limit, used: 0, high_water: 0, exceeded: false }
     }
 }
 
@@ -130,14 +125,8 @@ pub struct CpuMeter {
 
 impl CpuMeter {
     pub fn new(per_call: Duration, tick: Duration) -> Self {
-        let limit = u64::try_from(per_call.as_nanos() / tick.as_nanos())
-            .unwrap_or(u64::MAX)
-            .max(1);
-        Self {
-            limit,
-            used: 0,
-            exceeded: false,
-        }
+        let limit = u64::try_from(per_call.as_nanos() / tick.as_nanos()).unwrap_or(u64::MAX).max(1);
+        Self { limit, used: 0, exceeded: false }
     }
 
     /// A new call begins.
@@ -160,16 +149,8 @@ mod tests {
     #[test]
     fn memory_over_the_limit_is_refused_and_remembered() {
         let mut meter = MemoryMeter::new(100);
-        assert!(
-            meter
-                .memory_growing(0, 60, None)
-                .is_ok_and(|granted| granted)
-        );
-        assert!(
-            meter
-                .memory_growing(0, 50, None)
-                .is_ok_and(|granted| !granted)
-        );
+        assert!(meter.memory_growing(0, 60, None).is_ok_and(|granted| granted));
+        assert!(meter.memory_growing(0, 50, None).is_ok_and(|granted| !granted));
         assert!(meter.exceeded);
         assert_eq!(meter.high_water, 60);
     }

@@ -119,21 +119,11 @@ pub struct Stream {
 
 impl Stream {
     pub fn stdout(log: SharedLog) -> Self {
-        Self {
-            log,
-            level: Level::Info,
-            tail: None,
-            line: Arc::default(),
-        }
+        Self { log, level: Level::Info, tail: None, line: Arc::default() }
     }
 
     pub fn stderr(log: SharedLog, tail: Tail) -> Self {
-        Self {
-            log,
-            level: Level::Warn,
-            tail: Some(tail),
-            line: Arc::default(),
-        }
+        Self { log, level: Level::Warn, tail: Some(tail), line: Arc::default() }
     }
 
     fn write(&self, bytes: &[u8]) {

@@ -57,16 +57,8 @@ impl Activities {
         _context: ActivityContext,
         input: ConfigureInput,
     ) -> Result<Plan, ActivityError> {
-        let ConfigureInput {
-            connection,
-            mode,
-            digest,
-            upload_id,
-        } = input;
-        let plan = self
-            .crawler
-            .configure(&connection, mode, &upload_id, digest.as_ref())
-            .await;
+        let ConfigureInput { connection, mode, digest, upload_id } = input;
+        let plan = self.crawler.configure(&connection, mode, &upload_id, digest.as_ref()).await;
         let plan = plan.map_err(|failure| failed(failure, false))?;
         tracing::info!(
             connection,
@@ -85,15 +77,8 @@ impl Activities {
         context: ActivityContext,
         input: ScopeInput,
     ) -> Result<ScopeProgress, ActivityError> {
-        let ScopeInput {
-            plan,
-            scope,
-            attempts,
-        } = input;
-        let start: ScopeProgress = context
-            .heartbeat_details()
-            .deserialize()?
-            .unwrap_or_default();
+        let ScopeInput { plan, scope, attempts } = input;
+        let start: ScopeProgress = context.heartbeat_details().deserialize()?.unwrap_or_default();
         let attempt = context.info().attempt;
         tracing::info!(
             connection = plan.connection,
@@ -105,9 +90,7 @@ impl Activities {
         let (report, mut reports) = watch::channel(start.clone());
         let cancel = CancellationToken::new();
         let ended = {
-            let crawl = self
-                .crawler
-                .crawl_scope(&plan, &scope, start, &report, &cancel);
+            let crawl = self.crawler.crawl_scope(&plan, &scope, start, &report, &cancel);
             let mut crawl = std::pin::pin!(crawl);
             let mut alive = tokio::time::interval(HEARTBEAT);
             loop {
@@ -169,11 +152,7 @@ impl Activities {
         _context: ActivityContext,
         input: CompleteInput,
     ) -> Result<CrawlResult, ActivityError> {
-        let CompleteInput {
-            plan,
-            scopes,
-            seconds,
-        } = input;
+        let CompleteInput { plan, scopes, seconds } = input;
         let result = self.crawler.complete(&plan, &scopes, seconds).await;
         let result = result.map_err(|failure| failed(failure, false))?;
         tracing::info!(

@@ -35,11 +35,8 @@ pub async fn connect(config: &Config) -> Result<Client> {
     if let Some(address) = &settings.address
         && !from_environment("TEMPORAL_ADDRESS")
     {
-        connection.target = target(address).ok_or_else(|| {
-            wrong(format!(
-                "`{address}` is not the address of a Temporal server"
-            ))
-        })?;
+        connection.target = target(address)
+            .ok_or_else(|| wrong(format!("`{address}` is not the address of a Temporal server")))?;
     }
     if let Some(namespace) = &settings.namespace
         && !from_environment("TEMPORAL_NAMESPACE")
@@ -50,9 +47,7 @@ pub async fn connect(config: &Config) -> Result<Client> {
         && !from_environment("TEMPORAL_API_KEY")
     {
         connection.api_key = Some(key.reveal().to_string());
-        connection
-            .tls_options
-            .get_or_insert_with(TlsOptions::default);
+        connection.tls_options.get_or_insert_with(TlsOptions::default);
     }
     connection.identity = format!("sheaf-{}@{}", std::process::id(), host_name());
     connection.connect_timeout = Some(CONNECT_TIMEOUT);
@@ -70,9 +65,7 @@ pub async fn connect(config: &Config) -> Result<Client> {
             return Err(unreachable("Temporal does not answer".into()).detail(format!("{error:?}")));
         }
         Err(_) => {
-            return Err(unreachable(format!(
-                "Temporal did not answer within {CONNECT_TIMEOUT:?}"
-            )));
+            return Err(unreachable(format!("Temporal did not answer within {CONNECT_TIMEOUT:?}")));
         }
     };
     Client::new(connection, client)
@@ -80,14 +73,9 @@ pub async fn connect(config: &Config) -> Result<Client> {
 }
 
 fn target(address: &str) -> Option<Url> {
-    let with_scheme = if address.contains("://") {
-        address.to_owned()
-    } else {
-        format!("http://{address}")
-    };
-    Url::parse(&with_scheme)
-        .ok()
-        .filter(|url| url.host().is_some())
+    let with_scheme =
+        if address.contains("://") { address.to_owned() } else { format!("http://{address}") };
+    Url::parse(&with_scheme).ok().filter(|url| url.host().is_some())
 }
 
 fn host_name() -> String {
@@ -102,10 +90,7 @@ mod tests {
     #[test]
     fn an_address_may_lack_its_scheme() {
         let url = target("127.0.0.1:7233").expect("an address");
-        assert_eq!(
-            (url.host_str(), url.port()),
-            (Some("127.0.0.1"), Some(7233))
-        );
+        assert_eq!((url.host_str(), url.port()), (Some("127.0.0.1"), Some(7233)));
         assert!(target("https://acme.tmprl.cloud:7233").is_some());
         assert!(target("").is_none());
     }

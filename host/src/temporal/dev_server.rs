@@ -39,15 +39,10 @@ impl DevServer {
             .db_filename(folder.join("temporal.db").display().to_string())
             .log(("pretty".into(), "error".into()))
             .build();
-        let started = config
-            .start_server_with_output(Stdio::null(), Stdio::null())
-            .await;
+        let started = config.start_server_with_output(Stdio::null(), Stdio::null()).await;
         let server = started.map_err(|error| {
-            Failure::new(
-                Kind::Unreachable,
-                format!("no Temporal dev server: {error}"),
-            )
-            .next("install the `temporal` command, or run without it: `--no-temporal`")
+            Failure::new(Kind::Unreachable, format!("no Temporal dev server: {error}"))
+                .next("install the `temporal` command, or run without it: `--no-temporal`")
         })?;
         Ok(Self {
             address: server.target.clone(),
@@ -93,11 +88,7 @@ async fn executable() -> Result<EphemeralExe> {
 }
 
 fn command_name() -> &'static str {
-    if cfg!(windows) {
-        "temporal.exe"
-    } else {
-        "temporal"
-    }
+    if cfg!(windows) { "temporal.exe" } else { "temporal" }
 }
 
 fn on_path() -> Option<PathBuf> {
@@ -133,9 +124,7 @@ async fn download(cache: &Path) -> bool {
         return false;
     }
     tracing::info!("looking for a Temporal dev server to download");
-    let config = TemporalDevServerConfig::builder()
-        .exe(cached_download(cache))
-        .build();
+    let config = TemporalDevServerConfig::builder().exe(cached_download(cache)).build();
     let trial = config.start_server_with_output(Stdio::null(), Stdio::null());
     match tokio::time::timeout(std::time::Duration::from_secs(120), trial).await {
         Ok(Ok(mut server)) => {
@@ -152,11 +141,7 @@ async fn download(cache: &Path) -> bool {
 
 /// Builds it with Go, where Go is.
 async fn build(cache: &Path) -> bool {
-    let go = Command::new("go")
-        .arg("version")
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .status();
+    let go = Command::new("go").arg("version").stdout(Stdio::null()).stderr(Stdio::null()).status();
     if !go.await.is_ok_and(|status| status.success()) {
         return false;
     }

@@ -30,27 +30,25 @@ pub async fn start(client: &Client, task_queue: &str, input: CrawlInput) -> Resu
         .id_conflict_policy(WorkflowIdConflictPolicy::Fail)
         .static_summary(format!("{} crawl of {connection}", input.mode))
         .build();
-    client
-        .start_workflow(IndexingWorkflow::run, input, options)
-        .await
-        .map_err(|error| match error {
-            WorkflowStartError::AlreadyStarted { run_id, .. } => Failure::new(
-                Kind::Busy,
-                format!("`{connection}` is being crawled already"),
-            )
-            .at(format!(
-                "workflow {}, run {}",
-                workflow_id(&connection),
-                run_id.unwrap_or_default()
-            ))
-            .next("wait for it: `sheaf status` shows how far it is"),
+    client.start_workflow(IndexingWorkflow::run, input, options).await.map_err(
+        |error| match error {
+            WorkflowStartError::AlreadyStarted { run_id, .. } => {
+                Failure::new(Kind::Busy, format!("`{connection}` is being crawled already"))
+                    .at(format!(
+                        "workflow {}, run {}",
+                        workflow_id(&connection),
+                        run_id.unwrap_or_default()
+                    ))
+                    .next("wait for it: `sheaf status` shows how far it is")
+            }
             WorkflowStartError::Rpc(status) => Failure::new(
                 Kind::Unreachable,
                 format!("Temporal did not start the crawl: {}", status.message()),
             )
             .next("check [temporal]; `sheaf doctor` tries it"),
             other => Failure::internal(format!("the crawl was not started: {other}")),
-        })
+        },
+    )
 }
 
 /// Watches a workflow to its end. When `detach` comes first, the crawl goes on without us.
@@ -86,24 +84,11 @@ pub fn handle(client: &Client, connection: &str) -> Handle {
 
 /// How far the crawl is: the workflow's view, and in it what the running scopes heartbeated.
 pub async fn progress(handle: &Handle) -> Option<CrawlView> {
-    let query = handle.query(
-        IndexingWorkflow::progress,
-        (),
-        WorkflowQueryOptions::default(),
-    );
-    let mut view = tokio::time::timeout(QUERY_TIMEOUT, query)
-        .await
-        .ok()?
-        .ok()?;
-    let described = handle
-        .describe(WorkflowDescribeOptions::default())
-        .await
-        .ok()?;
+    let query = handle.query(IndexingWorkflow::progress, (), WorkflowQueryOptions::default());
+    let mut view = tokio::time::timeout(QUERY_TIMEOUT, query).await.ok()?.ok()?;
+    let described = handle.describe(WorkflowDescribeOptions::default()).await.ok()?;
     for pending in &described.raw().pending_activities {
-        let details = pending
-            .heartbeat_details
-            .as_ref()
-            .and_then(|found| found.payloads.first());
+        let details = pending.heartbeat_details.as_ref().and_then(|found| found.payloads.first());
         let progress: Option<ScopeProgress> =
             details.and_then(|payload| serde_json::from_slice(&payload.data).ok());
         let Some(progress) = progress else { continue };
@@ -150,11 +135,8 @@ fn explain(error: WorkflowGetResultError) -> Failure {
                 cause = found.cause();
             }
             let message = error.failure().message.clone();
-            Failure::new(
-                Kind::Internal,
-                format!("the crawl's workflow failed: {message}"),
-            )
-            .next("see its history in Temporal's UI")
+            Failure::new(Kind::Internal, format!("the crawl's workflow failed: {message}"))
+                .next("see its history in Temporal's UI")
         }
         WorkflowGetResultError::Cancelled { .. } => {
             Failure::new(Kind::Interrupted, "the crawl was cancelled").next("start it again")
@@ -162,10 +144,9 @@ fn explain(error: WorkflowGetResultError) -> Failure {
         WorkflowGetResultError::Terminated { .. } => {
             Failure::new(Kind::Interrupted, "the crawl was terminated").next("start it again")
         }
-        other => Failure::new(
-            Kind::Unreachable,
-            format!("the crawl's result was not heard: {other}"),
-        )
-        .next("`sheaf status` shows how it ended"),
+        other => {
+            Failure::new(Kind::Unreachable, format!("the crawl's result was not heard: {other}"))
+                .next("`sheaf status` shows how it ended")
+        }
     }
 }

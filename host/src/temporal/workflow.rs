@@ -56,13 +56,7 @@ impl IndexingWorkflow {
             mode: input.mode,
             ..CrawlView::default()
         };
-        Self {
-            input,
-            view,
-            next: 0,
-            done: BTreeMap::new(),
-            failed: false,
-        }
+        Self { input, view, next: 0, done: BTreeMap::new(), failed: false }
     }
 
     #[run(name = "IndexingWorkflow")]
@@ -80,10 +74,7 @@ impl IndexingWorkflow {
             .execute_activity(
                 Activities::configure_datasource,
                 configure,
-                short(
-                    policy,
-                    format!("configure the datasource of {}", input.connection),
-                ),
+                short(policy, format!("configure the datasource of {}", input.connection)),
             )
             .await?;
         context.state_mut(|state| state.view = CrawlView::of(&plan));
@@ -102,15 +93,8 @@ impl IndexingWorkflow {
         let result: CrawlResult = context
             .execute_activity(
                 Activities::complete_upload,
-                CompleteInput {
-                    plan,
-                    scopes,
-                    seconds,
-                },
-                short(
-                    policy,
-                    format!("complete the upload of {}", input.connection),
-                ),
+                CompleteInput { plan, scopes, seconds },
+                short(policy, format!("complete the upload of {}", input.connection)),
             )
             .await?;
         context.state_mut(|state| state.view.phase = Phase::Ended);
@@ -135,11 +119,7 @@ async fn crawl_scopes(
 ) -> Result<(), ActivityExecutionError> {
     loop {
         let taken = context.state_mut(|state| {
-            let scope = if state.failed {
-                None
-            } else {
-                plan.scopes.get(state.next)
-            };
+            let scope = if state.failed { None } else { plan.scopes.get(state.next) };
             state.next += 1;
             scope
         });
@@ -154,10 +134,7 @@ async fn crawl_scopes(
             .execute_activity(
                 Activities::execute_indexing,
                 input,
-                crawling(
-                    policy,
-                    format!("crawl {} of {}", scope.title, plan.connection),
-                ),
+                crawling(policy, format!("crawl {} of {}", scope.title, plan.connection)),
             )
             .await;
         context.state_mut(|state| match &ended {

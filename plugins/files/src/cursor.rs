@@ -47,10 +47,7 @@ struct Bookmark {
 impl FilesCursor {
     pub fn open(settings: Settings, crawl: &Crawl) -> Result<Self> {
         let place = match &crawl.resume {
-            None => Place {
-                started: seconds(SystemTime::now()),
-                ..Place::default()
-            },
+            None => Place { started: seconds(SystemTime::now()), ..Place::default() },
             Some(text) => serde_json::from_str(text).map_err(|error| {
                 Error::start_over(format!("the checkpoint cannot be read: {error}"))
             })?,
@@ -107,10 +104,7 @@ impl FilesCursor {
                     return Err("it is not text".into());
                 }
                 let text = decode(bytes);
-                (
-                    title::find(mime_type, &text),
-                    Content::text(mime_type, text),
-                )
+                (title::find(mime_type, &text), Content::text(mime_type, text))
             }
         };
         let mut document = Document::new(
@@ -176,9 +170,7 @@ impl Cursor for FilesCursor {
         } else if let Some(reason) = self.place.unreadable.take() {
             Page::partial(documents, reason)
         } else {
-            let bookmark = serde_json::to_string(&Bookmark {
-                since: self.place.started,
-            })?;
+            let bookmark = serde_json::to_string(&Bookmark { since: self.place.started })?;
             Page::complete(documents, Some(bookmark))
         };
         Ok(page.unreadable(unreadable))
@@ -188,23 +180,17 @@ impl Cursor for FilesCursor {
 /// About how much a document adds to a page.
 fn size(document: &Document) -> usize {
     use sheaf_sdk::Data;
-    document
-        .body
-        .as_ref()
-        .map_or(0, |content| match &content.data {
-            Data::Text(text) => text.len(),
-            Data::Binary(bytes) => bytes.len(),
-        })
-        + 500
+    document.body.as_ref().map_or(0, |content| match &content.data {
+        Data::Text(text) => text.len(),
+        Data::Binary(bytes) => bytes.len(),
+    }) + 500
 }
 
 /// UTF-8, with what is not replaced; UTF-16 where its mark says so.
 fn decode(bytes: Vec<u8>) -> String {
     if let Some(rest) = bytes.strip_prefix(&[0xff, 0xfe]) {
-        let units: Vec<u16> = rest
-            .chunks_exact(2)
-            .map(|pair| u16::from_le_bytes([pair[0], pair[1]]))
-            .collect();
+        let units: Vec<u16> =
+            rest.chunks_exact(2).map(|pair| u16::from_le_bytes([pair[0], pair[1]])).collect();
         return String::from_utf16_lossy(&units);
     }
     let text = String::from_utf8(bytes)

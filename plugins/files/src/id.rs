@@ -17,10 +17,8 @@ pub fn of(path: &str) -> String {
 
 /// The beginning of a SHA-256, in hexadecimal.
 pub fn hash(text: &str, characters: usize) -> String {
-    let mut hex: String = Sha256::digest(text.as_bytes())
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
+    let mut hex: String =
+        Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
     hex.truncate(characters);
     hex
 }
@@ -56,9 +54,6 @@ mod tests {
 
     #[test]
     fn a_url_is_escaped_and_keeps_its_slashes() {
-        assert_eq!(
-            url("https://x.com", "a b/ä#1?.md"),
-            "https://x.com/a%20b/%C3%A4%231%3F.md"
-        );
+        assert_eq!(url("https://x.com", "a b/ä#1?.md"), "https://x.com/a%20b/%C3%A4%231%3F.md");
     }
 }

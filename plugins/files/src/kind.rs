@@ -30,9 +30,7 @@ impl Kind {
     pub fn of(path: &str) -> Option<Self> {
         let name = path.rsplit('/').next().unwrap_or(path);
         let Some((stem, extension)) = name.rsplit_once('.') else {
-            let known = TEXT_NAMES
-                .iter()
-                .any(|known| name.eq_ignore_ascii_case(known));
+            let known = TEXT_NAMES.iter().any(|known| name.eq_ignore_ascii_case(known));
             return known.then_some(Self::Text("text/plain"));
         };
         if stem.is_empty() {

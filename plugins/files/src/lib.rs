@@ -29,13 +29,9 @@ impl Connector for Files {
     type Cursor = FilesCursor;
 
     fn manifest() -> Manifest {
-        Manifest::new(
-            "files",
-            env!("CARGO_PKG_VERSION"),
-            "Reads the documents of a folder.",
-        )
-        .folders("the documents to index, below the setting `root`")
-        .incremental()
+        Manifest::new("files", env!("CARGO_PKG_VERSION"), "Reads the documents of a folder.")
+            .folders("the documents to index, below the setting `root`")
+            .incremental()
     }
 
     fn datasource(settings: &Settings) -> Result<Datasource> {
@@ -50,10 +46,7 @@ impl Connector for Files {
         let selection = Selection::new(settings)?;
         let (files, partly) = count(settings, &selection, "")?;
         let at_least = if partly { "at least " } else { "" };
-        Ok(format!(
-            "{} holds {at_least}{files} documents",
-            settings.root
-        ))
+        Ok(format!("{} holds {at_least}{files} documents", settings.root))
     }
 
     fn scopes(settings: &Settings) -> Result<Vec<Scope>> {

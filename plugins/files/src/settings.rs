@@ -93,8 +93,7 @@ impl Settings {
     pub fn base_url(&self) -> Result<&str> {
         let url = self.base_url.trim_end_matches('/');
         let is_web = ["http://", "https://"].iter().any(|scheme| {
-            url.strip_prefix(scheme)
-                .is_some_and(|rest| !rest.is_empty() && !rest.starts_with('/'))
+            url.strip_prefix(scheme).is_some_and(|rest| !rest.is_empty() && !rest.starts_with('/'))
         });
         if is_web {
             return Ok(url);
@@ -130,10 +129,7 @@ impl Selection {
                     Ok((glob.compile_matcher(), rule.access.access()))
                 })
                 .collect::<Result<_>>()?,
-            otherwise: settings
-                .access
-                .as_ref()
-                .map_or(Access::Unknown, AccessSetting::access),
+            otherwise: settings.access.as_ref().map_or(Access::Unknown, AccessSetting::access),
         })
     }
 
@@ -143,9 +139,9 @@ impl Selection {
             return None;
         }
         match &self.include {
-            Some(include) => include
-                .is_match(path)
-                .then(|| Kind::of(path).unwrap_or(Kind::Text("text/plain"))),
+            Some(include) => {
+                include.is_match(path).then(|| Kind::of(path).unwrap_or(Kind::Text("text/plain")))
+            }
             None => Kind::of(path),
         }
     }
@@ -157,12 +153,9 @@ impl Selection {
 }
 
 fn glob(key: &str, pattern: &str) -> Result<Glob> {
-    GlobBuilder::new(pattern)
-        .literal_separator(true)
-        .build()
-        .map_err(|error| {
-            Error::fix_settings(format!("`{key}` has a glob that cannot be read: {error}"))
-        })
+    GlobBuilder::new(pattern).literal_separator(true).build().map_err(|error| {
+        Error::fix_settings(format!("`{key}` has a glob that cannot be read: {error}"))
+    })
 }
 
 fn glob_set(key: &str, patterns: &[String]) -> Result<GlobSet> {
@@ -170,8 +163,7 @@ fn glob_set(key: &str, patterns: &[String]) -> Result<GlobSet> {
     for pattern in patterns {
         set.add(glob(key, pattern)?);
     }
-    set.build()
-        .map_err(|error| Error::fix_settings(format!("`{key}` cannot be used: {error}")))
+    set.build().map_err(|error| Error::fix_settings(format!("`{key}` cannot be used: {error}")))
 }
 
 pub fn escape_regex(text: &str) -> String {
@@ -224,11 +216,7 @@ mod tests {
 
     #[test]
     fn a_base_url_must_be_one() {
-        for (url, right) in [
-            ("https://x.com/", true),
-            ("x.com", false),
-            ("https:///a", false),
-        ] {
+        for (url, right) in [("https://x.com/", true), ("x.com", false), ("https:///a", false)] {
             let settings = settings(&format!(r#"{{"root": "/c", "base_url": "{url}"}}"#));
             assert_eq!(settings.base_url().is_ok(), right, "{url}");
         }

@@ -27,10 +27,8 @@ fn html(text: &str) -> Option<String> {
 
 fn element(text: &str, name: &str) -> Option<String> {
     let lower = text.to_ascii_lowercase();
-    let open = lower
-        .match_indices(&format!("<{name}"))
-        .map(|(at, tag)| at + tag.len())
-        .find(|at| {
+    let open =
+        lower.match_indices(&format!("<{name}")).map(|(at, tag)| at + tag.len()).find(|at| {
             lower[*at..].starts_with(|next: char| next == '>' || next.is_ascii_whitespace())
         })?;
     let start = open + lower[open..].find('>')? + 1;
@@ -69,9 +67,7 @@ fn unescape(text: &str) -> String {
         ("&amp;", "&"),
     ]
     .iter()
-    .fold(text.to_owned(), |text, (entity, character)| {
-        text.replace(entity, character)
-    })
+    .fold(text.to_owned(), |text, (entity, character)| text.replace(entity, character))
 }
 
 fn markdown(text: &str) -> Option<String> {
@@ -144,38 +140,14 @@ mod tests {
     #[test]
     fn titles_are_found_where_each_format_has_them() {
         for (mime_type, text, title) in [
-            (
-                "text/html",
-                "<html><TITLE>\n A &amp; B\n</TITLE>",
-                Some("A & B"),
-            ),
-            (
-                "text/html",
-                "<titles>x</titles><h1 class=a>The <b>one</b></h1>",
-                Some("The one"),
-            ),
+            ("text/html", "<html><TITLE>\n A &amp; B\n</TITLE>", Some("A & B")),
+            ("text/html", "<titles>x</titles><h1 class=a>The <b>one</b></h1>", Some("The one")),
             ("text/html", "<p>none</p>", None),
-            (
-                "text/markdown",
-                "intro\n\n# The title #\n",
-                Some("The title"),
-            ),
-            (
-                "text/markdown",
-                "---\ntitle: \"Front\"\n---\n# Other",
-                Some("Front"),
-            ),
-            (
-                "text/markdown",
-                "```\n# code\n```\nSetext\n===\n",
-                Some("Setext"),
-            ),
+            ("text/markdown", "intro\n\n# The title #\n", Some("The title")),
+            ("text/markdown", "---\ntitle: \"Front\"\n---\n# Other", Some("Front")),
+            ("text/markdown", "```\n# code\n```\nSetext\n===\n", Some("Setext")),
             ("text/plain", "=====\nTitle\n=====\n", Some("Title")),
-            (
-                "text/plain",
-                ".. comment\n\nA title\n-------\n",
-                Some("A title"),
-            ),
+            ("text/plain", ".. comment\n\nA title\n-------\n", Some("A title")),
             ("text/plain", "just text\n", None),
         ] {
             assert_eq!(find(mime_type, text).as_deref(), title, "{text}");

@@ -54,11 +54,7 @@ impl Walk {
     pub fn new(settings: &Settings, scope: &str, after: Option<&str>) -> Result<Self> {
         let root = Path::new(&settings.root);
         let entries = list(root).map_err(|error| ungranted(settings, &error))?;
-        let mut walk = Self {
-            folders: Vec::new(),
-            deep: scope != TOP,
-            failed: None,
-        };
+        let mut walk = Self { folders: Vec::new(), deep: scope != TOP, failed: None };
         let entries = match scope {
             "" | TOP => entries,
             folder => entries
@@ -67,13 +63,7 @@ impl Walk {
                 .collect(),
         };
         let skipped = after.map(|after| after.split('/').collect::<Vec<_>>());
-        walk.enter(
-            String::new(),
-            String::new(),
-            root.to_owned(),
-            entries,
-            skipped.as_deref(),
-        );
+        walk.enter(String::new(), String::new(), root.to_owned(), entries, skipped.as_deref());
         Ok(walk)
     }
 
@@ -94,12 +84,7 @@ impl Walk {
                 inside = Some((entries.remove(0), rest));
             }
         }
-        let folder = Folder {
-            path,
-            id_path,
-            on_disk,
-            entries: entries.into_iter(),
-        };
+        let folder = Folder { path, id_path, on_disk, entries: entries.into_iter() };
         let next = inside.map(|(entry, rest)| (descend(&folder, &entry), rest));
         self.folders.push(folder);
         if let Some(((path, id_path, on_disk), rest)) = next {
@@ -113,10 +98,7 @@ impl Walk {
             // Gone since it was listed: nothing is missing.
             Err(error) if error.kind() == ErrorKind::NotFound => {}
             Err(error) => {
-                self.failed = Some(Found::Unreadable {
-                    path,
-                    reason: error.to_string(),
-                });
+                self.failed = Some(Found::Unreadable { path, reason: error.to_string() });
             }
         }
     }
@@ -164,16 +146,9 @@ fn list(folder: &Path) -> std::io::Result<Vec<Entry>> {
             continue;
         }
         let Ok(name) = entry.file_name().into_string() else {
-            return Err(std::io::Error::new(
-                ErrorKind::InvalidData,
-                "a name in it is not UTF-8",
-            ));
+            return Err(std::io::Error::new(ErrorKind::InvalidData, "a name in it is not UTF-8"));
         };
-        entries.push(Entry {
-            id_part: name.clone(),
-            name,
-            is_folder: kind.is_dir(),
-        });
+        entries.push(Entry { id_part: name.clone(), name, is_folder: kind.is_dir() });
     }
     entries.sort_by(|a, b| a.name.cmp(&b.name));
     tell_apart(&mut entries);
@@ -193,11 +168,7 @@ fn tell_apart(entries: &mut [Entry]) {
 /// The root's folders by name.
 pub fn folders(settings: &Settings) -> Result<Vec<String>> {
     let entries = list(Path::new(&settings.root)).map_err(|error| ungranted(settings, &error))?;
-    Ok(entries
-        .into_iter()
-        .filter(|entry| entry.is_folder)
-        .map(|entry| entry.name)
-        .collect())
+    Ok(entries.into_iter().filter(|entry| entry.is_folder).map(|entry| entry.name).collect())
 }
 
 fn ungranted(settings: &Settings, error: &std::io::Error) -> Error {
@@ -212,11 +183,7 @@ mod tests {
     use super::*;
 
     fn entry(name: &str) -> Entry {
-        Entry {
-            name: name.into(),
-            id_part: name.into(),
-            is_folder: false,
-        }
+        Entry { name: name.into(), id_part: name.into(), is_folder: false }
     }
 
     #[test]
@@ -250,17 +217,10 @@ mod tests {
         let whole = walked(&root, None);
         assert_eq!(whole.len(), 6);
         for (number, path) in whole.iter().enumerate() {
-            assert_eq!(
-                walked(&root, Some(path)),
-                whole[number + 1..],
-                "after {path}"
-            );
+            assert_eq!(walked(&root, Some(path)), whole[number + 1..], "after {path}");
         }
         // A file that is gone since does not lose its place.
-        assert_eq!(
-            walked(&root, Some("b/c/x.md")),
-            ["b/z.md", "b.md", "c/a.md"]
-        );
+        assert_eq!(walked(&root, Some("b/c/x.md")), ["b/z.md", "b.md", "c/a.md"]);
         fs::remove_dir_all(&root).expect("removed");
     }
 }

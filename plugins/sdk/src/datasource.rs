@@ -33,17 +33,13 @@ impl Datasource {
         fields.insert("datasourceCategory".into(), category.into());
         fields.insert("urlRegex".into(), url_regex.into());
         fields.insert("isUserReferencedByEmail".into(), true.into());
-        Self {
-            fields,
-            objects: Vec::new(),
-        }
+        Self { fields, objects: Vec::new() }
     }
 
     /// A kind of document, by its object type.
     #[must_use]
     pub fn object(mut self, name: &str, category: &str) -> Self {
-        self.objects
-            .push(json!({ "name": name, "docCategory": category }));
+        self.objects.push(json!({ "name": name, "docCategory": category }));
         self
     }
 

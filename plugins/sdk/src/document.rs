@@ -82,11 +82,7 @@ impl Document {
     /// What the document lies in: a space, a folder, a project.
     #[must_use]
     pub fn container(mut self, name: impl Into<String>) -> Self {
-        self.container = Some(Container {
-            name: name.into(),
-            id: None,
-            object_type: None,
-        });
+        self.container = Some(Container { name: name.into(), id: None, object_type: None });
         self
     }
 
@@ -136,46 +132,29 @@ impl Document {
 
     #[must_use]
     pub fn property(mut self, name: impl Into<String>, value: impl Into<PropertyValue>) -> Self {
-        self.properties.push(Property {
-            name: name.into(),
-            value: value.into(),
-        });
+        self.properties.push(Property { name: name.into(), value: value.into() });
         self
     }
 }
 
 impl Content {
     pub fn text(mime_type: impl Into<String>, text: impl Into<String>) -> Self {
-        Self {
-            mime_type: mime_type.into(),
-            data: Data::Text(text.into()),
-        }
+        Self { mime_type: mime_type.into(), data: Data::Text(text.into()) }
     }
 
     pub fn binary(mime_type: impl Into<String>, bytes: Vec<u8>) -> Self {
-        Self {
-            mime_type: mime_type.into(),
-            data: Data::Binary(bytes),
-        }
+        Self { mime_type: mime_type.into(), data: Data::Binary(bytes) }
     }
 }
 
 impl UserRef {
     pub fn email(email: impl Into<String>) -> Self {
-        Self {
-            email: Some(email.into()),
-            id: None,
-            name: None,
-        }
+        Self { email: Some(email.into()), id: None, name: None }
     }
 
     /// By the source's own id.
     pub fn id(id: impl Into<String>) -> Self {
-        Self {
-            email: None,
-            id: Some(id.into()),
-            name: None,
-        }
+        Self { email: None, id: Some(id.into()), name: None }
     }
 
     #[must_use]
@@ -229,11 +208,7 @@ impl From<Vec<String>> for PropertyValue {
 
 impl Scope {
     pub fn new(id: impl Into<String>, title: impl Into<String>) -> Self {
-        Self {
-            id: id.into(),
-            title: title.into(),
-            documents: None,
-        }
+        Self { id: id.into(), title: title.into(), documents: None }
     }
 
     /// About how many documents it has, for progress.

@@ -14,11 +14,7 @@ pub struct Error(Fault);
 
 impl Error {
     fn new(remedy: Remedy, message: impl Into<String>) -> Self {
-        Self(Fault {
-            remedy,
-            message: message.into(),
-            retry_after: None,
-        })
+        Self(Fault { remedy, message: message.into(), retry_after: None })
     }
 
     /// The operator must change the settings.
@@ -107,10 +103,7 @@ mod tests {
         }
         let fault = Fault::from(fails().expect_err("fails"));
         assert_eq!(fault.remedy, Remedy::Retry);
-        assert_eq!(
-            fault.message,
-            "the page's size: invalid digit found in string"
-        );
+        assert_eq!(fault.message, "the page's size: invalid digit found in string");
     }
 
     #[test]

@@ -4,8 +4,8 @@
 use serde::Deserialize;
 use sheaf_sdk::schemars::{self, JsonSchema};
 use sheaf_sdk::{
-    Access, Connector, Context, Crawl, Cursor, Datasource, Document, Limits, Manifest, Page, Result,
-    category,
+    Access, Connector, Context, Crawl, Cursor, Datasource, Document, Limits, Manifest, Page,
+    Result, category,
 };
 
 #[derive(Clone, Deserialize, JsonSchema)]

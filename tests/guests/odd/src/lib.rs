@@ -73,8 +73,12 @@ impl Cursor for Pages {
                 Some("large-checkpoint") => return Ok(Page::more(documents, "x".repeat(70_000))),
                 Some("retry") => return Err(Error::retry("the source is asleep").after(1)),
                 Some("give-up") => return Err(Error::give_up("the source is gone")),
-                Some("fix-settings") => return Err(Error::fix_settings("the space does not exist")),
-                Some("partial") => return Ok(Page::partial(documents, "the source stopped answering")),
+                Some("fix-settings") => {
+                    return Err(Error::fix_settings("the space does not exist"));
+                }
+                Some("partial") => {
+                    return Ok(Page::partial(documents, "the source stopped answering"));
+                }
                 Some("empty") => return Ok(Page::complete(Vec::new(), None)),
                 Some("long-id") => documents[3].id = "x".repeat(201),
                 Some("foreign-url") => documents[3].view_url = "https://other.example.com/".into(),
