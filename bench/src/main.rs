@@ -171,6 +171,16 @@ fn all(cli: &Cli) -> Result<(), Failure> {
     }
     sink.stop();
 
+    let starts = starts(&target, &wasm)?;
+    if let Some(path) = &cli.json {
+        let results = json!({ "crawls": sizes, "starts": starts });
+        std::fs::write(path, serde_json::to_string_pretty(&results)?)?;
+    }
+    Ok(())
+}
+
+/// From the start of a process to the first document, with compiled code in the cache and without.
+fn starts(target: &Path, wasm: &Path) -> Result<Vec<Value>, Failure> {
     let mut starts = Vec::new();
     println!("\nfrom the start of the process to the first document, in seconds");
     for (language, file) in [
@@ -195,11 +205,7 @@ fn all(cli: &Cli) -> Result<(), Failure> {
         println!("{language:<8} cold {cold:.3}, warm {warm:.3}");
         starts.push(json!({ "language": language, "cold_seconds": cold, "warm_seconds": warm }));
     }
-    if let Some(path) = &cli.json {
-        let results = json!({ "crawls": sizes, "starts": starts });
-        std::fs::write(path, serde_json::to_string_pretty(&results)?)?;
-    }
-    Ok(())
+    Ok(starts)
 }
 
 fn summary(cost: &Cost) -> Value {

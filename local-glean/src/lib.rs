@@ -1,4 +1,4 @@
-//! Glean's Indexing API on SQLite, with a search page.
+//! Glean's Indexing API on `SQLite`, with a search page.
 //!
 //! It keeps the documented rules (required fields, ids, upload sessions, stale deletion with the 20 %
 //! check, identities and access) and answers what Glean's documents call wrong with their status
@@ -6,7 +6,7 @@
 //! is told to misbehave. It is not Glean: ranking, processing delays and parsing of binary files are
 //! left out.
 //!
-//! Source: Glean's public OpenAPI description of the Indexing API and its developer site, August 2026.
+//! Source: Glean's public `OpenAPI` description of the Indexing API and its developer site, August 2026.
 
 mod answer;
 mod debug;

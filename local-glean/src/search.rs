@@ -100,6 +100,7 @@ fn count(database: &Transaction<'_>, datasource: &str, terms: &str) -> Answer<i6
     count.map_err(unread)
 }
 
+#[allow(clippy::needless_pass_by_value)]
 fn unread(error: rusqlite::Error) -> Refusal {
     Refusal::bad(format!("the search cannot be understood: {error}"))
 }

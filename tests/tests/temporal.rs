@@ -8,7 +8,7 @@ use sheaf::temporal::{connect, follow};
 use sheaf_local_glean::Fault;
 use sheaf_tests::temporal::{server, signal, worker};
 use sheaf_tests::{Site, files, odd};
-use temporalio_client::{WorkflowFetchHistoryOptions, WorkflowHistory};
+use temporalio_client::{WorkflowDescribeOptions, WorkflowFetchHistoryOptions, WorkflowHistory};
 use temporalio_sdk::workflow_replayer::{WorkflowReplayer, WorkflowReplayerOptions};
 
 const QUICK: &str = "[temporal.policy]\ninitial_interval = \"100ms\"\nmax_interval = \"300ms\"\nheartbeat_timeout = \"3s\"\n\n";
@@ -104,7 +104,7 @@ async fn one_datasource_is_never_crawled_twice_at_once() {
     let config = config(&site, &server.address);
     let client = connect::connect(&config).await.expect("a client");
     let handle = follow::handle(&client, "odd");
-    while handle.describe(Default::default()).await.is_err() {
+    while handle.describe(WorkflowDescribeOptions::default()).await.is_err() {
         tokio::task::yield_now().await;
     }
     let second = site.sheaf(&["sync", "odd"]).await;

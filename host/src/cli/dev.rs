@@ -56,7 +56,7 @@ pub async fn run(args: Args, context: &Context) -> Result<Report> {
     config.glean.requests_per_second = 10_000.0;
     say(&format!("search page   {}", glean.url()));
     let temporal = if args.no_temporal { None } else { temporal(&mut config, &stop).await };
-    let ended = with_temporal(&args, &config, temporal.as_ref(), &stop).await;
+    let ended = Box::pin(with_temporal(&args, &config, temporal.as_ref(), &stop)).await;
     if let Some(Temporal { server: Some(server), .. }) = temporal {
         server.stop().await;
     }

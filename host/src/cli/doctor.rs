@@ -8,6 +8,7 @@ use crate::crawl::Crawler;
 use crate::crawl::steps::check_settings;
 use crate::failure::{Failure, Result};
 use crate::observe::numbers::count;
+use crate::temporal::connect::{address, connect};
 
 #[derive(ClapArgs)]
 pub struct Args {}
@@ -26,7 +27,7 @@ pub async fn run(_: Args, context: &Context) -> Result<Report> {
         Ok(config) => config,
         Err(failure) => {
             add("configuration", Err(failure));
-            return Ok(report(findings));
+            return Ok(report(&findings));
         }
     };
     add(
@@ -68,7 +69,9 @@ pub async fn run(_: Args, context: &Context) -> Result<Report> {
         add(&format!("connection {name}"), outcome.await);
     }
     add("Glean", glean(&crawler).await);
-    Ok(report(findings))
+    let temporal = connect(&config).await;
+    add("Temporal", temporal.map(|_| format!("{} answers", address(&config.temporal))));
+    Ok(report(&findings))
 }
 
 async fn glean(crawler: &Crawler) -> Result<String> {
@@ -87,11 +90,11 @@ async fn glean(crawler: &Crawler) -> Result<String> {
     }
 }
 
-fn report(findings: Vec<Finding>) -> Report {
+fn report(findings: &[Finding]) -> Report {
     let mut text = String::new();
     let mut wrong = 0;
     let mut code = 0;
-    for Finding { part, outcome } in &findings {
+    for Finding { part, outcome } in findings {
         match outcome {
             Ok(said) => text.push_str(&format!("✓ {part}: {said}\n")),
             Err(failure) => {

@@ -109,7 +109,7 @@ pub fn main() -> ExitCode {
     let context = Context { config: cli.config, json: cli.json };
     let report = runtime.block_on(async {
         match cli.command {
-            Command::Dev(args) => dev::run(args, &context).await,
+            Command::Dev(args) => Box::pin(dev::run(args, &context)).await,
             Command::Worker(args) => worker::run(args, &context).await,
             Command::Sync(args) => sync::run(args, &context).await,
             Command::Check(args) => check::run(args, &context).await,

@@ -53,9 +53,8 @@ pub fn finish(command: &str, outcome: Result<Report>, json: bool, verbose: u8) -
         Err(failure) => (None, Some(failure)),
     };
     let code = match (&report, &failure) {
-        (Some(report), None) => report.exit_code,
         (Some(report), Some(failure)) if report.exit_code == 0 => failure.kind.exit_code(),
-        (Some(report), Some(_)) => report.exit_code,
+        (Some(report), _) => report.exit_code,
         (None, Some(failure)) => super::signals::code().unwrap_or(failure.kind.exit_code()),
         (None, None) => 0,
     };

@@ -312,7 +312,7 @@ fn trapped(
 fn panic_message(stderr: &str) -> Option<String> {
     let lines: Vec<&str> = stderr.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
     let before = |marker: &dyn Fn(&&str) -> bool| {
-        lines.iter().position(|line| marker(&line)).and_then(|at| lines.get(at.checked_sub(1)?))
+        lines.iter().position(marker).and_then(|at| lines.get(at.checked_sub(1)?))
     };
     // Python prints a traceback, and then panics itself; JavaScript a stack below the message.
     let message = if stderr.contains("Traceback (most recent call last)") {

@@ -26,8 +26,7 @@ pub struct Digest(String);
 
 impl Digest {
     pub fn of(bytes: &[u8]) -> Self {
-        let hex: String = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
-        Self(format!("sha256:{hex}"))
+        Self(format!("sha256:{:x}", Sha256::digest(bytes)))
     }
 
     /// Without the algorithm's name: fit for a file name.

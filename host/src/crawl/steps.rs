@@ -311,7 +311,7 @@ impl Crawler {
             match &progress.ending {
                 Some(Ending::Complete { .. }) => {}
                 Some(Ending::Partial { reason }) => {
-                    reasons.push(format!("{}: {reason}", scope.title))
+                    reasons.push(format!("{}: {reason}", scope.title));
                 }
                 None => reasons.push(format!("{} was not read to its end", scope.title)),
             }
@@ -356,6 +356,7 @@ impl Crawler {
 
 impl Plan {
     /// Only what one scope's crawl needs: a plan travels through Temporal once for each.
+    #[must_use]
     pub fn for_scope(&self, id: &str) -> Self {
         Self {
             scopes: self.scopes.iter().filter(|scope| scope.id == id).cloned().collect(),

@@ -29,7 +29,7 @@ impl Batch {
     }
 
     /// The whole request, closed with the flags of its page.
-    pub fn request(&self, flags: &PageFlags) -> Vec<Bytes> {
+    pub fn request(&self, flags: PageFlags) -> Vec<Bytes> {
         vec![self.body.clone(), flags.closing()]
     }
 
@@ -74,7 +74,7 @@ pub struct PageFlags {
 }
 
 impl PageFlags {
-    fn closing(&self) -> Bytes {
+    fn closing(self) -> Bytes {
         let mut text = String::from("]");
         for (set, name) in [
             (self.first, "isFirstPage"),
@@ -207,7 +207,7 @@ mod tests {
     }
 
     fn whole(batch: &Batch, flags: PageFlags) -> serde_json::Value {
-        let bytes = batch.request(&flags).concat();
+        let bytes = batch.request(flags).concat();
         serde_json::from_slice(&bytes).expect("a request is JSON")
     }
 

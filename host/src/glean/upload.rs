@@ -112,7 +112,7 @@ impl Upload {
 
     async fn marker(&self, flags: PageFlags) -> Result<()> {
         let mut batcher = super::Batcher::new(&self.datasource, &self.upload_id, 0, 0, 0);
-        let request = batcher.empty().request(&flags);
+        let request = batcher.empty().request(flags);
         self.client.post("/bulkindexdocuments", request).await?;
         Ok(())
     }
@@ -133,7 +133,7 @@ impl Upload {
         let mut flags = flags;
         let mut waiting = vec![batch.clone()];
         while let Some(batch) = waiting.pop() {
-            let failure = match self.client.post(path, batch.request(&flags)).await {
+            let failure = match self.client.post(path, batch.request(flags)).await {
                 Ok(_) => {
                     // The session is open: what follows are middle pages.
                     flags = PageFlags::default();

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use temporalio_client::Client;
 use temporalio_common::worker::{WorkerDeploymentOptions, WorkerDeploymentVersion};
+use temporalio_sdk::runtime::RuntimeOptions;
 use temporalio_sdk::{Runtime, Worker, WorkerOptions};
 use tokio_util::sync::CancellationToken;
 
@@ -23,7 +24,7 @@ pub async fn run(crawler: Crawler, client: Client, stop: CancellationToken) -> R
         Failure::new(Kind::Internal, format!("the worker {what}: {error}"))
     };
     let task_queue = crawler.config.temporal.task_queue.clone();
-    let runtime = Runtime::from_current_tokio(Default::default())
+    let runtime = Runtime::from_current_tokio(RuntimeOptions::default())
         .map_err(|error| broken("has no runtime", &error))?;
     let options = WorkerOptions::new(task_queue.clone())
         .graceful_shutdown_period(GRACE)

@@ -1,7 +1,7 @@
 //! `IndexingWorkflow`: configure the datasource, crawl its scopes, complete the upload.
 //!
-//! This module is deterministic: no I/O, no clock but the workflow's, nothing random. A test keeps
-//! tokio, `std::time::Instant` and `rand` out of it, another replays recorded histories through it.
+//! This module is deterministic: no I/O, no clock but the workflow's, nothing random. A test reads it
+//! for what must not be here, another replays recorded histories through it.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -137,13 +137,12 @@ async fn crawl_scopes(
                 crawling(policy, format!("crawl {} of {}", scope.title, plan.connection)),
             )
             .await;
-        context.state_mut(|state| match &ended {
-            Ok(progress) => {
+        context.state_mut(|state| {
+            if let Ok(progress) = &ended {
                 state.view.set_progress(&scope.id, progress.clone());
                 state.view.set_state(&scope.id, ScopeState::Done);
                 state.done.insert(scope.id.clone(), progress.clone());
-            }
-            Err(_) => {
+            } else {
                 state.failed = true;
                 state.view.set_state(&scope.id, ScopeState::Failed);
             }
@@ -178,4 +177,18 @@ fn retry_policy(policy: &PolicyConfig, attempts: u32) -> RetryPolicy {
         .backoff_coefficient(policy.backoff)
         .maximum_interval(policy.max_interval)
         .build()
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn workflow_code_has_no_clock_no_randomness_and_no_io() {
+        let code = include_str!("workflow.rs");
+        let code = code.split("#[cfg(test)]").next().unwrap_or_default();
+        for forbidden in
+            ["tokio", "Instant", "SystemTime", "rand::", "std::fs", "std::env", "reqwest"]
+        {
+            assert!(!code.contains(forbidden), "{forbidden}");
+        }
+    }
 }

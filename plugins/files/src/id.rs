@@ -17,8 +17,7 @@ pub fn of(path: &str) -> String {
 
 /// The beginning of a SHA-256, in hexadecimal.
 pub fn hash(text: &str, characters: usize) -> String {
-    let mut hex: String =
-        Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
+    let mut hex = format!("{:x}", Sha256::digest(text.as_bytes()));
     hex.truncate(characters);
     hex
 }

@@ -5,8 +5,9 @@
 use serde::Deserialize;
 use sheaf_sdk::schemars::{self, JsonSchema};
 use sheaf_sdk::{
-    Access, Connector, Context, Crawl, Cursor, Datasource, Document, Error, Limits, Manifest, Page,
-    Result, Unreadable, category, log,
+    Access, AccessChange, Comment, Connector, Content, Context, Crawl, Cursor, Datasource,
+    Document, DocumentRef, Error, Interactions, Limits, Manifest, Page, Restricted, Result,
+    Unreadable, UserRef, category, log,
 };
 
 #[derive(Deserialize, JsonSchema)]
@@ -40,13 +41,19 @@ impl Connector for Odd {
             None => 0,
             Some(checkpoint) => checkpoint.parse().context("the checkpoint")?,
         };
-        Ok(Pages { settings, next })
+        Ok(Pages { settings, next, incremental: crawl.mode.bookmark().is_some() })
     }
 }
 
 struct Pages {
     settings: Settings,
     next: u64,
+    incremental: bool,
+}
+
+/// The first document of the page before the next one.
+fn page_start(next: u64) -> u64 {
+    (next - 1) * 10
 }
 
 impl Cursor for Pages {
@@ -96,6 +103,7 @@ impl Cursor for Pages {
                         log::warn!("line {line}");
                     }
                 }
+                Some("everything") => return Ok(self.everything(documents)),
                 Some(other) => return Err(Error::give_up(format!("no such misdeed: {other}"))),
             }
         }
@@ -104,6 +112,52 @@ impl Cursor for Pages {
 }
 
 impl Pages {
+    /// Every field of a document, and in an incremental crawl every kind of change.
+    fn everything(&self, mut documents: Vec<Document>) -> Page {
+        let ann = UserRef::email("ann@example.com").named("Ann");
+        documents[0] = document(page_start(self.next))
+            .filename("page.txt")
+            .summary(Content::text("text/plain", "A summary"))
+            .container("A space")
+            .author(ann.clone())
+            .owner(UserRef::id("u-1"))
+            .created_at(1_700_000_000)
+            .updated_at(1_700_000_001)
+            .tag("odd")
+            .status("open")
+            .comment(Comment {
+                id: "c1".into(),
+                author: Some(ann.clone()),
+                content: Content::text("text/plain", "A comment"),
+                created_at: Some(1_700_000_002),
+                updated_at: None,
+            })
+            .property("priority", 3)
+            .property("labels", vec!["a".to_owned(), "b".to_owned()])
+            .property("team", "sheaf");
+        documents[0].updated_by = Some(ann);
+        documents[0].interactions =
+            Some(Interactions { views: Some(1), likes: Some(2), comments: Some(3) });
+        documents[0].additional_urls = vec!["https://odd.example.com/also".into()];
+        documents[0].native_app_url = Some("odd://1".into());
+        documents[1].access = Access::Restricted(Restricted {
+            users: Vec::new(),
+            groups: vec!["g1".into()],
+            group_intersections: vec![vec!["g2".into(), "g3".into()]],
+        });
+        documents[2].access = Access::SourceUsers;
+        documents[3].access = Access::Unknown;
+        documents[4].body = Some(Content::binary("application/pdf", b"%PDF".to_vec()));
+        let first = DocumentRef { id: documents[1].id.clone(), object_type: "Page".into() };
+        let second = DocumentRef { id: documents[2].id.clone(), object_type: "Page".into() };
+        let mut page = self.page(documents);
+        if self.incremental {
+            page.access_changes.push(AccessChange { target: first, access: Access::Everyone });
+            page.deleted.push(second);
+        }
+        page
+    }
+
     fn page(&self, documents: Vec<Document>) -> Page {
         if self.next < self.settings.pages {
             Page::more(documents, self.next.to_string())

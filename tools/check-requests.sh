@@ -1,0 +1,47 @@
+#!/usr/bin/env bash
+# Records what the host sends in full and incremental crawls, and checks it: check-requests.sh OPENAPI
+set -euo pipefail
+openapi=$(realpath "$1")
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+target=${CARGO_TARGET_DIR:-target}
+
+cargo build --quiet --locked -p sheaf-host
+cargo build --quiet --locked --release --target wasm32-wasip2 -p sheaf-files -p guest-odd
+venv=$target/python-venv
+[[ -x $venv/bin/python ]] || python3 -m venv "$venv"
+"$venv/bin/pip" install --quiet jsonschema==4.26.0 pyyaml==6.0.3 glean-api-client==0.12.9
+
+work=$(mktemp -d)
+trap 'kill "$glean" 2>/dev/null || true; rm -rf "$work"' EXIT
+mkdir -p "$work/connectors" "$work/docs/people"
+cp "$target/wasm32-wasip2/release/sheaf_files.wasm" "$target/wasm32-wasip2/release/guest_odd.wasm" "$work/connectors"
+printf '# A\n\ntext' > "$work/docs/a.md"
+printf '<title>B</title>' > "$work/docs/people/b.html"
+printf '%%PDF-1.4' > "$work/docs/c.pdf"
+sheaf=$(realpath "$target/debug/sheaf")
+
+"$sheaf" local-glean --address 127.0.0.1:0 --record "$work/requests" 2> "$work/log" &
+glean=$!
+until url=$(grep -o 'http://[0-9.:]*' "$work/log"); do kill -0 "$glean"; done
+cat > "$work/sheaf.toml" <<TOML
+[glean]
+server_url = "$url"
+
+[connections.docs]
+connector = "files"
+datasource = "docs"
+settings = { root = "/content", base_url = "https://docs.example.com", scope_per_folder = true, access = "everyone", access_rules = [{ glob = "people/**", access = { users = ["ann@example.com"], groups = ["hr"] } }] }
+grants = { folders = { "/content" = "docs" } }
+
+[connections.odd]
+connector = "odd"
+datasource = "odd"
+settings = { pages = 5, misdeed = "everything", after = 0 }
+TOML
+for crawl in "docs" "docs --incremental" "odd" "odd --incremental"; do
+    # shellcheck disable=SC2086
+    "$sheaf" --config "$work/sheaf.toml" sync --local $crawl
+done
+kill "$glean"
+wait "$glean" || true
+"$venv/bin/python" tools/check-requests.py "$work/requests" --openapi "$openapi"
