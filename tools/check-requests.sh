@@ -9,7 +9,7 @@ cargo build --quiet --locked -p sheaf-host
 cargo build --quiet --locked --release --target wasm32-wasip2 -p sheaf-files -p guest-odd
 venv=$target/python-venv
 [[ -x $venv/bin/python ]] || python3 -m venv "$venv"
-"$venv/bin/pip" install --quiet jsonschema==4.26.0 pyyaml==6.0.3 glean-api-client==0.12.9
+"$venv/bin/pip" install --quiet jsonschema==4.26.0 pyyaml==6.0.3 glean-api-client==0.17.18
 
 work=$(mktemp -d)
 trap 'kill "$glean" 2>/dev/null || true; rm -rf "$work"' EXIT

@@ -23,7 +23,8 @@ async fn a_folder_s_documents_are_in_glean_with_titles_types_and_access() {
     let result = site.sync("docs", 0).await;
     assert_eq!(result["outcome"], "complete");
     assert_eq!(result["documents"], 4);
-    assert_eq!(result["quarantined"], 0);
+    assert_eq!((&result["quarantined"], &result["batches"]), (&json!(0), &json!(1)));
+    assert!(result["bytes"].as_u64().is_some_and(|bytes| bytes > 500), "{result}");
     let documents = site.glean.documents("docs").await.expect("documents");
     let ids: Vec<_> = documents.iter().map(|(id, _)| id.as_str()).collect();
     assert_eq!(ids, ["index.md", "people/reviews.html", "tools/notes.txt", "tools/report.pdf"]);

@@ -88,13 +88,16 @@ struct Run<'a> {
     filling: u64,
     /// Every batch up to this one is acknowledged.
     acknowledged: u64,
-    /// Batches acknowledged out of turn, with what was refused in them.
-    early: BTreeMap<u64, Vec<Refused>>,
+    /// Batches acknowledged out of turn: their bytes, and what was refused in them.
+    early: BTreeMap<u64, (usize, Vec<Refused>)>,
     marks: VecDeque<Mark>,
     /// Everything read so far.
     read: ScopeProgress,
     /// Documents that Glean refused, in acknowledged batches.
     refused: Vec<Refused>,
+    /// Batches and bytes that were acknowledged in turn, with those of earlier attempts.
+    batches: u64,
+    bytes: u64,
 }
 
 impl Pipeline<'_> {
@@ -115,6 +118,8 @@ impl Pipeline<'_> {
             acknowledged: 0,
             early: BTreeMap::new(),
             marks: VecDeque::new(),
+            batches: start.batches,
+            bytes: start.bytes,
             read: ScopeProgress { in_flight: 0, ..start },
             refused: Vec::new(),
         };
@@ -317,8 +322,6 @@ impl Run<'_> {
         let sequence = self.filling;
         self.filling += 1;
         self.batch_since = Instant::now();
-        self.read.batches += 1;
-        self.read.bytes += batch.bytes() as u64;
         let upload = self.parts.upload.clone();
         let full = *self.parts.mode == Mode::Full;
         if full && !self.read.opened {
@@ -328,7 +331,7 @@ impl Run<'_> {
             for mark in &mut self.marks {
                 mark.progress.opened = true;
             }
-            self.early.insert(sequence, refused);
+            self.early.insert(sequence, (batch.bytes(), refused));
             return self.settle();
         }
         let Window { in_flight, batch_bytes, .. } = *self.parts.window;
@@ -361,7 +364,7 @@ impl Run<'_> {
     ) -> Result<()> {
         let done = done.map_err(|error| Failure::internal(format!("an upload ended: {error}")))?;
         self.bytes_in_flight -= done.bytes;
-        self.early.insert(done.sequence, done.outcome?);
+        self.early.insert(done.sequence, (done.bytes, done.outcome?));
         self.settle()
     }
 
@@ -376,10 +379,11 @@ impl Run<'_> {
                 };
                 self.publish(mark.progress);
             }
-            let Some(refused) = self.early.remove(&(self.acknowledged + 1)) else {
-                break;
-            };
-            self.acknowledged += 1;
+            let next = self.acknowledged + 1;
+            let Some((bytes, refused)) = self.early.remove(&next) else { break };
+            self.acknowledged = next;
+            self.batches += 1;
+            self.bytes += bytes as u64;
             for document in &refused {
                 tracing::warn!(
                     id = document.id,
@@ -402,6 +406,8 @@ impl Run<'_> {
             progress.documents = progress.documents.saturating_sub(1);
             progress.quarantine(&document.id, &document.reason);
         }
+        progress.batches = self.batches;
+        progress.bytes = self.bytes;
         progress.failures = 0;
         progress.in_flight = len32(self.uploads.len());
         self.parts.report.send_replace(progress);
@@ -413,7 +419,7 @@ impl Run<'_> {
             while let Some(done) = self.uploads.join_next().await {
                 let Ok(done) = done else { continue };
                 if let Ok(refused) = done.outcome {
-                    self.early.insert(done.sequence, refused);
+                    self.early.insert(done.sequence, (done.bytes, refused));
                     let _ = self.settle();
                 }
             }
