@@ -72,7 +72,30 @@ fn push_text(text: &str, plain: &mut String) {
         ("&amp;", "&"),
     ];
     let text = entities.iter().fold(text.to_owned(), |text, (from, to)| text.replace(from, to));
-    plain.push_str(&text);
+    let mut parts = text.split("&#");
+    plain.push_str(parts.next().unwrap_or_default());
+    for part in parts {
+        match numbered(part) {
+            Some((character, rest)) => {
+                plain.push(character);
+                plain.push_str(rest);
+            }
+            None => {
+                plain.push_str("&#");
+                plain.push_str(part);
+            }
+        }
+    }
+}
+
+/// The character of `8212; and so on`, and what follows it.
+fn numbered(text: &str) -> Option<(char, &str)> {
+    let (number, rest) = text.split_once(';')?;
+    let code = match number.strip_prefix(['x', 'X']) {
+        Some(hex) => u32::from_str_radix(hex, 16).ok()?,
+        None => number.parse().ok()?,
+    };
+    Some((char::from_u32(code)?, rest))
 }
 
 #[cfg(test)]
@@ -83,10 +106,10 @@ mod tests {
     fn html_is_searched_by_its_words_only() {
         let mut plain = String::new();
         strip(
-            "<p>a <b>b</b> &amp; c<SCRIPT>var x = '<p>';</script><style>p{}</style> d < e",
+            "<p>a <b>b</b> &amp;&#8212;&#x41;&#q; c<SCRIPT>var x = '<p>';</script><style>p{}</style> d < e",
             &mut plain,
         );
         let words: Vec<_> = plain.split_whitespace().collect();
-        assert_eq!(words, ["a", "b", "&", "c", "d"]);
+        assert_eq!(words, ["a", "b", "&—A&#q;", "c", "d"]);
     }
 }

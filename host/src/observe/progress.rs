@@ -44,8 +44,10 @@ async fn live(mut views: watch::Receiver<CrawlView>) {
             let (bar, rate) = bars.entry(scope.id.clone()).or_insert_with(|| {
                 let bar = lines().add(ProgressBar::new(scope.estimate.unwrap_or(0)));
                 bar.set_style(style(match scope.estimate {
-                    Some(_) => "  {prefix:<24.24} {bar:24.green/black.dim} {percent:>3}%  {msg}",
-                    None => "  {prefix:<24.24} {msg}",
+                    Some(_) => {
+                        "  {prefix:<24.24} {bar:24.green/black.dim} {percent:>3}%  {wide_msg}"
+                    }
+                    None => "  {prefix:<24.24} {wide_msg}",
                 }));
                 bar.set_prefix(scope.title.clone());
                 (bar, Rate::default())
