@@ -40,6 +40,8 @@ pub enum Kind {
     Trap,
     /// The guest used up a limit of its sandbox.
     Limit,
+    /// The guest did not answer in time: its source may be slow today.
+    TimedOut,
     /// Too many documents were set aside.
     Quarantine,
     /// Something else is at work on the same datasource.
@@ -62,7 +64,12 @@ impl Kind {
             | Self::SourceGaveUp
             | Self::SourceUnauthorized
             | Self::StartOver => 4,
-            Self::Trap | Self::Limit | Self::Quarantine | Self::Busy | Self::Internal => 1,
+            Self::Trap
+            | Self::Limit
+            | Self::TimedOut
+            | Self::Quarantine
+            | Self::Busy
+            | Self::Internal => 1,
             Self::Interrupted => 130,
         }
     }
@@ -71,7 +78,12 @@ impl Kind {
     pub fn is_retryable(self) -> bool {
         matches!(
             self,
-            Self::Unreachable | Self::Source | Self::StartOver | Self::Trap | Self::Internal
+            Self::Unreachable
+                | Self::Source
+                | Self::StartOver
+                | Self::Trap
+                | Self::TimedOut
+                | Self::Internal
         )
     }
 
@@ -89,6 +101,7 @@ impl Kind {
             Self::StartOver => "StartOver",
             Self::Trap => "Trap",
             Self::Limit => "Limit",
+            Self::TimedOut => "TimedOut",
             Self::Quarantine => "Quarantine",
             Self::Busy => "Busy",
             Self::Interrupted => "Interrupted",

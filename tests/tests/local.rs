@@ -107,9 +107,7 @@ async fn a_partial_crawl_keeps_its_uploads_and_deletes_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn documents_that_break_a_rule_are_set_aside_and_the_crawl_goes_on() {
-    for (misdeed, reason) in
-        [("long-id", "201 characters"), ("foreign-url", "urlRegex"), ("unreadable", "it is locked")]
-    {
+    for (misdeed, reason) in [("long-id", "201 characters"), ("foreign-url", "urlRegex")] {
         let settings = format!("pages = 4, misdeed = \"{misdeed}\", after = 3");
         let site = Site::new(&odd(&settings)).await.connector("guest_odd");
         let result = site.sync("odd", 0).await;
@@ -121,32 +119,105 @@ async fn documents_that_break_a_rule_are_set_aside_and_the_crawl_goes_on() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_document_that_cannot_be_read_today_is_not_deleted() {
+    let site = Site::new(&odd("pages = 4")).await.connector("guest_odd");
+    site.sync("odd", 0).await;
+    site.configure(&odd("pages = 4, misdeed = \"unreadable\", after = 3"));
+    let result = site.sync("odd", 5).await;
+    assert_eq!(result["outcome"], "partial");
+    assert_eq!(result["quarantine"][0]["reason"], "it is locked");
+    assert_eq!(site.ids("odd").await.len(), 40);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deletion_that_glean_holds_back_is_reported_as_held() {
+    let site = docs("").await;
+    for number in 0..10 {
+        site.write(&format!("docs/more/{number}.md"), "more");
+    }
+    site.sync("docs", 0).await;
+    std::fs::remove_dir_all(site.path("docs/more")).expect("removed");
+    let result = site.sync("docs", 5).await;
+    assert_eq!(result["outcome"], "held");
+    assert_eq!(site.ids("docs").await.len(), 14);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_crawl_that_failed_goes_on_in_the_same_session_and_uploads_nothing_twice() {
     let batches = "batch_documents = 10\nbatches_in_flight = 1\n";
-    let site =
-        Site::new(&odd("pages = 8, misdeed = \"retry\", after = 5")).await.connector("guest_odd");
-    let with = |text: String| {
-        let glean = format!(
-            "[glean]\nserver_url = \"{}\"\nrequests_per_second = 1000.0\n{batches}\n",
-            site.glean.url()
-        );
-        site.write("sheaf.toml", &format!("{glean}{text}"));
-    };
-    with(odd("pages = 8, misdeed = \"retry\", after = 5"));
+    let site = Site::new("").await.connector("guest_odd");
+    let glean = format!(
+        "[glean]\nserver_url = \"{}\"\nrequests_per_second = 1000.0\n{batches}\n",
+        site.glean.url()
+    );
+    let settings = odd("pages = 8, misdeed = \"retry-once\", after = 5");
+    site.write("sheaf.toml", &format!("{glean}{settings}"));
     let first = site.sheaf(&["sync", "odd", "--local", "--json"]).await;
     assert_eq!(first.code, 4, "{first:?}");
     let first = first.json();
     assert_eq!(first["result"]["outcome"], "failed");
     assert_eq!(first["error"]["kind"], "Source");
-    // The same settings again: the source is still asleep, and nothing is begun anew.
-    let again = site.sheaf(&["sync", "odd", "--local", "--json"]).await.json();
-    assert_eq!(again["result"]["upload_id"], first["result"]["upload_id"]);
     assert_eq!(site.ids("odd").await.len(), 50);
-    // Other settings are another crawl, which replaces the unfinished session.
-    with(odd("pages = 8"));
-    let whole = site.sync("odd", 0).await;
-    assert_ne!(whole["upload_id"], first["result"]["upload_id"]);
+    let second = site.sync("odd", 0).await;
+    assert_eq!(second["upload_id"], first["result"]["upload_id"]);
+    assert_eq!((&second["documents"], &second["batches"]), (&json!(80), &json!(8)));
+    let overview = site.glean.overview().await.expect("an overview");
+    assert_eq!(overview["sessions"].as_array().map(Vec::len), Some(1));
+    assert_eq!(overview["sessions"][0]["documents"], 80, "nothing was uploaded twice");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crawl_with_other_settings_begins_anew_and_replaces_the_unfinished_session() {
+    let failing = "misdeed = \"retry\", after = 5";
+    let site = Site::new(&odd(&format!("pages = 8, {failing}"))).await.connector("guest_odd");
+    let first = site.sync("odd", 4).await;
+    site.configure(&odd("pages = 8"));
+    let second = site.sync("odd", 0).await;
+    assert_ne!(second["upload_id"], first["upload_id"]);
     assert_eq!(site.ids("odd").await.len(), 80);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bookmark_that_is_no_longer_valid_begins_the_scope_anew() {
+    let site =
+        Site::new(&odd("pages = 3, misdeed = \"old-bookmark\"")).await.connector("guest_odd");
+    site.sync("odd", 0).await;
+    let ended = site.sheaf(&["sync", "odd", "--local", "--incremental", "--json"]).await;
+    assert_eq!(ended.code, 0, "{ended:?}");
+    let result = ended.json()["result"].clone();
+    assert_eq!((&result["mode"], &result["documents"]), (&json!("incremental"), &json!(30)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_source_that_starts_over_for_ever_is_given_up() {
+    let settings = odd("pages = 8, misdeed = \"start-over\", after = 2");
+    let site = Site::new(&settings).await.connector("guest_odd");
+    for _ in 0..4 {
+        let ended = site.sheaf(&["sync", "odd", "--local"]).await;
+        assert_eq!(ended.code, 4, "{ended:?}");
+    }
+    let ended = site.sheaf(&["sync", "odd", "--local"]).await;
+    assert!(ended.stderr.contains("wants to start over for the"), "{ended:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_first_page_that_is_refused_or_whose_answer_is_lost_opens_the_session_all_the_same() {
+    let path = || "/bulkindexdocuments".to_owned();
+    // The first batch is split, and the answer to its first half is lost.
+    let site = Site::new(&odd("pages = 40")).await.connector("guest_odd");
+    site.glean.drill().add(Fault { path: path(), status: Some(400), times: 1, ..Fault::default() });
+    let lost = Fault { path: path(), drop: Some(Dropped::After), times: 1, ..Fault::default() };
+    site.glean.drill().add(lost);
+    assert_eq!(site.sync("odd", 0).await["documents"], 400);
+    assert_eq!(site.ids("odd").await.len(), 400);
+    // The first batch is one document, and it is refused.
+    let site = Site::new("").await.connector("guest_odd");
+    let glean = format!("[glean]\nserver_url = \"{}\"\nbatch_documents = 1\n\n", site.glean.url());
+    site.write("sheaf.toml", &format!("{glean}{}", odd("pages = 2")));
+    site.glean.drill().add(Fault { path: path(), status: Some(413), times: 1, ..Fault::default() });
+    let result = site.sync("odd", 5).await;
+    assert_eq!((&result["documents"], &result["quarantined"]), (&json!(19), &json!(1)));
+    assert_eq!(site.ids("odd").await.len(), 19);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -159,7 +230,8 @@ async fn passing_faults_of_glean_are_retried_under_the_same_upload_id() {
         Fault { status: Some(500), times: 1, ..Fault::default() },
     ];
     for fault in faults {
-        for skip in [0, 1, 3] {
+        // The first page, one in the middle, the last.
+        for skip in [0, 2, 4] {
             let site = Site::new(&odd("pages = 400")).await.connector("guest_odd");
             let path = "/bulkindexdocuments".to_owned();
             site.glean.drill().add(Fault { path, skip, ..fault.clone() });

@@ -71,6 +71,8 @@ async fn a_killed_worker_s_crawl_goes_on_with_another_in_the_same_session() {
     assert_eq!(json["result"]["outcome"], "complete", "{json}");
     assert_eq!(site.ids("odd").await.len(), 20_000);
     assert_eq!(sessions(&site).await, ["SUCCESSFUL"]);
+    // What was heartbeated was not uploaded again.
+    assert!(uploaded(&site).await < 35_000, "{}", uploaded(&site).await);
     server.stop().await;
 }
 
@@ -92,6 +94,8 @@ async fn a_stopped_worker_hands_its_crawl_over() {
     let json: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
     assert_eq!(json["result"]["outcome"], "complete", "{json}");
     assert_eq!(sessions(&site).await, ["SUCCESSFUL"]);
+    // It hands over what was acknowledged, to the last batch.
+    assert_eq!(uploaded(&site).await, 20_000);
     server.stop().await;
 }
 
@@ -201,6 +205,12 @@ async fn until(site: &Site, documents: usize) {
         }
     };
     tokio::time::timeout(Duration::from_secs(120), waited).await.expect("documents arrive");
+}
+
+/// Documents uploaded in the newest session, those that came twice included.
+async fn uploaded(site: &Site) -> u64 {
+    let overview = site.glean.overview().await.expect("an overview");
+    overview["sessions"][0]["documents"].as_u64().unwrap_or_default()
 }
 
 /// The states of the upload sessions, the newest first.

@@ -21,7 +21,7 @@ use crate::config::Config;
 use crate::crawl::{CrawlView, Crawler, ModeName, Outcome, local};
 use crate::failure::{Failure, Kind, Result};
 use crate::observe::progress;
-use crate::temporal::connect::{address, connect};
+use crate::temporal::connect::connect_to;
 use crate::temporal::dev_server::DevServer;
 use crate::temporal::workflow::CrawlInput;
 use crate::temporal::{follow, worker};
@@ -55,9 +55,9 @@ pub async fn run(args: Args, context: &Context) -> Result<Report> {
     // The limits are Glean's; a local one has none.
     config.glean.requests_per_second = 10_000.0;
     say(&format!("search page   {}", glean.url()));
-    let temporal = if args.no_temporal { None } else { temporal(&mut config, &stop).await };
+    let temporal = if args.no_temporal { None } else { temporal(&config, &stop).await };
     let ended = Box::pin(with_temporal(&args, &config, temporal.as_ref(), &stop)).await;
-    if let Some(Temporal { server: Some(server), .. }) = temporal {
+    if let Some(Temporal { server, .. }) = temporal {
         server.stop().await;
     }
     glean.stop().await;
@@ -88,36 +88,30 @@ async fn glean(args: &Args, config: &Config) -> Result<LocalGlean> {
     }
 }
 
+/// The dev server, and a client of it.
 struct Temporal {
     client: Client,
-    /// The dev server, unless one was running already.
-    server: Option<DevServer>,
+    server: DevServer,
 }
 
-/// A server that is there, or one that is started here. Without one, crawls run in this process.
-async fn temporal(config: &mut Config, stop: &CancellationToken) -> Option<Temporal> {
-    let wanted = address(&config.temporal);
-    let listening = tokio::net::TcpStream::connect(&wanted).await.is_ok();
-    if listening && let Ok(client) = connect(config).await {
-        say(&format!("Temporal      {wanted} (was running already)"));
-        return Some(Temporal { client, server: None });
-    }
-    let port = wanted.rsplit_once(':').and_then(|(_, port)| port.parse().ok()).unwrap_or(7233);
+/// Starts a server of our own: crawls of a server that others use must never come to a worker whose
+/// Glean is a local one. Without a server, crawls run in this process.
+async fn temporal(config: &Config, stop: &CancellationToken) -> Option<Temporal> {
+    let address = config.temporal.address.as_deref().unwrap_or_default();
+    let port = address.rsplit_once(':').and_then(|(_, port)| port.parse().ok()).unwrap_or(7233);
     let started = tokio::select! {
         started = DevServer::start(&config.state, port) => started,
         () = stop.cancelled() => return None,
     };
     let connected = match started {
-        Ok(server) => {
-            config.temporal.address = Some(server.address.clone());
-            connect(config).await.map(|client| (client, server))
-        }
+        Ok(server) => connect_to(&server.address).await.map(|client| Temporal { client, server }),
         Err(failure) => Err(failure),
     };
     match connected {
-        Ok((client, server)) => {
-            say(&format!("Temporal UI   {}", server.ui));
-            Some(Temporal { client, server: Some(server) })
+        Ok(temporal) => {
+            say(&format!("Temporal      {}", temporal.server.address));
+            say(&format!("Temporal UI   {}", temporal.server.ui));
+            Some(temporal)
         }
         Err(failure) => {
             say(&format!("Temporal      none: {failure}"));

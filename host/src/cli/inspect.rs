@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::Report;
 use crate::connector::Engine;
-use crate::connector::load::{Candidate, Connector};
+use crate::connector::load::{Candidate, Connector, cache_folder};
 use crate::failure::Result;
 use crate::observe::numbers::bytes;
 
@@ -19,7 +19,7 @@ pub struct Args {
 
 pub async fn run(args: Args) -> Result<Report> {
     let candidate = Candidate::read(&args.file).await?;
-    let engine = Engine::new(std::env::temp_dir().join(format!("sheaf-inspect-{}", user())))?;
+    let engine = Engine::new(cache_folder())?;
     let connector = engine.load(candidate).await?;
     let manifest = &connector.manifest;
     let result = json!({
@@ -33,11 +33,6 @@ pub async fn run(args: Args) -> Result<Report> {
     });
     let summary = format!("{} {}: {}", manifest.name, manifest.version, manifest.description);
     Ok(Report::new(summary, result).text(describe(&connector, &args.file)))
-}
-
-/// The cache of one user is not another's to write: its code is run.
-fn user() -> String {
-    std::env::var("USER").or_else(|_| std::env::var("UID")).unwrap_or_else(|_| "sheaf".into())
 }
 
 /// What people read of a connector.

@@ -1,5 +1,7 @@
 //! `sheaf sync NAME`: one crawl, followed live.
 
+use std::time::Instant;
+
 use clap::Args as ClapArgs;
 use serde_json::json;
 use tokio::sync::watch;
@@ -41,6 +43,7 @@ pub async fn run(args: Args, context: &Context) -> Result<Report> {
     let (view, views) = watch::channel(CrawlView::default());
     let shown = tokio::spawn(progress::show(views));
     let mode = args.mode();
+    let started = Instant::now();
     let ended = if args.local {
         let crawler = Crawler::new(config)?;
         local::run(&crawler, &args.name, mode, &view, &cancel).await
@@ -52,7 +55,11 @@ pub async fn run(args: Args, context: &Context) -> Result<Report> {
     let _ = shown.await;
     match ended {
         Ok(result) => Ok(report(&result)),
-        Err(failure) => Ok(failed(&args.name, mode, &last, failure)),
+        // A crawl that goes on without us has not failed.
+        Err(failure) if failure.kind == Kind::Interrupted && !args.local => Err(failure),
+        Err(failure) => {
+            Ok(failed(&args.name, mode, &last, started.elapsed().as_secs_f64(), failure))
+        }
     }
 }
 
@@ -117,7 +124,7 @@ pub fn report(result: &CrawlResult) -> Report {
 }
 
 /// A crawl that failed still says how far it came.
-fn failed(name: &str, mode: ModeName, view: &CrawlView, failure: Failure) -> Report {
+fn failed(name: &str, mode: ModeName, view: &CrawlView, seconds: f64, failure: Failure) -> Report {
     let total = view.total();
     let what = match failure.kind {
         Kind::Interrupted => "interrupted",
@@ -140,7 +147,8 @@ fn failed(name: &str, mode: ModeName, view: &CrawlView, failure: Failure) -> Rep
         "quarantined": total.quarantined,
         "batches": total.batches,
         "bytes": total.bytes,
-        "seconds": 0.0,
+        "seconds": (seconds * 1000.0).round() / 1000.0,
+        "reason": failure.what,
     });
     let code = signals::code().unwrap_or(failure.kind.exit_code());
     Report::new(summary, result).text(text).exit_code(code).failure(failure)

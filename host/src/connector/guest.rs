@@ -251,6 +251,7 @@ impl Cursor {
 /// A new call: its budget of CPU and of bytes is whole.
 fn begin<'a>(store: &'a mut Store<State>, limits: &Limits) -> &'a mut Store<State> {
     store.data_mut().cpu.renew();
+    store.data_mut().memory.exceeded = false;
     store.set_epoch_deadline(1);
     store.set_hostcall_fuel(limits.page_bytes_at_most());
     store
@@ -330,7 +331,7 @@ fn panic_message(stderr: &str) -> Option<String> {
 
 fn too_slow(limits: &Limits, connection: &str, call: &str) -> Failure {
     Failure::new(
-        Kind::Limit,
+        Kind::TimedOut,
         format!("the connector did not answer within {:?}", limits.wall_per_call),
     )
     .at(format!("{connection}, in `{call}`"))

@@ -115,6 +115,11 @@ impl Engine {
         cell.get_or_try_init(|| self.prepare(candidate)).await.cloned()
     }
 
+    /// A connector that this process has loaded already.
+    pub fn loaded(&self, digest: &Digest) -> Option<Arc<Connector>> {
+        self.cell(digest).get().cloned()
+    }
+
     async fn prepare(&self, candidate: Candidate) -> Result<Arc<Connector>> {
         let at = candidate.path.display().to_string();
         let component =
@@ -184,6 +189,44 @@ impl Engine {
     }
 }
 
+/// Where compiled code of all of this user's connectors is kept: not beside a `sheaf.toml`, which may
+/// have come from somebody else together with a cache.
+pub fn cache_folder() -> PathBuf {
+    user_cache().join("compiled")
+}
+
+/// This user's cache of Sheaf's.
+pub fn user_cache() -> PathBuf {
+    let base = std::env::var_os("XDG_CACHE_HOME")
+        .map(PathBuf::from)
+        .or_else(|| std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache")));
+    let name = base.as_ref().map_or_else(|| format!("sheaf-{}", user_id()), |_| "sheaf".into());
+    base.unwrap_or_else(std::env::temp_dir).join(name)
+}
+
+#[cfg(unix)]
+fn user_id() -> u32 {
+    rustix::process::geteuid().as_raw()
+}
+
+#[cfg(not(unix))]
+fn user_id() -> u32 {
+    0
+}
+
+/// Whether nobody but this user can have written into a folder.
+#[cfg(unix)]
+fn is_private(folder: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    std::fs::symlink_metadata(folder)
+        .is_ok_and(|found| found.is_dir() && found.uid() == user_id() && found.mode() & 0o022 == 0)
+}
+
+#[cfg(not(unix))]
+fn is_private(folder: &Path) -> bool {
+    folder.is_dir()
+}
+
 /// Writes compiled code so that a reader sees all of it or nothing, in a folder of this user's only.
 fn keep(file: &Path, code: &[u8]) -> std::io::Result<()> {
     let folder = file.parent().unwrap_or(Path::new("."));
@@ -192,6 +235,10 @@ fn keep(file: &Path, code: &[u8]) -> std::io::Result<()> {
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
     builder.create(folder)?;
+    if !is_private(folder) {
+        let what = format!("others can write to {}", folder.display());
+        return Err(std::io::Error::new(std::io::ErrorKind::PermissionDenied, what));
+    }
     let part = file.with_extension(format!("{}.part", std::process::id()));
     std::fs::write(&part, code)?;
     std::fs::rename(&part, file)
@@ -207,11 +254,12 @@ mod trusted {
     /// Code that an earlier run compiled, or nothing if there is none that fits.
     #[allow(unsafe_code)]
     pub fn reload(engine: &Engine, file: &Path) -> Option<Component> {
-        if !file.is_file() {
+        if !file.is_file() || !file.parent().is_some_and(super::is_private) {
             return None;
         }
-        // SAFETY: the file is in our own cache, a folder only this user can write to (0700), under a
-        // name made of the component's digest; files that users supply never come here.
+        // SAFETY: the file is in this user's own cache, in a folder that belongs to them and that
+        // nobody else can write to, which was just looked at; its name is made of the component's
+        // digest. Files that others supply never come here.
         match unsafe { Component::deserialize_file(engine, file) } {
             Ok(component) => Some(component),
             Err(error) => {

@@ -12,7 +12,7 @@ use super::state::Unfinished;
 use super::steps::{CrawlResult, Crawler, ModeName, Plan};
 use super::view::{CrawlView, ScopeState};
 use crate::connector::Digest;
-use crate::failure::{Kind, Result};
+use crate::failure::Result;
 
 /// How often the checkpoint is written at most.
 const SAVE_EVERY: Duration = Duration::from_secs(1);
@@ -30,8 +30,14 @@ pub async fn run(
     let settings = Digest::of(connection.settings.to_string().as_bytes()).to_string();
     let (plan, mut scopes) = match resumable(crawler, name, mode, &settings).await? {
         Some(unfinished) => (unfinished.plan, unfinished.scopes),
-        None => (crawler.configure(name, mode, &upload_id(name), None).await?, BTreeMap::new()),
+        None => {
+            let id = upload_id(name);
+            let configured = crawler.configure(name, mode, &id, None);
+            (unless(cancel, configured).await?, BTreeMap::new())
+        }
     };
+    let saved_as = Saved { crawler, plan: &plan, asked: mode, settings: &settings };
+    saved_as.save(&scopes)?;
     view.send_replace(CrawlView::of(&plan));
     for scope in &plan.scopes {
         let start: ScopeProgress = scopes.get(&scope.id).cloned().unwrap_or_default();
@@ -49,7 +55,7 @@ pub async fn run(
                     if saved.elapsed() >= SAVE_EVERY {
                         saved = Instant::now();
                         scopes.insert(scope.id.clone(), progress);
-                        save(crawler, &plan, &settings, &scopes)?;
+                        saved_as.save(&scopes)?;
                     }
                 }
             }
@@ -63,25 +69,39 @@ pub async fn run(
                 if ended.is_ok() { ScopeState::Done } else { ScopeState::Failed },
             );
         });
-        save(crawler, &plan, &settings, &scopes)?;
+        saved_as.save(&scopes)?;
         ended?;
     }
-    crawler.complete(&plan, &scopes, started.elapsed().as_secs_f64()).await
+    unless(cancel, crawler.complete(&plan, &scopes, started.elapsed().as_secs_f64())).await
 }
 
-fn save(
-    crawler: &Crawler,
-    plan: &Plan,
-    settings: &str,
-    scopes: &BTreeMap<String, ScopeProgress>,
-) -> Result<()> {
-    crawler.state.update(&plan.connection, |memory| {
-        memory.unfinished = Some(Unfinished {
-            plan: plan.clone(),
-            settings: settings.to_owned(),
-            scopes: scopes.clone(),
-        });
-    })
+/// Work that a cancellation ends where it is.
+async fn unless<T>(cancel: &CancellationToken, work: impl Future<Output = Result<T>>) -> Result<T> {
+    tokio::select! {
+        done = work => done,
+        () = cancel.cancelled() => Err(super::pipeline::interrupted()),
+    }
+}
+
+/// What an interrupted crawl is remembered by.
+struct Saved<'a> {
+    crawler: &'a Crawler,
+    plan: &'a Plan,
+    asked: ModeName,
+    settings: &'a str,
+}
+
+impl Saved<'_> {
+    fn save(&self, scopes: &BTreeMap<String, ScopeProgress>) -> Result<()> {
+        self.crawler.state.update(&self.plan.connection, |memory| {
+            memory.unfinished = Some(Unfinished {
+                plan: self.plan.clone(),
+                asked: self.asked,
+                settings: self.settings.to_owned(),
+                scopes: scopes.clone(),
+            });
+        })
+    }
 }
 
 /// An interrupted crawl of the same kind, with the same settings, whose connector is still there.
@@ -94,11 +114,16 @@ async fn resumable(
     let Some(unfinished) = crawler.state.read(name)?.unfinished else {
         return Ok(None);
     };
-    let same = unfinished.settings == settings && unfinished.plan.mode == mode;
+    let connection = crawler.config.connection(name)?;
+    let connector = crawler.registry.find(&connection.connector).await?;
+    let same = unfinished.settings == settings
+        && unfinished.asked == mode
+        && unfinished.plan.digest == connector.digest
+        && unfinished.plan.glean == crawler.client.server_url();
     if !same {
         tracing::info!(
             connection = name,
-            "an interrupted crawl is not continued: its settings or mode differ"
+            "an interrupted crawl is not continued: its settings, mode, connector or Glean differ"
         );
         return Ok(None);
     }
@@ -110,18 +135,12 @@ async fn resumable(
         );
         return Ok(None);
     }
-    match crawler.registry.pinned(&unfinished.plan.digest).await {
-        Ok(_) => {
-            tracing::info!(
-                connection = name,
-                upload_id = unfinished.plan.upload_id,
-                "going on with an interrupted crawl"
-            );
-            Ok(Some(unfinished))
-        }
-        Err(failure) if failure.kind == Kind::Settings => Ok(None),
-        Err(failure) => Err(failure),
-    }
+    tracing::info!(
+        connection = name,
+        upload_id = unfinished.plan.upload_id,
+        "going on with an interrupted crawl"
+    );
+    Ok(Some(unfinished))
 }
 
 /// Never the same twice, and readable in Glean's history.

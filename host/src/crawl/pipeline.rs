@@ -45,9 +45,17 @@ pub struct Window {
 
 impl Default for Window {
     fn default() -> Self {
-        Self { batch_bytes: 2 << 20, batch_documents: 1000, document_bytes: 5 << 20, in_flight: 4 }
+        Self {
+            batch_bytes: 2 << 20,
+            batch_documents: 1000,
+            document_bytes: MAX_DOCUMENT_BYTES,
+            in_flight: 4,
+        }
     }
 }
+
+/// Below the 5 MiB that Glean takes at once, with room for what is around the document.
+const MAX_DOCUMENT_BYTES: usize = (5 << 20) - (64 << 10);
 
 /// A slow source's documents do not wait longer than this for a batch to fill.
 const MAX_BATCH_AGE: Duration = Duration::from_secs(5);
@@ -123,7 +131,10 @@ impl Pipeline<'_> {
             read: ScopeProgress { in_flight: 0, ..start },
             refused: Vec::new(),
         };
-        let ended = run.pump(&mut pages).await;
+        let ended = tokio::select! {
+            ended = run.pump(&mut pages) => ended,
+            () = self.cancel.cancelled() => Err(interrupted()),
+        };
         if ended.is_err() {
             run.drain().await;
         }
@@ -218,7 +229,6 @@ impl Run<'_> {
             tokio::select! {
                 page = pages.next() => return Ok(page),
                 Some(done) = self.uploads.join_next() => self.acknowledge(done)?,
-                () = self.parts.cancel.cancelled() => return Err(interrupted()),
             }
         }
     }
@@ -230,6 +240,7 @@ impl Run<'_> {
         for found in unreadable {
             let id = found.id.or(found.view_url).unwrap_or_else(|| "?".into());
             self.quarantine(&id, &found.reason);
+            self.read.withheld += 1;
         }
         for document in &documents {
             if let Some(reason) = self.parts.rules.broken(document) {
@@ -243,6 +254,7 @@ impl Run<'_> {
                     let most = self.parts.window.document_bytes;
                     let reason = format!("it has {size} bytes as JSON, and {most} is the most");
                     self.quarantine(&document.id, &reason);
+                    self.read.withheld += 1;
                     continue;
                 }
             }
@@ -305,16 +317,33 @@ impl Run<'_> {
             let permissions = serde_json::to_value(Permissions::new(&change.access))
                 .map_err(|error| Failure::internal(error.to_string()))?;
             let document = &change.document;
-            client
+            let changed = client
                 .update_permissions(datasource, &document.object_type, &document.id, &permissions)
-                .await?;
-            self.read.access_changes += 1;
+                .await;
+            if self.passed(&document.id, changed)? {
+                self.read.access_changes += 1;
+            }
         }
         for document in deleted {
-            client.delete_document(datasource, &document.object_type, &document.id).await?;
-            self.read.deleted += 1;
+            let gone =
+                client.delete_document(datasource, &document.object_type, &document.id).await;
+            if self.passed(&document.id, gone)? {
+                self.read.deleted += 1;
+            }
         }
         Ok(())
+    }
+
+    /// Sets aside a change that Glean refuses, so that it does not hold up the others for ever.
+    fn passed(&mut self, id: &str, changed: Result<()>) -> Result<bool> {
+        match changed {
+            Ok(()) => Ok(true),
+            Err(failure) if failure.kind == Kind::Refused => {
+                self.quarantine(id, &failure.what);
+                Ok(false)
+            }
+            Err(failure) => Err(failure),
+        }
     }
 
     /// Sends a batch, as soon as the window has room.
@@ -352,9 +381,9 @@ impl Run<'_> {
     }
 
     async fn wait_for_one(&mut self) -> Result<()> {
-        tokio::select! {
-            Some(done) = self.uploads.join_next() => self.acknowledge(done),
-            () = self.parts.cancel.cancelled() => Err(interrupted()),
+        match self.uploads.join_next().await {
+            Some(done) => self.acknowledge(done),
+            None => Ok(()),
         }
     }
 
@@ -405,10 +434,15 @@ impl Run<'_> {
         for document in &self.refused {
             progress.documents = progress.documents.saturating_sub(1);
             progress.quarantine(&document.id, &document.reason);
+            progress.withheld += 1;
         }
         progress.batches = self.batches;
         progress.bytes = self.bytes;
-        progress.failures = 0;
+        // Only going forward forgives failures: the same checkpoint again does not.
+        let before = self.parts.report.borrow();
+        let stands = before.checkpoint == progress.checkpoint && progress.ending.is_none();
+        progress.failures = if stands { before.failures } else { 0 };
+        drop(before);
         progress.in_flight = len32(self.uploads.len());
         self.parts.report.send_replace(progress);
     }
@@ -435,7 +469,7 @@ fn len32(length: usize) -> u32 {
     u32::try_from(length).unwrap_or(u32::MAX)
 }
 
-fn interrupted() -> Failure {
+pub(super) fn interrupted() -> Failure {
     Failure::new(Kind::Interrupted, "the crawl was interrupted")
         .next("run it again: it goes on from its checkpoint")
 }

@@ -23,6 +23,9 @@ pub struct ScopeProgress {
     pub deleted: u64,
     pub access_changes: u64,
     pub quarantined: u64,
+    /// Those of the quarantined that Glean may have from an earlier crawl: too large, unreadable, or
+    /// refused this time. Ending the session would delete them.
+    pub withheld: u64,
     /// Documents whose access the connector does not know: indexed for nobody.
     pub access_unknown: u64,
     pub batches: u64,
@@ -33,6 +36,8 @@ pub struct ScopeProgress {
     pub ending: Option<Ending>,
     /// Failures since the last acknowledged page.
     pub failures: u32,
+    /// How often the scope was begun anew.
+    pub restarts: u32,
     /// Batches on their way, for display only.
     #[serde(skip_serializing_if = "is_zero")]
     pub in_flight: u32,
@@ -75,6 +80,7 @@ impl ScopeProgress {
         self.deleted += other.deleted;
         self.access_changes += other.access_changes;
         self.quarantined += other.quarantined;
+        self.withheld += other.withheld;
         self.access_unknown += other.access_unknown;
         self.batches += other.batches;
         self.bytes += other.bytes;

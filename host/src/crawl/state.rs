@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::progress::ScopeProgress;
-use super::steps::{CrawlResult, Plan};
+use super::steps::{CrawlResult, ModeName, Plan};
 use crate::failure::{Failure, Kind, Result};
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -24,6 +24,8 @@ pub struct Memory {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Unfinished {
     pub plan: Plan,
+    /// The mode that was asked for: the plan's may be a full crawl for want of a bookmark.
+    pub asked: ModeName,
     /// A digest of the settings: other settings begin anew.
     pub settings: String,
     pub scopes: BTreeMap<String, ScopeProgress>,

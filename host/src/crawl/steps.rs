@@ -21,6 +21,7 @@ use crate::connector::{Connector, Digest, Engine, Guest};
 use crate::failure::{Failure, Kind, Result};
 use crate::glean::Client;
 use crate::glean::upload::{SessionState, Upload};
+use crate::observe::numbers::count;
 use crate::registry::Registry;
 
 /// Which crawl is asked for.
@@ -52,6 +53,9 @@ pub struct Plan {
     pub digest: Digest,
     pub mode: ModeName,
     pub upload_id: String,
+    /// The Glean it uploads to: a worker that uploads elsewhere must not touch it.
+    #[serde(default)]
+    pub glean: String,
     pub scopes: Vec<Scope>,
     /// Incremental crawls: where each scope begins.
     #[serde(default)]
@@ -95,6 +99,9 @@ pub struct CrawlResult {
     pub quarantine: Vec<Quarantined>,
 }
 
+/// A source whose checkpoints never last is given up after so many new beginnings of a scope.
+const MAX_RESTARTS: u32 = 3;
+
 /// What every crawl of this process shares.
 #[derive(Clone)]
 pub struct Crawler {
@@ -122,7 +129,7 @@ impl Crawler {
 
     /// For what only looks at connectors and their sources: there need not be a Glean.
     pub fn offline(config: Config) -> Result<Self> {
-        let engine = Engine::new(config.state.join("compiled"))?;
+        let engine = Engine::new(crate::connector::load::cache_folder())?;
         Ok(Self {
             registry: Registry::new(engine, &config.connectors, &config.state),
             client: Client::new(config.glean.clone())?,
@@ -174,6 +181,7 @@ impl Crawler {
             digest: connector.digest.clone(),
             mode,
             upload_id: upload_id.to_owned(),
+            glean: self.client.server_url().to_owned(),
             scopes,
             bookmarks,
             opened: false,
@@ -211,6 +219,21 @@ impl Crawler {
         Ok((mode, bookmarks))
     }
 
+    /// Two workers that upload to different Gleans must not share a crawl: what one of them uploaded
+    /// would be missing from the other's session.
+    fn check_glean(&self, plan: &Plan) -> Result<()> {
+        if plan.glean.is_empty() || plan.glean == self.client.server_url() {
+            return Ok(());
+        }
+        let ours = self.client.server_url();
+        Err(Failure::settings(format!(
+            "this worker uploads to {ours}, and the crawl to {}",
+            plan.glean
+        ))
+        .at(plan.connection.clone())
+        .next("give workers with different Gleans different task queues"))
+    }
+
     fn upload(&self, plan: &Plan) -> Upload {
         Upload {
             client: self.client.clone(),
@@ -233,26 +256,40 @@ impl Crawler {
         report: &watch::Sender<ScopeProgress>,
         cancel: &CancellationToken,
     ) -> Result<ScopeProgress> {
+        self.check_glean(plan)?;
         let opened = start.opened || plan.opened;
         let start = ScopeProgress { scope: scope.to_owned(), opened, ..start };
         report.send_replace(start.clone());
         if start.ending.is_some() {
             return Ok(start);
         }
-        match self.crawl_from(plan, scope, start.clone(), report, cancel).await {
-            Err(failure) if failure.kind == Kind::StartOver && start.checkpoint.is_some() => {
+        let ended = match self.crawl_from(plan, scope, start.clone(), report, cancel).await {
+            Err(failure) if failure.kind == Kind::StartOver => {
+                let restarts = report.borrow().restarts + 1;
+                if restarts > MAX_RESTARTS {
+                    let what =
+                        format!("the connector wants to start over for the {restarts}th time");
+                    return Err(Failure::new(Kind::SourceGaveUp, what)
+                        .at(plan.connection.clone())
+                        .next("ask whoever maintains the connector")
+                        .detail(failure.what));
+                }
                 tracing::warn!(scope, "{failure}; the scope is crawled from its beginning");
                 let anew = ScopeProgress {
                     scope: start.scope,
-                    opened: start.opened,
+                    opened: report.borrow().opened || start.opened,
+                    restarts,
                     ..ScopeProgress::default()
                 };
                 report.send_replace(anew.clone());
-                self.crawl_from(plan, scope, anew, report, cancel).await
+                // A bookmark that the source no longer accepts is not tried again.
+                let mut plan = plan.clone();
+                plan.bookmarks.remove(scope);
+                self.crawl_from(&plan, scope, anew, report, cancel).await
             }
             ended => ended,
-        }
-        .map_err(|failure| failure.at_least(|| plan.connection.clone()))
+        };
+        ended.map_err(|failure| failure.at_least(|| plan.connection.clone()))
     }
 
     async fn crawl_from(
@@ -300,6 +337,7 @@ impl Crawler {
         scopes: &BTreeMap<String, ScopeProgress>,
         seconds: f64,
     ) -> Result<CrawlResult> {
+        self.check_glean(plan)?;
         let mut total = ScopeProgress::default();
         let mut reasons = Vec::new();
         for scope in &plan.scopes {
@@ -326,6 +364,13 @@ impl Crawler {
                     .to_owned(),
             );
             Outcome::Held
+        } else if plan.mode == ModeName::Full && total.withheld > 0 {
+            reasons.push(format!(
+                "{} could not be uploaded and may be in Glean from before, so nothing was deleted; \
+                 mend them, or leave them out by the connector's settings",
+                count(total.withheld, "document")
+            ));
+            Outcome::Partial
         } else {
             if plan.mode == ModeName::Full {
                 let before = self.client.document_count(&plan.datasource).await?;
@@ -333,7 +378,16 @@ impl Crawler {
                 deleted =
                     before.saturating_sub(self.client.document_count(&plan.datasource).await?);
             }
-            Outcome::Complete
+            if plan.mode == ModeName::Full && self.upload(plan).deletion_paused().await? {
+                reasons.push(
+                    "Glean holds the deletion of more than a fifth of the datasource back; look at \
+                     what would go, and let Glean's support release it or upload what is missing"
+                        .to_owned(),
+                );
+                Outcome::Held
+            } else {
+                Outcome::Complete
+            }
         };
         let result = plan.result(outcome, &total, deleted, seconds, reasons.into_iter().next());
         self.state.update(&plan.connection, |memory| {

@@ -27,7 +27,6 @@ pub enum Phase {
     Configuring,
     Crawling,
     Completing,
-    Paused,
     Ended,
 }
 

@@ -8,6 +8,11 @@ use super::batch::{Batch, PageFlags};
 use super::client::{CallError, Client};
 use crate::failure::{Failure, Kind, Result};
 
+const BULK: &str = "/bulkindexdocuments";
+
+/// When each of so many documents is refused, the request itself is at fault.
+const ALL_REFUSED: usize = 10;
+
 /// One upload id's work on one datasource.
 #[derive(Clone, Debug)]
 pub struct Upload {
@@ -85,13 +90,24 @@ impl Upload {
             None => self.marker(flags).await.map(|()| Vec::new()),
         };
         match sent {
-            // An answer was lost, and the same page again is a second opening: the first one stands.
+            // An answer was lost, and the same page again is a second opening: the first one stands,
+            // and the documents go again as a middle page.
             Err(failure)
                 if failure.kind == Kind::Refused
                     && opening == Opening::Fresh
                     && self.session_state().await? == SessionState::Active =>
             {
-                Ok(Vec::new())
+                match batch {
+                    Some(batch) => self.bulk(batch).await,
+                    None => Ok(Vec::new()),
+                }
+            }
+            // Not one document passed, so nothing opened the session.
+            Ok(refused) if batch.is_some_and(|batch| batch.documents() == refused.len()) => {
+                if opening != Opening::Ours {
+                    self.marker(flags).await?;
+                }
+                Ok(refused)
             }
             sent => sent,
         }
@@ -99,7 +115,19 @@ impl Upload {
 
     /// Uploads a page between the first and the last.
     pub async fn bulk(&self, batch: &Batch) -> Result<Vec<Refused>> {
-        self.bulk_with(batch, PageFlags::default()).await
+        match self.bulk_with(batch, PageFlags::default()).await {
+            // Not the documents are at fault when the session is gone.
+            Err(failure)
+                if failure.kind == Kind::Refused
+                    && self.session_state().await? != SessionState::Active =>
+            {
+                Err(Failure::new(Kind::Busy, "the upload session was replaced or ended by another")
+                    .at(format!("{}, upload {}", self.datasource, self.upload_id))
+                    .next("let only one crawl upload to this datasource, and start this one again")
+                    .detail(failure.what))
+            }
+            sent => sent,
+        }
     }
 
     /// Closes the session: Glean deletes whatever it did not contain. Doing it twice is doing it once.
@@ -110,15 +138,23 @@ impl Upload {
         self.marker(PageFlags { last: true, ..PageFlags::default() }).await
     }
 
+    /// Whether Glean waits for a person before it deletes what the session did not contain.
+    pub async fn deletion_paused(&self) -> Result<bool> {
+        let status = self.client.datasource_status(&self.datasource).await?;
+        let mut history = status.documents.bulk_upload_history.iter();
+        let ours = history.find(|upload| upload.upload_id == self.upload_id);
+        Ok(ours.is_some_and(|upload| upload.processing_state == "DELETION PAUSED"))
+    }
+
     async fn marker(&self, flags: PageFlags) -> Result<()> {
         let mut batcher = super::Batcher::new(&self.datasource, &self.upload_id, 0, 0, 0);
         let request = batcher.empty().request(flags);
-        self.client.post("/bulkindexdocuments", request).await?;
+        self.client.post(BULK, request).await?;
         Ok(())
     }
 
     async fn bulk_with(&self, batch: &Batch, flags: PageFlags) -> Result<Vec<Refused>> {
-        self.send("/bulkindexdocuments", batch, flags).await
+        self.send(BULK, batch, flags).await
     }
 
     /// Adds or changes documents outside a session, at the pace that Glean allows there.
@@ -142,6 +178,13 @@ impl Upload {
                 Err(CallError::TooLarge(failure) | CallError::BadRequest(failure)) => failure,
                 Err(CallError::Other(failure)) => return Err(failure),
             };
+            if refused.is_empty()
+                && path == BULK
+                && !flags.first
+                && self.session_state().await? != SessionState::Active
+            {
+                return Err(failure);
+            }
             if let Some((first, second)) = batch.split() {
                 waiting.push(second);
                 waiting.push(first);
@@ -150,7 +193,7 @@ impl Upload {
                 refused.push(Refused { id, reason: failure.what });
             }
         }
-        if refused.len() == batch.documents() && batch.documents() > 1 {
+        if refused.len() == batch.documents() && batch.documents() >= ALL_REFUSED {
             // Not one document is at fault: the request itself is.
             let first = refused.swap_remove(0);
             return Err(Failure::new(

@@ -122,7 +122,6 @@ fn title(view: &CrawlView) -> String {
         Phase::Configuring => "configuring",
         Phase::Crawling => "crawling",
         Phase::Completing => "completing",
-        Phase::Paused => "paused",
         Phase::Ended => "ended",
     };
     match (view.datasource.as_str(), &view.note) {

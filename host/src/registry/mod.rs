@@ -157,6 +157,9 @@ impl Registry {
 
     /// Exactly the connector that a crawl began with.
     pub async fn pinned(&self, digest: &Digest) -> Result<Arc<Connector>> {
+        if let Some(connector) = self.engine.loaded(digest) {
+            return Ok(connector);
+        }
         let stored = self.stored(digest);
         let candidate = match Candidate::read(&stored).await {
             Ok(candidate) if candidate.digest == *digest => candidate,

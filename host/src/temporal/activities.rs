@@ -25,6 +25,8 @@ pub struct ConfigureInput {
     pub mode: ModeName,
     pub digest: Option<Digest>,
     pub upload_id: String,
+    #[serde(default)]
+    pub attempts: u32,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -40,6 +42,8 @@ pub struct CompleteInput {
     pub plan: Plan,
     pub scopes: BTreeMap<String, ScopeProgress>,
     pub seconds: f64,
+    #[serde(default)]
+    pub attempts: u32,
 }
 
 pub struct Activities {
@@ -54,12 +58,12 @@ impl Activities {
     #[activity(name = "configure_datasource")]
     pub async fn configure_datasource(
         self: Arc<Self>,
-        _context: ActivityContext,
+        context: ActivityContext,
         input: ConfigureInput,
     ) -> Result<Plan, ActivityError> {
-        let ConfigureInput { connection, mode, digest, upload_id } = input;
-        let plan = self.crawler.configure(&connection, mode, &upload_id, digest.as_ref()).await;
-        let plan = plan.map_err(|failure| failed(failure, false))?;
+        let ConfigureInput { connection, mode, digest, upload_id, attempts } = input;
+        let configure = self.crawler.configure(&connection, mode, &upload_id, digest.as_ref());
+        let plan = counted(&context, attempts, configure).await?;
         tracing::info!(
             connection,
             datasource = plan.datasource,
@@ -149,12 +153,12 @@ impl Activities {
     #[activity(name = "complete_upload")]
     pub async fn complete_upload(
         self: Arc<Self>,
-        _context: ActivityContext,
+        context: ActivityContext,
         input: CompleteInput,
     ) -> Result<CrawlResult, ActivityError> {
-        let CompleteInput { plan, scopes, seconds } = input;
-        let result = self.crawler.complete(&plan, &scopes, seconds).await;
-        let result = result.map_err(|failure| failed(failure, false))?;
+        let CompleteInput { plan, scopes, seconds, attempts } = input;
+        let complete = self.crawler.complete(&plan, &scopes, seconds);
+        let result = counted(&context, attempts, complete).await?;
         tracing::info!(
             connection = result.connection,
             documents = result.documents,
@@ -163,6 +167,33 @@ impl Activities {
             result.outcome
         );
         Ok(result)
+    }
+}
+
+/// A short step: it says that it lives, hears when it is to stop, and counts its own failures, like a
+/// crawl does.
+async fn counted<T>(
+    context: &ActivityContext,
+    attempts: u32,
+    step: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, ActivityError> {
+    let failures: u32 = context.heartbeat_details().deserialize()?.unwrap_or_default();
+    let mut step = std::pin::pin!(step);
+    let mut alive = tokio::time::interval(HEARTBEAT);
+    let ended = loop {
+        tokio::select! {
+            ended = &mut step => break ended,
+            _ = alive.tick() => context.record_heartbeat(failures).await?,
+            () = context.cancelled() => return Err(ActivityError::cancelled()),
+        }
+    };
+    match ended {
+        Ok(done) => Ok(done),
+        Err(failure) => {
+            tracing::warn!(failures = failures + 1, "{failure}");
+            context.record_heartbeat(failures + 1).await?;
+            Err(failed(failure, failures + 1 >= attempts.max(1)))
+        }
     }
 }
 

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use temporalio_client::envconfig::LoadClientConfigProfileOptions;
-use temporalio_client::{Client, ClientOptions, Connection, TlsOptions};
+use temporalio_client::{Client, ClientOptions, Connection, ConnectionOptions, TlsOptions};
 use url::Url;
 
 use crate::config::{Config, Temporal};
@@ -49,6 +49,18 @@ pub async fn connect(config: &Config) -> Result<Client> {
         connection.api_key = Some(key.reveal().to_string());
         connection.tls_options.get_or_insert_with(TlsOptions::default);
     }
+    connect_with(connection, client).await
+}
+
+/// The server at this address and no other, whatever the environment says.
+pub async fn connect_to(address: &str) -> Result<Client> {
+    let target = target(address)
+        .ok_or_else(|| Failure::internal(format!("`{address}` is not an address")))?;
+    let connection = ConnectionOptions::new(target).build();
+    connect_with(connection, ClientOptions::new("default").build()).await
+}
+
+async fn connect_with(mut connection: ConnectionOptions, client: ClientOptions) -> Result<Client> {
     connection.identity = format!("sheaf-{}@{}", std::process::id(), host_name());
     connection.connect_timeout = Some(CONNECT_TIMEOUT);
     let at = connection.target.to_string();

@@ -4,23 +4,30 @@
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::time::Duration;
 
 use temporalio_sdk_core::ephemeral_server::{
-    EphemeralExe, EphemeralExeVersion, EphemeralServer, TemporalDevServerConfig,
+    EphemeralExe, EphemeralExeVersion, TemporalDevServerConfig,
 };
-use tokio::process::Command;
+use tokio::process::{Child, Command};
 
+use crate::connector::load::user_cache;
 use crate::failure::{Failure, Kind, Result};
+
+/// What the SDK calls its download.
+const DOWNLOADED: &str = "temporal-sdk-rust-1.1.1";
 
 /// Later versions do not install this way.
 const GO_PACKAGE: &str = "github.com/temporalio/cli/cmd/temporal@v1.5.1";
 
-/// A dev server that this process started.
+/// A dev server that this process started. It ends with it.
 pub struct DevServer {
-    server: EphemeralServer,
+    child: Child,
     pub address: String,
     pub ui: String,
 }
+
+const START: Duration = Duration::from_secs(30);
 
 impl DevServer {
     /// Starts one that keeps its database in `folder`. `port` is used if it is free.
@@ -32,27 +39,43 @@ impl DevServer {
         })?;
         let port = free_port(port)?;
         let ui_port = free_port(port.saturating_add(1000))?;
-        let config = TemporalDevServerConfig::builder()
-            .exe(exe)
-            .port(port)
-            .ui_port(ui_port)
-            .db_filename(folder.join("temporal.db").display().to_string())
-            .log(("pretty".into(), "error".into()))
-            .build();
-        let started = config.start_server_with_output(Stdio::null(), Stdio::null()).await;
-        let server = started.map_err(|error| {
-            Failure::new(Kind::Unreachable, format!("no Temporal dev server: {error}"))
+        let mut command = Command::new(exe);
+        command
+            .args(["server", "start-dev", "--ip", "127.0.0.1", "--log-level", "error"])
+            .args(["--port", &port.to_string(), "--ui-port", &ui_port.to_string()])
+            .arg("--db-filename")
+            .arg(folder.join("temporal.db"))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .kill_on_drop(true);
+        // Ctrl-C is for us: crawls are handed over to the server before it ends.
+        #[cfg(unix)]
+        command.process_group(0);
+        let none = |what: String| {
+            Failure::new(Kind::Unreachable, format!("no Temporal dev server: {what}"))
                 .next("install the `temporal` command, or run without it: `--no-temporal`")
-        })?;
-        Ok(Self {
-            address: server.target.clone(),
-            ui: format!("http://127.0.0.1:{ui_port}"),
-            server,
-        })
+        };
+        let mut child = command.spawn().map_err(|error| none(error.to_string()))?;
+        let address = format!("127.0.0.1:{port}");
+        let listening = async {
+            while tokio::net::TcpStream::connect(&address).await.is_err() {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
+        tokio::select! {
+            () = listening => {}
+            ended = child.wait() => {
+                let status = ended.map_or_else(|error| error.to_string(), |status| status.to_string());
+                return Err(none(format!("it ended at once ({status})")));
+            }
+            () = tokio::time::sleep(START) => return Err(none(format!("it did not start within {START:?}"))),
+        }
+        Ok(Self { child, address, ui: format!("http://127.0.0.1:{ui_port}") })
     }
 
     pub async fn stop(mut self) {
-        if let Err(error) = self.server.shutdown().await {
+        if let Err(error) = self.child.kill().await {
             tracing::warn!(%error, "the Temporal dev server did not end properly");
         }
     }
@@ -68,17 +91,18 @@ fn free_port(wanted: u16) -> Result<u16> {
 }
 
 /// Finds the `temporal` command, getting it when it has to.
-async fn executable() -> Result<EphemeralExe> {
-    let cache = cache();
+async fn executable() -> Result<PathBuf> {
+    let cache = user_cache();
     let cached = cache.join(command_name());
     if let Some(found) = on_path().or_else(|| cached.is_file().then_some(cached.clone())) {
-        return Ok(EphemeralExe::ExistingPath(found.display().to_string()));
+        return Ok(found);
     }
-    if download(&cache).await {
-        return Ok(cached_download(&cache));
+    let downloaded = cache.join(DOWNLOADED);
+    if downloaded.is_file() || (download(&cache).await && downloaded.is_file()) {
+        return Ok(downloaded);
     }
     if build(&cache).await && cached.is_file() {
-        return Ok(EphemeralExe::ExistingPath(cached.display().to_string()));
+        return Ok(cached);
     }
     Err(Failure::new(
         Kind::Unreachable,
@@ -100,13 +124,6 @@ fn on_path() -> Option<PathBuf> {
         .find(|path| path.is_file())
 }
 
-fn cache() -> PathBuf {
-    let base = std::env::var_os("XDG_CACHE_HOME")
-        .map(PathBuf::from)
-        .or_else(|| std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache")));
-    base.unwrap_or_else(std::env::temp_dir).join("sheaf")
-}
-
 fn cached_download(cache: &Path) -> EphemeralExe {
     EphemeralExe::CachedDownload {
         version: EphemeralExeVersion::SDKDefault {
@@ -126,7 +143,7 @@ async fn download(cache: &Path) -> bool {
     tracing::info!("looking for a Temporal dev server to download");
     let config = TemporalDevServerConfig::builder().exe(cached_download(cache)).build();
     let trial = config.start_server_with_output(Stdio::null(), Stdio::null());
-    match tokio::time::timeout(std::time::Duration::from_secs(120), trial).await {
+    match tokio::time::timeout(Duration::from_secs(120), trial).await {
         Ok(Ok(mut server)) => {
             let _ = server.shutdown().await;
             true

@@ -69,6 +69,7 @@ impl IndexingWorkflow {
             mode: input.mode,
             digest: input.digest.clone(),
             upload_id: format!("sheaf-{}-{}", input.connection, context.run_id()),
+            attempts: policy.attempts,
         };
         let plan: Plan = context
             .execute_activity(
@@ -93,7 +94,7 @@ impl IndexingWorkflow {
         let result: CrawlResult = context
             .execute_activity(
                 Activities::complete_upload,
-                CompleteInput { plan, scopes, seconds },
+                CompleteInput { plan, scopes, seconds, attempts: policy.attempts },
                 short(policy, format!("complete the upload of {}", input.connection)),
             )
             .await?;
@@ -153,26 +154,27 @@ async fn crawl_scopes(
 
 fn short(policy: &PolicyConfig, summary: String) -> ActivityOptions {
     ActivityOptions::with_start_to_close_timeout(SHORT)
-        .retry_policy(retry_policy(policy, policy.attempts))
+        .heartbeat_timeout(policy.heartbeat_timeout)
+        .retry_policy(retry_policy(policy))
+        .cancellation_type(ActivityCancellationType::WaitCancellationCompleted)
+        .summary(summary)
+        .build()
+}
+
+fn crawling(policy: &PolicyConfig, summary: String) -> ActivityOptions {
+    ActivityOptions::with_start_to_close_timeout(policy.start_to_close)
+        .heartbeat_timeout(policy.heartbeat_timeout)
+        .retry_policy(retry_policy(policy))
         .cancellation_type(ActivityCancellationType::WaitCancellationCompleted)
         .summary(summary)
         .build()
 }
 
 /// For the server a deploy or a kill is an attempt like a failure. So its attempts are unlimited, and
-/// the activity counts its own failures.
-fn crawling(policy: &PolicyConfig, summary: String) -> ActivityOptions {
-    ActivityOptions::with_start_to_close_timeout(policy.start_to_close)
-        .heartbeat_timeout(policy.heartbeat_timeout)
-        .retry_policy(retry_policy(policy, 0))
-        .cancellation_type(ActivityCancellationType::WaitCancellationCompleted)
-        .summary(summary)
-        .build()
-}
-
-fn retry_policy(policy: &PolicyConfig, attempts: u32) -> RetryPolicy {
+/// each activity counts its own failures.
+fn retry_policy(policy: &PolicyConfig) -> RetryPolicy {
     RetryPolicy::builder()
-        .maximum_attempts(attempts)
+        .maximum_attempts(0)
         .initial_interval(policy.initial_interval)
         .backoff_coefficient(policy.backoff)
         .maximum_interval(policy.max_interval)

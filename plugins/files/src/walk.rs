@@ -5,7 +5,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::vec::IntoIter;
 
-use sheaf_sdk::{Error, Result};
+use sheaf_sdk::{Error, Result, log};
 
 use crate::settings::Settings;
 use crate::{TOP, id};
@@ -146,7 +146,8 @@ fn list(folder: &Path) -> std::io::Result<Vec<Entry>> {
             continue;
         }
         let Ok(name) = entry.file_name().into_string() else {
-            return Err(std::io::Error::new(ErrorKind::InvalidData, "a name in it is not UTF-8"));
+            log::warn!("a name in {} is not UTF-8 and is left out", folder.display());
+            continue;
         };
         entries.push(Entry { id_part: name.clone(), name, is_folder: kind.is_dir() });
     }

@@ -41,13 +41,22 @@ impl Connector for Odd {
             None => 0,
             Some(checkpoint) => checkpoint.parse().context("the checkpoint")?,
         };
-        Ok(Pages { settings, next, incremental: crawl.mode.bookmark().is_some() })
+        if settings.misdeed.as_deref() == Some("old-bookmark") && crawl.mode.bookmark().is_some() {
+            return Err(Error::start_over("the bookmark is too old"));
+        }
+        Ok(Pages {
+            settings,
+            next,
+            resumed: crawl.resume.is_some(),
+            incremental: crawl.mode.bookmark().is_some(),
+        })
     }
 }
 
 struct Pages {
     settings: Settings,
     next: u64,
+    resumed: bool,
     incremental: bool,
 }
 
@@ -79,6 +88,10 @@ impl Cursor for Pages {
                 }
                 Some("large-checkpoint") => return Ok(Page::more(documents, "x".repeat(70_000))),
                 Some("retry") => return Err(Error::retry("the source is asleep").after(1)),
+                Some("retry-once") if self.resumed => {}
+                Some("retry-once") => return Err(Error::retry("the source is asleep")),
+                Some("old-bookmark") => {}
+                Some("start-over") => return Err(Error::start_over("the cursor expired")),
                 Some("give-up") => return Err(Error::give_up("the source is gone")),
                 Some("fix-settings") => {
                     return Err(Error::fix_settings("the space does not exist"));
