@@ -35,7 +35,8 @@ fn cargo(arguments: &[&str]) {
 pub fn binary() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
     BINARY.get_or_init(|| {
-        cargo(&["build", "--quiet", "--locked", "-p", "sheaf-host"]);
+        // The whole workspace, with the features that the tests were built with: nothing is built twice.
+        cargo(&["build", "--quiet", "--locked", "--workspace", "--bins"]);
         target().join("debug/sheaf")
     })
 }

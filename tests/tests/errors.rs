@@ -174,7 +174,7 @@ async fn a_guest_that_crashes_says_its_last_words_and_shows_where_under_v() {
 async fn limits_are_named_with_their_keys() {
     for (misdeed, limit, what, next) in [
         ("loop", "cpu_per_call = \"200ms\"", "200ms of computing in one call", "cpu_per_call"),
-        ("memory", "memory = \"64 MiB\"", "64 MiB of memory", "memory"),
+        ("memory", "memory = \"64 MiB\"", "64.0 MiB of memory", "memory"),
         ("large-page", "page_bytes = \"1 MiB\"", "more than 16 MiB in one call", "page_bytes"),
         ("large-checkpoint", "", "checkpoint has 70000 bytes", "connector"),
     ] {

@@ -25,6 +25,8 @@ pub async fn run(args: Args, context: &Context) -> Result<Report> {
         .await
         .map_err(|failure| failure.at_least(place))?;
     let mut guest = crawler.start(&connection, &connector).await?;
+    // Settings that a schema cannot judge are judged here too.
+    guest.datasource().await?;
     let said = guest.check().await?;
     let scopes = guest.scopes().await?;
     let manifest = &connector.manifest;

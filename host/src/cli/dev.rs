@@ -35,8 +35,9 @@ pub struct Args {
     #[arg(long)]
     no_temporal: bool,
     /// Where the search page listens.
-    #[arg(long, default_value = "127.0.0.1:7717")]
-    glean: SocketAddr,
+    /// Without it: 127.0.0.1:7717, or any port that is free.
+    #[arg(long)]
+    glean: Option<SocketAddr>,
 }
 
 /// How often the folder of connectors is looked at.
@@ -70,17 +71,23 @@ fn say(text: &str) {
 }
 
 async fn glean(args: &Args, config: &Config) -> Result<LocalGlean> {
+    let address = args.glean.unwrap_or(SocketAddr::from(([127, 0, 0, 1], 7717)));
     let options = Options {
-        address: args.glean,
+        address,
         database: Some(config.state.join("local-glean.db")),
         ..Options::default()
     };
     match LocalGlean::start(options.clone()).await {
         Ok(glean) => Ok(glean),
         // The usual address is taken: any other will do.
-        Err(sheaf_local_glean::Error::Listen { .. }) => {
-            let address = SocketAddr::new(args.glean.ip(), 0);
+        Err(sheaf_local_glean::Error::Listen { .. }) if args.glean.is_none() => {
+            let address = SocketAddr::new(address.ip(), 0);
             local_glean::start(Options { address, ..options }).await
+        }
+        Err(error @ sheaf_local_glean::Error::Listen { .. }) => {
+            Err(Failure::new(Kind::Settings, error.to_string())
+                .at("--glean")
+                .next("choose another address, or end what listens there"))
         }
         Err(error) => Err(Failure::new(Kind::Settings, error.to_string())
             .at(config.state.display().to_string())

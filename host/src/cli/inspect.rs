@@ -96,8 +96,26 @@ fn fields(schema: &Value) -> Vec<(String, &Value, bool)> {
     fields
 }
 
-fn kind(field: &Value) -> String {
-    match &field["type"] {
+/// What a setting may be, as people write it: `string`, `"everyone" or { users, groups }`.
+fn shape(field: &Value, schema: &Value) -> String {
+    if let Some(name) = field["$ref"].as_str().and_then(|path| path.strip_prefix("#/$defs/")) {
+        return shape(&schema["$defs"][name], schema);
+    }
+    if let Some(constant) = field.get("const") {
+        return constant.to_string();
+    }
+    if let Some(choices) = field["enum"].as_array() {
+        return choices.iter().map(Value::to_string).collect::<Vec<_>>().join(" or ");
+    }
+    if let Some(choices) = field["anyOf"].as_array().or(field["oneOf"].as_array()) {
+        let choices = choices.iter().filter(|choice| choice["type"] != "null");
+        return choices.map(|choice| shape(choice, schema)).collect::<Vec<_>>().join(" or ");
+    }
+    if let Some(properties) = field["properties"].as_object() {
+        let names: Vec<_> = properties.keys().map(String::as_str).collect();
+        return format!("{{ {} }}", names.join(", "));
+    }
+    let kind = match &field["type"] {
         Value::String(kind) => kind.clone(),
         Value::Array(kinds) => kinds
             .iter()
@@ -106,6 +124,10 @@ fn kind(field: &Value) -> String {
             .collect::<Vec<_>>()
             .join(" or "),
         _ => "value".into(),
+    };
+    match field.get("items") {
+        Some(items) if kind == "array" => format!("list of {}", shape(items, schema)),
+        _ => kind,
     }
 }
 
@@ -114,12 +136,19 @@ fn settings_table(schema: &Value) -> String {
     if fields.is_empty() {
         return "  none\n".into();
     }
-    let width = fields.iter().map(|(name, ..)| name.len()).max().unwrap_or(0);
     let mut text = String::new();
     for (name, field, is_required) in fields {
         let needed = if is_required { "required" } else { "optional" };
+        text.push_str(&format!("  {name}  ({}, {needed}", shape(field, schema)));
+        match field.get("default") {
+            None | Some(Value::Null) => {}
+            Some(usual) => text.push_str(&format!(", otherwise {usual}")),
+        }
+        text.push_str(")\n");
         let description = field["description"].as_str().unwrap_or_default().replace('\n', " ");
-        text.push_str(&format!("  {name:<width$}  {:<8} {needed}  {description}\n", kind(field)));
+        if !description.is_empty() {
+            text.push_str(&format!("      {description}\n"));
+        }
     }
     text
 }
@@ -130,12 +159,12 @@ pub fn toml_block(connector: &Connector) -> String {
     let name = manifest.name.replace('-', "");
     let mut settings = Vec::new();
     for (field, value, _) in fields(&manifest.settings_schema).iter().filter(|field| field.2) {
-        let example = match kind(value).as_str() {
+        let example = match shape(value, &manifest.settings_schema).as_str() {
             "string" if field == "root" => "\"/content\"".to_owned(),
             "string" if field.contains("url") => "\"https://example.com\"".to_owned(),
             "integer" | "number" => "0".to_owned(),
             "boolean" => "false".to_owned(),
-            "array" => "[]".to_owned(),
+            kind if kind.starts_with("list of") => "[]".to_owned(),
             "object" => "{}".to_owned(),
             _ => "\"…\"".to_owned(),
         };
@@ -145,6 +174,10 @@ pub fn toml_block(connector: &Connector) -> String {
         "[connections.{name}]\nconnector = \"{}\"\ndatasource = \"{name}\"\n",
         manifest.name
     );
+    // Left out, it would make documents that nobody finds: something to decide, not to forget.
+    if manifest.settings_schema["properties"].get("access").is_some() {
+        settings.push("access = \"everyone\"".to_owned());
+    }
     if !settings.is_empty() {
         text.push_str(&format!("settings = {{ {} }}\n", settings.join(", ")));
     }

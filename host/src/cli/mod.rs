@@ -18,7 +18,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::config::Config;
-use crate::failure::Result;
+use crate::failure::{Failure, Result};
 use crate::observe::logging;
 pub use output::Report;
 
@@ -96,7 +96,18 @@ impl Context {
 
 /// Runs the command that the process was started with.
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error)
+            if error.use_stderr() && std::env::args().any(|argument| argument == "--json") =>
+        {
+            let what = error.to_string();
+            let what = what.lines().next().unwrap_or_default().trim_start_matches("error: ");
+            let failure = Failure::settings(what).next("see `sheaf --help`");
+            return output::finish("sheaf", Err(failure), true, 0);
+        }
+        Err(error) => error.exit(),
+    };
     let name = cli.command.name();
     logging::start(cli.verbose, cli.command.is_service());
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::{Context, Report};
 use crate::connector::model::{Access, Body, Crawl, Document, Mode, PageLimits, Progress};
 use crate::crawl::{Crawler, Rules};
-use crate::failure::{Result, bounded};
+use crate::failure::{Failure, Result, bounded};
 use crate::glean::wire::DocumentDefinition;
 use crate::observe::numbers::{bytes, count};
 
@@ -15,7 +15,7 @@ pub struct Args {
     /// The connection in sheaf.toml.
     name: String,
     /// How many documents to show.
-    #[arg(short, default_value_t = 20)]
+    #[arg(short, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
     number: u32,
     /// Only this scope, by its id.
     #[arg(long)]
@@ -29,10 +29,15 @@ pub async fn run(args: Args, context: &Context) -> Result<Report> {
     let connector = crawler.registry.find(&connection.connector).await?;
     let mut guest = crawler.start(&connection, &connector).await?;
     let rules = Rules::of(&guest.datasource().await?);
-    let scopes = match args.scope {
-        Some(scope) => vec![scope],
-        None => guest.scopes().await?.into_iter().map(|scope| scope.id).collect(),
-    };
+    let mut scopes: Vec<_> = guest.scopes().await?.into_iter().map(|scope| scope.id).collect();
+    if let Some(wanted) = args.scope {
+        if !scopes.contains(&wanted) {
+            return Err(Failure::settings(format!("there is no scope `{wanted}`"))
+                .at(args.name)
+                .next(format!("it has: {}", scopes.join(", "))));
+        }
+        scopes = vec![wanted];
+    }
     let wanted = args.number as usize;
     let mut shown = Vec::new();
     let mut unreadable = Vec::new();

@@ -25,7 +25,7 @@ pub struct Args {
     /// Crawl in this process, without Temporal. Interrupted, it goes on where it was.
     #[arg(long)]
     pub local: bool,
-    /// Only what changed since the last crawl.
+    /// Only what the connector finds changed since the last crawl; deletions may wait for a full one.
     #[arg(long)]
     pub incremental: bool,
 }

@@ -15,6 +15,7 @@ use super::load::Connector;
 use super::model::{Crawl, Fault, Manifest, Page, PageLimits, Remedy, Scope};
 use super::v0_1;
 use crate::failure::{Failure, Kind, Result, bounded};
+use crate::observe::numbers::bytes;
 use crate::sandbox::egress::DenyAll;
 use crate::sandbox::folders::{self, FolderGrant};
 use crate::sandbox::limits::{CpuMeter, Exceeded, Limits, MemoryMeter};
@@ -274,7 +275,7 @@ fn trapped(
             Exceeded::Cpu => {
                 (format!("{:?} of computing in one call", limits.cpu_per_call), "cpu_per_call")
             }
-            Exceeded::Memory => (format!("{} MiB of memory", limits.memory >> 20), "memory"),
+            Exceeded::Memory => (format!("{} of memory", bytes(limits.memory as u64)), "memory"),
         };
         return Failure::new(Kind::Limit, format!("the connector used up its limit of {limit}"))
             .at(at)

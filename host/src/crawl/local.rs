@@ -93,7 +93,8 @@ struct Saved<'a> {
 
 impl Saved<'_> {
     fn save(&self, scopes: &BTreeMap<String, ScopeProgress>) -> Result<()> {
-        self.crawler.state.update(&self.plan.connection, |memory| {
+        let glean = self.crawler.client.server_url();
+        self.crawler.state.update(&self.plan.connection, glean, |memory| {
             memory.unfinished = Some(Unfinished {
                 plan: self.plan.clone(),
                 asked: self.asked,
@@ -111,7 +112,8 @@ async fn resumable(
     mode: ModeName,
     settings: &str,
 ) -> Result<Option<Unfinished>> {
-    let Some(unfinished) = crawler.state.read(name)?.unfinished else {
+    let memory = crawler.state.of(name, crawler.client.server_url())?;
+    let Some(unfinished) = memory.unfinished else {
         return Ok(None);
     };
     let connection = crawler.config.connection(name)?;

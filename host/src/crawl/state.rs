@@ -14,6 +14,8 @@ use crate::failure::{Failure, Kind, Result};
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Memory {
+    /// The Glean that all of this is about: for another one there is nothing to remember.
+    pub glean: String,
     /// Where the next incremental crawl of each scope begins.
     pub bookmarks: BTreeMap<String, String>,
     pub unfinished: Option<Unfinished>,
@@ -68,9 +70,20 @@ impl StateFolder {
         write().map_err(|error| broken(&file, &format!("cannot be written: {error}")))
     }
 
+    /// What is remembered of crawls into one Glean.
+    pub fn of(&self, connection: &str, glean: &str) -> Result<Memory> {
+        let memory = self.read(connection)?;
+        Ok(if memory.glean == glean { memory } else { Memory::default() })
+    }
+
     /// Changes what is remembered.
-    pub fn update(&self, connection: &str, change: impl FnOnce(&mut Memory)) -> Result<()> {
-        let mut memory = self.read(connection)?;
+    pub fn update(
+        &self,
+        connection: &str,
+        glean: &str,
+        change: impl FnOnce(&mut Memory),
+    ) -> Result<()> {
+        let mut memory = Memory { glean: glean.to_owned(), ..self.of(connection, glean)? };
         change(&mut memory);
         self.write(connection, &memory)
     }

@@ -162,6 +162,8 @@ impl Crawler {
         })?;
         let mut guest = self.start(&connection, &connector).await?;
         let datasource = datasource_config(&mut guest, &connection).await?;
+        // Asked before it is registered: a Glean that has lost the datasource has lost its documents.
+        let (mode, bookmarks) = self.begin(&connection, mode, &connector).await?;
         self.client.add_datasource(&datasource).await?;
         let scopes = guest.scopes().await?;
         let mut ids = BTreeSet::new();
@@ -173,7 +175,6 @@ impl Crawler {
             .at(name)
             .next("mend `scopes` in the connector"));
         }
-        let (mode, bookmarks) = self.begin(name, mode, &connector)?;
         let mut plan = Plan {
             connection: name.to_owned(),
             datasource: connection.datasource.clone(),
@@ -194,12 +195,13 @@ impl Crawler {
     }
 
     /// An incremental crawl without a bookmark to begin from is a full one.
-    fn begin(
+    async fn begin(
         &self,
-        name: &str,
+        connection: &Connection,
         mode: ModeName,
         connector: &Connector,
     ) -> Result<(ModeName, BTreeMap<String, String>)> {
+        let name = &connection.name;
         if mode == ModeName::Full {
             return Ok((mode, BTreeMap::new()));
         }
@@ -208,13 +210,21 @@ impl Crawler {
                 "the connector `{}` cannot crawl incrementally",
                 connector.manifest.name
             ))
-            .at(name)
+            .at(name.clone())
             .next("run a full crawl"));
         }
-        let bookmarks = self.state.read(name)?.bookmarks;
-        if bookmarks.is_empty() {
-            tracing::info!(connection = name, "there is no bookmark yet: this crawl is a full one");
-            return Ok((ModeName::Full, bookmarks));
+        let bookmarks = self.state.of(name, self.client.server_url())?.bookmarks;
+        let known = match self.client.datasource_config(&connection.datasource).await {
+            Ok(_) => true,
+            Err(failure) if failure.kind == Kind::Refused => false,
+            Err(failure) => return Err(failure),
+        };
+        if bookmarks.is_empty() || !known {
+            tracing::warn!(
+                connection = name,
+                "there is nothing to begin from: this crawl is a full one"
+            );
+            return Ok((ModeName::Full, BTreeMap::new()));
         }
         Ok((mode, bookmarks))
     }
@@ -244,7 +254,12 @@ impl Crawler {
 
     /// Whether Glean still has the upload session of a crawl that was interrupted.
     pub async fn session_is_open(&self, plan: &Plan) -> Result<bool> {
-        Ok(self.upload(plan).session_state().await? == SessionState::Active)
+        match self.upload(plan).session_state().await {
+            Ok(state) => Ok(state == SessionState::Active),
+            // A datasource that Glean does not know has no sessions.
+            Err(failure) if failure.kind == Kind::Refused => Ok(false),
+            Err(failure) => Err(failure),
+        }
     }
 
     /// Crawls one scope from where `start` left it. `report` always holds what is acknowledged.
@@ -390,7 +405,7 @@ impl Crawler {
             }
         };
         let result = plan.result(outcome, &total, deleted, seconds, reasons.into_iter().next());
-        self.state.update(&plan.connection, |memory| {
+        self.state.update(&plan.connection, self.client.server_url(), |memory| {
             if outcome == Outcome::Complete {
                 if plan.mode == ModeName::Full {
                     memory.bookmarks.clear();

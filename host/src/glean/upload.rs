@@ -135,7 +135,16 @@ impl Upload {
         if self.session_state().await? == SessionState::Finished {
             return Ok(());
         }
-        self.marker(PageFlags { last: true, ..PageFlags::default() }).await
+        match self.marker(PageFlags { last: true, ..PageFlags::default() }).await {
+            // An answer was lost: what is asked for again is done already.
+            Err(failure)
+                if failure.kind == Kind::Refused
+                    && self.session_state().await? == SessionState::Finished =>
+            {
+                Ok(())
+            }
+            closed => closed,
+        }
     }
 
     /// Whether Glean waits for a person before it deletes what the session did not contain.

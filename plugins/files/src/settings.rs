@@ -115,6 +115,12 @@ pub struct Selection {
 
 impl Selection {
     pub fn new(settings: &Settings) -> Result<Self> {
+        if !settings.root.starts_with('/') {
+            return Err(Error::fix_settings(format!(
+                "`root` must be the path that the folder is granted under, such as \"/content\", not {:?}",
+                settings.root
+            )));
+        }
         Ok(Self {
             include: match settings.include.as_slice() {
                 [] => None,

@@ -136,11 +136,26 @@ fn descend(folder: &Folder, entry: &Entry) -> (String, String, PathBuf) {
     )
 }
 
+/// How WASI says that a name is not UTF-8.
+const ILLEGAL_BYTES: i32 = 25;
+/// More such names in one folder are a sign of something else.
+const MAX_UNNAMED: usize = 10_000;
+
 /// A folder's files and folders by name. Links and devices are left out.
 fn list(folder: &Path) -> std::io::Result<Vec<Entry>> {
     let mut entries = Vec::new();
+    let mut unnamed = 0;
     for entry in fs::read_dir(folder)? {
-        let entry = entry?;
+        let entry = match entry {
+            Ok(entry) => entry,
+            // Such a file cannot be named in here, so it never was a document.
+            Err(error) if error.raw_os_error() == Some(ILLEGAL_BYTES) && unnamed < MAX_UNNAMED => {
+                unnamed += 1;
+                log::warn!("a name in {} is not UTF-8 and is left out", folder.display());
+                continue;
+            }
+            Err(error) => return Err(error),
+        };
         let kind = entry.file_type()?;
         if !kind.is_file() && !kind.is_dir() {
             continue;
