@@ -75,15 +75,12 @@ fn push_text(text: &str, plain: &mut String) {
     let mut parts = text.split("&#");
     plain.push_str(parts.next().unwrap_or_default());
     for part in parts {
-        match numbered(part) {
-            Some((character, rest)) => {
-                plain.push(character);
-                plain.push_str(rest);
-            }
-            None => {
-                plain.push_str("&#");
-                plain.push_str(part);
-            }
+        if let Some((character, rest)) = numbered(part) {
+            plain.push(character);
+            plain.push_str(rest);
+        } else {
+            plain.push_str("&#");
+            plain.push_str(part);
         }
     }
 }

@@ -28,13 +28,12 @@ pub async fn run(
     let _lock = crawler.state.lock(name)?;
     let started = Instant::now();
     let settings = Digest::of(connection.settings.to_string().as_bytes()).to_string();
-    let (plan, mut scopes) = match resumable(crawler, name, mode, &settings).await? {
-        Some(unfinished) => (unfinished.plan, unfinished.scopes),
-        None => {
-            let id = upload_id(name);
-            let configured = crawler.configure(name, mode, &id, None);
-            (unless(cancel, configured).await?, BTreeMap::new())
-        }
+    let resumed = resumable(crawler, name, mode, &settings).await?;
+    let (plan, mut scopes) = if let Some(unfinished) = resumed {
+        (unfinished.plan, unfinished.scopes)
+    } else {
+        let id = upload_id(name);
+        (unless(cancel, crawler.configure(name, mode, &id, None)).await?, BTreeMap::new())
     };
     let saved_as = Saved { crawler, plan: &plan, asked: mode, settings: &settings };
     saved_as.save(&scopes)?;
