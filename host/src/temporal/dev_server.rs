@@ -92,6 +92,9 @@ fn free_port(wanted: u16) -> Result<u16> {
 
 /// Finds the `temporal` command, getting it when it has to.
 async fn executable() -> Result<PathBuf> {
+    // Whoever comes second finds what the first one got.
+    static GETTING: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+    let _turn = GETTING.lock().await;
     let cache = user_cache();
     let cached = cache.join(command_name());
     if let Some(found) = on_path().or_else(|| cached.is_file().then_some(cached.clone())) {

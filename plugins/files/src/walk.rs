@@ -5,7 +5,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::vec::IntoIter;
 
-use sheaf_sdk::{Error, Result, log};
+use sheaf_sdk::{Error, Result};
 
 use crate::settings::Settings;
 use crate::{TOP, id};
@@ -138,32 +138,26 @@ fn descend(folder: &Folder, entry: &Entry) -> (String, String, PathBuf) {
 
 /// How WASI says that a name is not UTF-8.
 const ILLEGAL_BYTES: i32 = 25;
-/// More such names in one folder are a sign of something else.
-const MAX_UNNAMED: usize = 10_000;
+/// The names behind such a one are not heard: the folder as a whole is unreadable, and the crawl
+/// partial.
+fn not_utf8() -> std::io::Error {
+    let what = "a file name in it is not UTF-8: rename it; `find . | grep -axv '.*'` shows it";
+    std::io::Error::new(ErrorKind::InvalidData, what)
+}
 
 /// A folder's files and folders by name. Links and devices are left out.
 fn list(folder: &Path) -> std::io::Result<Vec<Entry>> {
     let mut entries = Vec::new();
-    let mut unnamed = 0;
     for entry in fs::read_dir(folder)? {
-        let entry = match entry {
-            Ok(entry) => entry,
-            // Such a file cannot be named in here, so it never was a document.
-            Err(error) if error.raw_os_error() == Some(ILLEGAL_BYTES) && unnamed < MAX_UNNAMED => {
-                unnamed += 1;
-                log::warn!("a name in {} is not UTF-8 and is left out", folder.display());
-                continue;
-            }
-            Err(error) => return Err(error),
-        };
+        let entry = entry.map_err(|error| match error.raw_os_error() {
+            Some(ILLEGAL_BYTES) => not_utf8(),
+            _ => error,
+        })?;
         let kind = entry.file_type()?;
         if !kind.is_file() && !kind.is_dir() {
             continue;
         }
-        let Ok(name) = entry.file_name().into_string() else {
-            log::warn!("a name in {} is not UTF-8 and is left out", folder.display());
-            continue;
-        };
+        let name = entry.file_name().into_string().map_err(|_| not_utf8())?;
         entries.push(Entry { id_part: name.clone(), name, is_folder: kind.is_dir() });
     }
     entries.sort_by(|a, b| a.name.cmp(&b.name));
@@ -189,6 +183,9 @@ pub fn folders(settings: &Settings) -> Result<Vec<String>> {
 
 fn ungranted(settings: &Settings, error: &std::io::Error) -> Error {
     let root = &settings.root;
+    if error.kind() == ErrorKind::InvalidData {
+        return Error::fix_settings(format!("the folder {root} cannot be read: {error}"));
+    }
     Error::fix_settings(format!(
         "the folder {root} cannot be read ({error}); grant it: `folders = {{ \"{root}\" = \"path/on/this/machine\" }}` in the connection's grants, or correct the setting `root`"
     ))
