@@ -130,7 +130,7 @@ fn is_rule(line: &str) -> bool {
     let Some(first) = line.chars().next() else {
         return false;
     };
-    line.len() >= 3 && first.is_ascii_punctuation() && line.chars().all(|other| other == first)
+    line.len() >= 2 && first.is_ascii_punctuation() && line.chars().all(|other| other == first)
 }
 
 #[cfg(test)]
@@ -147,6 +147,7 @@ mod tests {
             ("text/markdown", "---\ntitle: \"Front\"\n---\n# Other", Some("Front")),
             ("text/markdown", "```\n# code\n```\nSetext\n===\n", Some("Setext")),
             ("text/plain", "=====\nTitle\n=====\n", Some("Title")),
+            ("text/plain", "==\nrv\n==\n", Some("rv")),
             ("text/plain", ".. comment\n\nA title\n-------\n", Some("A title")),
             ("text/plain", "just text\n", None),
         ] {
