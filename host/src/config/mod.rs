@@ -28,7 +28,7 @@ pub struct Config {
     pub temporal: Temporal,
     /// Where `.wasm` files are dropped.
     pub connectors: PathBuf,
-    /// What Sheaf keeps between runs: compiled code, checkpoints, a copy of each connector in use.
+    /// What Sheaf keeps between runs: checkpoints, bookmarks, a copy of each connector in use.
     pub state: PathBuf,
     pub connections: BTreeMap<String, Arc<Connection>>,
     text: Arc<str>,
