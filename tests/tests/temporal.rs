@@ -58,11 +58,7 @@ async fn a_killed_worker_s_crawl_goes_on_with_another_in_the_same_session() {
     let mut site = Site::new(&connections).await.connector("guest_odd");
     let server = server(&mut site).await;
     let mut first = worker(&site).await;
-    // Slow enough to be met in the middle.
-    let path = "/bulkindexdocuments".to_owned();
-    site.glean.drill().add(Fault { path, times: 30, delay_ms: 400, skip: 1, ..Fault::default() });
-    let sync = site.command(&["sync", "odd", "--json"]).spawn().expect("a sync");
-    until(&site, 3000).await;
+    let sync = in_the_middle(&site).await;
     signal(&first, "KILL");
     first.wait().await.expect("killed");
     let _second = worker(&site).await;
@@ -82,10 +78,7 @@ async fn a_stopped_worker_hands_its_crawl_over() {
     let mut site = Site::new(&connections).await.connector("guest_odd");
     let server = server(&mut site).await;
     let mut first = worker(&site).await;
-    let path = "/bulkindexdocuments".to_owned();
-    site.glean.drill().add(Fault { path, times: 30, delay_ms: 400, skip: 1, ..Fault::default() });
-    let sync = site.command(&["sync", "odd", "--json"]).spawn().expect("a sync");
-    until(&site, 3000).await;
+    let sync = in_the_middle(&site).await;
     signal(&first, "TERM");
     let ended = tokio::time::timeout(Duration::from_secs(60), first.wait()).await;
     assert_eq!(ended.expect("it ends").expect("a status").code(), Some(143));
@@ -195,6 +188,15 @@ fn config(site: &Site, temporal: &str) -> sheaf::config::Config {
     let mut config = sheaf::config::Config::parse(&path, &text, &|_| None).expect("valid");
     config.temporal.address = Some(temporal.to_owned());
     config
+}
+
+/// A crawl that is slow enough to be met in the middle, and is.
+async fn in_the_middle(site: &Site) -> tokio::process::Child {
+    let path = "/bulkindexdocuments".to_owned();
+    site.glean.drill().add(Fault { path, times: 30, delay_ms: 400, skip: 1, ..Fault::default() });
+    let sync = site.command(&["sync", "odd", "--json"]).spawn().expect("a sync");
+    until(site, 3000).await;
+    sync
 }
 
 /// Waits until so many documents are in Glean.

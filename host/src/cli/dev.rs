@@ -23,7 +23,6 @@ use crate::failure::{Failure, Kind, Result};
 use crate::observe::progress;
 use crate::temporal::connect::connect_to;
 use crate::temporal::dev_server::DevServer;
-use crate::temporal::workflow::CrawlInput;
 use crate::temporal::{follow, worker};
 
 #[derive(ClapArgs)]
@@ -241,17 +240,14 @@ async fn on_temporal(
     view: &watch::Sender<CrawlView>,
     stop: &CancellationToken,
 ) -> Result<crate::crawl::CrawlResult> {
-    let task_queue = &crawler.config.temporal.task_queue;
-    let policy = crawler.config.temporal.policy.clone();
-    let input =
-        CrawlInput { connection: name.to_owned(), mode: ModeName::Full, digest: None, policy };
-    let handle = match follow::start(client, task_queue, input).await {
+    let temporal = &crawler.config.temporal;
+    let handle = match follow::start(client, temporal, name, ModeName::Full).await {
         Ok(handle) => handle,
         // A crawl that an earlier `dev` left is ours to see to its end.
         Err(failure) if failure.kind == Kind::Busy => follow::handle(client, name),
         Err(failure) => return Err(failure),
     };
-    follow::follow(&handle, task_queue, view, stop).await
+    follow::follow(&handle, &temporal.task_queue, view, stop).await
 }
 
 /// The connectors of the folder as they were last seen.

@@ -16,7 +16,6 @@ use crate::observe::numbers::{bytes, count, grouped};
 use crate::observe::progress;
 use crate::temporal::connect::connect;
 use crate::temporal::follow;
-use crate::temporal::workflow::CrawlInput;
 
 #[derive(ClapArgs)]
 pub struct Args {
@@ -71,16 +70,8 @@ async fn on_temporal(
     cancel: &CancellationToken,
 ) -> Result<CrawlResult> {
     let client = connect(config).await?;
-    // The worker may have other files than we do: what it finds when it begins is what runs there.
-    let input = CrawlInput {
-        connection: name.to_owned(),
-        mode,
-        digest: None,
-        policy: config.temporal.policy.clone(),
-    };
-    let task_queue = &config.temporal.task_queue;
-    let handle = follow::start(&client, task_queue, input).await?;
-    follow::follow(&handle, task_queue, view, cancel).await
+    let handle = follow::start(&client, &config.temporal, name, mode).await?;
+    follow::follow(&handle, &config.temporal.task_queue, view, cancel).await
 }
 
 /// One line about a crawl that ended.

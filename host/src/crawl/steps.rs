@@ -297,10 +297,7 @@ impl Crawler {
                     ..ScopeProgress::default()
                 };
                 report.send_replace(anew.clone());
-                // A bookmark that the source no longer accepts is not tried again.
-                let mut plan = plan.clone();
-                plan.bookmarks.remove(scope);
-                self.crawl_from(&plan, scope, anew, report, cancel).await
+                self.crawl_from(plan, scope, anew, report, cancel).await
             }
             ended => ended,
         };
@@ -319,13 +316,10 @@ impl Crawler {
         let connector = self.registry.pinned(&plan.digest).await?;
         let mut guest = self.start(&connection, &connector).await?;
         let rules = Rules::of(&guest.datasource().await?);
-        let mode = plan.scope_mode(scope);
+        // A scope that was begun anew has no bookmark: the source no longer accepts it.
+        let mode = if start.restarts == 0 { plan.scope_mode(scope) } else { Mode::Full };
         let cursor = guest
-            .open(Crawl {
-                mode: mode.clone(),
-                scope: scope.to_owned(),
-                resume: start.checkpoint.clone(),
-            })
+            .open(Crawl { mode, scope: scope.to_owned(), resume: start.checkpoint.clone() })
             .await?;
         let limits = &connection.limits;
         // A scope that is new to an incremental crawl is read in full, outside a session.

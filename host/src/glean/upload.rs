@@ -6,6 +6,7 @@
 
 use super::batch::{Batch, PageFlags};
 use super::client::{CallError, Client};
+use super::wire::UploadEvent;
 use crate::failure::{Failure, Kind, Result};
 
 const BULK: &str = "/bulkindexdocuments";
@@ -67,9 +68,7 @@ impl Upload {
     }
 
     pub async fn session_state(&self) -> Result<SessionState> {
-        let status = self.client.datasource_status(&self.datasource).await?;
-        let ours = |upload: &&super::wire::UploadEvent| upload.upload_id == self.upload_id;
-        Ok(match status.documents.bulk_upload_history.iter().find(ours) {
+        Ok(match self.ours().await? {
             None => SessionState::Unknown,
             Some(upload) if upload.is_active() => SessionState::Active,
             Some(_) => SessionState::Finished,
@@ -85,7 +84,7 @@ impl Upload {
             Opening::Foreign => PageFlags { first: true, restart: true, ..PageFlags::default() },
         };
         let sent = match batch {
-            Some(batch) => self.bulk_with(batch, flags).await,
+            Some(batch) => self.send(BULK, batch, flags).await,
             None if opening == Opening::Ours => return Ok(Vec::new()),
             None => self.marker(flags).await.map(|()| Vec::new()),
         };
@@ -115,7 +114,7 @@ impl Upload {
 
     /// Uploads a page between the first and the last.
     pub async fn bulk(&self, batch: &Batch) -> Result<Vec<Refused>> {
-        match self.bulk_with(batch, PageFlags::default()).await {
+        match self.send(BULK, batch, PageFlags::default()).await {
             // Not the documents are at fault when the session is gone.
             Err(failure)
                 if failure.kind == Kind::Refused
@@ -149,10 +148,15 @@ impl Upload {
 
     /// Whether Glean waits for a person before it deletes what the session did not contain.
     pub async fn deletion_paused(&self) -> Result<bool> {
-        let status = self.client.datasource_status(&self.datasource).await?;
-        let mut history = status.documents.bulk_upload_history.iter();
-        let ours = history.find(|upload| upload.upload_id == self.upload_id);
+        let ours = self.ours().await?;
         Ok(ours.is_some_and(|upload| upload.processing_state == "DELETION PAUSED"))
+    }
+
+    /// What Glean knows of this upload id.
+    async fn ours(&self) -> Result<Option<UploadEvent>> {
+        let status = self.client.datasource_status(&self.datasource).await?;
+        let mut history = status.documents.bulk_upload_history.into_iter();
+        Ok(history.find(|upload| upload.upload_id == self.upload_id))
     }
 
     async fn marker(&self, flags: PageFlags) -> Result<()> {
@@ -160,10 +164,6 @@ impl Upload {
         let request = batcher.empty().request(flags);
         self.client.post(BULK, request).await?;
         Ok(())
-    }
-
-    async fn bulk_with(&self, batch: &Batch, flags: PageFlags) -> Result<Vec<Refused>> {
-        self.send(BULK, batch, flags).await
     }
 
     /// Adds or changes documents outside a session, at the pace that Glean allows there.

@@ -14,8 +14,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::workflow::{CrawlInput, IndexingWorkflow, Run};
 use super::workflow_id;
+use crate::config::Temporal;
 use crate::crawl::view::{Phase, ScopeState};
-use crate::crawl::{CrawlResult, CrawlView, ScopeProgress};
+use crate::crawl::{CrawlResult, CrawlView, ModeName, ScopeProgress};
 use crate::failure::{Failure, Kind, Result};
 
 pub type Handle = WorkflowHandle<Client, Run>;
@@ -24,11 +25,19 @@ const LOOK: Duration = Duration::from_millis(500);
 /// A query that no worker answers within this is not going to be.
 const QUERY_TIMEOUT: Duration = Duration::from_secs(3);
 
-pub async fn start(client: &Client, task_queue: &str, input: CrawlInput) -> Result<Handle> {
-    let connection = input.connection.clone();
-    let options = WorkflowStartOptions::new(task_queue, workflow_id(&connection))
+/// Starts a crawl of a connection. The worker may have other files than we do: the connector it finds
+/// when the crawl begins is what runs.
+pub async fn start(
+    client: &Client,
+    temporal: &Temporal,
+    connection: &str,
+    mode: ModeName,
+) -> Result<Handle> {
+    let policy = temporal.policy.clone();
+    let input = CrawlInput { connection: connection.to_owned(), mode, digest: None, policy };
+    let options = WorkflowStartOptions::new(&temporal.task_queue, workflow_id(connection))
         .id_conflict_policy(WorkflowIdConflictPolicy::Fail)
-        .static_summary(format!("{} crawl of {connection}", input.mode))
+        .static_summary(format!("{mode} crawl of {connection}"))
         .build();
     client.start_workflow(IndexingWorkflow::run, input, options).await.map_err(
         |error| match error {
@@ -36,7 +45,7 @@ pub async fn start(client: &Client, task_queue: &str, input: CrawlInput) -> Resu
                 Failure::new(Kind::Busy, format!("`{connection}` is being crawled already"))
                     .at(format!(
                         "workflow {}, run {}",
-                        workflow_id(&connection),
+                        workflow_id(connection),
                         run_id.unwrap_or_default()
                     ))
                     .next("wait for it: `sheaf status` shows how far it is")
