@@ -116,10 +116,12 @@ fn all(cli: &Cli) -> Result<(), Failure> {
     for documents in &cli.documents {
         let mut native = Vec::new();
         let mut guests = Vec::new();
+        let mut kept = Vec::new();
+        let ledger = tempfile::tempdir()?;
         for run in 0..=cli.runs {
-            let fed = |by: &str| -> Result<Cost, Failure> {
+            let fed = |by: &str, ledger: Option<&Path>| -> Result<Cost, Failure> {
                 let (documents, bytes) = (documents.to_string(), cli.bytes.to_string());
-                let answer = child(&[
+                let mut arguments = vec![
                     "crawl",
                     "--feed",
                     by,
@@ -133,14 +135,19 @@ fn all(cli: &Cli) -> Result<(), Failure> {
                     text(&guest)?,
                     "--cache",
                     text(cache.path())?,
-                ])?;
-                Ok(serde_json::from_value(answer)?)
+                ];
+                if let Some(folder) = ledger {
+                    arguments.extend(["--ledger", text(folder)?]);
+                }
+                Ok(serde_json::from_value(child(&arguments)?)?)
             };
-            let (by_native, by_guest) = (fed("native")?, fed("guest")?);
+            let (by_native, by_guest) = (fed("native", None)?, fed("guest", None)?);
+            let with_ledger = fed("guest", Some(ledger.path()))?;
             // The first pair warms the caches.
             if run > 0 {
                 native.push(by_native);
                 guests.push(by_guest);
+                kept.push(with_ledger);
             }
         }
         let ratios = native
@@ -148,8 +155,11 @@ fn all(cli: &Cli) -> Result<(), Failure> {
             .zip(&guests)
             .map(|(native, guest)| guest.per_second() / native.per_second());
         let ratio = median(ratios.collect());
-        let (native, guest) = (middle(native), middle(guests));
-        for (name, cost) in [("native", &native), ("guest", &guest)] {
+        let overheads =
+            guests.iter().zip(&kept).map(|(guest, kept)| kept.cpu_seconds / guest.cpu_seconds);
+        let overhead = median(overheads.collect()) - 1.0;
+        let (native, guest, kept) = (middle(native), middle(guests), middle(kept));
+        for (name, cost) in [("native", &native), ("guest", &guest), ("ledger", &kept)] {
             println!(
                 "{documents:>9}  {name:<6}  {:>11.0}  {:>14.3}  {:>8.1}",
                 cost.per_second(),
@@ -161,12 +171,15 @@ fn all(cli: &Cli) -> Result<(), Failure> {
             "{documents:>9}  a guest delivers {:.1} % of what native code delivers",
             ratio * 100.0
         );
+        println!("{documents:>9}  the ledger costs {:.1} % more CPU", overhead * 100.0);
         sizes.push(json!({
             "documents": documents,
             "body_bytes": cli.bytes,
             "native": summary(&native),
             "guest": summary(&guest),
+            "guest_with_ledger": summary(&kept),
             "guest_share_of_native": ratio,
+            "ledger_overhead": overhead,
         }));
     }
     sink.stop();

@@ -1,6 +1,6 @@
 //! The measurements, each in a process of its own.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use clap::{Args, ValueEnum};
@@ -10,11 +10,15 @@ use sheaf::connector::model::{
     Access, Body, Content, Crawl as Opened, Document, Mode, Page, PageLimits, Progress,
 };
 use sheaf::connector::{Engine, Grants};
-use sheaf::crawl::{Pipeline, Rules, ScopeProgress, Source, Window};
+use sheaf::crawl::{Pipeline, Rules, ScopeProgress, Source, Tolerance, Window};
 use sheaf::failure::Result;
 use sheaf::glean::upload::Upload;
 use sheaf::glean::{Client, Endpoint};
+use sheaf::ledger::Journal;
+use sheaf::ledger::compare::{compare, seal};
+use sheaf::ledger::run::Run;
 use sheaf::sandbox::Limits;
+use sheaf::store::{Location, Store};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -40,6 +44,9 @@ pub struct Crawl {
     guest: PathBuf,
     #[arg(long)]
     cache: PathBuf,
+    /// Keep a journal and a ledger in this folder, and compare with the crawl before.
+    #[arg(long)]
+    ledger: Option<PathBuf>,
 }
 
 impl Crawl {
@@ -92,6 +99,11 @@ impl Crawl {
             client: Client::new(endpoint)?,
             datasource: "bench".into(),
             upload_id: "bench".into(),
+            beside: None,
+        };
+        let ledger = match &self.ledger {
+            Some(folder) => Some(Ledger::open(folder).await?),
+            None => None,
         };
         let (report, _reports) = watch::channel(ScopeProgress::default());
         let pipeline = Pipeline {
@@ -101,9 +113,48 @@ impl Crawl {
             window: &Window::default(),
             page,
             report: &report,
+            tolerance: &Tolerance::default(),
             cancel: &CancellationToken::new(),
+            journal: match &ledger {
+                Some(ledger) => Some(ledger.journal.scope("all").await?.0),
+                None => None,
+            },
         };
-        Ok(pipeline.run(source, ScopeProgress::default()).await?.documents)
+        let documents = pipeline.run(source, ScopeProgress::default()).await?.documents;
+        if let Some(ledger) = ledger {
+            ledger.close(documents).await?;
+        }
+        Ok(documents)
+    }
+}
+
+/// The journal of this crawl, and the run that the one before left.
+struct Ledger {
+    store: Store,
+    journal: Journal,
+    temporary: PathBuf,
+}
+
+impl Ledger {
+    async fn open(folder: &Path) -> Result<Self> {
+        let store = Store::open(&Location::Folder(folder.to_owned()))?;
+        let journal = Journal::new(&store, "bench", "now");
+        Ok(Self { store, journal, temporary: folder.to_owned() })
+    }
+
+    /// What the end of a full crawl does.
+    async fn close(self, documents: u64) -> Result<()> {
+        let before = Run { name: "before".into(), records: documents };
+        let known = self.store.size(&before.name).await?.is_some();
+        let temporary = self.temporary.clone();
+        let name = if known { "now" } else { "before" };
+        let sealed = seal(&self.store, &self.journal, name.into(), true, temporary).await?;
+        assert_eq!(sealed.run.records, documents, "every document is in the ledger");
+        if known {
+            let found = compare(&self.store, &[before], &[sealed.run]).await?;
+            assert_eq!(found.unchanged, documents, "and is found again");
+        }
+        self.journal.remove().await
     }
 }
 

@@ -111,7 +111,7 @@ impl Kind {
 }
 
 /// A failure in words an operator can act on.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Failure {
     pub kind: Kind,
     /// One sentence: what went wrong.
@@ -190,6 +190,15 @@ impl fmt::Display for Failure {
 }
 
 impl std::error::Error for Failure {}
+
+/// The beginning of a text, cut at a character boundary.
+pub fn bounded_str(text: &str, most: usize) -> &str {
+    let mut end = text.len().min(most);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
+}
 
 /// Cuts a text at a character boundary and says so.
 pub fn bounded(mut text: String, most: usize) -> String {

@@ -3,7 +3,8 @@
 //! The way of a document through the modules: [`connector`] runs the guest inside [`sandbox`],
 //! [`crawl`] turns its pages into checked batches, [`glean`] uploads them, and [`temporal`] makes the
 //! whole durable. [`config`] reads `sheaf.toml`, [`registry`] finds connectors, [`observe`] tells
-//! people what happens, and [`cli`] is the command line.
+//! people what happens, and [`cli`] is the command line. What a connection has in Glean is kept in its
+//! [`ledger`], and that in a [`store`].
 
 pub mod cli;
 pub mod config;
@@ -11,7 +12,9 @@ pub mod connector;
 pub mod crawl;
 pub mod failure;
 pub mod glean;
+pub mod ledger;
 pub mod observe;
 pub mod registry;
 pub mod sandbox;
+pub mod store;
 pub mod temporal;

@@ -3,7 +3,7 @@
 //! A drill is put in by `POST /drill` with `{"path": "/bulkindexdocuments", "skip": 2, "times": 1,
 //! "status": 503, "retryAfter": 1, "delayMs": 100, "drop": "before"}`: after so many requests to the
 //! path, so many get that answer instead. `drop` closes the connection before or after the request
-//! took effect. An answer with a `delayMs` and nothing else is only late.
+//! took effect; `half` breaks off in the middle of the answer. An answer with a `delayMs` and nothing else is only late.
 
 use std::io::Write as _;
 use std::path::Path;
@@ -42,6 +42,8 @@ pub struct Fault {
 pub enum Dropped {
     Before,
     After,
+    /// It takes effect, and the answer has half of the bytes that it promised.
+    Half,
 }
 
 #[derive(Clone, Default)]
@@ -62,6 +64,11 @@ impl Drill {
 
     pub fn add(&self, fault: Fault) {
         self.inner().faults.push(fault);
+    }
+
+    /// Takes away the faults that were not met.
+    pub fn clear(&self) {
+        self.inner().faults.clear();
     }
 
     /// Requests to the Indexing API so far, those that were made to fail included.
@@ -140,10 +147,14 @@ pub async fn around(State(app): State<App>, request: Request, next: Next) -> Res
     tokio::time::sleep(Duration::from_millis(fault.delay_ms)).await;
     match (fault.drop, fault.status) {
         (Some(dropped), _) => {
-            if dropped == Dropped::After {
+            if dropped != Dropped::Before {
                 next.run(request).await;
             }
-            broken()
+            let mut response = broken();
+            if dropped == Dropped::Half {
+                response.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from_static("2"));
+            }
+            response
         }
         (None, Some(status)) => {
             let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::json;
-use sheaf::temporal::workflow::IndexingWorkflow;
+use sheaf::temporal::workflows::IndexingWorkflow;
 use sheaf::temporal::{connect, follow};
 use sheaf_local_glean::Fault;
 use sheaf_tests::temporal::{server, signal, worker};

@@ -209,7 +209,10 @@ async fn crawl(
     let (view, views) = watch::channel(CrawlView::default());
     let shown = tokio::spawn(progress::show(views));
     let ended = match client {
-        None => local::run(crawler, name, ModeName::Full, &view, stop).await,
+        None => {
+            let ask = local::Ask { connection: name, mode: ModeName::Full, connector: None };
+            local::run(crawler, ask, &view, stop).await
+        }
         Some(client) => on_temporal(crawler, client, name, &view, stop).await,
     };
     drop(view);
@@ -241,7 +244,7 @@ async fn on_temporal(
     stop: &CancellationToken,
 ) -> Result<crate::crawl::CrawlResult> {
     let temporal = &crawler.config.temporal;
-    let handle = match follow::start(client, temporal, name, ModeName::Full).await {
+    let handle = match follow::start(client, temporal, name, ModeName::Full, None).await {
         Ok(handle) => handle,
         // A crawl that an earlier `dev` left is ours to see to its end.
         Err(failure) if failure.kind == Kind::Busy => follow::handle(client, name),

@@ -1,12 +1,16 @@
 //! The command line: parsing and printing only. One file a command.
 
+mod approve;
 mod check;
 mod dev;
 mod doctor;
+mod explain;
 mod inspect;
 mod local_glean;
 mod output;
 mod preview;
+mod quarantine;
+mod schedules;
 mod signals;
 mod status;
 mod sync;
@@ -18,6 +22,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::config::Config;
+use crate::crawl::Decision;
 use crate::failure::{Failure, Result};
 use crate::observe::logging;
 pub use output::Report;
@@ -55,6 +60,16 @@ enum Command {
     Inspect(inspect::Args),
     /// Show each connection's last crawl, and what is under way.
     Status(status::Args),
+    /// Let a crawl that is held delete what it would.
+    Approve(approve::Args),
+    /// Let a crawl that is held end without deleting anything.
+    Reject(approve::Args),
+    /// Crawl at set times: `[connections.X.schedules]` on the Temporal server.
+    Schedules(schedules::Args),
+    /// Show the documents that were set aside, and try them again.
+    Quarantine(quarantine::Args),
+    /// Say all that is known of one document, here and in Glean.
+    Explain(explain::Args),
     /// Find out what is wrong with this set-up.
     Doctor(doctor::Args),
     /// Run a local Glean with a search page, for trying out and for tests.
@@ -71,6 +86,11 @@ impl Command {
             Self::Preview(_) => "preview",
             Self::Inspect(_) => "inspect",
             Self::Status(_) => "status",
+            Self::Approve(_) => "approve",
+            Self::Reject(_) => "reject",
+            Self::Schedules(_) => "schedules",
+            Self::Quarantine(_) => "quarantine",
+            Self::Explain(_) => "explain",
             Self::Doctor(_) => "doctor",
             Self::LocalGlean(_) => "local-glean",
         }
@@ -127,6 +147,11 @@ pub fn main() -> ExitCode {
             Command::Preview(args) => preview::run(args, &context).await,
             Command::Inspect(args) => inspect::run(args).await,
             Command::Status(args) => status::run(args, &context).await,
+            Command::Approve(args) => approve::run(args, Decision::Approve, &context).await,
+            Command::Reject(args) => approve::run(args, Decision::Reject, &context).await,
+            Command::Schedules(args) => Box::pin(schedules::run(args, &context)).await,
+            Command::Quarantine(args) => Box::pin(quarantine::run(args, &context)).await,
+            Command::Explain(args) => explain::run(args, &context).await,
             Command::Doctor(args) => doctor::run(args, &context).await,
             Command::LocalGlean(args) => local_glean::run(args).await,
         }

@@ -1,6 +1,6 @@
 //! `sheaf status`: each connection's last crawl, and what is under way.
 
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use clap::Args as ClapArgs;
 use serde_json::json;
@@ -8,13 +8,18 @@ use temporalio_client::{Client, WorkflowDescribeOptions, WorkflowExecutionStatus
 
 use super::{Context, Report, sync};
 use crate::config::Config;
-use crate::crawl::CrawlView;
-use crate::crawl::state::StateFolder;
+use crate::crawl::memory::Memories;
+use crate::crawl::memory::{Held, now};
+use crate::crawl::plan::Waiting;
+use crate::crawl::steps::Begun;
 use crate::crawl::view::ScopeState;
+use crate::crawl::{CrawlView, finish};
 use crate::failure::Result;
-use crate::observe::numbers::count;
+use crate::ledger::Journal;
+use crate::observe::numbers::{count, grouped};
+use crate::store::Store;
 use crate::temporal::connect::connect;
-use crate::temporal::follow;
+use crate::temporal::{approvals, follow};
 
 #[derive(ClapArgs)]
 pub struct Args {
@@ -58,10 +63,52 @@ fn line(view: &CrawlView) -> String {
         count(total.documents, "document"),
         count(view.scopes.len() as u64, "scope")
     );
+    let waits = view.scopes.iter().find_map(|scope| scope.progress.waiting.as_ref());
+    if let Some(waits) = waits {
+        text.push_str(&format!("; waits for {waits}"));
+    }
     if let Some(note) = view.scopes.iter().find_map(|scope| scope.note.as_ref()) {
         text.push_str(&format!("; {note}"));
     }
     text
+}
+
+/// A crawl in a process of its own, or one that was interrupted.
+async fn journals(store: &Store, place: &str, waiting: Option<&str>) -> Result<Vec<String>> {
+    let mut lines = Vec::new();
+    for upload in Journal::all(store, place).await? {
+        let journal = Journal::new(store, place, &upload);
+        let Some(begun) = journal.begun::<Begun>().await? else { continue };
+        if waiting == Some(upload.as_str()) || begun.plan.temporal {
+            continue;
+        }
+        let mut documents = 0;
+        for scope in &begun.plan.scopes {
+            let (_, progress) = journal.scope(&scope.id).await?;
+            documents += progress.map_or(0, |progress| progress.documents);
+        }
+        let lease = journal.lease().await?.filter(|lease| lease.until > now());
+        let name = &begun.plan.connection;
+        lines.push(match lease {
+            Some(lease) => {
+                format!("under way by {}: {}", lease.by, count(documents, "document"))
+            }
+            None => format!(
+                "interrupted after {}; `sheaf sync {name} --local` goes on with it",
+                count(documents, "document")
+            ),
+        });
+    }
+    Ok(lines)
+}
+
+/// What a person has to decide: from the state, or, where that is not at hand, from the workflow.
+async fn waiting(held: Option<&Held>, client: Option<&Client>, name: &str) -> Option<Waiting> {
+    match (held, client) {
+        (Some(held), _) => Some(finish::waiting(held)),
+        (None, Some(client)) => approvals::waiting(client, name).await,
+        (None, None) => None,
+    }
 }
 
 pub async fn run(args: Args, context: &Context) -> Result<Report> {
@@ -69,22 +116,41 @@ pub async fn run(args: Args, context: &Context) -> Result<Report> {
     if let Some(name) = &args.name {
         config.connection(name)?;
     }
-    let state = StateFolder::new(&config.state);
+    let store = Store::open(&config.store)?;
+    let memories =
+        Memories::new(store.clone(), config.state.join("locks"), &config.glean.server_url);
     let temporal = if args.offline { None } else { temporal(&config).await };
     let mut text = String::new();
     let mut results = Vec::new();
     let named = |name: &&String| args.name.as_ref().is_none_or(|wanted| wanted == *name);
     for name in config.connections.keys().filter(named) {
-        let memory = state.read(name)?;
+        let memory = memories.of(name).await?;
         match &memory.last {
-            Some(last) => text.push_str(&format!("{}\n", sync::summary(last))),
+            Some(last) => {
+                let ended = UNIX_EPOCH + Duration::from_secs(last.ended_at);
+                text.push_str(&format!(
+                    "{}\n  by {} ({}), ended {}\n",
+                    sync::summary(last),
+                    last.connector,
+                    last.digest.short(),
+                    humantime::format_rfc3339_seconds(ended)
+                ));
+            }
             None => text.push_str(&format!("{name}: never crawled\n")),
         }
-        if let Some(unfinished) = &memory.unfinished {
-            let documents = unfinished.scopes.values().map(|scope| scope.documents).sum();
+        let held = memory.held.as_ref();
+        let upload = held.map(|held| held.plan.upload_id.as_str());
+        let journals = journals(&store, &memories.place(name), upload).await?;
+        for line in &journals {
+            text.push_str(&format!("  {line}\n"));
+        }
+        let waiting = waiting(held, temporal.as_ref(), name).await;
+        if let Some(waiting) = &waiting {
             text.push_str(&format!(
-                "  interrupted after {}; `sheaf sync {name} --local` goes on with it\n",
-                count(documents, "document")
+                "  waits for approval: {} of {} would be deleted\n{}\n",
+                grouped(waiting.would_go),
+                count(waiting.of, "document"),
+                sync::waiting_text(waiting, name)
             ));
         }
         let running = match &temporal {
@@ -97,7 +163,8 @@ pub async fn run(args: Args, context: &Context) -> Result<Report> {
         results.push(json!({
             "connection": name,
             "last": memory.last,
-            "interrupted": memory.unfinished.is_some(),
+            "interrupted": !journals.is_empty(),
+            "waiting": waiting,
             "running": running,
         }));
     }

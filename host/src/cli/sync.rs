@@ -1,14 +1,17 @@
-//! `sheaf sync NAME`: one crawl, followed live.
+//! `sheaf sync NAME`: one crawl, followed live; or, with `--all`, every connection's.
 
+use std::collections::BTreeSet;
 use std::time::Instant;
 
 use clap::Args as ClapArgs;
+use futures::StreamExt as _;
 use serde_json::json;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::{Context, Report, signals};
 use crate::config::Config;
+use crate::crawl::plan::Waiting;
 use crate::crawl::view::Phase;
 use crate::crawl::{CrawlResult, CrawlView, Crawler, ModeName, Outcome, local};
 use crate::failure::{Failure, Kind, Result};
@@ -16,20 +19,45 @@ use crate::observe::numbers::{bytes, count, grouped};
 use crate::observe::progress;
 use crate::temporal::connect::connect;
 use crate::temporal::follow;
+use crate::temporal::workflows::AllInput;
+use crate::temporal::workflows::all::OneOfAll;
 
 #[derive(ClapArgs)]
 pub struct Args {
     /// The connection in sheaf.toml.
-    pub name: String,
+    #[arg(required_unless_present = "all")]
+    pub name: Option<String>,
+    /// Every connection of sheaf.toml.
+    #[arg(long, conflicts_with_all = ["name", "connector"])]
+    pub all: bool,
+    /// With `--all`: how many are crawled at the same time.
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..), requires = "all")]
+    pub parallel: u16,
     /// Crawl in this process, without Temporal. Interrupted, it goes on where it was.
     #[arg(long)]
     pub local: bool,
     /// Only what the connector finds changed since the last crawl; deletions may wait for a full one.
     #[arg(long)]
     pub incremental: bool,
+    /// Run another connector than the connection's: a name, a file of the folder, or `sha256:…` of one
+    /// that ran before.
+    #[arg(long, value_name = "CONNECTOR")]
+    pub connector: Option<String>,
 }
 
 impl Args {
+    /// One crawl of a connection.
+    pub fn one(name: &str, mode: ModeName) -> Self {
+        Self {
+            name: Some(name.to_owned()),
+            all: false,
+            parallel: 1,
+            local: false,
+            incremental: mode == ModeName::Incremental,
+            connector: None,
+        }
+    }
+
     fn mode(&self) -> ModeName {
         if self.incremental { ModeName::Incremental } else { ModeName::Full }
     }
@@ -37,17 +65,30 @@ impl Args {
 
 pub async fn run(args: Args, context: &Context) -> Result<Report> {
     let config = context.config()?;
-    config.connection(&args.name)?;
     let cancel = signals::token();
+    match &args.name {
+        Some(name) if !args.all => one(&args, name, config, &cancel).await,
+        _ => all(&args, config, &cancel).await,
+    }
+}
+
+async fn one(
+    args: &Args,
+    name: &str,
+    config: Config,
+    cancel: &CancellationToken,
+) -> Result<Report> {
+    config.connection(name)?;
     let (view, views) = watch::channel(CrawlView::default());
     let shown = tokio::spawn(progress::show(views));
     let mode = args.mode();
     let started = Instant::now();
     let ended = if args.local {
         let crawler = Crawler::new(config)?;
-        local::run(&crawler, &args.name, mode, &view, &cancel).await
+        let ask = local::Ask { connection: name, mode, connector: args.connector.as_deref() };
+        local::run(&crawler, ask, &view, cancel).await
     } else {
-        on_temporal(&config, &args.name, mode, &view, &cancel).await
+        on_temporal(&config, name, args, &view, cancel).await
     };
     let last = view.borrow().clone();
     drop(view);
@@ -56,22 +97,97 @@ pub async fn run(args: Args, context: &Context) -> Result<Report> {
         Ok(result) => Ok(report(&result)),
         // A crawl that goes on without us has not failed.
         Err(failure) if failure.kind == Kind::Interrupted && !args.local => Err(failure),
-        Err(failure) => {
-            Ok(failed(&args.name, mode, &last, started.elapsed().as_secs_f64(), failure))
-        }
+        Err(failure) => Ok(failed(name, mode, &last, started.elapsed().as_secs_f64(), failure)),
     }
 }
 
 async fn on_temporal(
     config: &Config,
     name: &str,
-    mode: ModeName,
+    args: &Args,
     view: &watch::Sender<CrawlView>,
     cancel: &CancellationToken,
 ) -> Result<CrawlResult> {
     let client = connect(config).await?;
-    let handle = follow::start(&client, &config.temporal, name, mode).await?;
+    let connector = args.connector.clone();
+    let handle = follow::start(&client, &config.temporal, name, args.mode(), connector).await?;
     follow::follow(&handle, &config.temporal.task_queue, view, cancel).await
+}
+
+/// Each connection's crawl; one that fails does not stop the others.
+async fn all(args: &Args, config: Config, cancel: &CancellationToken) -> Result<Report> {
+    let mode = args.mode();
+    let ended = if args.local {
+        all_here(args, config, mode, cancel).await?
+    } else {
+        let client = connect(&config).await?;
+        let crawl = |name: &String| follow::crawl(&config.temporal, name, mode, None);
+        let input = AllInput {
+            crawls: config.connections.keys().map(crawl).collect(),
+            parallel: usize::from(args.parallel),
+        };
+        let mut told = BTreeSet::new();
+        follow::all(&client, &config.temporal, input, cancel, |crawls| {
+            for one in crawls {
+                if one.result.is_some() && told.insert(one.connection.clone()) {
+                    eprintln!("{}", line(one));
+                }
+            }
+        })
+        .await?
+    };
+    let code = |one: &OneOfAll| match (&one.result, &one.failure) {
+        (Some(result), _) => result.outcome.exit_code(),
+        (None, Some(failure)) => failure.kind.exit_code(),
+        (None, None) => 1,
+    };
+    let worst = ended.iter().map(code).max().unwrap_or(0);
+    let well = ended.iter().filter(|one| code(one) == 0).count();
+    let text: Vec<_> = ended.iter().map(line).collect();
+    let summary = format!("{well} of {} complete", count(ended.len() as u64, "connection"));
+    Ok(Report::new(summary.clone(), json!({ "connections": ended }))
+        .text(format!("{}\n{summary}", text.join("\n")))
+        .exit_code(signals::code().unwrap_or(worst)))
+}
+
+async fn all_here(
+    args: &Args,
+    config: Config,
+    mode: ModeName,
+    cancel: &CancellationToken,
+) -> Result<Vec<OneOfAll>> {
+    let crawler = Crawler::new(config)?;
+    let crawl = |name: String| {
+        let crawler = crawler.clone();
+        async move {
+            let (view, _views) = watch::channel(CrawlView::default());
+            let ask = local::Ask { connection: &name, mode, connector: None };
+            let ended = local::run(&crawler, ask, &view, cancel).await;
+            let (result, failure) = match ended {
+                Ok(result) => (Some(result), None),
+                Err(failure) => (None, Some(failure)),
+            };
+            OneOfAll { connection: name, running: false, result, failure }
+        }
+    };
+    let names: Vec<_> = crawler.config.connections.keys().cloned().collect();
+    let crawls = futures::stream::iter(names).map(crawl).buffered(usize::from(args.parallel));
+    Ok(crawls.collect().await)
+}
+
+fn line(one: &OneOfAll) -> String {
+    match (&one.result, &one.failure) {
+        (Some(result), _) if result.outcome == Outcome::Complete => {
+            format!("✓ {}", summary(result))
+        }
+        (Some(result), _) => format!("! {}", summary(result)),
+        (None, Some(failure)) => {
+            let next =
+                failure.next.as_ref().map_or_else(String::new, |next| format!("\n  next: {next}"));
+            format!("✗ {}: {failure}{next}", one.connection)
+        }
+        (None, None) => format!("  {}", one.connection),
+    }
 }
 
 /// One line about a crawl that ended.
@@ -85,8 +201,12 @@ pub fn summary(result: &CrawlResult) -> String {
         bytes(result.bytes),
         result.seconds,
     );
-    if result.deleted > 0 {
-        text.push_str(&format!(", {} deleted", grouped(result.deleted)));
+    for (number, what) in
+        [(result.changed, "changed"), (result.added, "new"), (result.deleted, "deleted")]
+    {
+        if number > 0 && (result.unchanged > 0 || what == "deleted") {
+            text.push_str(&format!(", {} {what}", grouped(number)));
+        }
     }
     if result.quarantined > 0 {
         text.push_str(&format!(", {} set aside", grouped(result.quarantined)));
@@ -100,10 +220,47 @@ pub fn summary(result: &CrawlResult) -> String {
     text
 }
 
+/// What waits for a person's word, and how to say it.
+pub fn waiting_text(waiting: &Waiting, name: &str) -> String {
+    let mut text = String::new();
+    for reason in &waiting.reasons {
+        text.push_str(&format!("  {reason}\n"));
+    }
+    for sample in waiting.samples.iter().take(SHOWN) {
+        let reason = if sample.reason.is_empty() { "" } else { ": " };
+        let title = if sample.title == sample.id { "" } else { sample.title.as_str() };
+        text.push_str(&format!("  would go: {} {title}{reason}{}\n", sample.id, sample.reason));
+    }
+    let more = waiting.would_go.saturating_sub(waiting.samples.len().min(SHOWN) as u64);
+    if more > 0 && waiting.would_go > more {
+        text.push_str(&format!("  … and {} more\n", grouped(more)));
+    }
+    let until = std::time::UNIX_EPOCH + std::time::Duration::from_secs(waiting.until);
+    text.push_str(&format!(
+        "  until {}: `sheaf approve {name}` deletes them, `sheaf reject {name}` does not",
+        humantime::format_rfc3339_seconds(until)
+    ));
+    text
+}
+
+/// Documents that would go are named up to so many.
+const SHOWN: usize = 5;
+
 pub fn report(result: &CrawlResult) -> Report {
     let mut text = summary(result);
+    if let Some(waiting) = &result.held {
+        text.push_str(&format!("\n{}", waiting_text(waiting, &result.connection)));
+    }
     for document in &result.quarantine {
         text.push_str(&format!("\n  set aside: {}: {}", document.id, document.reason));
+    }
+    let more = result.quarantined.saturating_sub(result.quarantine.len() as u64);
+    if more > 0 && !result.quarantine.is_empty() {
+        text.push_str(&format!(
+            "\n  … and {} more: `sheaf quarantine list {}`",
+            grouped(more),
+            result.connection
+        ));
     }
     if result.access_unknown > 0 {
         text.push_str(&format!(

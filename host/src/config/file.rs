@@ -6,13 +6,15 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
+use super::schedules;
 use super::values::{PolicyConfig, SecretSource, Size, Span};
 use super::{Config, Connection, Locate, Temporal};
-use crate::crawl::Window;
+use crate::crawl::{Deletions, Tolerance, Window};
 use crate::failure::Result;
 use crate::glean::Endpoint;
 use crate::sandbox::Limits;
 use crate::sandbox::folders::{FolderGrant, check_guest_path};
+use crate::store::Location;
 
 /// `GLEAN_INDEXING_API_TOKEN`: the token's usual home.
 pub const TOKEN_VARIABLE: &str = "GLEAN_INDEXING_API_TOKEN";
@@ -21,6 +23,7 @@ pub const TOKEN_VARIABLE: &str = "GLEAN_INDEXING_API_TOKEN";
 #[serde(deny_unknown_fields)]
 pub struct File {
     state_folder: Option<PathBuf>,
+    state_store: Option<String>,
     #[serde(default)]
     glean: Glean,
     #[serde(default)]
@@ -88,6 +91,27 @@ struct ConnectionSection {
     grants: GrantsSection,
     #[serde(default)]
     limits: LimitsSection,
+    #[serde(default)]
+    deletions: DeletionsSection,
+    #[serde(default)]
+    quarantine: QuarantineSection,
+    #[serde(default)]
+    schedules: BTreeMap<String, schedules::Section>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct DeletionsSection {
+    max_percent: Option<f64>,
+    max_count: Option<u64>,
+    wait: Option<Span>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct QuarantineSection {
+    max_percent: Option<f64>,
+    min_documents: Option<u64>,
 }
 
 fn no_settings() -> toml::Table {
@@ -125,7 +149,11 @@ impl File {
             _ => PathBuf::from("."),
         };
         let connectors = self.connectors.folder.unwrap_or_else(|| "connectors".into());
-        let state = self.state_folder.unwrap_or_else(|| ".sheaf".into());
+        let state = base.join(self.state_folder.unwrap_or_else(|| ".sheaf".into()));
+        let store = match self.state_store {
+            None => Location::Folder(state.clone()),
+            Some(text) => store(&text, &base, locate)?,
+        };
         let window = self.glean.window(locate)?;
         let mut connections = BTreeMap::new();
         let mut datasources = BTreeMap::new();
@@ -147,10 +175,35 @@ impl File {
             window,
             temporal: self.temporal.validate(&base, locate, env)?,
             connectors: base.join(connectors),
-            state: base.join(state),
+            state,
+            store,
             connections,
             text: locate.text.into(),
         })
+    }
+}
+
+/// A bucket's URL, or a folder that the workers share.
+fn store(text: &str, base: &Path, locate: &Locate<'_>) -> Result<Location> {
+    if !text.contains("://") {
+        return Ok(Location::Folder(base.join(text)));
+    }
+    let url: Option<url::Url> = text.parse().ok();
+    let known = ["s3", "s3a", "gs", "az", "azure", "abfs", "abfss"];
+    url.filter(|url| known.contains(&url.scheme())).map(Location::Bucket).ok_or_else(|| {
+        locate.failure(&["state_store"], format!("`{text}` is not a store")).next(
+            "write a folder, or s3://bucket/prefix, gs://bucket/prefix or az://container/prefix",
+        )
+    })
+}
+
+/// A share of a hundred.
+fn share(value: Option<f64>, usual: f64, keys: &[&str], locate: &Locate<'_>) -> Result<f64> {
+    match value {
+        Some(value) if !(0.0..=100.0).contains(&value) => {
+            Err(locate.failure(keys, "it must be between 0 and 100"))
+        }
+        value => Ok(value.unwrap_or(usual)),
     }
 }
 
@@ -331,6 +384,32 @@ impl ConnectionSection {
             settings,
             folders,
             limits: self.limits.validate(name, locate)?,
+            deletions: self.deletions.validate(name, locate)?,
+            quarantine: self.quarantine.validate(name, locate)?,
+            schedules: schedules::validate(name, self.schedules, locate)?,
+        })
+    }
+}
+
+impl DeletionsSection {
+    fn validate(self, name: &str, locate: &Locate<'_>) -> Result<Deletions> {
+        let usual = Deletions::default();
+        let keys = ["connections", name, "deletions", "max_percent"];
+        Ok(Deletions {
+            max_percent: share(self.max_percent, usual.max_percent, &keys, locate)?,
+            max_count: self.max_count,
+            wait: self.wait.map_or(usual.wait, |span| span.0),
+        })
+    }
+}
+
+impl QuarantineSection {
+    fn validate(self, name: &str, locate: &Locate<'_>) -> Result<Tolerance> {
+        let usual = Tolerance::default();
+        let keys = ["connections", name, "quarantine", "max_percent"];
+        Ok(Tolerance {
+            max_percent: share(self.max_percent, usual.max_percent, &keys, locate)?,
+            min_documents: self.min_documents.unwrap_or(usual.min_documents),
         })
     }
 }

@@ -1,6 +1,7 @@
 //! `sheaf.toml`: read, checked, and turned into types. Every error names the file's line and key.
 
 mod file;
+pub mod schedules;
 mod values;
 
 use std::collections::BTreeMap;
@@ -10,11 +11,12 @@ use std::sync::Arc;
 pub use values::{PolicyConfig, Secret};
 
 use crate::connector::Grants;
-use crate::crawl::Window;
+use crate::crawl::{Deletions, Tolerance, Window};
 use crate::failure::{Failure, Result};
 use crate::glean::Endpoint;
 use crate::sandbox::Limits;
 use crate::sandbox::folders::FolderGrant;
+use crate::store::Location;
 
 pub const FILE_NAME: &str = "sheaf.toml";
 
@@ -28,8 +30,11 @@ pub struct Config {
     pub temporal: Temporal,
     /// Where `.wasm` files are dropped.
     pub connectors: PathBuf,
-    /// What Sheaf keeps between runs: checkpoints, bookmarks, a copy of each connector in use.
+    /// This machine's own: locks, temporary files, what `sheaf dev` runs.
     pub state: PathBuf,
+    /// What Sheaf keeps between runs: journals, bookmarks, the ledger, a copy of each connector in
+    /// use. Workers of one task queue share it.
+    pub store: Location,
     pub connections: BTreeMap<String, Arc<Connection>>,
     text: Arc<str>,
 }
@@ -53,6 +58,9 @@ pub struct Connection {
     pub settings: serde_json::Value,
     pub folders: Vec<FolderGrant>,
     pub limits: Limits,
+    pub deletions: Deletions,
+    pub quarantine: Tolerance,
+    pub schedules: Vec<schedules::Schedule>,
 }
 
 impl Connection {

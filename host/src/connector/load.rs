@@ -41,6 +41,20 @@ impl Digest {
     }
 }
 
+impl std::str::FromStr for Digest {
+    type Err = Failure;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let hex = text.strip_prefix("sha256:").unwrap_or_default();
+        let lower = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+        if hex.len() == 64 && hex.bytes().all(lower) {
+            return Ok(Self(text.to_owned()));
+        }
+        Err(Failure::settings(format!("`{text}` is not a connector's digest"))
+            .next("write `sha256:` and 64 hexadecimal digits, as `sheaf inspect` prints them"))
+    }
+}
+
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
@@ -96,6 +110,13 @@ impl Candidate {
             Ok(Self { digest: Digest::of(&bytes), path, inspection, bytes })
         })
         .await
+    }
+
+    /// A connector whose bytes are at hand; `path` is for people.
+    pub fn of(path: PathBuf, bytes: &[u8]) -> Result<Self> {
+        let inspection =
+            inspect(bytes).map_err(|failure| failure.at(path.display().to_string()))?;
+        Ok(Self { digest: Digest::of(bytes), path, inspection, bytes: bytes.into() })
     }
 
     pub fn bytes(&self) -> &[u8] {

@@ -1,5 +1,5 @@
-//! A whole crawl in this process, without Temporal. Its checkpoint is a file: run again after an
-//! interruption, it goes on in the same upload session.
+//! A whole crawl in this process, without Temporal. Run again after an interruption, it goes on from
+//! its journal in the same upload session.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -7,71 +7,111 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use super::plan::{CrawlResult, Decision, ModeName, Plan};
 use super::progress::ScopeProgress;
-use super::state::Unfinished;
-use super::steps::{CrawlResult, Crawler, ModeName, Plan};
+use super::steps::{Begun, Crawler, Request, settings_digest};
 use super::view::{CrawlView, ScopeState};
-use crate::connector::Digest;
-use crate::failure::Result;
+use crate::failure::{Failure, Result};
+use crate::ledger::Journal;
 
-/// How often the checkpoint is written at most.
-const SAVE_EVERY: Duration = Duration::from_secs(1);
+/// How often the view is told what a crawl waits for.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// What is asked for.
+#[derive(Clone, Copy, Debug)]
+pub struct Ask<'a> {
+    pub connection: &'a str,
+    pub mode: ModeName,
+    /// Another connector than the connection's.
+    pub connector: Option<&'a str>,
+}
 
 pub async fn run(
     crawler: &Crawler,
-    name: &str,
-    mode: ModeName,
+    ask: Ask<'_>,
     view: &watch::Sender<CrawlView>,
     cancel: &CancellationToken,
 ) -> Result<CrawlResult> {
-    let connection = crawler.config.connection(name)?;
-    let _lock = crawler.state.lock(name)?;
+    let name = ask.connection;
+    crawler.config.connection(name)?;
+    let _lock = crawler.memories.lock(name)?;
     let started = Instant::now();
-    let settings = Digest::of(connection.settings.to_string().as_bytes()).to_string();
-    let resumed = resumable(crawler, name, mode, &settings).await?;
-    let (plan, mut scopes) = if let Some(unfinished) = resumed {
-        (unfinished.plan, unfinished.scopes)
-    } else {
-        let id = upload_id(name);
-        (unless(cancel, crawler.configure(name, mode, &id, None)).await?, BTreeMap::new())
+    let plan = match resumable(crawler, ask).await? {
+        Some(plan) => plan,
+        None => {
+            let id = upload_id(name);
+            let request = Request {
+                connection: name,
+                mode: ask.mode,
+                upload_id: &id,
+                connector: ask.connector,
+                by: format!("process {}", std::process::id()),
+                temporal: false,
+            };
+            unless(cancel, crawler.configure(request)).await?
+        }
     };
-    let saved_as = Saved { crawler, plan: &plan, asked: mode, settings: &settings };
-    saved_as.save(&scopes)?;
     view.send_replace(CrawlView::of(&plan));
+    let ended = crawl(crawler, &plan, view, cancel, started).await;
+    // After a failure, the next one who comes need not wait for the lease to end.
+    let rested = crawler.rest(&plan, None).await;
+    let result = ended?;
+    rested?;
+    Ok(result)
+}
+
+async fn crawl(
+    crawler: &Crawler,
+    plan: &Plan,
+    view: &watch::Sender<CrawlView>,
+    cancel: &CancellationToken,
+    started: Instant,
+) -> Result<CrawlResult> {
+    let mut scopes = BTreeMap::new();
     for scope in &plan.scopes {
-        let start: ScopeProgress = scopes.get(&scope.id).cloned().unwrap_or_default();
-        let (report, mut reports) = watch::channel(start.clone());
-        let crawl = crawler.crawl_scope(&plan, &scope.id, start, &report, cancel);
+        let tried = ScopeProgress::default();
+        let (report, mut reports) = watch::channel(tried.clone());
+        let crawl = crawler.crawl_scope(plan, &scope.id, &tried, &report, cancel);
         let mut crawl = std::pin::pin!(crawl);
         view.send_modify(|view| view.set_state(&scope.id, ScopeState::Running));
-        let mut saved = Instant::now();
+        let mut looks = tokio::time::interval(LOOK);
         let ended = loop {
             tokio::select! {
                 ended = &mut crawl => break ended,
-                Ok(()) = reports.changed() => {
-                    let progress = reports.borrow_and_update().clone();
-                    view.send_modify(|view| view.set_progress(&scope.id, progress.clone()));
-                    if saved.elapsed() >= SAVE_EVERY {
-                        saved = Instant::now();
-                        scopes.insert(scope.id.clone(), progress);
-                        saved_as.save(&scopes)?;
-                    }
-                }
+                Ok(()) = reports.changed() => {}
+                _ = looks.tick() => {}
             }
+            let mut progress = reports.borrow_and_update().clone();
+            progress.waiting = crawler.client.waiting();
+            view.send_modify(|view| view.set_progress(&scope.id, progress));
         };
         let last = report.borrow().clone();
-        scopes.insert(scope.id.clone(), last.clone());
         view.send_modify(|view| {
-            view.set_progress(&scope.id, last);
+            view.set_progress(&scope.id, last.clone());
             view.set_state(
                 &scope.id,
                 if ended.is_ok() { ScopeState::Done } else { ScopeState::Failed },
             );
         });
-        saved_as.save(&scopes)?;
         ended?;
+        scopes.insert(scope.id.clone(), last);
     }
-    unless(cancel, crawler.complete(&plan, &scopes, started.elapsed().as_secs_f64())).await
+    unless(cancel, crawler.complete(plan, &scopes, started.elapsed().as_secs_f64())).await
+}
+
+/// Decides about a crawl that waits, where no workflow does.
+pub async fn decide(crawler: &Crawler, name: &str, decision: Decision) -> Result<CrawlResult> {
+    let _lock = crawler.memories.lock(name)?;
+    let held = crawler.memories.of(name).await?.held;
+    let held = held.ok_or_else(|| nothing_waits(name))?;
+    // Nobody watches the clock here: an answer that comes too late is none.
+    let late = held.until < super::memory::now();
+    let decision = if late { Decision::Expire } else { decision };
+    crawler.decide(name, &held.plan.upload_id, decision).await
+}
+
+pub fn nothing_waits(name: &str) -> Failure {
+    Failure::settings(format!("no crawl of `{name}` waits for approval")).next("see `sheaf status`")
 }
 
 /// Work that a cancellation ends where it is.
@@ -82,66 +122,50 @@ async fn unless<T>(cancel: &CancellationToken, work: impl Future<Output = Result
     }
 }
 
-/// What an interrupted crawl is remembered by.
-struct Saved<'a> {
-    crawler: &'a Crawler,
-    plan: &'a Plan,
-    asked: ModeName,
-    settings: &'a str,
-}
-
-impl Saved<'_> {
-    fn save(&self, scopes: &BTreeMap<String, ScopeProgress>) -> Result<()> {
-        let glean = self.crawler.client.server_url();
-        self.crawler.state.update(&self.plan.connection, glean, |memory| {
-            memory.unfinished = Some(Unfinished {
-                plan: self.plan.clone(),
-                asked: self.asked,
-                settings: self.settings.to_owned(),
-                scopes: scopes.clone(),
-            });
-        })
-    }
-}
-
 /// An interrupted crawl of the same kind, with the same settings, whose connector is still there.
-async fn resumable(
-    crawler: &Crawler,
-    name: &str,
-    mode: ModeName,
-    settings: &str,
-) -> Result<Option<Unfinished>> {
-    let memory = crawler.state.of(name, crawler.client.server_url())?;
-    let Some(unfinished) = memory.unfinished else {
-        return Ok(None);
-    };
+async fn resumable(crawler: &Crawler, ask: Ask<'_>) -> Result<Option<Plan>> {
+    let name = ask.connection;
+    let memory = crawler.memories.of(name).await?;
+    let held = memory.held.map(|held| held.plan.upload_id);
     let connection = crawler.config.connection(name)?;
-    let connector = crawler.registry.find(&connection.connector).await?;
-    let same = unfinished.settings == settings
-        && unfinished.asked == mode
-        && unfinished.plan.digest == connector.digest
-        && unfinished.plan.glean == crawler.client.server_url();
-    if !same {
-        tracing::info!(
-            connection = name,
-            "an interrupted crawl is not continued: its settings, mode, connector or Glean differ"
-        );
-        return Ok(None);
+    let mut found = None;
+    for upload_id in Journal::all(&crawler.store, &crawler.memories.place(name)).await? {
+        let journal = crawler.journal(name, &upload_id);
+        // The newest of them, should there be several.
+        if held.as_ref() != Some(&upload_id)
+            && let Some(begun) = journal.begun::<Begun>().await?
+            && !begun.plan.temporal
+        {
+            found = Some((journal, begun));
+        }
     }
-    let opened = unfinished.plan.opened || unfinished.scopes.values().any(|scope| scope.opened);
-    if opened && !crawler.session_is_open(&unfinished.plan).await? {
-        tracing::info!(
-            connection = name,
-            "an interrupted crawl is not continued: its session is gone"
-        );
-        return Ok(None);
+    let Some((journal, Begun { plan, asked, settings, .. })) = found else { return Ok(None) };
+    let chosen = ask.connector.unwrap_or(&connection.connector);
+    let connector = crawler.registry.find(chosen).await?;
+    let not = |why: &str| {
+        tracing::info!(connection = name, "an interrupted crawl is not continued: {why}");
+        Ok(None)
+    };
+    if settings != settings_digest(&connection)
+        || asked != ask.mode
+        || plan.digest != connector.digest
+        || plan.glean != crawler.client.server_url()
+    {
+        return not("its settings, mode, connector or Glean differ");
+    }
+    let mut opened = plan.opened;
+    for scope in &plan.scopes {
+        opened |= journal.scope(&scope.id).await?.1.is_some_and(|progress| progress.opened);
+    }
+    if opened && !crawler.session_is_open(&plan).await? {
+        return not("its session is gone");
     }
     tracing::info!(
         connection = name,
-        upload_id = unfinished.plan.upload_id,
+        upload_id = plan.upload_id,
         "going on with an interrupted crawl"
     );
-    Ok(Some(unfinished))
+    Ok(Some(plan))
 }
 
 /// Never the same twice, and readable in Glean's history.

@@ -2,19 +2,28 @@
 //! checkpoints.
 //!
 //! [`pipeline`] is the way through for one scope; [`check`] sets aside what Glean would refuse;
-//! [`progress`] is what survives an interruption; [`steps`] are the parts of a whole crawl, which
-//! [`local`] runs in one process and Temporal as activities; [`view`] shows it to people.
+//! [`recorder`] writes what goes into the ledger; [`progress`] is what survives an interruption.
+//! [`steps`] are the parts of a whole crawl and [`finish`] its end, behind the [`guard`] of deletions;
+//! [`local`] runs them in one process and Temporal as activities. [`memory`] is what one crawl leaves
+//! to the next; [`known`] looks into the ledger, and [`view`] shows a crawl to people.
 
 pub mod check;
+pub mod finish;
+pub mod guard;
+pub mod known;
 pub mod local;
+pub mod memory;
 pub mod pipeline;
+pub mod plan;
 pub mod progress;
-pub mod state;
+pub mod recorder;
 pub mod steps;
 pub mod view;
 
-pub use check::Rules;
+pub use check::{Rules, Tolerance};
+pub use guard::Deletions;
 pub use pipeline::{Pipeline, Source, Window};
+pub use plan::{CrawlResult, Decision, ModeName, Plan};
 pub use progress::{Ending, Outcome, ScopeProgress};
-pub use steps::{CrawlResult, Crawler, ModeName, Plan};
+pub use steps::Crawler;
 pub use view::CrawlView;

@@ -2,24 +2,28 @@
 //!
 //! The host pulls pages and cuts them into batches; a bounded number of batches, and of bytes, is on
 //! its way at a time, and the connector waits while the window is full. A checkpoint is reported only
-//! when every batch that holds a document before it is acknowledged.
+//! when every batch that holds a document before it is acknowledged, and the journal has both: what a
+//! crash costs is at most one window, or one page if that is larger, to be uploaded again.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::task::{JoinError, JoinHandle, JoinSet};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::check::{Rules, too_many};
+use super::check::{Rules, Suspicion, Tolerance};
 use super::progress::{Ending, ScopeProgress};
+use super::recorder::{Recorder, Records};
 use crate::connector::Cursor;
-use crate::connector::model::{Mode, Page, PageLimits, Progress};
+use crate::connector::model::{Access, AccessChange, Document, DocumentRef};
+use crate::connector::model::{Mode, Page, PageLimits, Progress, Unreadable};
 use crate::failure::{Failure, Kind, Result};
 use crate::glean::batch::{Batch, Batcher, Pushed};
 use crate::glean::upload::{Refused, Upload};
 use crate::glean::wire::Permissions;
+use crate::ledger::{self, ScopeJournal, State};
 
 /// Where pages come from: a guest's cursor, or native code in a benchmark.
 pub trait Source: Send {
@@ -39,7 +43,7 @@ pub struct Window {
     pub batch_documents: usize,
     /// A document larger than this when encoded is set aside.
     pub document_bytes: usize,
-    /// Batches that are sent and not yet acknowledged.
+    /// Batches that are sent and not yet acknowledged and kept.
     pub in_flight: usize,
 }
 
@@ -67,10 +71,13 @@ pub struct Pipeline<'a> {
     pub upload: &'a Upload,
     pub mode: &'a Mode,
     pub rules: &'a Rules,
+    pub tolerance: &'a Tolerance,
     pub window: &'a Window,
     pub page: PageLimits,
     pub report: &'a watch::Sender<ScopeProgress>,
     pub cancel: &'a CancellationToken,
+    /// Where acknowledged documents and checkpoints are kept. Only a benchmark has none.
+    pub journal: Option<ScopeJournal>,
 }
 
 /// A batch that came back.
@@ -80,29 +87,47 @@ struct Acknowledged {
     outcome: Result<Vec<Refused>>,
 }
 
+/// Work that is under way beside the reading.
+enum Done {
+    Sent(Acknowledged),
+    Kept { journal: ScopeJournal, kept: Mark, outcome: Result<()> },
+}
+
 /// The state after a page whose last document is in batch `sequence`.
 struct Mark {
     sequence: u64,
+    /// Every batch up to this one holds no document of a later page.
+    covers: u64,
     progress: ScopeProgress,
+    records: Records,
 }
 
 struct Run<'a> {
     parts: &'a Pipeline<'a>,
     batcher: Batcher,
     batch_since: Instant,
-    uploads: JoinSet<Acknowledged>,
+    /// Documents in the batch being filled that came after the last mark.
+    tail: usize,
+    work: JoinSet<Done>,
+    sending: usize,
     bytes_in_flight: usize,
     /// The number of the batch being filled; the first is 1.
     filling: u64,
     /// Every batch up to this one is acknowledged.
     acknowledged: u64,
+    /// Every batch up to this one is acknowledged and kept: it will never be sent again.
+    kept: u64,
     /// Batches acknowledged out of turn: their bytes, and what was refused in them.
     early: BTreeMap<u64, (usize, Vec<Refused>)>,
     marks: VecDeque<Mark>,
+    /// What is acknowledged and waits to be kept.
+    ready: Option<Mark>,
+    /// Absent while it is being written.
+    journal: Option<ScopeJournal>,
+    recorder: Recorder,
+    suspicion: Suspicion,
     /// Everything read so far.
     read: ScopeProgress,
-    /// Documents that Glean refused, in acknowledged batches.
-    refused: Vec<Refused>,
     /// Batches and bytes that were acknowledged in turn, with those of earlier attempts.
     batches: u64,
     bytes: u64,
@@ -120,16 +145,22 @@ impl Pipeline<'_> {
             parts: self,
             batcher: self.batcher(),
             batch_since: Instant::now(),
-            uploads: JoinSet::new(),
+            tail: 0,
+            work: JoinSet::new(),
+            sending: 0,
             bytes_in_flight: 0,
             filling: 1,
             acknowledged: 0,
+            kept: 0,
             early: BTreeMap::new(),
             marks: VecDeque::new(),
+            ready: None,
+            journal: self.journal.clone(),
+            recorder: Recorder::new(&start, self.journal.is_some()),
+            suspicion: Suspicion::new(*self.mode == Mode::Full),
             batches: start.batches,
             bytes: start.bytes,
             read: ScopeProgress { in_flight: 0, ..start },
-            refused: Vec::new(),
         };
         let ended = tokio::select! {
             ended = run.pump(&mut pages) => ended,
@@ -212,23 +243,24 @@ impl Run<'_> {
         }
     }
 
-    /// Sends what is left, and waits until all of it is acknowledged.
+    /// Sends what is left, and waits until all of it is acknowledged and kept.
     async fn flush(&mut self) -> Result<()> {
         if let Some(batch) = self.batcher.take() {
             self.dispatch(batch).await?;
         }
-        while !self.uploads.is_empty() {
+        self.settle()?;
+        while !self.work.is_empty() {
             self.wait_for_one().await?;
         }
-        self.settle()
+        Ok(())
     }
 
-    /// The next page or the source's failure, while batches on their way are acknowledged.
+    /// The next page or the source's failure, while work beside it is finished.
     async fn pull(&mut self, pages: &mut Pages) -> Result<Result<Page>> {
         loop {
             tokio::select! {
                 page = pages.next() => return Ok(page),
-                Some(done) = self.uploads.join_next() => self.acknowledge(done)?,
+                Some(done) = self.work.join_next() => self.finished(done)?,
             }
         }
     }
@@ -237,38 +269,17 @@ impl Run<'_> {
     async fn take(&mut self, page: Page) -> Result<bool> {
         let Page { documents, deleted, access_changes, unreadable, progress } = page;
         self.read.pages += 1;
+        self.recorder.page(self.read.pages);
+        let changes = deleted.len() + access_changes.len() + unreadable.len();
         for found in unreadable {
-            let id = found.id.or(found.view_url).unwrap_or_else(|| "?".into());
-            self.quarantine(&id, &found.reason);
-            self.read.withheld += 1;
+            self.unreadable(&found);
         }
         for document in &documents {
-            if let Some(reason) = self.parts.rules.broken(document) {
-                self.quarantine(&document.id, &reason);
-                continue;
-            }
-            match self.batcher.push(document)? {
-                Pushed::Fits => {}
-                Pushed::Filled(batch) => self.dispatch(batch).await?,
-                Pushed::TooLarge(size) => {
-                    let most = self.parts.window.document_bytes;
-                    let reason = format!("it has {size} bytes as JSON, and {most} is the most");
-                    self.quarantine(&document.id, &reason);
-                    self.read.withheld += 1;
-                    continue;
-                }
-            }
-            self.read.documents += 1;
-            if matches!(document.access, crate::connector::model::Access::Unknown) {
-                self.read.access_unknown += 1;
-            }
+            self.document(document).await?;
         }
+        self.suspicion.page(&documents, changes, &progress)?;
         self.apply_changes(&deleted, &access_changes).await?;
-        let seen = self.read.documents + self.read.quarantined;
-        let sample = self.read.samples.first();
-        let sample =
-            sample.map_or_else(String::new, |first| format!("{}: {}", first.id, first.reason));
-        too_many(self.read.quarantined, seen, &sample)?;
+        self.parts.tolerance.check(&self.read)?;
         let more = match progress {
             Progress::More(checkpoint) => {
                 self.read.checkpoint = Some(checkpoint);
@@ -284,9 +295,54 @@ impl Run<'_> {
                 false
             }
         };
+        // The batch being filled holds this page's end; it may get documents of later pages.
         let sequence = if self.batcher.is_empty() { self.filling - 1 } else { self.filling };
-        self.marks.push_back(Mark { sequence, progress: self.read.clone() });
+        let covers = self.filling - 1;
+        let records = self.recorder.take();
+        self.marks.push_back(Mark { sequence, covers, progress: self.read.clone(), records });
+        self.tail = 0;
         Ok(more)
+    }
+
+    async fn document(&mut self, document: &Document) -> Result<()> {
+        let key = ledger::key(&document.id);
+        let broken = self.parts.rules.broken(document);
+        if let Some(reason) = broken.or_else(|| self.suspicion.double(key)) {
+            self.set_aside(document, key, &reason);
+            return Ok(());
+        }
+        match self.batcher.push(document)? {
+            Pushed::Fits => self.tail += 1,
+            Pushed::Filled(batch) => {
+                self.dispatch(batch).await?;
+                self.tail = 1;
+            }
+            Pushed::TooLarge(size) => {
+                let most = self.parts.window.document_bytes;
+                let reason = format!("it has {size} bytes as JSON, and {most} is the most");
+                self.set_aside(document, key, &reason);
+                return Ok(());
+            }
+        }
+        self.recorder.uploaded(document, key, self.batcher.last());
+        self.read.documents += 1;
+        if matches!(document.access, Access::Unknown) {
+            self.read.access_unknown += 1;
+        }
+        Ok(())
+    }
+
+    fn set_aside(&mut self, document: &Document, key: u128, reason: &str) {
+        self.quarantine(&document.id, reason);
+        self.recorder.set_aside(document, key, reason);
+    }
+
+    fn unreadable(&mut self, found: &Unreadable) {
+        let id = found.id.as_deref().or(found.view_url.as_deref()).unwrap_or("?");
+        self.quarantine(id, &found.reason);
+        self.recorder.mark(id, "", State::Quarantined, &found.reason);
+        // Which of Glean's documents it is cannot be known.
+        self.read.nameless += u64::from(found.id.is_none());
     }
 
     fn quarantine(&mut self, id: &str, reason: &str) {
@@ -297,8 +353,8 @@ impl Run<'_> {
     /// Deletions and changes of access, which only incremental crawls report.
     async fn apply_changes(
         &mut self,
-        deleted: &[crate::connector::model::DocumentRef],
-        access_changes: &[crate::connector::model::AccessChange],
+        deleted: &[DocumentRef],
+        access_changes: &[AccessChange],
     ) -> Result<()> {
         if deleted.is_empty() && access_changes.is_empty() {
             return Ok(());
@@ -311,7 +367,12 @@ impl Run<'_> {
             .next("mend the connector: a full crawl delivers what is there"));
         }
         // In order: a document that was added before it was deleted ends deleted.
-        self.flush().await?;
+        if let Some(batch) = self.batcher.take() {
+            self.dispatch(batch).await?;
+        }
+        while self.sending > 0 {
+            self.wait_for_one().await?;
+        }
         let Upload { client, datasource, .. } = self.parts.upload;
         for change in access_changes {
             let permissions = serde_json::to_value(Permissions::new(&change.access))
@@ -328,6 +389,7 @@ impl Run<'_> {
             let gone =
                 client.delete_document(datasource, &document.object_type, &document.id).await;
             if self.passed(&document.id, gone)? {
+                self.recorder.mark(&document.id, &document.object_type, State::Deleted, "");
                 self.read.deleted += 1;
             }
         }
@@ -351,6 +413,12 @@ impl Run<'_> {
         let sequence = self.filling;
         self.filling += 1;
         self.batch_since = Instant::now();
+        if self.tail == 0
+            && let Some(mark) = self.marks.back_mut()
+        {
+            mark.covers = sequence;
+        }
+        self.tail = 0;
         let upload = self.parts.upload.clone();
         let full = *self.parts.mode == Mode::Full;
         if full && !self.read.opened {
@@ -363,99 +431,137 @@ impl Run<'_> {
             self.early.insert(sequence, (batch.bytes(), refused));
             return self.settle();
         }
-        let Window { in_flight, batch_bytes, .. } = *self.parts.window;
         let bytes = batch.bytes();
-        while self.uploads.len() >= in_flight
-            || (!self.uploads.is_empty()
-                && self.bytes_in_flight + bytes > in_flight.saturating_mul(batch_bytes))
-        {
+        while self.is_full(sequence, bytes) {
             self.wait_for_one().await?;
         }
+        self.sending += 1;
         self.bytes_in_flight += bytes;
-        self.uploads.spawn(async move {
+        self.work.spawn(async move {
             let outcome = if full { upload.bulk(&batch).await } else { upload.index(&batch).await };
-            Acknowledged { sequence, bytes, outcome }
+            Done::Sent(Acknowledged { sequence, bytes, outcome })
         });
-        self.parts.report.send_modify(|report| report.in_flight = len32(self.uploads.len()));
+        self.parts.report.send_modify(|report| report.in_flight = len32(self.sending));
         Ok(())
     }
 
+    /// Whether this batch has to wait. Where a page is larger than the window, so is the window.
+    fn is_full(&self, sequence: u64, bytes: usize) -> bool {
+        let Window { in_flight, batch_bytes, .. } = *self.parts.window;
+        let unkept = sequence - 1 - self.kept.min(sequence - 1);
+        self.sending >= in_flight
+            || (self.sending > 0
+                && self.bytes_in_flight + bytes > in_flight.saturating_mul(batch_bytes))
+            || (!self.work.is_empty() && unkept >= in_flight as u64)
+    }
+
     async fn wait_for_one(&mut self) -> Result<()> {
-        match self.uploads.join_next().await {
-            Some(done) => self.acknowledge(done),
+        match self.work.join_next().await {
+            Some(done) => self.finished(done),
             None => Ok(()),
         }
     }
 
-    fn acknowledge(
-        &mut self,
-        done: std::result::Result<Acknowledged, tokio::task::JoinError>,
-    ) -> Result<()> {
+    fn finished(&mut self, done: std::result::Result<Done, JoinError>) -> Result<()> {
         let done = done.map_err(|error| Failure::internal(format!("an upload ended: {error}")))?;
-        self.bytes_in_flight -= done.bytes;
-        self.early.insert(done.sequence, (done.bytes, done.outcome?));
+        match done {
+            Done::Sent(Acknowledged { sequence, bytes, outcome }) => {
+                self.sending -= 1;
+                self.bytes_in_flight -= bytes;
+                self.early.insert(sequence, (bytes, outcome?));
+            }
+            Done::Kept { journal, kept, outcome } => {
+                outcome?;
+                self.journal = Some(journal);
+                self.publish(kept);
+            }
+        }
         self.settle()
     }
 
-    /// Moves the frontier of acknowledged batches, and reports the checkpoints it passes.
+    /// Moves the frontier of acknowledged batches, and keeps what it passes.
     fn settle(&mut self) -> Result<()> {
         loop {
-            while let Some(mark) = self.marks.front()
-                && mark.sequence <= self.acknowledged
+            while let Some(mark) =
+                self.marks.pop_front_if(|mark| mark.sequence <= self.acknowledged)
             {
-                let Some(mark) = self.marks.pop_front() else {
-                    break;
-                };
-                self.publish(mark.progress);
+                self.passed_by(mark);
             }
             let next = self.acknowledged + 1;
             let Some((bytes, refused)) = self.early.remove(&next) else { break };
             self.acknowledged = next;
             self.batches += 1;
             self.bytes += bytes as u64;
-            for document in &refused {
+            for document in refused {
                 tracing::warn!(
                     id = document.id,
                     reason = document.reason,
                     "Glean refused a document"
                 );
+                self.recorder.refused(document);
             }
-            self.refused.extend(refused);
         }
-        let refused = self.refused.len() as u64;
-        let seen = self.read.documents + self.read.quarantined;
-        let sample = self.refused.first();
-        let sample =
-            sample.map_or_else(String::new, |first| format!("{}: {}", first.id, first.reason));
-        too_many(refused, seen, &sample)
+        self.keep();
+        self.parts.tolerance.check(&self.recorder.with_refused(&self.read))
     }
 
-    fn publish(&mut self, mut progress: ScopeProgress) {
-        for document in &self.refused {
-            progress.documents = progress.documents.saturating_sub(1);
-            progress.quarantine(&document.id, &document.reason);
-            progress.withheld += 1;
+    /// A page of which every document is acknowledged.
+    fn passed_by(&mut self, mut mark: Mark) {
+        self.recorder.settle(&mut mark.records, &mut mark.progress);
+        mark.progress.batches = self.batches;
+        mark.progress.bytes = self.bytes;
+        self.ready = Some(match self.ready.take() {
+            None => mark,
+            Some(mut before) => {
+                before.records.append(mark.records);
+                Mark { records: before.records, ..mark }
+            }
+        });
+    }
+
+    /// Writes what is ready to the journal, one segment at a time.
+    fn keep(&mut self) {
+        if self.parts.journal.is_none() {
+            if let Some(ready) = self.ready.take() {
+                self.publish(ready);
+            }
+            return;
         }
-        progress.batches = self.batches;
-        progress.bytes = self.bytes;
+        let Some(mut journal) = self.journal.take() else { return };
+        let Some(kept) = self.ready.take() else {
+            self.journal = Some(journal);
+            return;
+        };
+        self.work.spawn(async move {
+            let outcome = journal.commit(kept.records.bytes(), &kept.progress).await;
+            Done::Kept { journal, kept, outcome }
+        });
+    }
+
+    fn publish(&mut self, kept: Mark) {
+        let Mark { covers, mut progress, .. } = kept;
+        self.kept = covers;
         // Only going forward forgives failures: the same checkpoint again does not.
         let before = self.parts.report.borrow();
         let stands = before.checkpoint == progress.checkpoint && progress.ending.is_none();
-        progress.failures = if stands { before.failures } else { 0 };
+        if stands {
+            progress.failures = before.failures;
+            progress.cause.clone_from(&before.cause);
+        } else {
+            progress.failures = 0;
+            progress.cause = None;
+        }
         drop(before);
-        progress.in_flight = len32(self.uploads.len());
+        progress.in_flight = len32(self.sending);
         self.parts.report.send_replace(progress);
     }
 
-    /// Lets batches on their way finish, so that their checkpoints are not lost.
+    /// Lets work under way finish, so that its checkpoints are not lost.
     async fn drain(&mut self) {
         let finish = async {
-            while let Some(done) = self.uploads.join_next().await {
-                let Ok(done) = done else { continue };
-                if let Ok(refused) = done.outcome {
-                    self.early.insert(done.sequence, (done.bytes, refused));
-                    let _ = self.settle();
-                }
+            while let Some(done) = self.work.join_next().await {
+                // The failure that stopped the crawl is told; others only hold up the frontier.
+                let _ = self.finished(done);
             }
         };
         if tokio::time::timeout(DRAIN, finish).await.is_err() {

@@ -3,12 +3,12 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::failure::bounded;
+use crate::failure::{Failure, bounded};
 
 /// Set-aside documents that are named; the others are only counted.
 const SAMPLES: usize = 10;
 
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ScopeProgress {
     /// The scope's id.
@@ -23,9 +23,9 @@ pub struct ScopeProgress {
     pub deleted: u64,
     pub access_changes: u64,
     pub quarantined: u64,
-    /// Those of the quarantined that Glean may have from an earlier crawl: too large, unreadable, or
-    /// refused this time. Ending the session would delete them.
-    pub withheld: u64,
+    /// Those of the quarantined of which not even the id is known: whether Glean has them from before
+    /// cannot be found out.
+    pub nameless: u64,
     /// Documents whose access the connector does not know: indexed for nobody.
     pub access_unknown: u64,
     pub batches: u64,
@@ -36,8 +36,14 @@ pub struct ScopeProgress {
     pub ending: Option<Ending>,
     /// Failures since the last acknowledged page.
     pub failures: u32,
+    /// The first of them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cause: Option<Box<Failure>>,
     /// How often the scope was begun anew.
     pub restarts: u32,
+    /// What it waits for, for display only: a rate limit, or a server's `Retry-After`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub waiting: Option<String>,
     /// Batches on their way, for display only.
     #[serde(skip_serializing_if = "is_zero")]
     pub in_flight: u32,
@@ -73,6 +79,19 @@ impl ScopeProgress {
         }
     }
 
+    /// Counts a failure. What is told of it, and whether it was the last that is allowed: then the
+    /// first is told, which those after it may only have followed from.
+    pub fn failed(&mut self, failure: Failure, attempts: u32) -> (Failure, bool) {
+        self.failures += 1;
+        let last = self.failures >= attempts;
+        let cause = self.cause.take().map_or_else(|| failure.clone(), |cause| *cause);
+        self.cause = Some(Box::new(Failure { detail: None, ..cause.clone() }));
+        if !last || !failure.kind.is_retryable() || cause.what == failure.what {
+            return (failure, last);
+        }
+        (cause.detail(format!("at last: {failure}")), last)
+    }
+
     /// Adds another scope's numbers, for a sum over all.
     pub fn add(&mut self, other: &Self) {
         self.pages += other.pages;
@@ -80,7 +99,7 @@ impl ScopeProgress {
         self.deleted += other.deleted;
         self.access_changes += other.access_changes;
         self.quarantined += other.quarantined;
-        self.withheld += other.withheld;
+        self.nameless += other.nameless;
         self.access_unknown += other.access_unknown;
         self.batches += other.batches;
         self.bytes += other.bytes;

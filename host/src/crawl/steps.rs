@@ -1,10 +1,12 @@
-//! The three parts of a crawl: configure the datasource, crawl each scope, complete the upload.
+//! The parts of a crawl: configure the datasource, crawl each scope; [`super::finish`] ends it.
 //!
 //! They run one after the other in one process, or as Temporal activities on several. Each may be
-//! run again: doing it twice is doing it once.
+//! run again: doing it twice is doing it once. What is done is in the store's journal, and nowhere
+//! else: any worker that shares the store goes on where another was killed.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -12,95 +14,26 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::check::Rules;
+use super::memory::{Memories, now};
 use super::pipeline::Pipeline;
-use super::progress::{Ending, Outcome, Quarantined, ScopeProgress};
-use super::state::StateFolder;
+use super::plan::{ModeName, Plan};
+use super::progress::ScopeProgress;
 use crate::config::{Config, Connection};
-use crate::connector::model::{Crawl, Mode, PageLimits, Scope};
+use crate::connector::model::{Crawl, Mode, PageLimits};
 use crate::connector::{Connector, Digest, Engine, Guest};
 use crate::failure::{Failure, Kind, Result};
 use crate::glean::Client;
 use crate::glean::upload::{SessionState, Upload};
-use crate::observe::numbers::count;
+use crate::ledger::journal::Lease;
+use crate::ledger::{Journal, ScopeJournal};
 use crate::registry::Registry;
-
-/// Which crawl is asked for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum ModeName {
-    #[default]
-    Full,
-    Incremental,
-}
-
-impl std::fmt::Display for ModeName {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Full => "full",
-            Self::Incremental => "incremental",
-        })
-    }
-}
-
-/// What a crawl does, fixed when it begins: a connector or bookmark that changes meanwhile is the
-/// next crawl's.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Plan {
-    pub connection: String,
-    pub datasource: String,
-    /// Name and version, for people.
-    pub connector: String,
-    pub digest: Digest,
-    pub mode: ModeName,
-    pub upload_id: String,
-    /// The Glean it uploads to: a worker that uploads elsewhere must not touch it.
-    #[serde(default)]
-    pub glean: String,
-    pub scopes: Vec<Scope>,
-    /// Incremental crawls: where each scope begins.
-    #[serde(default)]
-    pub bookmarks: BTreeMap<String, String>,
-    /// The session was opened by an empty page, for several scopes to share.
-    pub opened: bool,
-}
-
-impl Plan {
-    fn scope_mode(&self, scope: &str) -> Mode {
-        match (self.mode, self.bookmarks.get(scope)) {
-            (ModeName::Incremental, Some(bookmark)) => {
-                Mode::Incremental { bookmark: bookmark.clone() }
-            }
-            _ => Mode::Full,
-        }
-    }
-}
-
-/// How a crawl ended: what `sync --json` prints.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct CrawlResult {
-    pub connection: String,
-    pub datasource: String,
-    pub mode: ModeName,
-    pub outcome: Outcome,
-    pub upload_id: String,
-    pub connector: String,
-    pub digest: Digest,
-    pub documents: u64,
-    pub deleted: u64,
-    pub quarantined: u64,
-    pub access_unknown: u64,
-    pub batches: u64,
-    pub bytes: u64,
-    pub seconds: f64,
-    /// Why it is not complete.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub reason: Option<String>,
-    #[serde(skip_serializing_if = "Vec::is_empty", default)]
-    pub quarantine: Vec<Quarantined>,
-}
+use crate::store::Store;
 
 /// A source whose checkpoints never last is given up after so many new beginnings of a scope.
 const MAX_RESTARTS: u32 = 3;
+
+/// A crawl under way says so this often, and is believed for three times as long.
+const LEASE: Duration = Duration::from_secs(10);
 
 /// What every crawl of this process shares.
 #[derive(Clone)]
@@ -108,7 +41,32 @@ pub struct Crawler {
     pub config: Arc<Config>,
     pub registry: Registry,
     pub client: Client,
-    pub state: StateFolder,
+    pub store: Store,
+    pub memories: Memories,
+}
+
+/// A crawl that is about to begin.
+#[derive(Clone, Debug)]
+pub struct Request<'a> {
+    pub connection: &'a str,
+    pub mode: ModeName,
+    pub upload_id: &'a str,
+    /// Another connector than the connection's: a name, a file, or `sha256:…`.
+    pub connector: Option<&'a str>,
+    /// Who crawls, for people.
+    pub by: String,
+    pub temporal: bool,
+}
+
+/// What the journal of a crawl begins with.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Begun {
+    pub plan: Plan,
+    /// The mode that was asked for: the plan's may be a full crawl for want of a bookmark.
+    pub asked: ModeName,
+    /// A digest of the settings: other settings begin anew.
+    pub settings: String,
+    pub by: String,
 }
 
 impl Crawler {
@@ -130,12 +88,19 @@ impl Crawler {
     /// For what only looks at connectors and their sources: there need not be a Glean.
     pub fn offline(config: Config) -> Result<Self> {
         let engine = Engine::new(crate::connector::load::cache_folder())?;
+        let store = Store::open(&config.store)?;
+        let locks = config.state.join("locks");
         Ok(Self {
-            registry: Registry::new(engine, &config.connectors, &config.state),
+            registry: Registry::new(engine, &config.connectors, store.clone()),
             client: Client::new(config.glean.clone())?,
-            state: StateFolder::new(&config.state),
+            memories: Memories::new(store.clone(), locks, &config.glean.server_url),
+            store,
             config: Arc::new(config),
         })
+    }
+
+    pub(super) fn journal(&self, connection: &str, upload_id: &str) -> Journal {
+        Journal::new(&self.store, &self.memories.place(connection), upload_id)
     }
 
     /// A connection's connector, started with its grants after its settings were checked.
@@ -145,25 +110,21 @@ impl Crawler {
     }
 
     /// Registers the datasource and finds out what there is to crawl.
-    pub async fn configure(
-        &self,
-        name: &str,
-        mode: ModeName,
-        upload_id: &str,
-        digest: Option<&Digest>,
-    ) -> Result<Plan> {
+    pub async fn configure(&self, request: Request<'_>) -> Result<Plan> {
+        let Request { connection: name, mode, upload_id, temporal, .. } = request;
         let connection = self.config.connection(name)?;
-        let connector = match digest {
-            Some(digest) => self.registry.pin_digest(digest).await,
-            None => self.registry.pin(&connection.connector).await,
-        };
-        let connector = connector.map_err(|failure| {
+        let chosen = request.connector.unwrap_or(&connection.connector);
+        let connector = self.registry.pin(chosen).await.map_err(|failure| {
             failure.at_least(|| self.config.place(&["connections", name, "connector"]))
         })?;
         let mut guest = self.start(&connection, &connector).await?;
         let datasource = datasource_config(&mut guest, &connection).await?;
+        self.make_way(&request).await?;
         // Asked before it is registered: a Glean that has lost the datasource has lost its documents.
         let (mode, bookmarks) = self.begin(&connection, mode, &connector).await?;
+        if mode == ModeName::Full {
+            self.replace_held(name).await?;
+        }
         self.client.add_datasource(&datasource).await?;
         let scopes = guest.scopes().await?;
         let mut ids = BTreeSet::new();
@@ -175,6 +136,11 @@ impl Crawler {
             .at(name)
             .next("mend `scopes` in the connector"));
         }
+        let memory = self.memories.of(name).await?;
+        let beside = match mode {
+            ModeName::Incremental => memory.held.map(|held| held.plan.upload_id),
+            ModeName::Full => None,
+        };
         let mut plan = Plan {
             connection: name.to_owned(),
             datasource: connection.datasource.clone(),
@@ -186,12 +152,66 @@ impl Crawler {
             scopes,
             bookmarks,
             opened: false,
+            runs: memory.runs,
+            beside,
+            temporal,
         };
         if mode == ModeName::Full && plan.scopes.len() > 1 {
             self.upload(&plan).open(None).await?;
             plan.opened = true;
         }
+        let begun = Begun {
+            plan: plan.clone(),
+            asked: request.mode,
+            settings: settings_digest(&connection),
+            by: request.by,
+        };
+        self.journal(name, upload_id).begin(&begun).await?;
         Ok(plan)
+    }
+
+    /// Sees that no other crawl of the connection is under way, and takes into the ledger what those
+    /// that ended without a word had uploaded.
+    async fn make_way(&self, request: &Request<'_>) -> Result<()> {
+        let Request { connection: name, upload_id, temporal, .. } = *request;
+        let memory = self.memories.of(name).await?;
+        let waiting = memory.held.as_ref().map(|held| held.plan.upload_id.as_str());
+        for other in Journal::all(&self.store, &self.memories.place(name)).await? {
+            if other == upload_id || waiting == Some(other.as_str()) {
+                continue;
+            }
+            let journal = self.journal(name, &other);
+            // Temporal keeps its own crawls apart, and the lock those of this machine.
+            if let Some(lease) = journal.lease().await?
+                && lease.temporal != temporal
+                && lease.until > now()
+            {
+                let ends = lease.until - now();
+                return Err(Failure::new(
+                    Kind::Busy,
+                    format!("`{name}` is being crawled already, by {}", lease.by),
+                )
+                .at(format!("upload {other}"))
+                .next(format!(
+                    "wait for it to end. If it was killed, it is forgotten in {ends} s"
+                )));
+            }
+            self.absorb(name, &other).await?;
+        }
+        let lease = Lease { by: request.by.clone(), temporal, until: now() + 3 * LEASE.as_secs() };
+        self.journal(name, upload_id).live(&lease).await
+    }
+
+    /// A newer full crawl takes the place of one that waits for approval.
+    async fn replace_held(&self, name: &str) -> Result<()> {
+        if self.memories.of(name).await?.held.is_some() {
+            tracing::warn!(
+                connection = name,
+                "a full crawl that waited for approval is replaced by this one; it deletes nothing"
+            );
+            self.memories.update(name, |memory| memory.held = None).await?;
+        }
+        Ok(())
     }
 
     /// An incremental crawl without a bookmark to begin from is a full one.
@@ -213,7 +233,7 @@ impl Crawler {
             .at(name.clone())
             .next("run a full crawl"));
         }
-        let bookmarks = self.state.of(name, self.client.server_url())?.bookmarks;
+        let bookmarks = self.memories.of(name).await?.bookmarks;
         let known = match self.client.datasource_config(&connection.datasource).await {
             Ok(_) => true,
             Err(failure) if failure.kind == Kind::Refused => false,
@@ -231,7 +251,7 @@ impl Crawler {
 
     /// Two workers that upload to different Gleans must not share a crawl: what one of them uploaded
     /// would be missing from the other's session.
-    fn check_glean(&self, plan: &Plan) -> Result<()> {
+    pub(super) fn check_glean(&self, plan: &Plan) -> Result<()> {
         if plan.glean.is_empty() || plan.glean == self.client.server_url() {
             return Ok(());
         }
@@ -244,11 +264,12 @@ impl Crawler {
         .next("give workers with different Gleans different task queues"))
     }
 
-    fn upload(&self, plan: &Plan) -> Upload {
+    pub(super) fn upload(&self, plan: &Plan) -> Upload {
         Upload {
             client: self.client.clone(),
             datasource: plan.datasource.clone(),
             upload_id: plan.upload_id.clone(),
+            beside: plan.beside.clone(),
         }
     }
 
@@ -262,53 +283,93 @@ impl Crawler {
         }
     }
 
-    /// Crawls one scope from where `start` left it. `report` always holds what is acknowledged.
+    /// Crawls one scope from where the journal left it. `report` always holds what is acknowledged
+    /// and kept. `tried` is what the attempt before said of itself: its failures.
     pub async fn crawl_scope(
         &self,
         plan: &Plan,
         scope: &str,
-        start: ScopeProgress,
+        tried: &ScopeProgress,
         report: &watch::Sender<ScopeProgress>,
         cancel: &CancellationToken,
     ) -> Result<ScopeProgress> {
         self.check_glean(plan)?;
-        let opened = start.opened || plan.opened;
-        let start = ScopeProgress { scope: scope.to_owned(), opened, ..start };
+        let journal = self.journal(&plan.connection, &plan.upload_id);
+        let Some(begun) = journal.begun::<Begun>().await? else {
+            return Err(Failure::settings(
+                "this worker does not see the journal of the crawl, which another one began",
+            )
+            .at(self.store.place(&self.memories.place(&plan.connection)))
+            .next("let all workers of a task queue share a store: set `state_store`"));
+        };
+        let (_, kept) = journal.scope(scope).await?;
+        let kept = kept.unwrap_or_default();
+        let mut start = ScopeProgress {
+            scope: scope.to_owned(),
+            opened: kept.opened || plan.opened,
+            in_flight: 0,
+            waiting: None,
+            ..kept
+        };
+        if start.checkpoint == tried.checkpoint && start.restarts == tried.restarts {
+            start.failures = tried.failures;
+            start.cause.clone_from(&tried.cause);
+        }
         report.send_replace(start.clone());
         if start.ending.is_some() {
             return Ok(start);
         }
-        let ended = match self.crawl_from(plan, scope, start.clone(), report, cancel).await {
-            Err(failure) if failure.kind == Kind::StartOver => {
-                let restarts = report.borrow().restarts + 1;
-                if restarts > MAX_RESTARTS {
-                    let what =
-                        format!("the connector wants to start over for the {restarts}th time");
-                    return Err(Failure::new(Kind::SourceGaveUp, what)
-                        .at(plan.connection.clone())
-                        .next("ask whoever maintains the connector")
-                        .detail(failure.what));
-                }
-                tracing::warn!(scope, "{failure}; the scope is crawled from its beginning");
-                let anew = ScopeProgress {
-                    scope: start.scope,
-                    opened: report.borrow().opened || start.opened,
-                    restarts,
-                    ..ScopeProgress::default()
-                };
-                report.send_replace(anew.clone());
-                self.crawl_from(plan, scope, anew, report, cancel).await
-            }
-            ended => ended,
+        let lease = Lease { by: begun.by, temporal: plan.temporal, until: 0 };
+        let ended = tokio::select! {
+            ended = self.crawl_restarting(plan, &journal, start, report, cancel) => ended,
+            failure = keep_alive(&journal, lease) => Err(failure),
         };
         ended.map_err(|failure| failure.at_least(|| plan.connection.clone()))
+    }
+
+    /// Begins the scope anew where its connector asks for it.
+    async fn crawl_restarting(
+        &self,
+        plan: &Plan,
+        journal: &Journal,
+        start: ScopeProgress,
+        report: &watch::Sender<ScopeProgress>,
+        cancel: &CancellationToken,
+    ) -> Result<ScopeProgress> {
+        let scope = start.scope.clone();
+        let opened = start.opened;
+        let (part, _) = journal.scope(&scope).await?;
+        let failure = match self.crawl_from(plan, start, part, report, cancel).await {
+            Err(failure) if failure.kind == Kind::StartOver => failure,
+            ended => return ended,
+        };
+        let restarts = report.borrow().restarts + 1;
+        if restarts > MAX_RESTARTS {
+            let what = format!("the connector wants to start over for the {restarts}th time");
+            return Err(Failure::new(Kind::SourceGaveUp, what)
+                .at(plan.connection.clone())
+                .next("ask whoever maintains the connector")
+                .detail(failure.what));
+        }
+        tracing::warn!(scope, "{failure}; the scope is crawled from its beginning");
+        let anew = ScopeProgress {
+            scope: scope.clone(),
+            opened: report.borrow().opened || opened,
+            restarts,
+            ..ScopeProgress::default()
+        };
+        // Kept before it is begun: whoever goes on must not go back to the old checkpoint.
+        let (mut part, _) = journal.scope(&scope).await?;
+        part.commit(&[], &anew).await?;
+        report.send_replace(anew.clone());
+        self.crawl_from(plan, anew, part, report, cancel).await
     }
 
     async fn crawl_from(
         &self,
         plan: &Plan,
-        scope: &str,
         start: ScopeProgress,
+        journal: ScopeJournal,
         report: &watch::Sender<ScopeProgress>,
         cancel: &CancellationToken,
     ) -> Result<ScopeProgress> {
@@ -317,9 +378,9 @@ impl Crawler {
         let mut guest = self.start(&connection, &connector).await?;
         let rules = Rules::of(&guest.datasource().await?);
         // A scope that was begun anew has no bookmark: the source no longer accepts it.
-        let mode = if start.restarts == 0 { plan.scope_mode(scope) } else { Mode::Full };
+        let mode = if start.restarts == 0 { plan.scope_mode(&start.scope) } else { Mode::Full };
         let cursor = guest
-            .open(Crawl { mode, scope: scope.to_owned(), resume: start.checkpoint.clone() })
+            .open(Crawl { mode, scope: start.scope.clone(), resume: start.checkpoint.clone() })
             .await?;
         let limits = &connection.limits;
         // A scope that is new to an incremental crawl is read in full, outside a session.
@@ -331,135 +392,41 @@ impl Crawler {
             upload: &self.upload(plan),
             mode: &sent_as,
             rules: &rules,
+            tolerance: &connection.quarantine,
             window: &self.config.window,
             page: PageLimits { documents: limits.page_documents, bytes: limits.page_bytes },
             report,
             cancel,
+            journal: Some(journal),
         };
         pipeline.run(cursor, start).await
     }
 
-    /// Closes the session when everything was read, and says how the crawl ended.
-    pub async fn complete(
-        &self,
-        plan: &Plan,
-        scopes: &BTreeMap<String, ScopeProgress>,
-        seconds: f64,
-    ) -> Result<CrawlResult> {
-        self.check_glean(plan)?;
-        let mut total = ScopeProgress::default();
-        let mut reasons = Vec::new();
-        for scope in &plan.scopes {
-            let Some(progress) = scopes.get(&scope.id) else {
-                reasons.push(format!("{} was not crawled", scope.title));
-                continue;
-            };
-            total.add(progress);
-            match &progress.ending {
-                Some(Ending::Complete { .. }) => {}
-                Some(Ending::Partial { reason }) => {
-                    reasons.push(format!("{}: {reason}", scope.title));
-                }
-                None => reasons.push(format!("{} was not read to its end", scope.title)),
+    /// Says that nobody is at work on a crawl for the moment, or for good.
+    pub async fn rest(&self, plan: &Plan, for_now: Option<Duration>) -> Result<()> {
+        let journal = self.journal(&plan.connection, &plan.upload_id);
+        match (for_now, journal.lease().await?) {
+            (Some(pause), Some(lease)) => {
+                journal.live(&Lease { until: now() + pause.as_secs(), ..lease }).await
             }
+            _ => journal.end_lease().await,
         }
-        let mut deleted = total.deleted;
-        let outcome = if !reasons.is_empty() {
-            Outcome::Partial
-        } else if plan.mode == ModeName::Full && total.documents == 0 {
-            reasons.push(
-                "the source delivered no documents; nothing was deleted. Check the settings, or delete \
-                 the datasource in Glean if it is really empty"
-                    .to_owned(),
-            );
-            Outcome::Held
-        } else if plan.mode == ModeName::Full && total.withheld > 0 {
-            reasons.push(format!(
-                "{} could not be uploaded and may be in Glean from before, so nothing was deleted; \
-                 mend them, or leave them out by the connector's settings",
-                count(total.withheld, "document")
-            ));
-            Outcome::Partial
-        } else {
-            if plan.mode == ModeName::Full {
-                let before = self.client.document_count(&plan.datasource).await?;
-                self.upload(plan).close().await?;
-                deleted =
-                    before.saturating_sub(self.client.document_count(&plan.datasource).await?);
-            }
-            if plan.mode == ModeName::Full && self.upload(plan).deletion_paused().await? {
-                reasons.push(
-                    "Glean holds the deletion of more than a fifth of the datasource back; look at \
-                     what would go, and let Glean's support release it or upload what is missing"
-                        .to_owned(),
-                );
-                Outcome::Held
-            } else {
-                Outcome::Complete
-            }
-        };
-        let result = plan.result(outcome, &total, deleted, seconds, reasons.into_iter().next());
-        self.state.update(&plan.connection, self.client.server_url(), |memory| {
-            if outcome == Outcome::Complete {
-                if plan.mode == ModeName::Full {
-                    memory.bookmarks.clear();
-                }
-                for (scope, progress) in scopes {
-                    if let Some(Ending::Complete { bookmark: Some(bookmark) }) = &progress.ending {
-                        memory.bookmarks.insert(scope.clone(), bookmark.clone());
-                    }
-                }
-            }
-            memory.unfinished = None;
-            memory.last = Some(result.clone());
-        })?;
-        Ok(result)
     }
 }
 
-impl Plan {
-    /// Only what one scope's crawl needs: a plan travels through Temporal once for each.
-    #[must_use]
-    pub fn for_scope(&self, id: &str) -> Self {
-        Self {
-            scopes: self.scopes.iter().filter(|scope| scope.id == id).cloned().collect(),
-            bookmarks: self
-                .bookmarks
-                .get_key_value(id)
-                .map(|(id, bookmark)| (id.clone(), bookmark.clone()))
-                .into_iter()
-                .collect(),
-            ..self.clone()
+/// Renews the lease until it is dropped; ends only by failing.
+async fn keep_alive(journal: &Journal, lease: Lease) -> Failure {
+    loop {
+        let until = now() + 3 * LEASE.as_secs();
+        if let Err(failure) = journal.live(&Lease { until, ..lease.clone() }).await {
+            return failure;
         }
+        tokio::time::sleep(LEASE).await;
     }
+}
 
-    pub fn result(
-        &self,
-        outcome: Outcome,
-        total: &ScopeProgress,
-        deleted: u64,
-        seconds: f64,
-        reason: Option<String>,
-    ) -> CrawlResult {
-        CrawlResult {
-            connection: self.connection.clone(),
-            datasource: self.datasource.clone(),
-            mode: self.mode,
-            outcome,
-            upload_id: self.upload_id.clone(),
-            connector: self.connector.clone(),
-            digest: self.digest.clone(),
-            documents: total.documents,
-            deleted,
-            quarantined: total.quarantined,
-            access_unknown: total.access_unknown,
-            batches: total.batches,
-            bytes: total.bytes,
-            seconds: (seconds * 1000.0).round() / 1000.0,
-            reason,
-            quarantine: total.samples.clone(),
-        }
-    }
+pub(super) fn settings_digest(connection: &Connection) -> String {
+    Digest::of(connection.settings.to_string().as_bytes()).to_string()
 }
 
 /// The registration of a connection's datasource, with its name.

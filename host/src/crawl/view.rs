@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::plan::{ModeName, Plan};
 use super::progress::ScopeProgress;
-use super::steps::{ModeName, Plan};
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct CrawlView {

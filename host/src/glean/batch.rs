@@ -50,6 +50,16 @@ impl Batch {
         Some((first, Self { body: body.into(), start: self.start, ends }))
     }
 
+    /// The same documents for another upload of the same datasource.
+    #[must_use]
+    pub fn readdressed(&self, datasource: &str, upload_id: &str) -> Self {
+        let mut body = opening(datasource, upload_id);
+        let start = body.len();
+        body.extend_from_slice(&self.body[self.start..]);
+        let ends = self.ends.iter().map(|end| end - self.start + start).collect();
+        Self { body: body.into(), start, ends }
+    }
+
     /// The ids of the documents, read back from what would be sent.
     pub fn ids(&self) -> Vec<String> {
         let mut from = self.start;
@@ -64,6 +74,14 @@ impl Batch {
     }
 }
 
+fn opening(datasource: &str, upload_id: &str) -> Vec<u8> {
+    let mut opening =
+        json!({ "uploadId": upload_id, "datasource": datasource }).to_string().into_bytes();
+    opening.pop();
+    opening.extend_from_slice(b",\"documents\":[");
+    opening
+}
+
 /// Where a page stands in its bulk session.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct PageFlags {
@@ -71,6 +89,9 @@ pub struct PageFlags {
     pub last: bool,
     /// Discard an unfinished session that is not ours. Only with `first`.
     pub restart: bool,
+    /// Delete without the check for too many deletions. Only with `last`, and only when a person has
+    /// looked at what goes.
+    pub approved: bool,
 }
 
 impl PageFlags {
@@ -80,6 +101,7 @@ impl PageFlags {
             (self.first, "isFirstPage"),
             (self.last, "isLastPage"),
             (self.restart, "forceRestartUpload"),
+            (self.approved, "disableStaleDocumentDeletionCheck"),
         ] {
             if set {
                 text.push_str(&format!(",\"{name}\":true"));
@@ -122,10 +144,7 @@ impl Batcher {
         most_documents: usize,
         most_document_bytes: usize,
     ) -> Self {
-        let mut opening =
-            json!({ "uploadId": upload_id, "datasource": datasource }).to_string().into_bytes();
-        opening.pop();
-        opening.extend_from_slice(b",\"documents\":[");
+        let opening = opening(datasource, upload_id);
         let mut batcher = Self {
             opening,
             datasource: datasource.to_owned(),
@@ -177,6 +196,13 @@ impl Batcher {
         self.body.extend_from_slice(&over);
         self.ends.push(self.body.len());
         Ok(Pushed::Filled(batch))
+    }
+
+    /// The document that was pushed last, as it is sent.
+    pub fn last(&self) -> &[u8] {
+        let Some((end, before)) = self.ends.split_last() else { return &[] };
+        let start = before.last().map_or(self.opening.len(), |end| end + 1);
+        self.body.get(start..*end).unwrap_or_default()
     }
 
     /// What is left, if anything.

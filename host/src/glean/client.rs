@@ -10,7 +10,7 @@ use reqwest::StatusCode;
 use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, RETRY_AFTER};
 use serde_json::{Value, json};
 
-use super::pace::Pace;
+use super::pace::{Pace, Waits};
 use super::wire::DatasourceStatus;
 use crate::failure::{Failure, Kind, Result, bounded};
 
@@ -73,6 +73,7 @@ struct Inner {
     endpoint: Endpoint,
     requests: Pace,
     documents: Pace,
+    waits: Waits,
 }
 
 /// The first wait; doubled with each attempt, and cut at random.
@@ -97,7 +98,13 @@ impl Client {
         let requests = Pace::new(endpoint.requests_per_second, endpoint.requests_per_second);
         let documents =
             Pace::new(endpoint.documents_per_minute / 60.0, endpoint.documents_per_minute);
-        Ok(Self(Arc::new(Inner { http, endpoint, requests, documents })))
+        let waits = Waits::default();
+        Ok(Self(Arc::new(Inner { http, endpoint, requests, documents, waits })))
+    }
+
+    /// What requests wait for now, if they do.
+    pub fn waiting(&self) -> Option<String> {
+        self.0.waits.now()
     }
 
     pub fn server_url(&self) -> &str {
@@ -107,14 +114,22 @@ impl Client {
     /// Waits until so many documents may go through `/indexdocuments`.
     pub async fn pace_documents(&self, documents: usize) {
         #[allow(clippy::cast_precision_loss)]
-        self.0.documents.take(documents as f64).await;
+        self.0
+            .documents
+            .take(documents as f64, &self.0.waits, || {
+                let rate = self.0.endpoint.documents_per_minute;
+                format!("Glean's limit of {rate:.0} documents a minute outside full crawls")
+            })
+            .await;
     }
 
     /// Sends one request as often as its retries allow.
     pub async fn post(&self, path: &str, body: Vec<Bytes>) -> Result<Bytes, CallError> {
         let mut attempt = 1;
         loop {
-            self.0.requests.take(1.0).await;
+            let rate = self.0.endpoint.requests_per_second;
+            let why = || format!("Glean's limit of {rate:.0} requests a second");
+            self.0.requests.take(1.0, &self.0.waits, why).await;
             let (failure, after) = match self.once(path, &body).await {
                 Ok(answer) => return Ok(answer),
                 Err(Refusal::Final(error)) => return Err(error),
@@ -127,6 +142,7 @@ impl Client {
             }
             let wait = after.unwrap_or_else(|| jittered(attempt));
             tracing::warn!(path, attempt, wait_ms = wait.as_millis(), "{failure}; trying again");
+            let _waiting = self.0.waits.begin(format!("Glean, to try again: {failure}"));
             tokio::time::sleep(wait).await;
             attempt += 1;
         }
@@ -247,6 +263,17 @@ impl Client {
     pub async fn document_count(&self, datasource: &str) -> Result<u64> {
         let answer = self.call("/getdocumentcount", &json!({ "datasource": datasource })).await?;
         Ok(answer["documentCount"].as_u64().unwrap_or_default())
+    }
+
+    /// What Glean says of one document.
+    pub async fn document_status(
+        &self,
+        datasource: &str,
+        object_type: &str,
+        id: &str,
+    ) -> Result<Value> {
+        let body = json!({ "objectType": object_type, "docId": id });
+        self.call(&format!("/debug/{datasource}/document"), &body).await
     }
 
     /// Succeeds when the document is not there, too.

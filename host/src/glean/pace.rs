@@ -1,5 +1,6 @@
 //! Token buckets, for the rates that Glean documents.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Mutex;
@@ -17,15 +18,53 @@ impl Pace {
         Self { bucket: Mutex::new((bucket, Instant::now())) }
     }
 
-    /// Takes `amount`, waiting until it is there.
-    pub async fn take(&self, amount: f64) {
+    /// Takes `amount`, waiting until it is there. While it waits, `waits` says why.
+    pub async fn take(&self, amount: f64, waits: &Waits, why: impl FnOnce() -> String) {
         // Held while waiting: turns are first come, first served.
         let mut bucket = self.bucket.lock().await;
         let now = Instant::now();
         let passed = now - bucket.1;
         let wait = bucket.0.take(amount, passed);
+        let _waiting = (wait >= WORTH_SAYING).then(|| waits.begin(why()));
         tokio::time::sleep(wait).await;
         bucket.1 = now + wait;
+    }
+}
+
+/// Shorter waits are not worth a word.
+const WORTH_SAYING: Duration = Duration::from_millis(200);
+
+/// What a client waits for now, for people.
+#[derive(Clone, Debug, Default)]
+pub struct Waits(Arc<std::sync::Mutex<Vec<String>>>);
+
+/// A wait that ends when this is dropped.
+pub struct Waiting {
+    waits: Waits,
+    why: String,
+}
+
+impl Waits {
+    pub fn begin(&self, why: String) -> Waiting {
+        self.list().push(why.clone());
+        Waiting { waits: self.clone(), why }
+    }
+
+    pub fn now(&self) -> Option<String> {
+        self.list().first().cloned()
+    }
+
+    fn list(&self) -> std::sync::MutexGuard<'_, Vec<String>> {
+        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        let mut list = self.waits.list();
+        if let Some(at) = list.iter().position(|why| *why == self.why) {
+            list.remove(at);
+        }
     }
 }
 

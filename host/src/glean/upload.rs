@@ -20,6 +20,9 @@ pub struct Upload {
     pub client: Client,
     pub datasource: String,
     pub upload_id: String,
+    /// The session of a full crawl that waits for approval: what changes meanwhile goes there too, so
+    /// that ending it deletes nothing of it.
+    pub beside: Option<String>,
 }
 
 /// A document that Glean would not take.
@@ -130,11 +133,12 @@ impl Upload {
     }
 
     /// Closes the session: Glean deletes whatever it did not contain. Doing it twice is doing it once.
-    pub async fn close(&self) -> Result<()> {
+    /// `approved`: a person has looked at what goes.
+    pub async fn close(&self, approved: bool) -> Result<()> {
         if self.session_state().await? == SessionState::Finished {
             return Ok(());
         }
-        match self.marker(PageFlags { last: true, ..PageFlags::default() }).await {
+        match self.marker(PageFlags { last: true, approved, ..PageFlags::default() }).await {
             // An answer was lost: what is asked for again is done already.
             Err(failure)
                 if failure.kind == Kind::Refused
@@ -169,6 +173,16 @@ impl Upload {
     /// Adds or changes documents outside a session, at the pace that Glean allows there.
     pub async fn index(&self, batch: &Batch) -> Result<Vec<Refused>> {
         self.client.pace_documents(batch.documents()).await;
+        if let Some(waiting) = &self.beside {
+            let waiting = Self { upload_id: waiting.clone(), beside: None, ..self.clone() };
+            let again = batch.readdressed(&self.datasource, &waiting.upload_id);
+            match waiting.bulk(&again).await {
+                Ok(_) => {}
+                // It was ended, or replaced: it deletes nothing any more.
+                Err(failure) if failure.kind == Kind::Busy => {}
+                Err(failure) => return Err(failure),
+            }
+        }
         self.send("/indexdocuments", batch, PageFlags::default()).await
     }
 

@@ -104,6 +104,9 @@ async fn plain(views: watch::Receiver<CrawlView>) {
         if total.quarantined > 0 {
             text.push_str(&format!(", {} set aside", grouped(total.quarantined)));
         }
+        if let Some(waits) = view.scopes.iter().find_map(|scope| scope.progress.waiting.as_ref()) {
+            text.push_str(&format!(", waits for {waits}"));
+        }
         if let Some(note) = view.scopes.iter().find_map(|scope| scope.note.as_ref()) {
             text.push_str(&format!(", {note}"));
         }
@@ -139,7 +142,16 @@ fn line(scope: &ScopeView, rate: u64) -> String {
     match scope.state {
         ScopeState::Done => text.push_str(" · done"),
         ScopeState::Failed => text.push_str(" · failed"),
-        _ => text.push_str(&format!(" · {}/s · {} in flight", grouped(rate), progress.in_flight)),
+        _ => match &progress.waiting {
+            Some(waits) => text.push_str(&format!(" · waits for {waits}")),
+            None => {
+                text.push_str(&format!(
+                    " · {}/s · {} in flight",
+                    grouped(rate),
+                    progress.in_flight
+                ));
+            }
+        },
     }
     if progress.quarantined > 0 {
         text.push_str(&format!(" · {} set aside", grouped(progress.quarantined)));

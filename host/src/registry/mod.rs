@@ -12,13 +12,14 @@ use semver::Version;
 
 use crate::connector::load::Candidate;
 use crate::connector::{Connector, Digest, Engine};
-use crate::failure::{Failure, Kind, Result};
+use crate::failure::{Failure, Result};
+use crate::store::Store;
 
 #[derive(Clone)]
 pub struct Registry {
     engine: Engine,
     folder: PathBuf,
-    store: PathBuf,
+    store: Store,
 }
 
 /// A file in the folder, and what it turned out to be.
@@ -28,9 +29,9 @@ pub struct Found {
 }
 
 impl Registry {
-    /// Connectors of `folder`; copies of those in use are kept below `state`.
-    pub fn new(engine: Engine, folder: impl Into<PathBuf>, state: &Path) -> Self {
-        Self { engine, folder: folder.into(), store: state.join("connectors") }
+    /// Connectors of `folder`; copies of those in use are kept in `store`.
+    pub fn new(engine: Engine, folder: impl Into<PathBuf>, store: Store) -> Self {
+        Self { engine, folder: folder.into(), store }
     }
 
     pub fn folder(&self) -> &Path {
@@ -70,8 +71,12 @@ impl Registry {
         Ok(found)
     }
 
-    /// The connector that a connection names: a file, or a manifest's name.
+    /// The connector that a connection names: a file, a manifest's name, or `sha256:…`.
     pub async fn find(&self, name: &str) -> Result<Arc<Connector>> {
+        if name.starts_with("sha256:") {
+            let digest: Digest = name.parse()?;
+            return self.pinned(&digest).await;
+        }
         if name.starts_with("oci://") {
             return Err(Failure::settings(
                 "connectors cannot be pulled from a registry in this version",
@@ -130,29 +135,13 @@ impl Registry {
         Ok(connector)
     }
 
-    /// The same for a connector that was chosen by its digest.
-    pub async fn pin_digest(&self, digest: &Digest) -> Result<Arc<Connector>> {
-        let connector = self.pinned(digest).await?;
-        self.keep(digest).await?;
-        Ok(connector)
-    }
-
     async fn keep(&self, digest: &Digest) -> Result<()> {
-        let target = self.stored(digest);
-        if target.is_file() {
+        let name = stored(digest);
+        if self.store.size(&name).await?.is_some() {
             return Ok(());
         }
         let source = self.file_of(digest).await?;
-        let copy = || -> std::io::Result<()> {
-            std::fs::create_dir_all(&self.store)?;
-            let part = target.with_extension(format!("{}.part", std::process::id()));
-            std::fs::write(&part, source.bytes())?;
-            std::fs::rename(&part, &target)
-        };
-        copy().map_err(|error| {
-            Failure::new(Kind::Internal, format!("cannot keep a copy of the connector: {error}"))
-                .at(target.display().to_string())
-        })
+        self.store.put(&name, source.bytes().to_vec()).await
     }
 
     /// Exactly the connector that a crawl began with.
@@ -160,10 +149,14 @@ impl Registry {
         if let Some(connector) = self.engine.loaded(digest) {
             return Ok(connector);
         }
-        let stored = self.stored(digest);
-        let candidate = match Candidate::read(&stored).await {
-            Ok(candidate) if candidate.digest == *digest => candidate,
-            _ => self.file_of(digest).await?,
+        let name = stored(digest);
+        let kept = match self.store.get(&name).await? {
+            Some(bytes) => Candidate::of(self.store.place(&name).into(), &bytes).ok(),
+            None => None,
+        };
+        let candidate = match kept.filter(|candidate| candidate.digest == *digest) {
+            Some(candidate) => candidate,
+            None => self.file_of(digest).await?,
         };
         self.engine.load(candidate).await
     }
@@ -182,8 +175,9 @@ impl Registry {
         .at(self.folder.display().to_string())
         .next("put that version's `.wasm` file back beside the new one, or cancel the crawl"))
     }
+}
 
-    fn stored(&self, digest: &Digest) -> PathBuf {
-        self.store.join(format!("{}.wasm", digest.hex()))
-    }
+/// Where a copy is kept.
+fn stored(digest: &Digest) -> String {
+    format!("connectors/{}.wasm", digest.hex())
 }

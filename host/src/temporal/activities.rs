@@ -1,8 +1,8 @@
 //! The steps of a crawl as activities.
 //!
-//! `execute_indexing` heartbeats what Glean acknowledged, and nothing else; the next attempt, on any
-//! worker, begins there. It counts its own failures in the heartbeat: progress forgives them, and the
-//! policy's last one is final.
+//! `execute_indexing` goes on from the crawl's journal, on any worker; it heartbeats what the journal
+//! has, for people to see, and counts its own failures there: progress forgives them, and the policy's
+//! last one is final, with the first one's words.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,17 +15,28 @@ use temporalio_sdk::activities::{ActivityContext, ActivityError};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::connector::Digest;
-use crate::crawl::{CrawlResult, Crawler, ModeName, Plan, ScopeProgress};
+use crate::crawl::steps::Request;
+use crate::crawl::{CrawlResult, Crawler, Decision, ModeName, Plan, ScopeProgress};
 use crate::failure::{Failure, Kind};
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ConfigureInput {
     pub connection: String,
     pub mode: ModeName,
-    pub digest: Option<Digest>,
+    #[serde(default)]
+    pub connector: Option<String>,
+    #[serde(default)]
+    pub by: String,
     pub upload_id: String,
     #[serde(default)]
+    pub attempts: u32,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct DecideInput {
+    pub connection: String,
+    pub upload_id: String,
+    pub decision: Decision,
     pub attempts: u32,
 }
 
@@ -52,6 +63,8 @@ pub struct Activities {
 
 /// A crawl that waits for its source still says that it lives.
 const HEARTBEAT: Duration = Duration::from_secs(5);
+/// The longest usual pause between two attempts.
+const TAKE_OVER: Duration = Duration::from_secs(360);
 
 #[activities]
 impl Activities {
@@ -61,8 +74,15 @@ impl Activities {
         context: ActivityContext,
         input: ConfigureInput,
     ) -> Result<Plan, ActivityError> {
-        let ConfigureInput { connection, mode, digest, upload_id, attempts } = input;
-        let configure = self.crawler.configure(&connection, mode, &upload_id, digest.as_ref());
+        let ConfigureInput { connection, mode, connector, by, upload_id, attempts } = input;
+        let configure = self.crawler.configure(Request {
+            connection: &connection,
+            mode,
+            upload_id: &upload_id,
+            connector: connector.as_deref(),
+            by,
+            temporal: true,
+        });
         let plan = counted(&context, attempts, configure).await?;
         tracing::info!(
             connection,
@@ -82,19 +102,13 @@ impl Activities {
         input: ScopeInput,
     ) -> Result<ScopeProgress, ActivityError> {
         let ScopeInput { plan, scope, attempts } = input;
-        let start: ScopeProgress = context.heartbeat_details().deserialize()?.unwrap_or_default();
+        let tried: ScopeProgress = context.heartbeat_details().deserialize()?.unwrap_or_default();
         let attempt = context.info().attempt;
-        tracing::info!(
-            connection = plan.connection,
-            scope,
-            attempt,
-            documents = start.documents,
-            "a scope's crawl begins"
-        );
-        let (report, mut reports) = watch::channel(start.clone());
+        tracing::info!(connection = plan.connection, scope, attempt, "a scope's crawl begins");
+        let (report, mut reports) = watch::channel(tried.clone());
         let cancel = CancellationToken::new();
         let ended = {
-            let crawl = self.crawler.crawl_scope(&plan, &scope, start, &report, &cancel);
+            let crawl = self.crawler.crawl_scope(&plan, &scope, &tried, &report, &cancel);
             let mut crawl = std::pin::pin!(crawl);
             let mut alive = tokio::time::interval(HEARTBEAT);
             loop {
@@ -105,7 +119,8 @@ impl Activities {
                         context.record_heartbeat(progress).await?;
                     }
                     _ = alive.tick() => {
-                        let progress = reports.borrow().clone();
+                        let mut progress = reports.borrow().clone();
+                        progress.waiting = self.crawler.client.waiting();
                         context.record_heartbeat(progress).await?;
                     }
                     () = context.cancelled(), if !cancel.is_cancelled() => cancel.cancel(),
@@ -127,6 +142,7 @@ impl Activities {
             }
             Err(failure) if failure.kind == Kind::Interrupted => {
                 context.record_heartbeat(progress.clone()).await?;
+                self.rest(&plan).await;
                 tracing::info!(
                     connection = plan.connection,
                     scope,
@@ -135,8 +151,8 @@ impl Activities {
                 Err(ActivityError::cancelled_with_details(progress))
             }
             Err(failure) => {
-                progress.failures += 1;
-                let last = progress.failures >= attempts;
+                let (failure, last) = progress.failed(failure, attempts);
+                self.rest(&plan).await;
                 tracing::warn!(
                     connection = plan.connection,
                     scope,
@@ -148,6 +164,26 @@ impl Activities {
                 Err(failed(failure, last))
             }
         }
+    }
+
+    #[activity(name = "decide_deletion")]
+    pub async fn decide_deletion(
+        self: Arc<Self>,
+        context: ActivityContext,
+        input: DecideInput,
+    ) -> Result<Option<CrawlResult>, ActivityError> {
+        let DecideInput { connection, upload_id, decision, attempts } = input;
+        let decide = async {
+            match self.crawler.decide(&connection, &upload_id, decision).await {
+                Ok(result) => Ok(Some(result)),
+                // Nobody asked, and nothing waits any more.
+                Err(failure) if failure.kind == Kind::Busy && decision == Decision::Expire => {
+                    Ok(None)
+                }
+                Err(failure) => Err(failure),
+            }
+        };
+        counted(&context, attempts, decide).await
     }
 
     #[activity(name = "complete_upload")]
@@ -170,6 +206,15 @@ impl Activities {
     }
 }
 
+impl Activities {
+    /// Another worker may take a while to take over: until then the crawl is still one.
+    async fn rest(&self, plan: &Plan) {
+        if let Err(failure) = self.crawler.rest(plan, Some(TAKE_OVER)).await {
+            tracing::debug!("{failure}");
+        }
+    }
+}
+
 /// A short step: it says that it lives, hears when it is to stop, and counts its own failures, like a
 /// crawl does.
 async fn counted<T>(
@@ -177,22 +222,24 @@ async fn counted<T>(
     attempts: u32,
     step: impl Future<Output = Result<T, Failure>>,
 ) -> Result<T, ActivityError> {
-    let failures: u32 = context.heartbeat_details().deserialize()?.unwrap_or_default();
+    let tried = context.heartbeat_details().deserialize::<ScopeProgress>();
+    let mut tried = tried.ok().flatten().unwrap_or_default();
     let mut step = std::pin::pin!(step);
     let mut alive = tokio::time::interval(HEARTBEAT);
     let ended = loop {
         tokio::select! {
             ended = &mut step => break ended,
-            _ = alive.tick() => context.record_heartbeat(failures).await?,
+            _ = alive.tick() => context.record_heartbeat(tried.clone()).await?,
             () = context.cancelled() => return Err(ActivityError::cancelled()),
         }
     };
     match ended {
         Ok(done) => Ok(done),
         Err(failure) => {
-            tracing::warn!(failures = failures + 1, "{failure}");
-            context.record_heartbeat(failures + 1).await?;
-            Err(failed(failure, failures + 1 >= attempts.max(1)))
+            let (failure, last) = tried.failed(failure, attempts.max(1));
+            tracing::warn!(failures = tried.failures, last, "{failure}");
+            context.record_heartbeat(tried).await?;
+            Err(failed(failure, last))
         }
     }
 }

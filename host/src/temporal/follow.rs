@@ -7,13 +7,14 @@ use temporalio_client::{
     Client, WorkflowDescribeOptions, WorkflowGetResultOptions, WorkflowHandle,
     WorkflowIdConflictPolicy, WorkflowQueryOptions, WorkflowStartOptions,
 };
-use temporalio_common::error::IncomingError;
 use temporalio_common::protos::temporal::api::enums::v1::PendingActivityState;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::workflow::{CrawlInput, IndexingWorkflow, Run};
 use super::workflow_id;
+use super::workflows::all::{self, OneOfAll, told};
+use super::workflows::indexing::Run;
+use super::workflows::{AllInput, AllWorkflow, CrawlInput, IndexingWorkflow};
 use crate::config::Temporal;
 use crate::crawl::view::{Phase, ScopeState};
 use crate::crawl::{CrawlResult, CrawlView, ModeName, ScopeProgress};
@@ -32,32 +33,85 @@ pub async fn start(
     temporal: &Temporal,
     connection: &str,
     mode: ModeName,
+    connector: Option<String>,
 ) -> Result<Handle> {
-    let policy = temporal.policy.clone();
-    let input = CrawlInput { connection: connection.to_owned(), mode, digest: None, policy };
+    let input = crawl(temporal, connection, mode, connector);
     let options = WorkflowStartOptions::new(&temporal.task_queue, workflow_id(connection))
         .id_conflict_policy(WorkflowIdConflictPolicy::Fail)
         .static_summary(format!("{mode} crawl of {connection}"))
         .build();
-    client.start_workflow(IndexingWorkflow::run, input, options).await.map_err(
-        |error| match error {
-            WorkflowStartError::AlreadyStarted { run_id, .. } => {
-                Failure::new(Kind::Busy, format!("`{connection}` is being crawled already"))
-                    .at(format!(
-                        "workflow {}, run {}",
-                        workflow_id(connection),
-                        run_id.unwrap_or_default()
-                    ))
-                    .next("wait for it: `sheaf status` shows how far it is")
+    client.start_workflow(IndexingWorkflow::run, input, options).await.map_err(|error| {
+        not_started(error, &format!("`{connection}` is"), &workflow_id(connection))
+    })
+}
+
+/// What a crawl's workflow is told.
+pub fn crawl(
+    temporal: &Temporal,
+    connection: &str,
+    mode: ModeName,
+    connector: Option<String>,
+) -> CrawlInput {
+    let policy = temporal.policy.clone();
+    CrawlInput { connection: connection.to_owned(), mode, connector, digest: None, policy }
+}
+
+fn not_started(error: WorkflowStartError, who: &str, workflow: &str) -> Failure {
+    match error {
+        WorkflowStartError::AlreadyStarted { run_id, .. } => {
+            Failure::new(Kind::Busy, format!("{who} being crawled already"))
+                .at(format!("workflow {workflow}, run {}", run_id.unwrap_or_default()))
+                .next("wait for it: `sheaf status` shows how far it is")
+        }
+        WorkflowStartError::Rpc(status) => Failure::new(
+            Kind::Unreachable,
+            format!("Temporal did not start the crawl: {}", status.message()),
+        )
+        .next("check [temporal]; `sheaf doctor` tries it"),
+        other => Failure::internal(format!("the crawl was not started: {other}")),
+    }
+}
+
+const ALL: &str = "sheaf.all";
+
+/// Crawls several connections, so many at once, and waits for all of them. `said` hears of each
+/// change.
+pub async fn all(
+    client: &Client,
+    temporal: &Temporal,
+    input: AllInput,
+    detach: &CancellationToken,
+    mut said: impl FnMut(&[OneOfAll]),
+) -> Result<Vec<OneOfAll>> {
+    let summary = format!("crawls of {} connections", input.crawls.len());
+    let options = WorkflowStartOptions::new(&temporal.task_queue, ALL)
+        .id_conflict_policy(WorkflowIdConflictPolicy::Fail)
+        .static_summary(summary)
+        .build();
+    let started = client.start_workflow(AllWorkflow::run, input, options).await;
+    let handle: WorkflowHandle<Client, all::Run> =
+        started.map_err(|error| not_started(error, "several connections are", ALL))?;
+    let result = handle.get_result(WorkflowGetResultOptions::default());
+    let mut result = std::pin::pin!(result);
+    let mut looks = tokio::time::interval(LOOK);
+    looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            ended = &mut result => return ended.map_err(explain),
+            _ = looks.tick() => {
+                let query = handle.query(AllWorkflow::progress, (), WorkflowQueryOptions::default());
+                if let Ok(Ok(crawls)) = tokio::time::timeout(QUERY_TIMEOUT, query).await {
+                    said(&crawls);
+                }
             }
-            WorkflowStartError::Rpc(status) => Failure::new(
-                Kind::Unreachable,
-                format!("Temporal did not start the crawl: {}", status.message()),
-            )
-            .next("check [temporal]; `sheaf doctor` tries it"),
-            other => Failure::internal(format!("the crawl was not started: {other}")),
-        },
-    )
+            () = detach.cancelled() => return Err(detached()),
+        }
+    }
+}
+
+fn detached() -> Failure {
+    Failure::new(Kind::Interrupted, "stopped watching; the crawl goes on")
+        .next("`sheaf status` shows how far it is")
 }
 
 /// Watches a workflow to its end. When `detach` comes first, the crawl goes on without us.
@@ -79,8 +133,7 @@ pub async fn follow(
             }
             _ = looks.tick() => look(handle, task_queue, view).await,
             () = detach.cancelled() => {
-                return Err(Failure::new(Kind::Interrupted, "stopped watching; the crawl goes on")
-                    .next("`sheaf status` shows how far it is"));
+                return Err(detached());
             }
         }
     }
@@ -131,17 +184,11 @@ async fn look(handle: &Handle, task_queue: &str, view: &watch::Sender<CrawlView>
 }
 
 /// The failure that an activity reported, out of Temporal's wrapping.
-fn explain(error: WorkflowGetResultError) -> Failure {
+pub fn explain(error: WorkflowGetResultError) -> Failure {
     match error {
         WorkflowGetResultError::Failed(error) => {
-            let mut cause = Some(&*error);
-            while let Some(found) = cause {
-                if let IncomingError::Application(application) = found
-                    && let Ok(Some(failure)) = application.details::<Failure>()
-                {
-                    return failure;
-                }
-                cause = found.cause();
+            if let Some(failure) = told(&error) {
+                return failure;
             }
             let message = error.failure().message.clone();
             Failure::new(Kind::Internal, format!("the crawl's workflow failed: {message}"))

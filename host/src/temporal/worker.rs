@@ -9,7 +9,7 @@ use temporalio_sdk::{Runtime, Worker, WorkerOptions};
 use tokio_util::sync::CancellationToken;
 
 use super::activities::Activities;
-use super::workflow::IndexingWorkflow;
+use super::workflows::{AllWorkflow, ApprovalWorkflow, IndexingWorkflow, ScheduledCrawl};
 use crate::crawl::Crawler;
 use crate::failure::{Failure, Kind, Result};
 
@@ -40,7 +40,10 @@ pub async fn run(crawler: Crawler, client: Client, stop: CancellationToken) -> R
             .build(),
         )
         .register_workflow::<IndexingWorkflow>()
-        .map_err(|error| broken("cannot register its workflow", &error))?
+        .and_then(|options| options.register_workflow::<ApprovalWorkflow>())
+        .and_then(|options| options.register_workflow::<ScheduledCrawl>())
+        .and_then(|options| options.register_workflow::<AllWorkflow>())
+        .map_err(|error| broken("cannot register its workflows", &error))?
         .register_activities(Activities { crawler })
         .build();
     let mut worker = Worker::new(&runtime, client, options).map_err(|error| {

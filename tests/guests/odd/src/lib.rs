@@ -6,7 +6,7 @@ use serde::Deserialize;
 use sheaf_sdk::schemars::{self, JsonSchema};
 use sheaf_sdk::{
     Access, AccessChange, Comment, Connector, Content, Context, Crawl, Cursor, Datasource,
-    Document, DocumentRef, Error, Interactions, Limits, Manifest, Page, Restricted, Result,
+    Document, DocumentRef, Error, Interactions, Limits, Manifest, Page, Restricted, Result, Scope,
     Unreadable, UserRef, category, log,
 };
 
@@ -17,8 +17,14 @@ struct Settings {
     misdeed: Option<String>,
     /// After how many pages.
     after: Option<u64>,
-    /// How many pages of ten documents there are.
+    /// How many pages of ten documents there are in each scope.
     pages: u64,
+    /// How many scopes there are.
+    scopes: Option<u64>,
+    /// Stands in each document.
+    salt: Option<String>,
+    /// Documents whose number is divisible by this are not there.
+    without: Option<u64>,
 }
 
 struct Odd;
@@ -36,6 +42,12 @@ impl Connector for Odd {
             .object("Page", category::KNOWLEDGE_HUB))
     }
 
+    fn scopes(settings: &Settings) -> Result<Vec<Scope>> {
+        let lost = u64::from(settings.misdeed.as_deref() == Some("lost-scope"));
+        let count = settings.scopes.unwrap_or(1) - lost;
+        Ok((0..count).map(|scope| Scope::new(scope.to_string(), format!("Scope {scope}"))).collect())
+    }
+
     fn open(settings: Settings, crawl: Crawl) -> Result<Pages> {
         let next = match &crawl.resume {
             None => 0,
@@ -44,9 +56,14 @@ impl Connector for Odd {
         if settings.misdeed.as_deref() == Some("old-bookmark") && crawl.mode.bookmark().is_some() {
             return Err(Error::start_over("the bookmark is too old"));
         }
+        let scope = crawl.scope.parse().context("the scope")?;
+        if settings.misdeed.as_deref() == Some("forbidden-scope") && scope == 1 {
+            return Err(Error::give_up("403: the space may not be read any more"));
+        }
         Ok(Pages {
             settings,
             next,
+            scope,
             resumed: crawl.resume.is_some(),
             incremental: crawl.mode.bookmark().is_some(),
         })
@@ -56,6 +73,7 @@ impl Connector for Odd {
 struct Pages {
     settings: Settings,
     next: u64,
+    scope: u64,
     resumed: bool,
     incremental: bool,
 }
@@ -69,7 +87,15 @@ impl Cursor for Pages {
     fn next(&mut self, _: Limits) -> Result<Page> {
         let page = self.next;
         self.next += 1;
-        let mut documents: Vec<_> = (page * 10..page * 10 + 10).map(document).collect();
+        let first = self.scope * 1_000_000 + page * 10;
+        let there = |number: &u64| self.settings.without.is_none_or(|without| number % without != 0);
+        let mut documents: Vec<_> = (first..first + 10).filter(there).map(document).collect();
+        if let Some(salt) = &self.settings.salt {
+            documents = documents
+                .into_iter()
+                .map(|document| document.text(format!("An odd page, with {salt}.")))
+                .collect();
+        }
         if page >= self.settings.after.unwrap_or(0) {
             match self.settings.misdeed.as_deref() {
                 None => {}
@@ -99,13 +125,42 @@ impl Cursor for Pages {
                 Some("partial") => {
                     return Ok(Page::partial(documents, "the source stopped answering"));
                 }
+                Some("end-early") => return Ok(Page::complete(documents, None)),
+                Some("same-page") => {
+                    let again = (0..10).map(document).collect();
+                    return Ok(Page::more(again, self.next.to_string()));
+                }
+                Some("same-checkpoint") => return Ok(Page::more(Vec::new(), "again")),
+                Some("repeat-id") => documents.push(document(0)),
+                Some("repeat-ids") => documents = (0..10).map(document).chain(documents).collect(),
+                Some("fold-id") => {
+                    let mut folded = document(0);
+                    folded.id = folded.id.to_uppercase();
+                    documents.push(folded);
+                }
+                Some("hang") => std::thread::sleep(std::time::Duration::from_secs(3600)),
+                Some("backwards") => {
+                    // A clock that is set back with each page, to before there were any.
+                    documents = documents
+                        .into_iter()
+                        .map(|document| document.updated_at(-i64::try_from(page).unwrap_or(0)))
+                        .collect();
+                }
+                Some("lost-scope" | "forbidden-scope") => {}
+                Some("changes") if self.incremental => {
+                    let mut page = Page::complete(vec![document(1).text("Changed.")], Some("later".into()));
+                    page.documents.push(document(999_999));
+                    page.deleted.push(DocumentRef { id: "odd-2".into(), object_type: "Page".into() });
+                    return Ok(page);
+                }
+                Some("changes") => {}
                 Some("empty") => return Ok(Page::complete(Vec::new(), None)),
                 Some("long-id") => documents[3].id = "x".repeat(201),
                 Some("foreign-url") => documents[3].view_url = "https://other.example.com/".into(),
                 Some("unreadable") => {
-                    documents.pop();
+                    let locked = documents.pop().map(|document| document.id);
                     let unreadable = Unreadable {
-                        id: Some("locked".into()),
+                        id: locked,
                         view_url: None,
                         reason: "it is locked".into(),
                     };

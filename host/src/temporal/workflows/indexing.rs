@@ -1,25 +1,23 @@
 //! `IndexingWorkflow`: configure the datasource, crawl its scopes, complete the upload.
-//!
-//! This module is deterministic: no I/O, no clock but the workflow's, nothing random. A test reads it
-//! for what must not be here, another replays recorded histories through it.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use temporalio_common::RetryPolicy;
 use temporalio_macros::{workflow, workflow_methods};
 use temporalio_sdk::workflows::join_all;
 use temporalio_sdk::{
-    ActivityCancellationType, ActivityExecutionError, ActivityOptions, WorkflowContext,
-    WorkflowContextView, WorkflowResult,
+    ActivityExecutionError, ChildWorkflowOptions, ParentClosePolicy, WorkflowContext,
+    WorkflowContextView, WorkflowIdReusePolicy, WorkflowResult,
 };
 
-use super::activities::{Activities, CompleteInput, ConfigureInput, ScopeInput};
+use super::approval::{ApprovalInput, ApprovalWorkflow};
+use super::{activity, short};
 use crate::config::PolicyConfig;
 use crate::connector::Digest;
 use crate::crawl::view::{CrawlView, Phase, ScopeState};
 use crate::crawl::{CrawlResult, ModeName, Plan, ScopeProgress};
+use crate::temporal::activities::{Activities, CompleteInput, ConfigureInput, ScopeInput};
+use crate::temporal::{approval_id, workflow_id};
 
 /// What a crawl is started with.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -27,15 +25,16 @@ pub struct CrawlInput {
     pub connection: String,
     #[serde(default)]
     pub mode: ModeName,
-    /// The connector to run; otherwise the one that the worker finds when the crawl begins.
+    /// The connector to run, by name, file or digest; otherwise the connection's. Which file that is
+    /// the worker finds out when the crawl begins.
     #[serde(default)]
+    pub connector: Option<String>,
+    /// What `connector` was called before.
+    #[serde(default, skip_serializing)]
     pub digest: Option<Digest>,
     #[serde(default)]
     pub policy: PolicyConfig,
 }
-
-/// Registering and completing are a few requests each.
-const SHORT: Duration = Duration::from_secs(600);
 
 #[workflow]
 pub struct IndexingWorkflow {
@@ -67,7 +66,8 @@ impl IndexingWorkflow {
         let configure = ConfigureInput {
             connection: input.connection.clone(),
             mode: input.mode,
-            digest: input.digest.clone(),
+            connector: input.connector.clone().or(input.digest.map(|digest| digest.to_string())),
+            by: format!("workflow {}, run {}", workflow_id(&input.connection), context.run_id()),
             upload_id: format!("sheaf-{}-{}", input.connection, context.run_id()),
             attempts: policy.attempts,
         };
@@ -99,6 +99,28 @@ impl IndexingWorkflow {
             )
             .await?;
         context.state_mut(|state| state.view.phase = Phase::Ended);
+        // Histories from before there were approvals replay without one.
+        if let Some(waiting) = &result.held
+            && context.patched("approval")
+        {
+            let approval = ApprovalInput {
+                connection: input.connection.clone(),
+                upload_id: result.upload_id.clone(),
+                waiting: waiting.clone(),
+                policy: input.policy.clone(),
+            };
+            let options = ChildWorkflowOptions::builder()
+                .workflow_id(approval_id(&input.connection))
+                // It outlives this crawl, and a newer one takes its place.
+                .parent_close_policy(ParentClosePolicy::Abandon)
+                .id_reuse_policy(WorkflowIdReusePolicy::TerminateIfRunning)
+                .static_summary(format!(
+                    "{} of {} documents of {} would be deleted",
+                    waiting.would_go, waiting.of, input.connection
+                ))
+                .build();
+            context.start_child_workflow(ApprovalWorkflow::run, approval, options).await?;
+        }
         Ok(result)
     }
 
@@ -135,7 +157,11 @@ async fn crawl_scopes(
             .execute_activity(
                 Activities::execute_indexing,
                 input,
-                crawling(policy, format!("crawl {} of {}", scope.title, plan.connection)),
+                activity(
+                    policy,
+                    policy.start_to_close,
+                    format!("crawl {} of {}", scope.title, plan.connection),
+                ),
             )
             .await;
         context.state_mut(|state| {
@@ -149,48 +175,5 @@ async fn crawl_scopes(
             }
         });
         ended?;
-    }
-}
-
-fn short(policy: &PolicyConfig, summary: String) -> ActivityOptions {
-    ActivityOptions::with_start_to_close_timeout(SHORT)
-        .heartbeat_timeout(policy.heartbeat_timeout)
-        .retry_policy(retry_policy(policy))
-        .cancellation_type(ActivityCancellationType::WaitCancellationCompleted)
-        .summary(summary)
-        .build()
-}
-
-fn crawling(policy: &PolicyConfig, summary: String) -> ActivityOptions {
-    ActivityOptions::with_start_to_close_timeout(policy.start_to_close)
-        .heartbeat_timeout(policy.heartbeat_timeout)
-        .retry_policy(retry_policy(policy))
-        .cancellation_type(ActivityCancellationType::WaitCancellationCompleted)
-        .summary(summary)
-        .build()
-}
-
-/// For the server a deploy or a kill is an attempt like a failure. So its attempts are unlimited, and
-/// each activity counts its own failures.
-fn retry_policy(policy: &PolicyConfig) -> RetryPolicy {
-    RetryPolicy::builder()
-        .maximum_attempts(0)
-        .initial_interval(policy.initial_interval)
-        .backoff_coefficient(policy.backoff)
-        .maximum_interval(policy.max_interval)
-        .build()
-}
-
-#[cfg(test)]
-mod tests {
-    #[test]
-    fn workflow_code_has_no_clock_no_randomness_and_no_io() {
-        let code = include_str!("workflow.rs");
-        let code = code.split("#[cfg(test)]").next().unwrap_or_default();
-        for forbidden in
-            ["tokio", "Instant", "SystemTime", "rand::", "std::fs", "std::env", "reqwest"]
-        {
-            assert!(!code.contains(forbidden), "{forbidden}");
-        }
     }
 }

@@ -1,0 +1,76 @@
+//! `sheaf explain NAME ID`: all that is known of one document, here and in Glean.
+
+use clap::Args as ClapArgs;
+use serde_json::{Value, json};
+
+use super::{Context, Report};
+use crate::crawl::Crawler;
+use crate::crawl::known::Document;
+use crate::failure::Result;
+
+#[derive(ClapArgs)]
+pub struct Args {
+    /// The connection in sheaf.toml.
+    name: String,
+    /// The document's id.
+    id: String,
+}
+
+pub async fn run(args: Args, context: &Context) -> Result<Report> {
+    let config = context.config()?;
+    let Args { name, id } = args;
+    let connection = config.connection(&name)?;
+    let crawler = Crawler::offline(config)?;
+    let Some(document) = crawler.find(&name, &id).await? else {
+        let summary = format!("{name}: no crawl has seen `{id}`");
+        let text = format!(
+            "{summary}\n  next: see whether the connector delivers it: `sheaf preview {name}`, and \
+             the connection's settings for what is left out"
+        );
+        let result = json!({ "id": id, "known": null, "glean": null });
+        return Ok(Report::new(summary, result).text(text).exit_code(1));
+    };
+    let mut text = format!("{name}: {}", text(&document));
+    let glean = match crawler.client.server_url() {
+        "" => Err("no Glean is configured".to_owned()),
+        _ => crawler
+            .client
+            .document_status(&connection.datasource, &document.object_type, &document.id)
+            .await
+            .map_err(|failure| failure.to_string()),
+    };
+    let said = |status: &Value, key: &str| status["status"][key].as_str().unwrap_or("?").to_owned();
+    text.push_str(&match &glean {
+        Ok(status) => {
+            let at = status["status"]["lastUploadedAt"].as_str();
+            let at = at.map_or_else(String::new, |at| format!(", last uploaded {at}"));
+            format!(
+                "\n  Glean      {}, {}{at}",
+                said(status, "uploadStatus"),
+                said(status, "indexingStatus")
+            )
+        }
+        Err(why) => format!("\n  Glean      not asked: {why}"),
+    });
+    let summary = format!("{id}: {}", document.state);
+    let result = json!({ "id": id, "known": document, "glean": glean.ok() });
+    Ok(Report::new(summary, result).text(text))
+}
+
+/// What the ledger says of a document.
+pub fn text(document: &Document) -> String {
+    let Document { id, object_type, title, seen, upload_id, scope, page, hash, .. } = document;
+    let upload = upload_id.as_ref().map_or_else(String::new, |upload| format!(", upload {upload}"));
+    let kind = if object_type.is_empty() { "of a type unknown" } else { object_type };
+    let state = match (document.state, document.in_glean, document.reason.as_str()) {
+        ("deleted", ..) => "deleted".to_owned(),
+        ("uploaded", _, "") => "yes".to_owned(),
+        ("uploaded", _, reason) => format!("yes, but {reason}"),
+        (_, true, reason) => format!("set aside: {reason}; Glean has an older version"),
+        (_, false, reason) => format!("set aside: {reason}"),
+    };
+    format!(
+        "{id} ({kind})\n  title      {title}\n  seen       {seen}, page {page} of scope `{scope}`\
+         {upload}\n  hash       {hash}\n  uploaded   {state}"
+    )
+}

@@ -1,0 +1,102 @@
+//! `sheaf quarantine`: the documents that were set aside.
+
+use clap::{Args as ClapArgs, Subcommand};
+use serde_json::json;
+
+use super::{Context, Report, sync};
+use crate::crawl::{Crawler, ModeName};
+use crate::failure::{Failure, Result};
+use crate::observe::numbers::{count, grouped};
+
+#[derive(ClapArgs)]
+pub struct Args {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Subcommand)]
+enum What {
+    /// The documents of a connection that are set aside, with the reasons.
+    List {
+        /// The connection in sheaf.toml.
+        name: String,
+        /// How many are shown.
+        #[arg(long, default_value_t = 50)]
+        limit: usize,
+    },
+    /// One of them.
+    Show { name: String, id: String },
+    /// Crawl the connection in full again, and say which of them are well now.
+    Retry {
+        name: String,
+        /// Crawl in this process, without Temporal.
+        #[arg(long)]
+        local: bool,
+    },
+}
+
+/// More than this are not followed one by one.
+const MANY: usize = 10_000;
+
+pub async fn run(args: Args, context: &Context) -> Result<Report> {
+    let config = context.config()?;
+    let (What::List { name, .. } | What::Show { name, .. } | What::Retry { name, .. }) = &args.what;
+    config.connection(name)?;
+    let crawler = Crawler::offline(config)?;
+    match args.what {
+        What::List { name, limit } => list(&crawler, &name, limit).await,
+        What::Show { name, id } => show(&crawler, &name, &id).await,
+        What::Retry { name, local } => retry(&crawler, &name, local, context).await,
+    }
+}
+
+async fn list(crawler: &Crawler, name: &str, limit: usize) -> Result<Report> {
+    let (documents, all) = crawler.quarantined(name, limit).await?;
+    let summary = match all {
+        0 => format!("{name}: no document is set aside"),
+        _ => format!("{name}: {} set aside", count(all, "document")),
+    };
+    let mut text = summary.clone();
+    for document in &documents {
+        let old = if document.in_glean { " (Glean has an older version)" } else { "" };
+        text.push_str(&format!("\n  {}: {}{old}", document.id, document.reason));
+    }
+    let more = all - documents.len() as u64;
+    if more > 0 {
+        text.push_str(&format!("\n  … and {} more: --limit", grouped(more)));
+    }
+    Ok(Report::new(summary, json!({ "count": all, "documents": documents })).text(text))
+}
+
+async fn show(crawler: &Crawler, name: &str, id: &str) -> Result<Report> {
+    let document = crawler.find(name, id).await?.filter(|found| !found.reason.is_empty());
+    let document = document.ok_or_else(|| {
+        Failure::settings(format!("`{id}` is not set aside"))
+            .at(name)
+            .next(format!("see `sheaf quarantine list {name}`, or `sheaf explain {name} {id}`"))
+    })?;
+    let summary = format!("{id}: {}", document.reason);
+    let text = super::explain::text(&document);
+    Ok(Report::new(summary, json!(document)).text(text))
+}
+
+async fn retry(crawler: &Crawler, name: &str, local: bool, context: &Context) -> Result<Report> {
+    let (before, _) = crawler.quarantined(name, MANY).await?;
+    let args = sync::Args { local, ..sync::Args::one(name, ModeName::Full) };
+    let mut report = sync::run(args, context).await?;
+    let (after, all) = crawler.quarantined(name, MANY).await?;
+    let well: Vec<_> = before
+        .iter()
+        .filter(|document| after.iter().all(|still| still.id != document.id))
+        .map(|document| document.id.clone())
+        .collect();
+    let said =
+        format!("{} well now, {} set aside", count(well.len() as u64, "document"), grouped(all));
+    report.summary = format!("{}; {said}", report.summary);
+    report.text = Some(format!("{}\n{said}", report.text.unwrap_or_default()));
+    if let Some(result) = report.result.as_object_mut() {
+        result.insert("well".into(), json!(well));
+        result.insert("still".into(), json!(after));
+    }
+    Ok(report)
+}

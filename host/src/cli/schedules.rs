@@ -1,0 +1,192 @@
+//! `sheaf schedules`: when connections are crawled.
+
+use std::time::SystemTime;
+
+use clap::{Args as ClapArgs, Subcommand, ValueEnum};
+use serde_json::json;
+
+use super::{Context, Report};
+use crate::config::schedules::{Overlap, Schedule};
+use crate::failure::{Failure, Result};
+use crate::observe::numbers::count;
+use crate::temporal::connect::connect;
+use crate::temporal::schedules::{self, Act, Found};
+
+#[derive(ClapArgs)]
+pub struct Args {
+    #[command(subcommand)]
+    what: What,
+}
+
+/// One connection's schedules, or one of them.
+#[derive(ClapArgs)]
+struct Which {
+    /// The connection in sheaf.toml.
+    name: String,
+    /// Only this schedule of it, such as `full`.
+    schedule: Option<String>,
+}
+
+#[derive(Subcommand)]
+enum What {
+    /// Make the server's schedules those of sheaf.toml: create, update, and remove what is gone.
+    /// A schedule belongs to the task queue of [temporal]; others are not touched.
+    Apply,
+    /// Show the schedules on the server: when they start next, what they started, what was skipped.
+    List,
+    /// Start nothing until `resume`.
+    Pause {
+        #[command(flatten)]
+        which: Which,
+        /// Why, for others who look.
+        #[arg(long)]
+        note: Option<String>,
+    },
+    /// Go on after `pause`.
+    Resume {
+        #[command(flatten)]
+        which: Which,
+    },
+    /// Start a crawl now, as if it were due.
+    Trigger {
+        #[command(flatten)]
+        which: Which,
+    },
+    /// Start the crawls that were due between two times.
+    Backfill {
+        #[command(flatten)]
+        which: Which,
+        /// Such as 2026-11-01T00:00:00Z.
+        #[arg(long, value_parser = time)]
+        from: SystemTime,
+        #[arg(long, value_parser = time)]
+        to: SystemTime,
+        #[arg(long, value_enum, default_value_t = OnOverlap::BufferAll)]
+        overlap: OnOverlap,
+    },
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum OnOverlap {
+    Skip,
+    BufferOne,
+    BufferAll,
+    AllowAll,
+}
+
+fn time(text: &str) -> Result<SystemTime, String> {
+    humantime::parse_rfc3339_weak(text)
+        .map_err(|error| format!("{error}; write 2026-11-01T00:00:00Z"))
+}
+
+pub async fn run(args: Args, context: &Context) -> Result<Report> {
+    let config = context.config()?;
+    let client = connect(&config).await?;
+    let temporal = &config.temporal;
+    let (which, act) = match args.what {
+        What::Apply => {
+            let applied = schedules::apply(&client, &config).await?;
+            let mut text = String::new();
+            for (did, ids) in [
+                ("created", &applied.created),
+                ("updated", &applied.updated),
+                ("unchanged", &applied.unchanged),
+                ("removed", &applied.removed),
+            ] {
+                for id in ids {
+                    text.push_str(&format!("{did:<10} {id}\n"));
+                }
+            }
+            let summary = format!(
+                "{} created, {} updated, {} unchanged, {} removed",
+                applied.created.len(),
+                applied.updated.len(),
+                applied.unchanged.len(),
+                applied.removed.len()
+            );
+            text.push_str(&summary);
+            return Ok(Report::new(summary, json!(applied)).text(text));
+        }
+        What::List => {
+            let found = schedules::list(&client, temporal).await?;
+            let mut text = String::new();
+            for one in &found {
+                text.push_str(&line(one));
+            }
+            let summary = count(found.len() as u64, "schedule");
+            if found.is_empty() {
+                text = format!("{summary}: `sheaf schedules apply` puts those of sheaf.toml there");
+            }
+            return Ok(Report::new(summary, json!({ "schedules": found })).text(text));
+        }
+        What::Pause { which, note } => (which, Act::Pause(note)),
+        What::Resume { which } => (which, Act::Resume),
+        What::Trigger { which } => (which, Act::Trigger),
+        What::Backfill { which, from, to, overlap } => {
+            if to <= from {
+                return Err(Failure::settings("`--to` is not after `--from`")
+                    .next("give the earlier time to `--from`"));
+            }
+            let overlap = match overlap {
+                OnOverlap::Skip => Overlap::Skip,
+                OnOverlap::BufferOne => Overlap::BufferOne,
+                OnOverlap::BufferAll => Overlap::BufferAll,
+                OnOverlap::AllowAll => Overlap::AllowAll,
+            };
+            (which, Act::Backfill { from, to, overlap })
+        }
+    };
+    config.connection(&which.name)?;
+    let ids =
+        schedules::act(&client, temporal, &which.name, which.schedule.as_deref(), &act).await?;
+    let did = match act {
+        Act::Pause(_) => "paused",
+        Act::Resume => "resumed",
+        Act::Trigger => "triggered",
+        Act::Backfill { .. } => "backfilled",
+    };
+    let summary = format!("{did}: {}", ids.join(", "));
+    Ok(Report::new(summary, json!({ "schedules": ids })))
+}
+
+fn line(found: &Found) -> String {
+    let mut text = format!(
+        "{}  {} {}, {}\n",
+        found.id,
+        found.schedule.mode,
+        found.connection,
+        when(&found.schedule)
+    );
+    let next = match (&found.next, found.paused) {
+        (_, true) => "paused".to_owned(),
+        (Some(next), false) => format!("next {next}"),
+        (None, false) => "never again".to_owned(),
+    };
+    text.push_str(&format!(
+        "    {next}; {} started, {} skipped as one was running, {} missed, {} running\n",
+        found.started, found.skipped, found.missed, found.running
+    ));
+    if let Some(note) = &found.note {
+        text.push_str(&format!("    {note}\n"));
+    }
+    text
+}
+
+/// When a schedule starts, as it stands in the file.
+fn when(schedule: &Schedule) -> String {
+    let mut parts: Vec<String> =
+        schedule.cron.iter().map(|cron| format!("cron `{cron}`")).collect();
+    if let Some(every) = schedule.every {
+        parts.push(format!("every {}", humantime::format_duration(every)));
+    }
+    if !schedule.calendars.is_empty() {
+        parts.push(count(schedule.calendars.len() as u64, "calendar"));
+    }
+    if let Some(zone) = &schedule.time_zone {
+        parts.push(zone.clone());
+    }
+    if let Some(jitter) = schedule.jitter {
+        parts.push(format!("jitter {}", humantime::format_duration(jitter)));
+    }
+    parts.join(", ")
+}

@@ -1,0 +1,164 @@
+//! `[connections.X.schedules]`: when a connection is crawled.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::Locate;
+use super::values::Span;
+use crate::crawl::ModeName;
+use crate::failure::Result;
+
+/// One schedule of a connection.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Schedule {
+    /// Its key in the file.
+    pub name: String,
+    pub mode: ModeName,
+    /// Cron expressions as Temporal reads them: five to seven fields, or `@daily` and the like.
+    pub cron: Vec<String>,
+    pub every: Option<Duration>,
+    /// Moves `every` within its interval.
+    pub offset: Option<Duration>,
+    pub calendars: Vec<Calendar>,
+    /// A name of the IANA database; otherwise UTC.
+    pub time_zone: Option<String>,
+    /// Each start is moved by a random part of this.
+    pub jitter: Option<Duration>,
+    pub overlap: Overlap,
+    /// Starts that were missed by less than this, because no server was there, are made up for.
+    pub catch_up: Duration,
+    pub pause_on_failure: bool,
+}
+
+/// A point in the calendar, in the ranges that Temporal takes: `"2"`, `"1-5"`, `"0,30"`, `"*/2"`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Calendar {
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub second: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub minute: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub hour: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub day_of_month: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub month: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub year: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub day_of_week: String,
+}
+
+/// What happens when a crawl is due while the one before of the same schedule runs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Overlap {
+    #[default]
+    Skip,
+    BufferOne,
+    BufferAll,
+    CancelOther,
+    TerminateOther,
+    AllowAll,
+}
+
+/// A missed night is made up for in the morning, and not each hour of a lost weekend.
+const CATCH_UP: Duration = Duration::from_secs(3600);
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Section {
+    mode: Option<ModeName>,
+    cron: Option<OneOrMore>,
+    every: Option<Span>,
+    offset: Option<Span>,
+    #[serde(default)]
+    at: Vec<Calendar>,
+    time_zone: Option<String>,
+    jitter: Option<Span>,
+    #[serde(default)]
+    overlap: Overlap,
+    catch_up: Option<Span>,
+    #[serde(default)]
+    pause_on_failure: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum OneOrMore {
+    One(String),
+    More(Vec<String>),
+}
+
+pub(super) fn validate(
+    connection: &str,
+    sections: BTreeMap<String, Section>,
+    locate: &Locate<'_>,
+) -> Result<Vec<Schedule>> {
+    sections.into_iter().map(|(name, section)| section.validate(connection, name, locate)).collect()
+}
+
+impl Section {
+    fn validate(self, connection: &str, name: String, locate: &Locate<'_>) -> Result<Schedule> {
+        let wrong = |key: &str, what: String| {
+            locate.failure(&["connections", connection, "schedules", &name, key], what)
+        };
+        let plain = |c: u8| c.is_ascii_alphanumeric() || b"-_".contains(&c);
+        if name.is_empty() || !name.bytes().all(plain) {
+            return Err(wrong("", format!("`{name}` is not a schedule's name"))
+                .next("use letters, digits, `-` and `_`"));
+        }
+        let mode = match (self.mode, name.as_str()) {
+            (Some(mode), _) => mode,
+            (None, "full") => ModeName::Full,
+            (None, "incremental") => ModeName::Incremental,
+            (None, _) => {
+                return Err(wrong("mode", "the schedule does not say what it crawls".into())
+                    .next("add `mode = \"full\"` or `mode = \"incremental\"`"));
+            }
+        };
+        let cron = match self.cron {
+            None => Vec::new(),
+            Some(OneOrMore::One(one)) => vec![one],
+            Some(OneOrMore::More(more)) => more,
+        };
+        for expression in &cron {
+            let fields = expression.split_whitespace().count();
+            if !expression.starts_with('@') && !(5..=7).contains(&fields) {
+                return Err(wrong("cron", format!("`{expression}` is not a cron expression"))
+                    .next("write five fields: minute, hour, day of month, month, day of week"));
+            }
+        }
+        if cron.is_empty() && self.every.is_none() && self.at.is_empty() {
+            return Err(wrong("cron", "the schedule never starts".into()).next(
+                "add `cron = \"0 2 * * *\"`, `every = \"1h\"`, or `at = [{ hour = \"2\" }]`",
+            ));
+        }
+        if self.offset.is_some() && self.every.is_none() {
+            return Err(wrong("offset", "it moves `every`, which is not set".into())
+                .next("set `every`, or remove `offset`"));
+        }
+        let second = |span: Option<Span>| span.map(|span| span.0);
+        if let Some(every) = second(self.every)
+            && every < Duration::from_secs(1)
+        {
+            return Err(wrong("every", "it must be at least one second".into()));
+        }
+        Ok(Schedule {
+            mode,
+            cron,
+            every: second(self.every),
+            offset: second(self.offset),
+            calendars: self.at,
+            time_zone: self.time_zone,
+            jitter: second(self.jitter),
+            overlap: self.overlap,
+            catch_up: second(self.catch_up).unwrap_or(CATCH_UP),
+            pause_on_failure: self.pause_on_failure,
+            name,
+        })
+    }
+}

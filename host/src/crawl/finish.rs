@@ -1,0 +1,388 @@
+//! The end of a crawl: what it did goes into the ledger, and where it may, the session is closed, so
+//! that Glean deletes what is gone from the source.
+//!
+//! Every step may be repeated: after a crash the same is found out again, and done once.
+
+use std::collections::BTreeMap;
+
+use super::guard::{Deletions, Intent};
+use super::memory::{Held, Memory, now};
+use super::plan::{CrawlResult, Decision, ModeName, Plan, Waiting};
+use super::progress::{Ending, Outcome, Quarantined, ScopeProgress};
+use super::steps::{Begun, Crawler};
+use crate::failure::{Failure, Kind, Result};
+use crate::glean::upload::SessionState;
+use crate::ledger::compare::{Sealed, compare, seal};
+use crate::ledger::run::Run;
+use crate::observe::numbers::count;
+
+/// What all scopes together did.
+struct Total {
+    progress: ScopeProgress,
+    /// Why not everything was read.
+    missing: Vec<String>,
+}
+
+impl Total {
+    fn of(plan: &Plan, scopes: &BTreeMap<String, ScopeProgress>) -> Self {
+        let mut progress = ScopeProgress::default();
+        let mut missing = Vec::new();
+        for scope in &plan.scopes {
+            let Some(found) = scopes.get(&scope.id) else {
+                missing.push(format!("{} was not crawled", scope.title));
+                continue;
+            };
+            progress.add(found);
+            match &found.ending {
+                Some(Ending::Complete { .. }) => {}
+                Some(Ending::Partial { reason }) => {
+                    missing.push(format!("{}: {reason}", scope.title));
+                }
+                None => missing.push(format!("{} was not read to its end", scope.title)),
+            }
+        }
+        Self { progress, missing }
+    }
+}
+
+impl Crawler {
+    /// Closes the session when everything was read and nothing speaks against it, and says how the
+    /// crawl ended.
+    pub async fn complete(
+        &self,
+        plan: &Plan,
+        scopes: &BTreeMap<String, ScopeProgress>,
+        seconds: f64,
+    ) -> Result<CrawlResult> {
+        self.check_glean(plan)?;
+        let memory = self.memories.of(&plan.connection).await?;
+        if let Some(last) = memory.last.as_ref().filter(|last| last.upload_id == plan.upload_id) {
+            // Only the answer was lost.
+            return Ok(last.clone());
+        }
+        let connection = self.config.connection(&plan.connection)?;
+        let sealed = self.seal(plan).await?;
+        let mut total = Total::of(plan, scopes);
+        total.progress.documents = total.progress.documents.saturating_sub(sealed.doubles);
+        for double in &sealed.double_samples {
+            total.progress.quarantine(&double.id, &double.reason);
+        }
+        let named = sealed.double_samples.len() as u64;
+        total.progress.quarantined += sealed.doubles.saturating_sub(named);
+        let mut reasons = total.missing;
+        if let Err(failure) = connection.quarantine.check(&total.progress) {
+            reasons.push(failure.what);
+        }
+        let result = |outcome, reasons| plan.result(outcome, &total.progress, seconds, reasons);
+        if plan.mode == ModeName::Incremental {
+            let outcome = if reasons.is_empty() { Outcome::Complete } else { Outcome::Partial };
+            return self.end(plan, scopes, result(outcome, reasons), &sealed.run, None).await;
+        }
+        if total.progress.nameless > 0 {
+            reasons.push(format!(
+                "{} could not be read and have no id, so nothing was deleted: they may be in Glean",
+                count(total.progress.nameless, "document")
+            ));
+        }
+        if sealed.uploaded == 0 && memory.runs.is_empty() && reasons.is_empty() {
+            reasons.push(
+                "the source delivered no documents; check the settings. Nothing was deleted".into(),
+            );
+        }
+        if !reasons.is_empty() {
+            let result = result(Outcome::Partial, reasons);
+            return self.end(plan, scopes, result, &sealed.run, None).await;
+        }
+        let lost_scopes = memory.scopes.iter().filter(|(id, _)| !scopes.contains_key(*id));
+        let intent = Intent {
+            difference: compare(&self.store, &plan.runs, std::slice::from_ref(&sealed.run)).await?,
+            uploaded: sealed.uploaded,
+            in_glean: self.client.document_count(&plan.datasource).await?,
+            lost_scopes: lost_scopes.map(|(_, title)| title.clone()).collect(),
+        };
+        let closed = self.upload(plan).session_state().await? == SessionState::Finished;
+        let objections = connection.deletions.objections(&intent);
+        // A session that is closed already was closed by this crawl, before a crash.
+        if !objections.is_empty() && !closed {
+            let held =
+                hold(plan, scopes, &sealed, &intent, &objections, seconds, &connection.deletions);
+            let mut result = result(Outcome::Held, objections);
+            differ(&mut result, &intent);
+            result.deleted = 0;
+            result.held = Some(waiting(&held));
+            return self.end(plan, scopes, result, &sealed.run, Some(held)).await;
+        }
+        let mut result = result(Outcome::Complete, Vec::new());
+        differ(&mut result, &intent);
+        self.close(plan, false, &mut result).await?;
+        self.end(plan, scopes, result, &sealed.run, None).await
+    }
+
+    async fn close(&self, plan: &Plan, approved: bool, result: &mut CrawlResult) -> Result<()> {
+        self.upload(plan).close(approved).await?;
+        if self.upload(plan).deletion_paused().await? {
+            result.outcome = Outcome::Held;
+            result.deleted = 0;
+            result.reason = Some(
+                "Glean holds the deletion of more than a fifth of the datasource back; look at \
+                 what would go, and let Glean's support release it or upload what is missing"
+                    .to_owned(),
+            );
+        }
+        Ok(())
+    }
+
+    async fn seal(&self, plan: &Plan) -> Result<Sealed> {
+        let temporary = self.config.state.join("tmp");
+        std::fs::create_dir_all(&temporary).map_err(|error| {
+            Failure::settings(format!("cannot create a folder for temporary files: {error}"))
+                .at(temporary.display().to_string())
+                .next("correct the permissions of the state folder")
+        })?;
+        let journal = self.journal(&plan.connection, &plan.upload_id);
+        let name = self.run_name(plan);
+        let full = plan.mode == ModeName::Full;
+        seal(&self.store, &journal, name, full, temporary).await
+    }
+
+    fn run_name(&self, plan: &Plan) -> String {
+        format!("{}/ledger/{}", self.memories.place(&plan.connection), plan.upload_id)
+    }
+
+    /// Remembers how a crawl ended, and what it left in Glean.
+    async fn end(
+        &self,
+        plan: &Plan,
+        scopes: &BTreeMap<String, ScopeProgress>,
+        result: CrawlResult,
+        run: &Run,
+        held: Option<Held>,
+    ) -> Result<CrawlResult> {
+        let whole = plan.mode == ModeName::Full && result.outcome == Outcome::Complete;
+        let done = result.outcome == Outcome::Complete;
+        let waits = held.is_some();
+        self.memories
+            .update(&plan.connection, |memory| {
+                if whole {
+                    replace(memory, plan, run);
+                    memory.scopes = titles(plan);
+                    memory.bookmarks.clear();
+                } else if !memory.runs.contains(run) && run.records > 0 {
+                    memory.runs.push(run.clone());
+                }
+                if done {
+                    memory.bookmarks.extend(bookmarks(scopes));
+                }
+                if waits {
+                    memory.held.clone_from(&held);
+                }
+                memory.last = Some(result.clone());
+            })
+            .await?;
+        self.journal(&plan.connection, &plan.upload_id).remove().await?;
+        self.memories.tidy(&plan.connection).await?;
+        Ok(result)
+    }
+
+    /// Takes what an abandoned crawl had uploaded into the ledger: it is in Glean.
+    pub(super) async fn absorb(&self, connection: &str, upload_id: &str) -> Result<()> {
+        let journal = self.journal(connection, upload_id);
+        if let Some(Begun { plan, .. }) = journal.begun().await? {
+            let run = self.seal(&plan).await?.run;
+            if run.records > 0 {
+                tracing::info!(
+                    connection,
+                    upload_id,
+                    documents = run.records,
+                    "an earlier crawl did not end; what it uploaded is known"
+                );
+                self.memories
+                    .update(connection, |memory| {
+                        if !memory.runs.contains(&run) {
+                            memory.runs.push(run.clone());
+                        }
+                    })
+                    .await?;
+            }
+        }
+        journal.remove().await
+    }
+
+    /// Does what a person decided about a crawl that is held, or what nobody did.
+    pub async fn decide(
+        &self,
+        connection: &str,
+        upload_id: &str,
+        decision: Decision,
+    ) -> Result<CrawlResult> {
+        let memory = self.memories.of(connection).await?;
+        let Some(held) = memory.held.clone().filter(|held| held.plan.upload_id == upload_id) else {
+            return already(&memory, connection, upload_id);
+        };
+        let plan = &held.plan;
+        self.check_glean(plan)?;
+        let Some(mut result) =
+            memory.last.clone().filter(|last| last.upload_id == upload_id).or_else(|| {
+                let total = Total::of(plan, &held.scopes).progress;
+                Some(plan.result(Outcome::Held, &total, held.seconds, held.reasons.clone()))
+            })
+        else {
+            return already(&memory, connection, upload_id);
+        };
+        result.held = None;
+        result.ended_at = now();
+        if decision != Decision::Approve {
+            let why = match decision {
+                Decision::Expire => "nobody approved it in time; nothing was deleted",
+                _ => "it was rejected; nothing was deleted",
+            };
+            result.reason = Some(format!("{}; {why}", held.reasons.join("; ")));
+            self.settle(&held, &result, false).await?;
+            return Ok(result);
+        }
+        match self.upload(plan).session_state().await? {
+            SessionState::Active | SessionState::Finished => {}
+            SessionState::Unknown if held.uploaded == 0 => {
+                self.upload(plan).open(None).await?;
+            }
+            SessionState::Unknown => {
+                return Err(Failure::new(
+                    Kind::Busy,
+                    "the upload session that waited was replaced by another; nothing was deleted",
+                )
+                .at(format!("{connection}, upload {upload_id}"))
+                .next("run a full crawl again"));
+            }
+        }
+        let mut now = vec![held.run.clone()];
+        now.extend(later(&memory, plan, &held.run));
+        let intent = Intent {
+            difference: compare(&self.store, &plan.runs, &now).await?,
+            uploaded: held.uploaded,
+            in_glean: self.client.document_count(&plan.datasource).await?,
+            lost_scopes: Vec::new(),
+        };
+        result.outcome = Outcome::Complete;
+        result.reason = None;
+        differ(&mut result, &intent);
+        self.close(plan, true, &mut result).await?;
+        self.settle(&held, &result, result.outcome == Outcome::Complete).await?;
+        Ok(result)
+    }
+
+    /// A held crawl waits no more.
+    async fn settle(&self, held: &Held, result: &CrawlResult, closed: bool) -> Result<()> {
+        let plan = &held.plan;
+        self.memories
+            .update(&plan.connection, |memory| {
+                memory.held = None;
+                if closed {
+                    replace(memory, plan, &held.run);
+                    memory.scopes = titles(plan);
+                    // An incremental crawl meanwhile may have come further.
+                    for (scope, bookmark) in bookmarks(&held.scopes) {
+                        memory.bookmarks.entry(scope).or_insert(bookmark);
+                    }
+                }
+                let newer = memory.last.as_ref().is_some_and(|last| {
+                    last.upload_id != result.upload_id && last.ended_at > held.since
+                });
+                if !newer || closed {
+                    memory.last = Some(result.clone());
+                }
+            })
+            .await
+            .map(drop)
+    }
+}
+
+/// The result of a crawl that is not held any more.
+fn already(memory: &Memory, connection: &str, upload_id: &str) -> Result<CrawlResult> {
+    let last = memory.last.as_ref().filter(|last| last.upload_id == upload_id);
+    last.cloned().ok_or_else(|| {
+        Failure::new(Kind::Busy, "the crawl that waited for approval was replaced by a newer one")
+            .at(format!("{connection}, upload {upload_id}"))
+            .next("see `sheaf status`; nothing was deleted")
+    })
+}
+
+/// A complete full crawl is the whole of the ledger, but for what came after it began.
+fn replace(memory: &mut Memory, plan: &Plan, run: &Run) {
+    let later = later(memory, plan, run);
+    memory.runs = std::iter::once(run.clone()).chain(later).collect();
+}
+
+/// The runs of incremental crawls beside a full one.
+fn later(memory: &Memory, plan: &Plan, run: &Run) -> Vec<Run> {
+    let of_now = memory.runs.iter().filter(|found| *found != run && !plan.runs.contains(found));
+    of_now.cloned().collect()
+}
+
+fn titles(plan: &Plan) -> BTreeMap<String, String> {
+    plan.scopes.iter().map(|scope| (scope.id.clone(), scope.title.clone())).collect()
+}
+
+fn bookmarks(scopes: &BTreeMap<String, ScopeProgress>) -> Vec<(String, String)> {
+    let bookmark = |(scope, progress): (&String, &ScopeProgress)| match &progress.ending {
+        Some(Ending::Complete { bookmark: Some(bookmark) }) => {
+            Some((scope.clone(), bookmark.clone()))
+        }
+        _ => None,
+    };
+    scopes.iter().filter_map(bookmark).collect()
+}
+
+fn differ(result: &mut CrawlResult, intent: &Intent) {
+    result.added = intent.difference.added;
+    result.changed = intent.difference.changed;
+    result.unchanged = intent.difference.unchanged;
+    result.deleted = intent.deleted();
+}
+
+fn hold(
+    plan: &Plan,
+    scopes: &BTreeMap<String, ScopeProgress>,
+    sealed: &Sealed,
+    intent: &Intent,
+    reasons: &[String],
+    seconds: f64,
+    deletions: &Deletions,
+) -> Held {
+    let mut difference = intent.difference.clone();
+    // What others put there has no name, and goes all the same.
+    difference.gone += intent.foreign();
+    difference.before += intent.foreign();
+    Held {
+        plan: plan.clone(),
+        scopes: scopes.clone(),
+        run: sealed.run.clone(),
+        uploaded: sealed.uploaded,
+        difference,
+        reasons: reasons.to_vec(),
+        seconds,
+        since: now(),
+        until: now() + deletions.wait.as_secs(),
+        temporal: plan.temporal,
+        deletions: deletions.clone(),
+    }
+}
+
+/// What a person has to know to decide.
+pub fn waiting(held: &Held) -> Waiting {
+    let difference = &held.difference;
+    let samples = difference.gone_samples.iter().chain(&difference.withheld_samples);
+    Waiting {
+        would_go: difference.gone + difference.withheld,
+        of: difference.before,
+        reasons: held.reasons.clone(),
+        samples: samples.cloned().collect(),
+        until: held.until,
+        wait_seconds: held.deletions.wait.as_secs(),
+    }
+}
+
+impl From<&crate::ledger::Sample> for Quarantined {
+    fn from(sample: &crate::ledger::Sample) -> Self {
+        Self { id: sample.id.clone(), reason: sample.reason.clone() }
+    }
+}

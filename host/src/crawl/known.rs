@@ -1,0 +1,117 @@
+//! What the ledger says, for people.
+
+use serde::Serialize;
+
+use super::steps::Crawler;
+use crate::failure::Result;
+use crate::ledger::run::{Known, Merged};
+use crate::ledger::{Journal, Record, State, key};
+
+/// A document of the ledger.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Document {
+    pub id: String,
+    pub object_type: String,
+    pub title: String,
+    /// In RFC 3339.
+    pub seen: String,
+    /// The crawl that saw it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub upload_id: Option<String>,
+    pub scope: String,
+    pub page: u32,
+    pub hash: String,
+    pub state: &'static str,
+    /// Whether Glean has it, as far as Sheaf put it there.
+    pub in_glean: bool,
+    /// Why it was set aside.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub reason: String,
+}
+
+impl Document {
+    fn of(record: &Record, in_glean: bool, upload_id: Option<String>) -> Self {
+        let entry = record.entry();
+        let at = std::time::UNIX_EPOCH + std::time::Duration::from_secs(u64::from(entry.at));
+        Self {
+            id: entry.id.to_owned(),
+            object_type: entry.object_type.to_owned(),
+            title: entry.title.to_owned(),
+            seen: humantime::format_rfc3339_seconds(at).to_string(),
+            upload_id,
+            scope: entry.scope.to_owned(),
+            page: entry.page,
+            hash: format!("{:032x}", entry.content),
+            state: match entry.state {
+                State::Uploaded => "uploaded",
+                State::Quarantined | State::Outdated => "set aside",
+                State::Deleted => "deleted",
+            },
+            in_glean,
+            reason: entry.reason.to_owned(),
+        }
+    }
+}
+
+impl Crawler {
+    /// The documents of a connection that are set aside, the first `most` of them, and how many there
+    /// are.
+    pub async fn quarantined(&self, connection: &str, most: usize) -> Result<(Vec<Document>, u64)> {
+        let memory = self.memories.of(connection).await?;
+        let mut known = Merged::open(&self.store, &memory.runs).await?;
+        let (mut documents, mut count) = (Vec::new(), 0);
+        while let Some(Known { record, in_glean }) = known.next().await? {
+            if record.is_set_aside() {
+                count += 1;
+                if documents.len() < most {
+                    documents.push(Document::of(&record, in_glean, None));
+                }
+            }
+        }
+        Ok((documents, count))
+    }
+
+    /// What is known of a document, in a crawl under way or in the ledger.
+    pub async fn find(&self, connection: &str, id: &str) -> Result<Option<Document>> {
+        let wanted = key(id);
+        let memory = self.memories.of(connection).await?;
+        let mut found = None;
+        let mut in_glean = false;
+        for run in &memory.runs {
+            let mut records = Merged::open(&self.store, std::slice::from_ref(run)).await?;
+            while let Some(Known { record, .. }) = records.next().await? {
+                if record.key() < wanted {
+                    continue;
+                }
+                if record.key() == wanted {
+                    in_glean = is_there(&record, in_glean);
+                    let upload = run.name.rsplit('/').next().map(str::to_owned);
+                    found = Some(Document::of(&record, in_glean, upload));
+                }
+                break;
+            }
+        }
+        let place = self.memories.place(connection);
+        for upload in Journal::all(&self.store, &place).await? {
+            let journal = Journal::new(&self.store, &place, &upload);
+            for segment in journal.segments().await? {
+                let (_, bytes) = journal.read(&segment).await?;
+                for record in journal.records(&segment, bytes)? {
+                    if record.key() == wanted {
+                        in_glean = is_there(&record, in_glean);
+                        found = Some(Document::of(&record, in_glean, Some(upload.clone())));
+                    }
+                }
+            }
+        }
+        Ok(found)
+    }
+}
+
+fn is_there(record: &Record, before: bool) -> bool {
+    match record.state() {
+        State::Uploaded | State::Outdated => true,
+        State::Quarantined => before,
+        State::Deleted => false,
+    }
+}

@@ -1,0 +1,195 @@
+//! What is remembered of a connection between crawls: its bookmarks, its ledger, its last result, and
+//! a full crawl that waits for a person.
+//!
+//! It is kept in versions: each change writes the next one, which only one writer can. Whoever comes
+//! second reads again and changes that; so several workers, or an incremental crawl beside an
+//! approval, lose nothing of each other's.
+
+use std::collections::BTreeMap;
+use std::fs::{File, TryLockError};
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use super::guard::Deletions;
+use super::plan::{CrawlResult, Plan};
+use super::progress::ScopeProgress;
+use crate::failure::{Failure, Kind, Result};
+use crate::ledger::Difference;
+use crate::ledger::run::{Run, compact};
+use crate::store::Store;
+
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Memory {
+    /// Where the next incremental crawl of each scope begins.
+    pub bookmarks: BTreeMap<String, String>,
+    /// The scopes of the last full crawl that was complete, with their titles.
+    pub scopes: BTreeMap<String, String>,
+    /// The ledger, the oldest run first.
+    pub runs: Vec<Run>,
+    pub held: Option<Held>,
+    pub last: Option<CrawlResult>,
+}
+
+/// A full crawl that read and uploaded everything, and would delete more than it may.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Held {
+    pub plan: Plan,
+    pub scopes: BTreeMap<String, ScopeProgress>,
+    /// Its run, which is in the ledger already.
+    pub run: Run,
+    pub uploaded: u64,
+    pub difference: Difference,
+    pub reasons: Vec<String>,
+    pub seconds: f64,
+    /// Seconds since 1970.
+    pub since: u64,
+    pub until: u64,
+    /// A workflow waits for the answer; otherwise nobody does, and `sheaf approve` acts itself.
+    pub temporal: bool,
+    /// What was allowed without an answer.
+    pub deletions: Deletions,
+}
+
+/// All connections' memories of crawls into one Glean: another one has other documents, and so a
+/// memory of its own.
+#[derive(Clone, Debug)]
+pub struct Memories {
+    store: Store,
+    /// Locks are this machine's own.
+    locks: PathBuf,
+    glean: String,
+}
+
+/// Older versions that are left for those who read while a newer one is written.
+const KEEP: usize = 2;
+/// More runs than this are written as one.
+const MAX_RUNS: usize = 48;
+
+impl Memories {
+    pub fn new(store: Store, locks: PathBuf, glean: &str) -> Self {
+        let glean = glean.split_once("://").map_or(glean, |(_, rest)| rest);
+        let glean = glean.replace(|c: char| !c.is_ascii_alphanumeric() && c != '.', "-");
+        Self { store, locks, glean }
+    }
+
+    /// Where a connection's ledger, journals and memory are kept.
+    pub fn place(&self, connection: &str) -> String {
+        format!("connections/{connection}/{}", self.glean)
+    }
+
+    fn folder(&self, connection: &str) -> String {
+        format!("{}/state", self.place(connection))
+    }
+
+    /// The newest version, and the names of all.
+    async fn newest(&self, folder: &str) -> Result<(Memory, Vec<String>)> {
+        loop {
+            let kept = self.store.list(folder).await?;
+            let names: Vec<_> = kept.into_iter().map(|kept| kept.name).collect();
+            let Some(name) = names.last() else { return Ok((Memory::default(), names)) };
+            // It may be gone again, where somebody has just written two.
+            let Some(bytes) = self.store.get(name).await? else { continue };
+            let memory = serde_json::from_slice(&bytes).map_err(|error| {
+                Failure::settings(format!("the state of a connection is damaged: {error}"))
+                    .at(self.store.place(name))
+                    .next("remove that file: the version before it is used then")
+            })?;
+            return Ok((memory, names));
+        }
+    }
+
+    /// Without a Glean that is named, whatever was crawled last: `sheaf dev` has one of its own.
+    pub async fn of(&self, connection: &str) -> Result<Memory> {
+        if !self.glean.is_empty() {
+            return Ok(self.newest(&self.folder(connection)).await?.0);
+        }
+        let kept = self.store.list(&format!("connections/{connection}")).await?;
+        let states = kept.iter().filter(|kept| kept.name.contains("/state/"));
+        let Some(newest) = states.max_by_key(|kept| kept.modified) else {
+            return Ok(Memory::default());
+        };
+        let folder = newest.name.rsplit_once('/').map_or("", |(folder, _)| folder);
+        Ok(self.newest(folder).await?.0)
+    }
+
+    /// Changes what is remembered. `change` may be called again, on what another has written.
+    pub async fn update(
+        &self,
+        connection: &str,
+        mut change: impl FnMut(&mut Memory),
+    ) -> Result<Memory> {
+        let folder = self.folder(connection);
+        loop {
+            let (mut memory, names) = self.newest(&folder).await?;
+            let before = memory.runs.clone();
+            change(&mut memory);
+            let number = names.last().and_then(|name| name.rsplit('/').next());
+            let number: u64 = number
+                .and_then(|name| name.trim_end_matches(".json").parse().ok())
+                .unwrap_or_default();
+            let text = serde_json::to_vec(&memory)
+                .map_err(|error| Failure::internal(format!("the state is no JSON: {error}")))?;
+            if !self.store.create(&format!("{folder}/{:010}.json", number + 1), text).await? {
+                continue;
+            }
+            for old in names.iter().rev().skip(KEEP) {
+                self.store.remove(old).await?;
+            }
+            for run in before {
+                if !memory.runs.contains(&run) {
+                    self.store.remove(&run.name).await?;
+                }
+            }
+            return Ok(memory);
+        }
+    }
+
+    /// Many small runs of incremental crawls become one.
+    pub async fn tidy(&self, connection: &str) -> Result<()> {
+        let memory = self.of(connection).await?;
+        if memory.runs.len() <= MAX_RUNS || memory.held.is_some() {
+            return Ok(());
+        }
+        let newest = memory.runs.last().map_or("", |run| run.name.as_str());
+        let whole = compact(&self.store, &memory.runs, format!("{newest}-all")).await?;
+        let merged = memory.runs;
+        self.update(connection, |memory| {
+            if memory.held.is_none() && memory.runs.starts_with(&merged) {
+                memory.runs.splice(..merged.len(), [whole.clone()]);
+            }
+        })
+        .await
+        .map(drop)
+    }
+
+    /// Keeps other local crawls of this connection out until the answer is dropped.
+    pub fn lock(&self, connection: &str) -> Result<File> {
+        let path = self.locks.join(format!("{connection}.lock"));
+        let unusable = |error: std::io::Error| {
+            Failure::settings(format!("a connection cannot be locked: {error}"))
+                .at(path.display().to_string())
+                .next("correct the folder's permissions")
+        };
+        std::fs::create_dir_all(&self.locks).map_err(unusable)?;
+        let file = File::create(&path).map_err(unusable)?;
+        match file.try_lock() {
+            Ok(()) => Ok(file),
+            Err(TryLockError::WouldBlock) => Err(Failure::new(
+                Kind::Busy,
+                format!("`{connection}` is being crawled by another process on this machine"),
+            )
+            .next("wait for it to end, or stop it")),
+            Err(TryLockError::Error(error)) => Err(unusable(error)),
+        }
+    }
+}
+
+/// Seconds since 1970.
+pub fn now() -> u64 {
+    std::time::SystemTime::now()
+        .duration_since(std::time::SystemTime::UNIX_EPOCH)
+        .unwrap_or_default()
+        .as_secs()
+}

@@ -1,0 +1,182 @@
+//! What a crawl does, and how it ended: what travels between processes.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::progress::{Outcome, Quarantined, ScopeProgress};
+use crate::connector::Digest;
+use crate::connector::model::{Mode, Scope};
+use crate::ledger::Sample;
+use crate::ledger::run::Run;
+
+/// Which crawl is asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ModeName {
+    #[default]
+    Full,
+    Incremental,
+}
+
+impl std::fmt::Display for ModeName {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Full => "full",
+            Self::Incremental => "incremental",
+        })
+    }
+}
+
+/// What a crawl does, fixed when it begins: a connector or bookmark that changes meanwhile is the
+/// next crawl's.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Plan {
+    pub connection: String,
+    pub datasource: String,
+    /// Name and version, for people.
+    pub connector: String,
+    pub digest: Digest,
+    pub mode: ModeName,
+    pub upload_id: String,
+    /// The Glean it uploads to: a worker that uploads elsewhere must not touch it.
+    #[serde(default)]
+    pub glean: String,
+    pub scopes: Vec<Scope>,
+    /// Incremental crawls: where each scope begins.
+    #[serde(default)]
+    pub bookmarks: BTreeMap<String, String>,
+    /// The session was opened by an empty page, for several scopes to share.
+    pub opened: bool,
+    /// The ledger when it began.
+    #[serde(default)]
+    pub runs: Vec<Run>,
+    /// Incremental crawls: the session of a full crawl that waits for approval.
+    #[serde(default)]
+    pub beside: Option<String>,
+    /// Whether a workflow runs it.
+    #[serde(default)]
+    pub temporal: bool,
+}
+
+impl Plan {
+    pub fn scope_mode(&self, scope: &str) -> Mode {
+        match (self.mode, self.bookmarks.get(scope)) {
+            (ModeName::Incremental, Some(bookmark)) => {
+                Mode::Incremental { bookmark: bookmark.clone() }
+            }
+            _ => Mode::Full,
+        }
+    }
+
+    /// Only what one scope's crawl needs: a plan travels through Temporal once for each.
+    #[must_use]
+    pub fn for_scope(&self, id: &str) -> Self {
+        Self {
+            scopes: self.scopes.iter().filter(|scope| scope.id == id).cloned().collect(),
+            bookmarks: self
+                .bookmarks
+                .get_key_value(id)
+                .map(|(id, bookmark)| (id.clone(), bookmark.clone()))
+                .into_iter()
+                .collect(),
+            runs: Vec::new(),
+            ..self.clone()
+        }
+    }
+
+    pub fn result(
+        &self,
+        outcome: Outcome,
+        total: &ScopeProgress,
+        seconds: f64,
+        reasons: Vec<String>,
+    ) -> CrawlResult {
+        CrawlResult {
+            connection: self.connection.clone(),
+            datasource: self.datasource.clone(),
+            mode: self.mode,
+            outcome,
+            upload_id: self.upload_id.clone(),
+            connector: self.connector.clone(),
+            digest: self.digest.clone(),
+            documents: total.documents,
+            added: 0,
+            changed: 0,
+            unchanged: 0,
+            deleted: total.deleted,
+            quarantined: total.quarantined,
+            access_unknown: total.access_unknown,
+            batches: total.batches,
+            bytes: total.bytes,
+            seconds: (seconds * 1000.0).round() / 1000.0,
+            ended_at: super::memory::now(),
+            reason: (!reasons.is_empty()).then(|| reasons.join("; ")),
+            quarantine: total.samples.clone(),
+            held: None,
+        }
+    }
+}
+
+/// How a crawl ended: what `sync --json` prints.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct CrawlResult {
+    pub connection: String,
+    pub datasource: String,
+    pub mode: ModeName,
+    pub outcome: Outcome,
+    pub upload_id: String,
+    pub connector: String,
+    pub digest: Digest,
+    /// Documents uploaded, each counted once.
+    pub documents: u64,
+    /// Of these, how many Glean had not, or had with another content. Full crawls only.
+    #[serde(default)]
+    pub added: u64,
+    #[serde(default)]
+    pub changed: u64,
+    #[serde(default)]
+    pub unchanged: u64,
+    pub deleted: u64,
+    pub quarantined: u64,
+    pub access_unknown: u64,
+    pub batches: u64,
+    pub bytes: u64,
+    pub seconds: f64,
+    /// Seconds since 1970.
+    #[serde(default)]
+    pub ended_at: u64,
+    /// Why it is not complete.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub reason: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub quarantine: Vec<Quarantined>,
+    /// What waits for an approval.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub held: Option<Waiting>,
+}
+
+/// A deletion that waits for a person.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Waiting {
+    /// Documents that would be deleted, of how many.
+    pub would_go: u64,
+    pub of: u64,
+    pub reasons: Vec<String>,
+    /// Some of them.
+    pub samples: Vec<Sample>,
+    /// Seconds since 1970: afterwards nothing is deleted.
+    pub until: u64,
+    /// How long that is from the crawl's end.
+    pub wait_seconds: u64,
+}
+
+/// What a person, or nobody, said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Decision {
+    Approve,
+    Reject,
+    /// Nobody answered in time.
+    Expire,
+}

@@ -1,0 +1,217 @@
+//! The end of a crawl: its journal becomes a run, and the run is compared with what was there.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use super::journal::Journal;
+use super::record::{Entry, Record, State};
+use super::run::{Known, Merged, Run, RunWriter};
+use super::sort::Sorter;
+use crate::failure::Result;
+use crate::store::Store;
+
+/// How many documents are named to people.
+const SAMPLES: usize = 20;
+
+/// A document, for people.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sample {
+    pub id: String,
+    pub title: String,
+    #[serde(skip_serializing_if = "String::is_empty", default)]
+    pub reason: String,
+}
+
+impl Sample {
+    fn of(record: &Record) -> Self {
+        let entry = record.entry();
+        Self {
+            id: entry.id.to_owned(),
+            title: entry.title.to_owned(),
+            reason: entry.reason.to_owned(),
+        }
+    }
+}
+
+/// A journal that became a run.
+#[derive(Clone, Debug)]
+pub struct Sealed {
+    pub run: Run,
+    /// Documents in Glean by this crawl, each counted once.
+    pub uploaded: u64,
+    /// Documents that came with the id of another, or one equal without case, and took its place.
+    pub doubles: u64,
+    pub double_samples: Vec<Sample>,
+}
+
+/// Sorts a journal into a run. Doing it twice is doing it once.
+pub async fn seal(
+    store: &Store,
+    journal: &Journal,
+    name: String,
+    full: bool,
+    temporary: PathBuf,
+) -> Result<Sealed> {
+    let mut sorter = Sorter::new(temporary);
+    for segment in journal.segments().await? {
+        let (_, bytes) = journal.read(&segment).await?;
+        for record in journal.records(&segment, bytes)? {
+            sorter.push(record.bytes(), record.key())?;
+        }
+    }
+    let mut sorted = sorter.finish()?;
+    let mut sealing = Sealing {
+        full,
+        writer: RunWriter::new(store, name),
+        uploaded: 0,
+        doubles: 0,
+        double_samples: Vec::new(),
+    };
+    let mut group: Vec<Record> = Vec::new();
+    while let Some(record) = sorted.next()? {
+        if group.first().is_some_and(|first| first.key() != record.key()) {
+            sealing.take(&group).await?;
+            group.clear();
+        }
+        group.push(record);
+    }
+    sealing.take(&group).await?;
+    let Sealing { writer, uploaded, doubles, double_samples, .. } = sealing;
+    Ok(Sealed { run: writer.finish().await?, uploaded, doubles, double_samples })
+}
+
+struct Sealing {
+    full: bool,
+    writer: RunWriter,
+    uploaded: u64,
+    doubles: u64,
+    double_samples: Vec<Sample>,
+}
+
+impl Sealing {
+    /// Records of one key, in the order in which they came, become one.
+    async fn take(&mut self, group: &[Record]) -> Result<()> {
+        let Some(last) = group.last() else { return Ok(()) };
+        // What was uploaded or deleted stands; what was set aside after it changed nothing.
+        let stands =
+            |record: &&Record| !matches!(record.state(), State::Quarantined | State::Outdated);
+        let winner = group.iter().rev().find(stands).unwrap_or(last);
+        self.uploaded += u64::from(winner.state() == State::Uploaded);
+        if group.len() == 1 {
+            return self.writer.push(last.bytes()).await;
+        }
+        let double = if self.full { double(group, winner) } else { None };
+        let reason = match &double {
+            Some(other) => {
+                self.doubles += 1;
+                let entry = other.entry();
+                let (id, page) = (entry.id, entry.page);
+                format!(
+                    "another document has its id, or one equal without case: `{id}` (page {page}); \
+                     Glean keeps one of them"
+                )
+            }
+            None => {
+                let reasons = group.iter().rev().map(|record| record.entry().reason);
+                reasons.into_iter().find(|reason| !reason.is_empty()).unwrap_or_default().to_owned()
+            }
+        };
+        let mut bytes = Vec::new();
+        let entry = Entry { reason: &reason, ..winner.entry() };
+        entry.write(&mut bytes);
+        if double.is_some() && self.double_samples.len() < SAMPLES {
+            self.double_samples.push(Sample {
+                id: entry.id.to_owned(),
+                title: entry.title.to_owned(),
+                reason: reason.clone(),
+            });
+        }
+        self.writer.push(&bytes).await
+    }
+}
+
+/// Another document that was uploaded under the same key, in one and the same pass over its scope.
+fn double<'a>(group: &'a [Record], winner: &Record) -> Option<&'a Record> {
+    let scope = winner.entry().scope;
+    group.iter().find(|record| {
+        // A scope that was begun anew delivers again what it had delivered.
+        let again = record.entry().scope == scope && record.generation() != winner.generation();
+        record.state() == State::Uploaded && !std::ptr::eq(*record, winner) && !again
+    })
+}
+
+/// What a full crawl found different from before.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Difference {
+    /// Documents that Glean had.
+    pub before: u64,
+    /// Of these, how many the crawl did not see: ending the session deletes them.
+    pub gone: u64,
+    pub gone_samples: Vec<Sample>,
+    /// Of these, how many were seen and set aside: ending the session deletes their older versions.
+    pub withheld: u64,
+    pub withheld_samples: Vec<Sample>,
+    pub added: u64,
+    pub changed: u64,
+    pub unchanged: u64,
+}
+
+/// Compares what a crawl saw (`now`) with what was there (`before`). The oldest runs come first.
+pub async fn compare(store: &Store, before: &[Run], now: &[Run]) -> Result<Difference> {
+    let mut old = Merged::open(store, before).await?;
+    let mut new = Merged::open(store, now).await?;
+    let mut difference = Difference::default();
+    let (mut left, mut right) = (old.next().await?, new.next().await?);
+    loop {
+        let order = match (&left, &right) {
+            (None, None) => return Ok(difference),
+            (Some(_), None) => std::cmp::Ordering::Less,
+            (None, Some(_)) => std::cmp::Ordering::Greater,
+            (Some(left), Some(right)) => left.record.key().cmp(&right.record.key()),
+        };
+        difference.count(
+            if order.is_le() { left.as_ref() } else { None },
+            if order.is_ge() { right.as_ref() } else { None },
+        );
+        if order.is_le() {
+            left = old.next().await?;
+        }
+        if order.is_ge() {
+            right = new.next().await?;
+        }
+    }
+}
+
+impl Difference {
+    fn count(&mut self, old: Option<&Known>, new: Option<&Known>) {
+        let old = old.filter(|known| known.in_glean);
+        self.before += u64::from(old.is_some());
+        match (old, new) {
+            (None, None) => {}
+            (Some(old), None) => {
+                self.gone += 1;
+                sample(&mut self.gone_samples, &old.record);
+            }
+            (Some(old), Some(new)) => match new.record.state() {
+                // Deleted meanwhile, by an incremental crawl: it is gone already.
+                State::Deleted => self.before -= 1,
+                State::Quarantined | State::Outdated => {
+                    self.withheld += 1;
+                    sample(&mut self.withheld_samples, &new.record);
+                }
+                State::Uploaded if old.record.content() == new.record.content() => {
+                    self.unchanged += 1;
+                }
+                State::Uploaded => self.changed += 1,
+            },
+            (None, Some(new)) => self.added += u64::from(new.record.state() == State::Uploaded),
+        }
+    }
+}
+
+fn sample(samples: &mut Vec<Sample>, record: &Record) {
+    if samples.len() < SAMPLES {
+        samples.push(Sample::of(record));
+    }
+}

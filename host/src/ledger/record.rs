@@ -1,0 +1,234 @@
+//! One document of the ledger, as bytes.
+
+use bytes::Bytes;
+use xxhash_rust::xxh3::xxh3_128;
+
+use crate::failure::bounded_str;
+
+/// What became of a document when it was seen last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    Uploaded,
+    /// Set aside. It may be in Glean from before: then the older runs know.
+    Quarantined,
+    /// Set aside, and known to be in Glean from before.
+    Outdated,
+    Deleted,
+}
+
+impl State {
+    fn of(byte: u8) -> Self {
+        match byte {
+            0 => Self::Uploaded,
+            1 => Self::Quarantined,
+            2 => Self::Outdated,
+            _ => Self::Deleted,
+        }
+    }
+}
+
+/// A document's key: Glean's ids do not distinguish case.
+pub fn key(id: &str) -> u128 {
+    if id.bytes().all(|byte| byte.is_ascii() && !byte.is_ascii_uppercase()) {
+        xxh3_128(id.as_bytes())
+    } else {
+        xxh3_128(id.to_lowercase().as_bytes())
+    }
+}
+
+/// The hash by which a changed document is told from an unchanged one.
+pub fn content(encoded: &[u8]) -> u128 {
+    xxh3_128(encoded)
+}
+
+/// A record before it is written.
+#[derive(Clone, Copy, Debug)]
+pub struct Entry<'a> {
+    pub key: u128,
+    pub content: u128,
+    /// Seconds since 1970.
+    pub at: u32,
+    /// The number of the page in its scope, the first is 1.
+    pub page: u32,
+    pub state: State,
+    /// How often the scope had been begun anew.
+    pub generation: u8,
+    pub scope: &'a str,
+    pub id: &'a str,
+    pub object_type: &'a str,
+    pub title: &'a str,
+    /// Why it was set aside; empty if it was not.
+    pub reason: &'a str,
+}
+
+const HEAD: usize = 4 + 16 + 16 + 4 + 4 + 1 + 1;
+const MAX_ID: usize = 1_000;
+const MAX_NAME: usize = 200;
+const MAX_TITLE: usize = 100;
+const MAX_REASON: usize = 400;
+
+impl Entry<'_> {
+    pub fn write(&self, to: &mut Vec<u8>) {
+        let start = to.len();
+        to.extend_from_slice(&[0; 4]);
+        to.extend_from_slice(&self.key.to_be_bytes());
+        to.extend_from_slice(&self.content.to_be_bytes());
+        to.extend_from_slice(&self.at.to_be_bytes());
+        to.extend_from_slice(&self.page.to_be_bytes());
+        to.push(self.state as u8);
+        to.push(self.generation);
+        for (text, most) in [
+            (self.scope, MAX_NAME),
+            (self.id, MAX_ID),
+            (self.object_type, MAX_NAME),
+            (self.title, MAX_TITLE),
+            (self.reason, MAX_REASON),
+        ] {
+            let text = bounded_str(text, most);
+            // Bounded above: it fits.
+            #[allow(clippy::cast_possible_truncation)]
+            to.extend_from_slice(&(text.len() as u16).to_be_bytes());
+            to.extend_from_slice(text.as_bytes());
+        }
+        let length = u32::try_from(to.len() - start).unwrap_or(u32::MAX);
+        to[start..start + 4].copy_from_slice(&length.to_be_bytes());
+    }
+}
+
+/// A written record. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Record(Bytes);
+
+/// Why bytes are no record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unread {
+    /// There are too few.
+    Short,
+    Damaged,
+}
+
+impl Record {
+    /// The record at the beginning of `bytes`, which are moved behind it.
+    pub fn take(bytes: &mut Bytes) -> Result<Self, Unread> {
+        let length = length(bytes)?;
+        Ok(Self(bytes.split_to(length)))
+    }
+
+    pub fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    fn number<const N: usize>(&self, at: usize) -> [u8; N] {
+        self.0.get(at..at + N).and_then(|bytes| bytes.try_into().ok()).unwrap_or([0; N])
+    }
+
+    pub fn key(&self) -> u128 {
+        u128::from_be_bytes(self.number(4))
+    }
+
+    pub fn content(&self) -> u128 {
+        u128::from_be_bytes(self.number(20))
+    }
+
+    pub fn state(&self) -> State {
+        State::of(self.number::<1>(44)[0])
+    }
+
+    pub fn generation(&self) -> u8 {
+        self.number::<1>(45)[0]
+    }
+
+    /// The texts: scope, id, object type, title, reason.
+    fn texts(&self) -> [&str; 5] {
+        let mut texts = [""; 5];
+        let mut at = HEAD;
+        for text in &mut texts {
+            let length = usize::from(u16::from_be_bytes(self.number(at)));
+            let bytes = self.0.get(at + 2..at + 2 + length).unwrap_or_default();
+            *text = std::str::from_utf8(bytes).unwrap_or_default();
+            at += 2 + length;
+        }
+        texts
+    }
+
+    pub fn entry(&self) -> Entry<'_> {
+        let [scope, id, object_type, title, reason] = self.texts();
+        Entry {
+            key: self.key(),
+            content: self.content(),
+            at: u32::from_be_bytes(self.number(36)),
+            page: u32::from_be_bytes(self.number(40)),
+            state: self.state(),
+            generation: self.generation(),
+            scope,
+            id,
+            object_type,
+            title,
+            reason,
+        }
+    }
+
+    /// Whether it was set aside, or shares its id with another.
+    pub fn is_set_aside(&self) -> bool {
+        self.0.len() >= 2 && self.0[self.0.len() - 2..] != [0, 0] && !self.entry().reason.is_empty()
+    }
+}
+
+/// How long the record at the beginning of `bytes` is.
+pub fn length(bytes: &[u8]) -> Result<usize, Unread> {
+    let head = bytes.get(..4).ok_or(Unread::Short)?;
+    let length = u32::from_be_bytes([head[0], head[1], head[2], head[3]]) as usize;
+    match length {
+        _ if length < HEAD + 10 || length > HEAD + 10 + 2 * MAX_NAME + 4 * MAX_ID => {
+            Err(Unread::Damaged)
+        }
+        _ if bytes.len() < length => Err(Unread::Short),
+        _ => Ok(length),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(id: &str) -> Entry<'_> {
+        Entry {
+            key: key(id),
+            content: 7,
+            at: 1,
+            page: 2,
+            state: State::Quarantined,
+            generation: 1,
+            scope: "s",
+            id,
+            object_type: "Page",
+            title: "A title",
+            reason: "it is locked",
+        }
+    }
+
+    #[test]
+    fn a_record_is_read_as_it_was_written() {
+        let mut written = Vec::new();
+        entry("A").write(&mut written);
+        entry(&"ü".repeat(900)).write(&mut written);
+        let mut bytes = Bytes::from(written);
+        let first = Record::take(&mut bytes).expect("a record");
+        let read = first.entry();
+        assert_eq!((read.id, read.title, read.reason), ("A", "A title", "it is locked"));
+        assert_eq!((read.state, read.page, read.scope), (State::Quarantined, 2, "s"));
+        assert!(first.is_set_aside());
+        let second = Record::take(&mut bytes).expect("a record");
+        assert_eq!(second.entry().id.chars().count(), 500, "bounded at a character");
+        assert_eq!(Record::take(&mut bytes).err(), Some(Unread::Short));
+        let mut damaged = Bytes::from_static(&[0, 0, 0, 1, 9]);
+        assert_eq!(Record::take(&mut damaged).err(), Some(Unread::Damaged));
+    }
+
+    #[test]
+    fn ids_that_differ_in_case_have_one_key() {
+        assert_eq!(key("Straße/A"), key("straße/a"));
+        assert_eq!(key("readme.md"), key("README.md"));
+        assert_ne!(key("a"), key("b"));
+    }
+}

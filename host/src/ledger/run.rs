@@ -1,0 +1,189 @@
+//! Sorted records in the store: one run a crawl, the newer ones over the older.
+
+use bytes::{Bytes, BytesMut};
+use object_store::buffered::BufWriter;
+use serde::{Deserialize, Serialize};
+use tokio::io::AsyncWriteExt as _;
+
+use super::record::{Entry, Record, State, Unread};
+use crate::failure::{Failure, Result};
+use crate::store::Store;
+
+/// A run, as the connection's state names it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Run {
+    /// The name in the store.
+    pub name: String,
+    pub records: u64,
+}
+
+/// What is read of a run at once.
+const READ: u64 = 256 << 10;
+const WRITE: usize = 256 << 10;
+
+pub struct RunWriter {
+    writer: BufWriter,
+    name: String,
+    place: String,
+    buffer: Vec<u8>,
+    records: u64,
+}
+
+impl RunWriter {
+    pub fn new(store: &Store, name: String) -> Self {
+        let writer = store.writer(&name);
+        let place = store.place(&name);
+        Self { writer, name, place, buffer: Vec::with_capacity(WRITE), records: 0 }
+    }
+
+    pub async fn push(&mut self, record: &[u8]) -> Result<()> {
+        self.buffer.extend_from_slice(record);
+        self.records += 1;
+        if self.buffer.len() >= WRITE {
+            self.flush().await?;
+        }
+        Ok(())
+    }
+
+    async fn flush(&mut self) -> Result<()> {
+        let written = self.writer.write_all(&self.buffer).await;
+        self.buffer.clear();
+        written.map_err(|error| self.failed(&error))
+    }
+
+    fn failed(&self, error: &std::io::Error) -> Failure {
+        Failure::internal(format!("the ledger cannot be written: {error}"))
+            .at(self.place.clone())
+            .next("see that the store can be reached and has room")
+    }
+
+    pub async fn finish(mut self) -> Result<Run> {
+        self.flush().await?;
+        let closed = self.writer.shutdown().await;
+        closed.map_err(|error| self.failed(&error))?;
+        Ok(Run { name: self.name, records: self.records })
+    }
+}
+
+struct RunReader {
+    store: Store,
+    name: String,
+    size: u64,
+    at: u64,
+    buffer: Bytes,
+}
+
+impl RunReader {
+    async fn open(store: &Store, run: &Run) -> Result<Self> {
+        let gone = || {
+            Failure::settings("a part of the ledger is not in the store")
+                .at(store.place(&run.name))
+                .next(
+                    "put it back, or remove the connection's folder `state`: the next full crawl \
+                     then knows nothing of earlier ones",
+                )
+        };
+        let size = store.size(&run.name).await?.ok_or_else(gone)?;
+        let (store, name) = (store.clone(), run.name.clone());
+        Ok(Self { store, name, size, at: 0, buffer: Bytes::new() })
+    }
+
+    async fn next(&mut self) -> Result<Option<Record>> {
+        loop {
+            match Record::take(&mut self.buffer) {
+                Ok(record) => return Ok(Some(record)),
+                Err(Unread::Short) if self.at < self.size => {
+                    let to = (self.at + READ).min(self.size);
+                    let more = self.store.part(&self.name, self.at, to).await?;
+                    self.at = to;
+                    if self.buffer.is_empty() {
+                        self.buffer = more;
+                    } else {
+                        let mut joined = BytesMut::with_capacity(self.buffer.len() + more.len());
+                        joined.extend_from_slice(&self.buffer);
+                        joined.extend_from_slice(&more);
+                        self.buffer = joined.freeze();
+                    }
+                }
+                Err(Unread::Short) if self.buffer.is_empty() => return Ok(None),
+                Err(_) => {
+                    return Err(Failure::settings("a part of the ledger is damaged")
+                        .at(self.store.place(&self.name))
+                        .next(
+                            "remove the connection's folder `state`: the next full crawl then \
+                             knows nothing of earlier ones",
+                        ));
+                }
+            }
+        }
+    }
+}
+
+/// Several runs read as one.
+pub struct Merged {
+    readers: Vec<RunReader>,
+    heads: Vec<Option<Record>>,
+}
+
+/// A document as the runs together know it.
+#[derive(Clone, Debug)]
+pub struct Known {
+    /// The newest record.
+    pub record: Record,
+    /// Whether Glean has it, in whatever version.
+    pub in_glean: bool,
+}
+
+impl Merged {
+    /// The oldest run first.
+    pub async fn open(store: &Store, runs: &[Run]) -> Result<Self> {
+        let mut readers = Vec::with_capacity(runs.len());
+        let mut heads = Vec::with_capacity(runs.len());
+        for run in runs {
+            let mut reader = RunReader::open(store, run).await?;
+            heads.push(reader.next().await?);
+            readers.push(reader);
+        }
+        Ok(Self { readers, heads })
+    }
+
+    pub async fn next(&mut self) -> Result<Option<Known>> {
+        let Some(least) = self.heads.iter().flatten().map(Record::key).min() else {
+            return Ok(None);
+        };
+        let mut known: Option<Known> = None;
+        for (head, reader) in self.heads.iter_mut().zip(&mut self.readers) {
+            if head.as_ref().is_none_or(|record| record.key() != least) {
+                continue;
+            }
+            let Some(record) = std::mem::replace(head, reader.next().await?) else { continue };
+            let before = known.as_ref().is_some_and(|known| known.in_glean);
+            let in_glean = match record.state() {
+                State::Uploaded | State::Outdated => true,
+                State::Quarantined => before,
+                State::Deleted => false,
+            };
+            known = Some(Known { record, in_glean });
+        }
+        Ok(known)
+    }
+}
+
+/// Writes several runs as one, without what is deleted.
+pub async fn compact(store: &Store, runs: &[Run], name: String) -> Result<Run> {
+    let mut merged = Merged::open(store, runs).await?;
+    let mut writer = RunWriter::new(store, name);
+    let mut buffer = Vec::new();
+    while let Some(Known { record, in_glean }) = merged.next().await? {
+        match (record.state(), in_glean) {
+            (State::Deleted, _) => {}
+            (State::Quarantined, true) => {
+                buffer.clear();
+                Entry { state: State::Outdated, ..record.entry() }.write(&mut buffer);
+                writer.push(&buffer).await?;
+            }
+            _ => writer.push(record.bytes()).await?,
+        }
+    }
+    writer.finish().await
+}

@@ -1,0 +1,78 @@
+//! `ApprovalWorkflow`: waits for a person's word on a deletion, as long as it may, and acts on it.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use temporalio_macros::{workflow, workflow_methods};
+use temporalio_sdk::workflows::select;
+use temporalio_sdk::{SyncWorkflowContext, WorkflowContext, WorkflowContextView, WorkflowResult};
+
+use super::short;
+use crate::config::PolicyConfig;
+use crate::crawl::plan::Waiting;
+use crate::crawl::{CrawlResult, Decision};
+use crate::temporal::activities::{Activities, DecideInput};
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ApprovalInput {
+    pub connection: String,
+    pub upload_id: String,
+    pub waiting: Waiting,
+    pub policy: PolicyConfig,
+}
+
+#[workflow]
+pub struct ApprovalWorkflow {
+    input: ApprovalInput,
+    decision: Option<Decision>,
+}
+
+#[workflow_methods]
+impl ApprovalWorkflow {
+    #[init]
+    fn new(_context: &WorkflowContextView, input: ApprovalInput) -> Self {
+        Self { input, decision: None }
+    }
+
+    /// Ends without a result when a newer crawl has taken the place of the one that waited.
+    #[run(name = "ApprovalWorkflow")]
+    pub async fn run(context: &mut WorkflowContext<Self>) -> WorkflowResult<Option<CrawlResult>> {
+        let input = context.state(|state| state.input.clone());
+        let wait = Duration::from_secs(input.waiting.wait_seconds);
+        select! {
+            answered = context.wait_condition(|state| state.decision.is_some()) => { answered?; }
+            _ = context.timer(wait) => {}
+        }
+        let decision = context.state(|state| state.decision).unwrap_or(Decision::Expire);
+        let decide = DecideInput {
+            connection: input.connection.clone(),
+            upload_id: input.upload_id,
+            decision,
+            attempts: input.policy.attempts,
+        };
+        let summary = format!("{decision:?} the deletions of {}", input.connection);
+        let decided = context
+            .execute_activity(Activities::decide_deletion, decide, short(&input.policy, summary))
+            .await?;
+        Ok(decided)
+    }
+
+    #[signal]
+    pub fn approve(&mut self, _context: &mut SyncWorkflowContext<Self>) {
+        self.decision.get_or_insert(Decision::Approve);
+    }
+
+    #[signal]
+    pub fn reject(&mut self, _context: &mut SyncWorkflowContext<Self>) {
+        self.decision.get_or_insert(Decision::Reject);
+    }
+
+    /// What would be deleted.
+    #[query]
+    pub fn waiting(&self, _context: &WorkflowContextView) -> Waiting {
+        self.input.waiting.clone()
+    }
+}
+
+/// The workflow as its handles name it.
+pub type Run = approval_workflow::Run;

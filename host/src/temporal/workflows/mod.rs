@@ -1,0 +1,68 @@
+//! The workflows. These modules are deterministic: no I/O, no clock but the workflow's, nothing
+//! random. A test reads them for what must not be here, another replays recorded histories.
+//!
+//! [`indexing`] is one crawl, under one id a connection: Temporal itself keeps two apart. [`approval`]
+//! waits for a person where a crawl would delete too much, under an id of its own, so that incremental
+//! crawls go on meanwhile. [`scheduled`] is what a schedule starts, and [`all`] crawls many
+//! connections; both run crawls as children.
+
+pub mod all;
+pub mod approval;
+pub mod indexing;
+pub mod scheduled;
+
+pub use all::{AllInput, AllWorkflow};
+pub use approval::{ApprovalInput, ApprovalWorkflow};
+pub use indexing::{CrawlInput, IndexingWorkflow};
+pub use scheduled::{ScheduledCrawl, ScheduledInput, ScheduledResult};
+
+use std::time::Duration;
+
+use temporalio_common::RetryPolicy;
+use temporalio_sdk::{ActivityCancellationType, ActivityOptions};
+
+use crate::config::PolicyConfig;
+
+/// An activity of a few requests, or one that reads the whole ledger: it heartbeats either way.
+fn short(policy: &PolicyConfig, summary: String) -> ActivityOptions {
+    activity(policy, policy.start_to_close, summary)
+}
+
+fn activity(policy: &PolicyConfig, most: Duration, summary: String) -> ActivityOptions {
+    ActivityOptions::with_start_to_close_timeout(most)
+        .heartbeat_timeout(policy.heartbeat_timeout)
+        .retry_policy(retry_policy(policy))
+        .cancellation_type(ActivityCancellationType::WaitCancellationCompleted)
+        .summary(summary)
+        .build()
+}
+
+/// For the server a deploy or a kill is an attempt like a failure. So its attempts are unlimited, and
+/// each activity counts its own failures.
+fn retry_policy(policy: &PolicyConfig) -> RetryPolicy {
+    RetryPolicy::builder()
+        .maximum_attempts(0)
+        .initial_interval(policy.initial_interval)
+        .backoff_coefficient(policy.backoff)
+        .maximum_interval(policy.max_interval)
+        .build()
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn workflow_code_has_no_clock_no_randomness_and_no_io() {
+        for code in [
+            include_str!("indexing.rs"),
+            include_str!("approval.rs"),
+            include_str!("scheduled.rs"),
+            include_str!("all.rs"),
+        ] {
+            for forbidden in
+                ["tokio", "Instant", "SystemTime", "rand::", "std::fs", "std::env", "reqwest"]
+            {
+                assert!(!code.contains(forbidden), "{forbidden}");
+            }
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! `ScheduledCrawl`: what a schedule starts. A schedule gives each start an id of its own, and crawls
+//! of one connection must not run at once; so the crawl is a child under the connection's one id.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use temporalio_common::error::ChildWorkflowStartError;
+use temporalio_macros::{workflow, workflow_methods};
+use temporalio_sdk::{
+    ChildWorkflowOptions, ParentClosePolicy, WorkflowContext, WorkflowContextView, WorkflowResult,
+};
+
+use super::indexing::{CrawlInput, IndexingWorkflow};
+use crate::config::schedules::Schedule;
+use crate::crawl::{CrawlResult, ModeName};
+use crate::temporal::workflow_id;
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ScheduledInput {
+    pub crawl: CrawlInput,
+    /// The schedule as it stands in the file.
+    pub schedule: Schedule,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ScheduledResult {
+    pub result: Option<CrawlResult>,
+    /// Why there was no crawl.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub skipped: Option<String>,
+}
+
+/// A full crawl waits its turn; the next incremental one finds what this one would have.
+const TURN: Duration = Duration::from_secs(30);
+const TURNS: u32 = 12 * 60 * 2;
+
+#[workflow]
+pub struct ScheduledCrawl {
+    input: ScheduledInput,
+}
+
+#[workflow_methods]
+impl ScheduledCrawl {
+    #[init]
+    fn new(_context: &WorkflowContextView, input: ScheduledInput) -> Self {
+        Self { input }
+    }
+
+    #[run(name = "ScheduledCrawl")]
+    pub async fn run(context: &mut WorkflowContext<Self>) -> WorkflowResult<ScheduledResult> {
+        let crawl = context.state(|state| state.input.crawl.clone());
+        let turns = match crawl.mode {
+            ModeName::Full => TURNS,
+            ModeName::Incremental => 1,
+        };
+        for turn in 1..=turns {
+            let started = context
+                .start_child_workflow(IndexingWorkflow::run, crawl.clone(), as_child(&crawl))
+                .await;
+            match started {
+                Ok(child) => {
+                    let result = child.result().await?;
+                    return Ok(ScheduledResult { result: Some(result), skipped: None });
+                }
+                Err(ChildWorkflowStartError::StartFailed { .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
+            if turn < turns {
+                context.timer(TURN).await;
+            }
+        }
+        let connection = crawl.connection;
+        let skipped = Some(format!("another crawl of {connection} is under way"));
+        Ok(ScheduledResult { result: None, skipped })
+    }
+}
+
+/// A crawl under its connection's id.
+pub(super) fn as_child(crawl: &CrawlInput) -> ChildWorkflowOptions {
+    ChildWorkflowOptions::builder()
+        .workflow_id(workflow_id(&crawl.connection))
+        .parent_close_policy(ParentClosePolicy::RequestCancel)
+        .static_summary(format!("{} crawl of {}", crawl.mode, crawl.connection))
+        .build()
+}

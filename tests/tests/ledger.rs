@@ -1,0 +1,186 @@
+//! What would be deleted is known, told, and waits for a person.
+
+use serde_json::json;
+use sheaf_tests::{Site, files, odd};
+
+/// A hundred documents.
+async fn docs() -> Site {
+    let site = Site::new(&files("")).await.connector("sheaf_files");
+    for number in 0..100 {
+        site.write(&format!("docs/{number}.md"), &format!("# Page {number}"));
+    }
+    assert_eq!(site.sync("docs", 0).await["documents"], 100);
+    site
+}
+
+fn remove(site: &Site, numbers: std::ops::Range<u32>) {
+    for number in numbers {
+        std::fs::remove_file(site.path(&format!("docs/{number}.md"))).expect("removed");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn shrinking_by_more_than_a_tenth_is_held_until_it_is_approved() {
+    let site = docs().await;
+    remove(&site, 0..11);
+    site.write("docs/new.md", "# New");
+    site.write("docs/50.md", "# Changed");
+    let held = site.sync("docs", 5).await;
+    assert_eq!(held["outcome"], "held");
+    assert_eq!((&held["held"]["would_go"], &held["held"]["of"]), (&json!(11), &json!(100)));
+    assert_eq!((&held["added"], &held["changed"]), (&json!(1), &json!(1)));
+    assert_eq!(site.ids("docs").await.len(), 101, "nothing went, and what is new came");
+    let status = site.sheaf(&["status"]).await;
+    for part in ["11 of 100", "would go: ", "Page ", "sheaf approve docs", "sheaf reject docs"] {
+        assert!(status.stdout.contains(part), "{part}: {status:?}");
+    }
+    let dry = site.sheaf(&["approve", "docs", "--dry-run", "--json"]).await;
+    assert_eq!(dry.json()["result"]["would_go"], 11);
+    let approved = site.sheaf(&["approve", "docs", "--json"]).await;
+    assert_eq!(approved.code, 0, "{approved:?}");
+    assert_eq!(approved.json()["result"]["deleted"], 11);
+    assert_eq!(site.ids("docs").await.len(), 90);
+    // Once is enough, and the next crawl has nothing to ask.
+    let again = site.sheaf(&["approve", "docs"]).await;
+    assert!(again.stderr.contains("no crawl of `docs` waits"), "{again:?}");
+    let next = site.sync("docs", 0).await;
+    assert_eq!((&next["unchanged"], &next["deleted"]), (&json!(90), &json!(0)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rejected_deletion_deletes_nothing() {
+    let site = docs().await;
+    remove(&site, 0..30);
+    site.sync("docs", 5).await;
+    let rejected = site.sheaf(&["reject", "docs"]).await;
+    assert_eq!(rejected.code, 0, "{rejected:?}");
+    assert_eq!(site.ids("docs").await.len(), 100);
+    // It is asked again as long as it is so.
+    assert_eq!(site.sync("docs", 5).await["held"]["would_go"], 30);
+    assert_eq!(site.ids("docs").await.len(), 100);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_source_that_is_really_empty_is_emptied_after_an_approval_only() {
+    let site = docs().await;
+    remove(&site, 0..100);
+    let held = site.sync("docs", 5).await;
+    assert!(held["reason"].as_str().unwrap_or_default().contains("no documents"), "{held}");
+    assert_eq!(site.ids("docs").await.len(), 100);
+    let approved = site.sheaf(&["approve", "docs", "--json"]).await;
+    assert_eq!(approved.json()["result"]["deleted"], 100, "{approved:?}");
+    assert_eq!(site.ids("docs").await.len(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_limits_of_deletion_are_the_connection_s_own() {
+    let limits = |text: &str| format!("{}\n[connections.docs.deletions]\n{text}\n", files(""));
+    let site = docs().await;
+    site.configure(&limits("max_count = 2"));
+    remove(&site, 0..3);
+    assert_eq!(site.sync("docs", 5).await["held"]["would_go"], 3);
+    site.configure(&limits("max_percent = 15.0"));
+    remove(&site, 3..14);
+    assert_eq!(site.sync("docs", 0).await["deleted"], 14);
+    site.configure(&limits("max_percent = 15.0\nwait = \"1s\""));
+    remove(&site, 14..40);
+    site.sync("docs", 5).await;
+    while site.sheaf(&["approve", "docs", "--dry-run", "--json"]).await.json()["result"]["until"]
+        .as_u64()
+        .is_some_and(|until| until >= sheaf::crawl::memory::now())
+    {}
+    let late = site.sheaf(&["approve", "docs", "--json"]).await;
+    assert_eq!(late.code, 5, "{late:?}");
+    assert!(late.stdout.contains("nobody approved it in time"), "{late:?}");
+    assert_eq!(site.ids("docs").await.len(), 86);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn documents_that_others_put_into_the_datasource_are_not_deleted_unasked() {
+    let site = docs().await;
+    // Another host, another folder of state: it knows nothing of the documents that are there.
+    std::fs::remove_dir_all(site.path(".sheaf")).expect("removed");
+    std::fs::remove_dir_all(site.path("docs")).expect("removed");
+    site.write("docs/only.md", "# Only");
+    let held = site.sync("docs", 5).await;
+    assert_eq!(held["held"]["would_go"], 100, "{held}");
+    assert_eq!(site.ids("docs").await.len(), 101);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_read_today_is_kept_and_what_never_could_is_no_obstacle() {
+    let unreadable = "pages = 20, misdeed = \"unreadable\", after = 19";
+    let site = Site::new(&odd(unreadable)).await.connector("guest_odd");
+    // Never seen before: set aside, and the crawl is complete.
+    let first = site.sync("odd", 0).await;
+    assert_eq!((&first["outcome"], &first["quarantined"]), (&json!("complete"), &json!(1)));
+    assert_eq!(site.ids("odd").await.len(), 199);
+    let list = site.sheaf(&["quarantine", "list", "odd"]).await;
+    assert!(list.stdout.contains("odd-199: it is locked"), "{list:?}");
+    let shown = site.sheaf(&["quarantine", "show", "odd", "odd-199"]).await;
+    assert!(shown.stdout.contains("set aside: it is locked"), "{shown:?}");
+    site.configure(&odd("pages = 20"));
+    let retried = site.sheaf(&["quarantine", "retry", "odd", "--local", "--json"]).await;
+    assert_eq!(retried.json()["result"]["outcome"], "complete", "{retried:?}");
+    let list = site.sheaf(&["quarantine", "list", "odd"]).await;
+    assert!(list.stdout.contains("no document is set aside"), "{list:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_document_is_explained_with_what_glean_says() {
+    let site = docs().await;
+    let known = site.sheaf(&["explain", "docs", "7.md"]).await;
+    for part in ["Page 7", "page 1 of scope", "upload sheaf-docs-", "uploaded   yes", "UPLOADED"] {
+        assert!(known.stdout.contains(part), "{part}: {known:?}");
+    }
+    let unknown = site.sheaf(&["explain", "docs", "none.md"]).await;
+    assert_eq!(unknown.code, 1, "{unknown:?}");
+    assert!(unknown.stdout.contains("no crawl has seen"), "{unknown:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn incremental_crawls_go_on_beside_a_full_one_that_waits() {
+    let site = Site::new(&odd("pages = 20")).await.connector("guest_odd");
+    site.sync("odd", 0).await;
+    site.configure(&odd("pages = 10, misdeed = \"changes\""));
+    assert_eq!(site.sync("odd", 5).await["held"]["would_go"], 100);
+    let incremental = site.sheaf(&["sync", "odd", "--local", "--incremental", "--json"]).await;
+    assert_eq!(incremental.code, 0, "{incremental:?}");
+    let result = &incremental.json()["result"];
+    assert_eq!((&result["documents"], &result["deleted"]), (&json!(2), &json!(1)));
+    // What came meanwhile stays, what went meanwhile stays away, and exactly the hundred go.
+    let approved = site.sheaf(&["approve", "odd", "--json"]).await;
+    assert_eq!(approved.json()["result"]["deleted"], 100, "{approved:?}");
+    let ids = site.ids("odd").await;
+    assert_eq!(ids.len(), 100);
+    assert!(ids.contains(&"odd-999999".to_owned()) && !ids.contains(&"odd-2".to_owned()));
+    let status = site.sheaf(&["status", "--json"]).await;
+    assert!(status.json()["result"]["connections"][0]["waiting"].is_null(), "{status:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_pace_outside_a_session_is_told_while_it_holds() {
+    let site = Site::new("").await.connector("guest_odd");
+    let glean = format!(
+        "[glean]\nserver_url = \"{}\"\ndocuments_per_minute = 60.0\n\n",
+        site.glean.url()
+    );
+    // A scope that is new to an incremental crawl is read in full, outside a session.
+    site.write("sheaf.toml", &format!("{glean}{}", odd("pages = 2")));
+    site.sync("odd", 0).await;
+    site.write("sheaf.toml", &format!("{glean}{}", odd("pages = 20, misdeed = \"old-bookmark\"")));
+    let mut crawl = site.command(&["sync", "odd", "--local", "--incremental"]);
+    let mut child = crawl.spawn().expect("a crawl");
+    let stderr = child.stderr.take().expect("its lines");
+    let mut lines = tokio::io::AsyncBufReadExt::lines(tokio::io::BufReader::new(stderr));
+    let told = async {
+        while let Some(line) = lines.next_line().await.expect("a line") {
+            if line.contains("waits for Glean's limit of 60 documents a minute") {
+                return;
+            }
+        }
+        panic!("it was not told");
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(60), told).await.expect("in time");
+    child.kill().await.expect("ended");
+}
