@@ -152,7 +152,9 @@ pub async fn around(State(app): State<App>, request: Request, next: Next) -> Res
             }
             let mut response = broken();
             if dropped == Dropped::Half {
-                response.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from_static("2"));
+                response
+                    .headers_mut()
+                    .insert(header::CONTENT_LENGTH, HeaderValue::from_static("2"));
             }
             response
         }

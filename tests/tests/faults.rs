@@ -108,7 +108,13 @@ async fn a_token_that_is_refused_in_the_middle_stops_at_once() {
         site.glean.drill().clear();
         let path = "/bulkindexdocuments".to_owned();
         let times = 1;
-        site.glean.drill().add(Fault { path, skip: 2, status: Some(status), times, ..Fault::default() });
+        site.glean.drill().add(Fault {
+            path,
+            skip: 2,
+            status: Some(status),
+            times,
+            ..Fault::default()
+        });
         let ended = site.sheaf(&["sync", "odd", "--local", "--json"]).await;
         assert_eq!(ended.code, 4, "{ended:?}");
         assert_eq!(ended.json()["error"]["kind"], "Unauthorized");

@@ -161,10 +161,8 @@ async fn incremental_crawls_go_on_beside_a_full_one_that_waits() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_pace_outside_a_session_is_told_while_it_holds() {
     let site = Site::new("").await.connector("guest_odd");
-    let glean = format!(
-        "[glean]\nserver_url = \"{}\"\ndocuments_per_minute = 60.0\n\n",
-        site.glean.url()
-    );
+    let glean =
+        format!("[glean]\nserver_url = \"{}\"\ndocuments_per_minute = 60.0\n\n", site.glean.url());
     // A scope that is new to an incremental crawl is read in full, outside a session.
     site.write("sheaf.toml", &format!("{glean}{}", odd("pages = 2")));
     site.sync("odd", 0).await;

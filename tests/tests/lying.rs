@@ -20,7 +20,11 @@ const LIES: &[Lie] = &[
     lie("pages = 20, scopes = 2, misdeed = \"end-early\", after = 3", 5, "would be deleted"),
     lie("pages = 20, scopes = 2, misdeed = \"empty\"", 5, "the source delivered no documents"),
     lie("pages = 20, scopes = 2, misdeed = \"same-page\", after = 2", 2, "the connector loops"),
-    lie("pages = 20, scopes = 2, misdeed = \"same-checkpoint\", after = 2", 2, "the connector loops"),
+    lie(
+        "pages = 20, scopes = 2, misdeed = \"same-checkpoint\", after = 2",
+        2,
+        "the connector loops",
+    ),
     lie("pages = 20, scopes = 2, misdeed = \"repeat-ids\", after = 1", 1, "cannot be indexed"),
     lie("pages = 20, scopes = 2, misdeed = \"lost-scope\"", 5, "`Scope 1` was crawled last time"),
     lie("pages = 20, scopes = 2, misdeed = \"forbidden-scope\"", 4, "may not be read any more"),
@@ -28,7 +32,11 @@ const LIES: &[Lie] = &[
     lie("pages = 20, scopes = 2, misdeed = \"partial\", after = 7", 5, "stopped answering"),
     lie("pages = 20, scopes = 2, misdeed = \"large-checkpoint\", after = 1", 4, "70000 bytes"),
     lie("pages = 20, scopes = 2, misdeed = \"give-up\", after = 1", 4, "the source is gone"),
-    lie("pages = 20, scopes = 2, misdeed = \"unreadable\", after = 19", 5, "could not be uploaded today"),
+    lie(
+        "pages = 20, scopes = 2, misdeed = \"unreadable\", after = 19",
+        5,
+        "could not be uploaded today",
+    ),
     lie("pages = 20, scopes = 2, without = 2", 5, "200 of 400 documents (50.0 %) would be deleted"),
     Lie {
         limits: "wall_per_call = \"300ms\"",

@@ -8,10 +8,10 @@ use temporalio_client::{Client, WorkflowDescribeOptions, WorkflowExecutionStatus
 
 use super::{Context, Report, sync};
 use crate::config::Config;
+use crate::crawl::begin::Begun;
 use crate::crawl::memory::Memories;
 use crate::crawl::memory::{Held, now};
 use crate::crawl::plan::Waiting;
-use crate::crawl::steps::Begun;
 use crate::crawl::view::ScopeState;
 use crate::crawl::{CrawlView, finish};
 use crate::failure::Result;

@@ -5,11 +5,12 @@
 
 use std::collections::BTreeMap;
 
+use super::begin::Begun;
 use super::guard::{Deletions, Intent};
 use super::memory::{Held, Memory, now};
 use super::plan::{CrawlResult, Decision, ModeName, Plan, Waiting};
 use super::progress::{Ending, Outcome, Quarantined, ScopeProgress};
-use super::steps::{Begun, Crawler};
+use super::steps::Crawler;
 use crate::failure::{Failure, Kind, Result};
 use crate::glean::upload::SessionState;
 use crate::ledger::compare::{Sealed, compare, seal};

@@ -7,12 +7,12 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use super::begin::Request;
 use super::plan::{CrawlResult, Decision, ModeName, Plan};
 use super::progress::ScopeProgress;
-use super::steps::{Begun, Crawler, Request, settings_digest};
+use super::steps::Crawler;
 use super::view::{CrawlView, ScopeState};
 use crate::failure::{Failure, Result};
-use crate::ledger::Journal;
 
 /// How often the view is told what a crawl waits for.
 const LOOK: Duration = Duration::from_millis(500);
@@ -36,21 +36,15 @@ pub async fn run(
     crawler.config.connection(name)?;
     let _lock = crawler.memories.lock(name)?;
     let started = Instant::now();
-    let plan = match resumable(crawler, ask).await? {
-        Some(plan) => plan,
-        None => {
-            let id = upload_id(name);
-            let request = Request {
-                connection: name,
-                mode: ask.mode,
-                upload_id: &id,
-                connector: ask.connector,
-                by: format!("process {}", std::process::id()),
-                temporal: false,
-            };
-            unless(cancel, crawler.configure(request)).await?
-        }
+    let request = Request {
+        connection: name,
+        mode: ask.mode,
+        upload_id: &upload_id(name),
+        connector: ask.connector,
+        by: format!("process {}", std::process::id()),
+        temporal: false,
     };
+    let plan = unless(cancel, crawler.configure(request)).await?;
     view.send_replace(CrawlView::of(&plan));
     let ended = crawl(crawler, &plan, view, cancel, started).await;
     // After a failure, the next one who comes need not wait for the lease to end.
@@ -120,52 +114,6 @@ async fn unless<T>(cancel: &CancellationToken, work: impl Future<Output = Result
         done = work => done,
         () = cancel.cancelled() => Err(super::pipeline::interrupted()),
     }
-}
-
-/// An interrupted crawl of the same kind, with the same settings, whose connector is still there.
-async fn resumable(crawler: &Crawler, ask: Ask<'_>) -> Result<Option<Plan>> {
-    let name = ask.connection;
-    let memory = crawler.memories.of(name).await?;
-    let held = memory.held.map(|held| held.plan.upload_id);
-    let connection = crawler.config.connection(name)?;
-    let mut found = None;
-    for upload_id in Journal::all(&crawler.store, &crawler.memories.place(name)).await? {
-        let journal = crawler.journal(name, &upload_id);
-        // The newest of them, should there be several.
-        if held.as_ref() != Some(&upload_id)
-            && let Some(begun) = journal.begun::<Begun>().await?
-            && !begun.plan.temporal
-        {
-            found = Some((journal, begun));
-        }
-    }
-    let Some((journal, Begun { plan, asked, settings, .. })) = found else { return Ok(None) };
-    let chosen = ask.connector.unwrap_or(&connection.connector);
-    let connector = crawler.registry.find(chosen).await?;
-    let not = |why: &str| {
-        tracing::info!(connection = name, "an interrupted crawl is not continued: {why}");
-        Ok(None)
-    };
-    if settings != settings_digest(&connection)
-        || asked != ask.mode
-        || plan.digest != connector.digest
-        || plan.glean != crawler.client.server_url()
-    {
-        return not("its settings, mode, connector or Glean differ");
-    }
-    let mut opened = plan.opened;
-    for scope in &plan.scopes {
-        opened |= journal.scope(&scope.id).await?.1.is_some_and(|progress| progress.opened);
-    }
-    if opened && !crawler.session_is_open(&plan).await? {
-        return not("its session is gone");
-    }
-    tracing::info!(
-        connection = name,
-        upload_id = plan.upload_id,
-        "going on with an interrupted crawl"
-    );
-    Ok(Some(plan))
 }
 
 /// Never the same twice, and readable in Glean's history.

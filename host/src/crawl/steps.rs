@@ -1,18 +1,17 @@
-//! The parts of a crawl: configure the datasource, crawl each scope; [`super::finish`] ends it.
+//! The parts of a crawl: [`super::begin`] configures the datasource, here each scope is crawled, and
+//! [`super::finish`] ends it.
 //!
 //! They run one after the other in one process, or as Temporal activities on several. Each may be
 //! run again: doing it twice is doing it once. What is done is in the store's journal, and nowhere
 //! else: any worker that shares the store goes on where another was killed.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use super::begin::Begun;
 use super::check::Rules;
 use super::memory::{Memories, now};
 use super::pipeline::Pipeline;
@@ -20,7 +19,7 @@ use super::plan::{ModeName, Plan};
 use super::progress::ScopeProgress;
 use crate::config::{Config, Connection};
 use crate::connector::model::{Crawl, Mode, PageLimits};
-use crate::connector::{Connector, Digest, Engine, Guest};
+use crate::connector::{Connector, Engine, Guest};
 use crate::failure::{Failure, Kind, Result};
 use crate::glean::Client;
 use crate::glean::upload::{SessionState, Upload};
@@ -33,7 +32,7 @@ use crate::store::Store;
 const MAX_RESTARTS: u32 = 3;
 
 /// A crawl under way says so this often, and is believed for three times as long.
-const LEASE: Duration = Duration::from_secs(10);
+pub(super) const LEASE: Duration = Duration::from_secs(10);
 
 /// What every crawl of this process shares.
 #[derive(Clone)]
@@ -43,30 +42,6 @@ pub struct Crawler {
     pub client: Client,
     pub store: Store,
     pub memories: Memories,
-}
-
-/// A crawl that is about to begin.
-#[derive(Clone, Debug)]
-pub struct Request<'a> {
-    pub connection: &'a str,
-    pub mode: ModeName,
-    pub upload_id: &'a str,
-    /// Another connector than the connection's: a name, a file, or `sha256:…`.
-    pub connector: Option<&'a str>,
-    /// Who crawls, for people.
-    pub by: String,
-    pub temporal: bool,
-}
-
-/// What the journal of a crawl begins with.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Begun {
-    pub plan: Plan,
-    /// The mode that was asked for: the plan's may be a full crawl for want of a bookmark.
-    pub asked: ModeName,
-    /// A digest of the settings: other settings begin anew.
-    pub settings: String,
-    pub by: String,
 }
 
 impl Crawler {
@@ -107,146 +82,6 @@ impl Crawler {
     pub async fn start(&self, connection: &Connection, connector: &Connector) -> Result<Guest> {
         check_settings(&self.config, connection, connector)?;
         connector.start(connection.grants()).await
-    }
-
-    /// Registers the datasource and finds out what there is to crawl.
-    pub async fn configure(&self, request: Request<'_>) -> Result<Plan> {
-        let Request { connection: name, mode, upload_id, temporal, .. } = request;
-        let connection = self.config.connection(name)?;
-        let chosen = request.connector.unwrap_or(&connection.connector);
-        let connector = self.registry.pin(chosen).await.map_err(|failure| {
-            failure.at_least(|| self.config.place(&["connections", name, "connector"]))
-        })?;
-        let mut guest = self.start(&connection, &connector).await?;
-        let datasource = datasource_config(&mut guest, &connection).await?;
-        self.make_way(&request).await?;
-        // Asked before it is registered: a Glean that has lost the datasource has lost its documents.
-        let (mode, bookmarks) = self.begin(&connection, mode, &connector).await?;
-        if mode == ModeName::Full {
-            self.replace_held(name).await?;
-        }
-        self.client.add_datasource(&datasource).await?;
-        let scopes = guest.scopes().await?;
-        let mut ids = BTreeSet::new();
-        if let Some(twice) = scopes.iter().find(|scope| !ids.insert(&scope.id)) {
-            return Err(Failure::new(
-                Kind::Contract,
-                format!("the connector names the scope `{}` twice", twice.id),
-            )
-            .at(name)
-            .next("mend `scopes` in the connector"));
-        }
-        let memory = self.memories.of(name).await?;
-        let beside = match mode {
-            ModeName::Incremental => memory.held.map(|held| held.plan.upload_id),
-            ModeName::Full => None,
-        };
-        let mut plan = Plan {
-            connection: name.to_owned(),
-            datasource: connection.datasource.clone(),
-            connector: format!("{} {}", connector.manifest.name, connector.manifest.version),
-            digest: connector.digest.clone(),
-            mode,
-            upload_id: upload_id.to_owned(),
-            glean: self.client.server_url().to_owned(),
-            scopes,
-            bookmarks,
-            opened: false,
-            runs: memory.runs,
-            beside,
-            temporal,
-        };
-        if mode == ModeName::Full && plan.scopes.len() > 1 {
-            self.upload(&plan).open(None).await?;
-            plan.opened = true;
-        }
-        let begun = Begun {
-            plan: plan.clone(),
-            asked: request.mode,
-            settings: settings_digest(&connection),
-            by: request.by,
-        };
-        self.journal(name, upload_id).begin(&begun).await?;
-        Ok(plan)
-    }
-
-    /// Sees that no other crawl of the connection is under way, and takes into the ledger what those
-    /// that ended without a word had uploaded.
-    async fn make_way(&self, request: &Request<'_>) -> Result<()> {
-        let Request { connection: name, upload_id, temporal, .. } = *request;
-        let memory = self.memories.of(name).await?;
-        let waiting = memory.held.as_ref().map(|held| held.plan.upload_id.as_str());
-        for other in Journal::all(&self.store, &self.memories.place(name)).await? {
-            if other == upload_id || waiting == Some(other.as_str()) {
-                continue;
-            }
-            let journal = self.journal(name, &other);
-            // Temporal keeps its own crawls apart, and the lock those of this machine.
-            if let Some(lease) = journal.lease().await?
-                && lease.temporal != temporal
-                && lease.until > now()
-            {
-                let ends = lease.until - now();
-                return Err(Failure::new(
-                    Kind::Busy,
-                    format!("`{name}` is being crawled already, by {}", lease.by),
-                )
-                .at(format!("upload {other}"))
-                .next(format!(
-                    "wait for it to end. If it was killed, it is forgotten in {ends} s"
-                )));
-            }
-            self.absorb(name, &other).await?;
-        }
-        let lease = Lease { by: request.by.clone(), temporal, until: now() + 3 * LEASE.as_secs() };
-        self.journal(name, upload_id).live(&lease).await
-    }
-
-    /// A newer full crawl takes the place of one that waits for approval.
-    async fn replace_held(&self, name: &str) -> Result<()> {
-        if self.memories.of(name).await?.held.is_some() {
-            tracing::warn!(
-                connection = name,
-                "a full crawl that waited for approval is replaced by this one; it deletes nothing"
-            );
-            self.memories.update(name, |memory| memory.held = None).await?;
-        }
-        Ok(())
-    }
-
-    /// An incremental crawl without a bookmark to begin from is a full one.
-    async fn begin(
-        &self,
-        connection: &Connection,
-        mode: ModeName,
-        connector: &Connector,
-    ) -> Result<(ModeName, BTreeMap<String, String>)> {
-        let name = &connection.name;
-        if mode == ModeName::Full {
-            return Ok((mode, BTreeMap::new()));
-        }
-        if !connector.manifest.incremental {
-            return Err(Failure::settings(format!(
-                "the connector `{}` cannot crawl incrementally",
-                connector.manifest.name
-            ))
-            .at(name.clone())
-            .next("run a full crawl"));
-        }
-        let bookmarks = self.memories.of(name).await?.bookmarks;
-        let known = match self.client.datasource_config(&connection.datasource).await {
-            Ok(_) => true,
-            Err(failure) if failure.kind == Kind::Refused => false,
-            Err(failure) => return Err(failure),
-        };
-        if bookmarks.is_empty() || !known {
-            tracing::warn!(
-                connection = name,
-                "there is nothing to begin from: this crawl is a full one"
-            );
-            return Ok((ModeName::Full, BTreeMap::new()));
-        }
-        Ok((mode, bookmarks))
     }
 
     /// Two workers that upload to different Gleans must not share a crawl: what one of them uploaded
@@ -423,25 +258,6 @@ async fn keep_alive(journal: &Journal, lease: Lease) -> Failure {
         }
         tokio::time::sleep(LEASE).await;
     }
-}
-
-pub(super) fn settings_digest(connection: &Connection) -> String {
-    Digest::of(connection.settings.to_string().as_bytes()).to_string()
-}
-
-/// The registration of a connection's datasource, with its name.
-async fn datasource_config(guest: &mut Guest, connection: &Connection) -> Result<Value> {
-    let mut config = guest.datasource().await?;
-    let Some(fields) = config.as_object_mut() else {
-        return Err(Failure::new(
-            Kind::Contract,
-            "`datasource` returned JSON that is not an object",
-        )
-        .at(connection.name.clone())
-        .next("mend the connector"));
-    };
-    fields.insert("name".into(), connection.datasource.clone().into());
-    Ok(config)
 }
 
 /// Settings must be valid by the connector's own schema before it sees them.

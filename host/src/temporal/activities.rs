@@ -15,7 +15,7 @@ use temporalio_sdk::activities::{ActivityContext, ActivityError};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::crawl::steps::Request;
+use crate::crawl::begin::Request;
 use crate::crawl::{CrawlResult, Crawler, Decision, ModeName, Plan, ScopeProgress};
 use crate::failure::{Failure, Kind};
 
@@ -142,7 +142,7 @@ impl Activities {
             }
             Err(failure) if failure.kind == Kind::Interrupted => {
                 context.record_heartbeat(progress.clone()).await?;
-                self.rest(&plan).await;
+                self.rest(&plan, Some(TAKE_OVER)).await;
                 tracing::info!(
                     connection = plan.connection,
                     scope,
@@ -152,7 +152,8 @@ impl Activities {
             }
             Err(failure) => {
                 let (failure, last) = progress.failed(failure, attempts);
-                self.rest(&plan).await;
+                let again = !last && failure.kind.is_retryable();
+                self.rest(&plan, again.then_some(TAKE_OVER)).await;
                 tracing::warn!(
                     connection = plan.connection,
                     scope,
@@ -208,8 +209,8 @@ impl Activities {
 
 impl Activities {
     /// Another worker may take a while to take over: until then the crawl is still one.
-    async fn rest(&self, plan: &Plan) {
-        if let Err(failure) = self.crawler.rest(plan, Some(TAKE_OVER)).await {
+    async fn rest(&self, plan: &Plan, pause: Option<Duration>) {
+        if let Err(failure) = self.crawler.rest(plan, pause).await {
             tracing::debug!("{failure}");
         }
     }

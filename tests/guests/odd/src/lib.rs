@@ -45,7 +45,9 @@ impl Connector for Odd {
     fn scopes(settings: &Settings) -> Result<Vec<Scope>> {
         let lost = u64::from(settings.misdeed.as_deref() == Some("lost-scope"));
         let count = settings.scopes.unwrap_or(1) - lost;
-        Ok((0..count).map(|scope| Scope::new(scope.to_string(), format!("Scope {scope}"))).collect())
+        Ok((0..count)
+            .map(|scope| Scope::new(scope.to_string(), format!("Scope {scope}")))
+            .collect())
     }
 
     fn open(settings: Settings, crawl: Crawl) -> Result<Pages> {
@@ -88,7 +90,8 @@ impl Cursor for Pages {
         let page = self.next;
         self.next += 1;
         let first = self.scope * 1_000_000 + page * 10;
-        let there = |number: &u64| self.settings.without.is_none_or(|without| number % without != 0);
+        let there =
+            |number: &u64| self.settings.without.is_none_or(|without| number % without != 0);
         let mut documents: Vec<_> = (first..first + 10).filter(there).map(document).collect();
         if let Some(salt) = &self.settings.salt {
             documents = documents
@@ -148,9 +151,11 @@ impl Cursor for Pages {
                 }
                 Some("lost-scope" | "forbidden-scope") => {}
                 Some("changes") if self.incremental => {
-                    let mut page = Page::complete(vec![document(1).text("Changed.")], Some("later".into()));
+                    let mut page =
+                        Page::complete(vec![document(1).text("Changed.")], Some("later".into()));
                     page.documents.push(document(999_999));
-                    page.deleted.push(DocumentRef { id: "odd-2".into(), object_type: "Page".into() });
+                    page.deleted
+                        .push(DocumentRef { id: "odd-2".into(), object_type: "Page".into() });
                     return Ok(page);
                 }
                 Some("changes") => {}
@@ -159,11 +164,8 @@ impl Cursor for Pages {
                 Some("foreign-url") => documents[3].view_url = "https://other.example.com/".into(),
                 Some("unreadable") => {
                     let locked = documents.pop().map(|document| document.id);
-                    let unreadable = Unreadable {
-                        id: locked,
-                        view_url: None,
-                        reason: "it is locked".into(),
-                    };
+                    let unreadable =
+                        Unreadable { id: locked, view_url: None, reason: "it is locked".into() };
                     return Ok(self.page(documents).unreadable(vec![unreadable]));
                 }
                 Some("chatter") => {

@@ -1,0 +1,276 @@
+//! The beginning of a crawl: the datasource is registered, other crawls are made way for, and what there
+//! is to crawl is found out. An interrupted crawl of the same kind is gone on with.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::memory::now;
+use super::plan::{ModeName, Plan};
+use super::steps::{Crawler, LEASE};
+use crate::config::Connection;
+use crate::connector::{Connector, Digest, Guest};
+use crate::failure::{Failure, Kind, Result};
+use crate::ledger::Journal;
+use crate::ledger::journal::Lease;
+
+/// An interrupted crawl is gone on with for so long; what it uploaded is older than that then.
+const RESUME_WITHIN: u64 = 24 * 3600;
+
+/// A crawl that is about to begin.
+#[derive(Clone, Debug)]
+pub struct Request<'a> {
+    pub connection: &'a str,
+    pub mode: ModeName,
+    pub upload_id: &'a str,
+    /// Another connector than the connection's: a name, a file, or `sha256:…`.
+    pub connector: Option<&'a str>,
+    /// Who crawls, for people.
+    pub by: String,
+    pub temporal: bool,
+}
+
+/// What the journal of a crawl begins with.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Begun {
+    pub plan: Plan,
+    /// The mode that was asked for: the plan's may be a full crawl for want of a bookmark.
+    pub asked: ModeName,
+    /// A digest of the settings: other settings begin anew.
+    pub settings: String,
+    pub by: String,
+    /// Seconds since 1970.
+    pub at: u64,
+}
+
+impl Crawler {
+    /// Registers the datasource and finds out what there is to crawl.
+    pub async fn configure(&self, request: Request<'_>) -> Result<Plan> {
+        let Request { connection: name, mode, upload_id, temporal, .. } = request;
+        let connection = self.config.connection(name)?;
+        let chosen = request.connector.unwrap_or(&connection.connector);
+        let connector = self.registry.pin(chosen).await.map_err(|failure| {
+            failure.at_least(|| self.config.place(&["connections", name, "connector"]))
+        })?;
+        let mut guest = self.start(&connection, &connector).await?;
+        let datasource = datasource_config(&mut guest, &connection).await?;
+        if let Some(begun) = self.resumable(&request, &connection, &connector).await? {
+            return self.go_on(begun, request).await;
+        }
+        self.make_way(&request).await?;
+        // Asked before it is registered: a Glean that has lost the datasource has lost its documents.
+        let (mode, bookmarks) = self.begin(&connection, mode, &connector).await?;
+        if mode == ModeName::Full {
+            self.replace_held(name).await?;
+        }
+        self.client.add_datasource(&datasource).await?;
+        let scopes = guest.scopes().await?;
+        let mut ids = BTreeSet::new();
+        if let Some(twice) = scopes.iter().find(|scope| !ids.insert(&scope.id)) {
+            return Err(Failure::new(
+                Kind::Contract,
+                format!("the connector names the scope `{}` twice", twice.id),
+            )
+            .at(name)
+            .next("mend `scopes` in the connector"));
+        }
+        let memory = self.memories.of(name).await?;
+        let beside = match mode {
+            ModeName::Incremental => memory.held.map(|held| held.plan.upload_id),
+            ModeName::Full => None,
+        };
+        let mut plan = Plan {
+            connection: name.to_owned(),
+            datasource: connection.datasource.clone(),
+            connector: format!("{} {}", connector.manifest.name, connector.manifest.version),
+            digest: connector.digest.clone(),
+            mode,
+            upload_id: upload_id.to_owned(),
+            glean: self.client.server_url().to_owned(),
+            scopes,
+            bookmarks,
+            opened: false,
+            runs: memory.runs,
+            beside,
+            temporal,
+        };
+        if mode == ModeName::Full && plan.scopes.len() > 1 {
+            self.upload(&plan).open(None).await?;
+            plan.opened = true;
+        }
+        let begun = Begun {
+            plan: plan.clone(),
+            asked: request.mode,
+            settings: settings_digest(&connection),
+            by: request.by,
+            at: now(),
+        };
+        self.journal(name, upload_id).begin(&begun).await?;
+        Ok(plan)
+    }
+
+    /// An interrupted crawl of the same kind, with the same settings and connector, whose session is
+    /// still open: it was killed, cancelled or failed, here or elsewhere.
+    async fn resumable(
+        &self,
+        request: &Request<'_>,
+        connection: &Connection,
+        connector: &Connector,
+    ) -> Result<Option<Begun>> {
+        let name = request.connection;
+        let held = self.memories.of(name).await?.held.map(|held| held.plan.upload_id);
+        let mut newest: Option<Begun> = None;
+        for upload in Journal::all(&self.store, &self.memories.place(name)).await? {
+            let journal = self.journal(name, &upload);
+            let lease = journal.lease().await?.filter(|lease| lease.until > now());
+            let others = lease.is_some_and(|lease| lease.temporal != request.temporal);
+            if !others
+                && held.as_ref() != Some(&upload)
+                && let Some(begun) = journal.begun::<Begun>().await?
+                && newest.as_ref().is_none_or(|newest| newest.at <= begun.at)
+            {
+                newest = Some(begun);
+            }
+        }
+        let Some(begun) = newest else { return Ok(None) };
+        let not = |why: &str| {
+            tracing::info!(connection = name, "an interrupted crawl is not gone on with: {why}");
+            Ok(None)
+        };
+        let Begun { plan, asked, settings, at, .. } = &begun;
+        if *settings != settings_digest(connection)
+            || *asked != request.mode
+            || plan.digest != connector.digest
+            || plan.datasource != connection.datasource
+        {
+            return not("its settings, mode or connector differ");
+        }
+        if now().saturating_sub(*at) > RESUME_WITHIN {
+            return not("it is too old");
+        }
+        let journal = self.journal(name, &plan.upload_id);
+        let mut opened = plan.opened;
+        for scope in &plan.scopes {
+            opened |= journal.scope(&scope.id).await?.1.is_some_and(|progress| progress.opened);
+        }
+        if opened && !self.session_is_open(plan).await? {
+            return not("its session is gone");
+        }
+        Ok(Some(begun))
+    }
+
+    async fn go_on(&self, begun: Begun, request: Request<'_>) -> Result<Plan> {
+        let name = request.connection;
+        let upload_id = begun.plan.upload_id.clone();
+        if upload_id != request.upload_id {
+            tracing::info!(connection = name, upload_id, "going on with an interrupted crawl");
+        }
+        let plan = Plan { temporal: request.temporal, ..begun.plan };
+        let journal = self.journal(name, &upload_id);
+        let until = now() + 3 * LEASE.as_secs();
+        let lease = Lease { by: request.by.clone(), temporal: request.temporal, until };
+        journal.live(&lease).await?;
+        let begun = Begun { plan: plan.clone(), by: request.by, ..begun };
+        journal.begin(&begun).await?;
+        Ok(plan)
+    }
+
+    /// Sees that no other crawl of the connection is under way, and takes into the ledger what those
+    /// that ended without a word had uploaded.
+    async fn make_way(&self, request: &Request<'_>) -> Result<()> {
+        let Request { connection: name, upload_id, temporal, .. } = *request;
+        let memory = self.memories.of(name).await?;
+        let waiting = memory.held.as_ref().map(|held| held.plan.upload_id.as_str());
+        for other in Journal::all(&self.store, &self.memories.place(name)).await? {
+            if other == upload_id || waiting == Some(other.as_str()) {
+                continue;
+            }
+            let journal = self.journal(name, &other);
+            // Temporal keeps its own crawls apart, and the lock those of this machine.
+            if let Some(lease) = journal.lease().await?
+                && lease.temporal != temporal
+                && lease.until > now()
+            {
+                let ends = lease.until - now();
+                return Err(Failure::new(
+                    Kind::Busy,
+                    format!("`{name}` is being crawled already, by {}", lease.by),
+                )
+                .at(format!("upload {other}"))
+                .next(format!(
+                    "wait for it to end. If it was killed, it is forgotten in {ends} s"
+                )));
+            }
+            self.absorb(name, &other).await?;
+        }
+        let lease = Lease { by: request.by.clone(), temporal, until: now() + 3 * LEASE.as_secs() };
+        self.journal(name, upload_id).live(&lease).await
+    }
+
+    /// A newer full crawl takes the place of one that waits for approval.
+    async fn replace_held(&self, name: &str) -> Result<()> {
+        if self.memories.of(name).await?.held.is_some() {
+            tracing::warn!(
+                connection = name,
+                "a full crawl that waited for approval is replaced by this one; it deletes nothing"
+            );
+            self.memories.update(name, |memory| memory.held = None).await?;
+        }
+        Ok(())
+    }
+
+    /// An incremental crawl without a bookmark to begin from is a full one.
+    async fn begin(
+        &self,
+        connection: &Connection,
+        mode: ModeName,
+        connector: &Connector,
+    ) -> Result<(ModeName, BTreeMap<String, String>)> {
+        let name = &connection.name;
+        if mode == ModeName::Full {
+            return Ok((mode, BTreeMap::new()));
+        }
+        if !connector.manifest.incremental {
+            return Err(Failure::settings(format!(
+                "the connector `{}` cannot crawl incrementally",
+                connector.manifest.name
+            ))
+            .at(name.clone())
+            .next("run a full crawl"));
+        }
+        let bookmarks = self.memories.of(name).await?.bookmarks;
+        let known = match self.client.datasource_config(&connection.datasource).await {
+            Ok(_) => true,
+            Err(failure) if failure.kind == Kind::Refused => false,
+            Err(failure) => return Err(failure),
+        };
+        if bookmarks.is_empty() || !known {
+            tracing::warn!(
+                connection = name,
+                "there is nothing to begin from: this crawl is a full one"
+            );
+            return Ok((ModeName::Full, BTreeMap::new()));
+        }
+        Ok((mode, bookmarks))
+    }
+}
+
+fn settings_digest(connection: &Connection) -> String {
+    Digest::of(connection.settings.to_string().as_bytes()).to_string()
+}
+
+/// The registration of a connection's datasource, with its name.
+async fn datasource_config(guest: &mut Guest, connection: &Connection) -> Result<Value> {
+    let mut config = guest.datasource().await?;
+    let Some(fields) = config.as_object_mut() else {
+        return Err(Failure::new(
+            Kind::Contract,
+            "`datasource` returned JSON that is not an object",
+        )
+        .at(connection.name.clone())
+        .next("mend the connector"));
+    };
+    fields.insert("name".into(), connection.datasource.clone().into());
+    Ok(config)
+}

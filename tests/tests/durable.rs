@@ -1,0 +1,338 @@
+//! What outlives processes: approvals, schedules, crawls that are cancelled, servers that restart.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use sheaf::temporal::dev_server::DevServer;
+use sheaf::temporal::{connect, follow};
+use sheaf_local_glean::Fault;
+use sheaf_tests::temporal::{server, signal, worker};
+use sheaf_tests::{Site, files, odd};
+use temporalio_client::WorkflowCancelOptions;
+
+const QUICK: &str = "[temporal.policy]\ninitial_interval = \"100ms\"\nmax_interval = \"300ms\"\nheartbeat_timeout = \"3s\"\n\n";
+
+fn configured(connections: &str) -> String {
+    format!("{QUICK}{connections}")
+}
+
+/// Asks again and again until it is so.
+async fn until<F: Future<Output = bool>>(what: &str, mut ask: impl FnMut() -> F) {
+    let waited = async {
+        while !ask().await {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(90), waited)
+        .await
+        .unwrap_or_else(|_| panic!("in time: {what}"));
+}
+
+async fn status(site: &Site) -> Value {
+    site.sheaf(&["status", "--json"]).await.json()["result"]["connections"][0].clone()
+}
+
+async fn schedules(site: &Site) -> Vec<Value> {
+    let listed = site.sheaf(&["schedules", "list", "--json"]).await;
+    assert_eq!(listed.code, 0, "{listed:?}");
+    listed.json()["result"]["schedules"].as_array().cloned().unwrap_or_default()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_workflow_waits_for_approval_and_lets_incremental_crawls_go_on() {
+    let mut site = Site::new(&configured(&odd("pages = 20"))).await.connector("guest_odd");
+    let server = server(&mut site).await;
+    let mut first = worker(&site).await;
+    assert_eq!(site.sheaf(&["sync", "odd"]).await.code, 0);
+    first.kill().await.expect("ended");
+    site.configure(&configured(&odd("pages = 10, misdeed = \"changes\"")));
+    let mut second = worker(&site).await;
+    let held = site.sheaf(&["sync", "odd", "--json"]).await;
+    assert_eq!(held.code, 5, "{held:?}");
+    assert_eq!(held.json()["result"]["held"]["would_go"], 100);
+    let incremental = site.sheaf(&["sync", "odd", "--incremental", "--json"]).await;
+    assert_eq!(incremental.code, 0, "{incremental:?}");
+    assert_eq!(status(&site).await["waiting"]["would_go"], 100);
+    // It waits on the server: no worker has to live for it.
+    second.kill().await.expect("ended");
+    let _third = worker(&site).await;
+    let approved = site.sheaf(&["approve", "odd", "--json"]).await;
+    assert_eq!(approved.code, 0, "{approved:?}");
+    assert_eq!(approved.json()["result"]["deleted"], 100);
+    let ids = site.ids("odd").await;
+    assert!(ids.contains(&"odd-999999".to_owned()) && !ids.contains(&"odd-2".to_owned()));
+    assert_eq!(ids.len(), 100);
+    let again = site.sheaf(&["approve", "odd"]).await;
+    assert_eq!(again.code, 2, "{again:?}");
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_approval_that_nobody_gives_expires_and_deletes_nothing() {
+    let wait = "\n[connections.odd.deletions]\nwait = \"1s\"\n";
+    let with = |settings: &str| configured(&format!("{}{wait}", odd(settings)));
+    let mut site = Site::new(&with("pages = 20")).await.connector("guest_odd");
+    let server = server(&mut site).await;
+    site.sync("odd", 0).await;
+    site.configure(&with("pages = 10"));
+    let _worker = worker(&site).await;
+    assert_eq!(site.sheaf(&["sync", "odd"]).await.code, 5);
+    until("it waits no more", || async { status(&site).await["waiting"].is_null() }).await;
+    let last = status(&site).await["last"].clone();
+    assert_eq!(last["outcome"], "held");
+    assert!(last["reason"].as_str().unwrap_or_default().contains("nobody approved"), "{last}");
+    // The next one asks again, and is rejected.
+    assert_eq!(site.sheaf(&["sync", "odd"]).await.code, 5);
+    let rejected = site.sheaf(&["reject", "odd"]).await;
+    assert!(rejected.code == 0 || rejected.code == 2, "{rejected:?}");
+    assert_eq!(site.ids("odd").await.len(), 200);
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn schedules_are_those_of_the_file() {
+    let connections = |schedules: &str| {
+        configured(&format!(
+            "{}\n[connections.docs.schedules]\n{schedules}\n\n{}",
+            files(""),
+            odd("pages = 1")
+        ))
+    };
+    let first = connections(
+        "full = { cron = \"0 2 * * *\", time_zone = \"Europe/Berlin\", jitter = \"5m\" }\n\
+         incremental = { every = \"1h\", offset = \"10m\" }\n\
+         weekly = { mode = \"full\", at = [{ hour = \"4\", day_of_week = \"SUN\" }], overlap = \"buffer-one\", catch_up = \"2h\" }",
+    );
+    let mut site = Site::new(&first).await;
+    let server = server(&mut site).await;
+    let applied = site.sheaf(&["schedules", "apply", "--json"]).await;
+    assert_eq!(applied.code, 0, "{applied:?}");
+    let created = applied.json()["result"]["created"].clone();
+    assert_eq!(created, json!(["sheaf-docs-full", "sheaf-docs-incremental", "sheaf-docs-weekly"]));
+    let count = |wanted: usize| {
+        let site = &site;
+        move || async move { schedules(site).await.len() == wanted }
+    };
+    until("the list has them", count(3)).await;
+    let again = site.sheaf(&["schedules", "apply", "--json"]).await.json();
+    assert_eq!(again["result"]["unchanged"].as_array().map(Vec::len), Some(3), "{again}");
+    let paused = site.sheaf(&["schedules", "pause", "docs", "full", "--note", "a holiday"]).await;
+    assert_eq!(paused.code, 0, "{paused:?}");
+    let listed = site.sheaf(&["schedules", "list"]).await;
+    for part in ["cron `0 2 * * *`, Europe/Berlin, jitter 5m", "paused", "a holiday", "every 1h"] {
+        assert!(listed.stdout.contains(part), "{part}: {listed:?}");
+    }
+    // Another queue's are not ours, whatever they are called.
+    let theirs = format!("[temporal]\ntask_queue = \"theirs\"\n\n{first}").replace("docs", "wiki");
+    site.configure(&theirs);
+    assert_eq!(site.sheaf(&["schedules", "apply"]).await.code, 0);
+    site.configure(&connections("full = { cron = \"30 3 * * *\" }"));
+    until("the others are listed no more than ours", count(3)).await;
+    let changed = site.sheaf(&["schedules", "apply", "--json"]).await.json()["result"].clone();
+    assert_eq!(changed["updated"], json!(["sheaf-docs-full"]), "{changed}");
+    assert_eq!(changed["removed"], json!(["sheaf-docs-incremental", "sheaf-docs-weekly"]));
+    until("they are gone", count(1)).await;
+    let left = &schedules(&site).await[0];
+    assert_eq!(
+        (&left["paused"], &left["schedule"]["cron"][0]),
+        (&json!(true), &json!("30 3 * * *"))
+    );
+    site.configure(&theirs);
+    until("theirs are there", count(3)).await;
+    // What the server does not take is told with its place.
+    site.configure(&connections(
+        "full = { cron = \"0 2 * * *\", time_zone = \"Europe/Atlantis\" }",
+    ));
+    let wrong = site.sheaf(&["schedules", "apply"]).await;
+    assert_eq!(wrong.code, 2, "{wrong:?}");
+    assert!(wrong.stderr.contains("schedules.full"), "{wrong:?}");
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn schedules_fire_survive_their_server_and_skip_what_overlaps() {
+    let connections = configured(&format!(
+        "{}\n[connections.odd.schedules]\noften = {{ mode = \"full\", every = \"1s\" }}\n",
+        odd("pages = 400")
+    ));
+    let mut site = Site::new(&connections).await.connector("guest_odd");
+    let server = server(&mut site).await;
+    let _worker = worker(&site).await;
+    // Each crawl takes some seconds.
+    let path = "/bulkindexdocuments".to_owned();
+    site.glean.drill().add(Fault { path, times: 1000, delay_ms: 700, ..Fault::default() });
+    assert_eq!(site.sheaf(&["schedules", "apply"]).await.code, 0);
+    until("it started, and skipped", || async {
+        schedules(&site).await.first().is_some_and(|one| {
+            one["started"].as_i64() >= Some(1) && one["skipped"].as_i64() >= Some(2)
+        })
+    })
+    .await;
+    let port: u16 = server.address.rsplit_once(':').expect("a port").1.parse().expect("a port");
+    server.stop().await;
+    site.glean.drill().clear();
+    let server = DevServer::start(site.folder.path(), port).await.expect("a server again");
+    assert_eq!(server.address.rsplit_once(':').expect("a port").1, port.to_string());
+    let before = site.glean.drill().requests();
+    until("a crawl is complete after the restart", || async {
+        let last = &status(&site).await["last"];
+        site.glean.drill().requests() > before && last["outcome"] == "complete"
+    })
+    .await;
+    assert_eq!(site.sheaf(&["schedules", "pause", "odd"]).await.code, 0);
+    until("nothing runs", || async { schedules(&site).await[0]["running"] == 0 }).await;
+    // By hand, and for times that are over.
+    let started = schedules(&site).await[0]["started"].as_i64();
+    assert_eq!(site.sheaf(&["schedules", "trigger", "odd", "often"]).await.code, 0);
+    let more = |by: i64| {
+        let site = &site;
+        move || async move {
+            schedules(site).await[0]["started"].as_i64() >= started.map(|number| number + by)
+        }
+    };
+    until("triggered", more(1)).await;
+    until("nothing runs", || async { schedules(&site).await[0]["running"] == 0 }).await;
+    let times = ["--from", "2026-01-01T00:00:00Z", "--to", "2026-01-01T00:00:02Z"];
+    let backfill: Vec<_> = ["schedules", "backfill", "odd"].into_iter().chain(times).collect();
+    let backfilled = site.sheaf(&backfill).await;
+    assert_eq!(backfilled.code, 0, "{backfilled:?}");
+    until("backfilled", more(2)).await;
+    let none = site.sheaf(&["schedules", "trigger", "odd", "never"]).await;
+    assert_eq!(none.code, 2, "{none:?}");
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn all_connections_are_crawled_so_many_at_once_and_one_failure_stops_no_other() {
+    let one = |name: &str, settings: &str| {
+        odd(settings)
+            .replace("connections.odd", &format!("connections.{name}"))
+            .replace("datasource = \"odd\"", &format!("datasource = \"{name}\""))
+    };
+    let connections = configured(&format!(
+        "{}\n{}\n{}",
+        one("first", "pages = 2"),
+        one("second", "pages = 2, misdeed = \"give-up\""),
+        one("third", "pages = 3")
+    ));
+    let mut site = Site::new(&connections).await.connector("guest_odd");
+    let server = server(&mut site).await;
+    let _worker = worker(&site).await;
+    for arguments in [
+        vec!["sync", "--all", "--json", "--parallel", "2"],
+        vec!["sync", "--all", "--local", "--json"],
+    ] {
+        let ended = site.sheaf(&arguments).await;
+        assert_eq!(ended.code, 4, "{ended:?}");
+        let json = ended.json();
+        let crawls = json["result"]["connections"].as_array().expect("crawls").clone();
+        assert_eq!(crawls[0]["result"]["documents"], 20, "{json}");
+        assert_eq!(crawls[1]["failure"]["kind"], "SourceGaveUp", "{json}");
+        assert_eq!(crawls[2]["result"]["documents"], 30, "{json}");
+    }
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cancelled_crawl_is_gone_on_with_in_its_session() {
+    let mut site = Site::new(&configured(&odd("pages = 2000"))).await.connector("guest_odd");
+    let server = server(&mut site).await;
+    let _worker = worker(&site).await;
+    let sync = in_the_middle(&site).await;
+    let client = connect::connect_to(&server.address).await.expect("a client");
+    let cancelled = follow::handle(&client, "odd").cancel(WorkflowCancelOptions::default()).await;
+    cancelled.expect("cancelled");
+    let output = sync.wait_with_output().await.expect("an end");
+    assert_ne!(output.status.code(), Some(0));
+    // Not even by another way: it was a workflow's, and is this process's now.
+    let refused = site.sheaf(&["sync", "odd", "--local"]).await;
+    assert_eq!(refused.code, 1, "{refused:?}");
+    assert!(refused.stderr.contains("by workflow sheaf-odd, run "), "{refused:?}");
+    let ended = site.sheaf(&["sync", "odd", "--json"]).await;
+    assert_eq!(ended.json()["result"]["outcome"], "complete", "{ended:?}");
+    let overview = site.glean.overview().await.expect("an overview");
+    assert_eq!(overview["sessions"].as_array().map(Vec::len), Some(1));
+    assert_eq!(overview["sessions"][0]["documents"], 20_000, "nothing was uploaded twice");
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_temporal_server_that_restarts_in_the_middle_costs_nothing() {
+    let mut site = Site::new(&configured(&odd("pages = 2000"))).await.connector("guest_odd");
+    let server = server(&mut site).await;
+    let _worker = worker(&site).await;
+    let mut sync = in_the_middle(&site).await;
+    sync.kill().await.expect("it goes on without us");
+    let port: u16 = server.address.rsplit_once(':').expect("a port").1.parse().expect("a port");
+    server.stop().await;
+    let server = DevServer::start(site.folder.path(), port).await.expect("a server again");
+    until("the crawl is complete", || async {
+        status(&site).await["last"]["outcome"] == "complete"
+    })
+    .await;
+    assert_eq!(site.ids("odd").await.len(), 20_000);
+    let overview = site.glean.overview().await.expect("an overview");
+    let uploaded = overview["sessions"][0]["documents"].as_u64().unwrap_or_default();
+    assert!(uploaded <= 24_000, "at most a window again: {uploaded}");
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_file_serves_the_next_crawl_and_a_running_one_keeps_its_own() {
+    let mut site = Site::new(&configured(&odd("pages = 2000"))).await.connector("guest_odd");
+    let server = server(&mut site).await;
+    let mut first = worker(&site).await;
+    let sync = in_the_middle(&site).await;
+    // The same connector with other bytes: a custom section at its end.
+    let path = site.path("connectors/guest_odd.wasm");
+    let mut bytes = std::fs::read(&path).expect("a component");
+    bytes.extend_from_slice(&[0, 4, 3, b'n', b'e', b'w']);
+    std::fs::write(&path, &bytes).expect("replaced");
+    signal(&first, "KILL");
+    first.wait().await.expect("killed");
+    let _second = worker(&site).await;
+    let output = sync.wait_with_output().await.expect("an end");
+    let old: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!(old["result"]["outcome"], "complete", "{old}");
+    let next = site.sheaf(&["sync", "odd", "--json"]).await.json();
+    assert_ne!(next["result"]["digest"], old["result"]["digest"]);
+    let digest = next["result"]["digest"].as_str().unwrap_or_default();
+    let shown = site.sheaf(&["status"]).await;
+    assert!(shown.stdout.contains(&digest["sha256:".len()..][..12]), "{shown:?}");
+    // And the old one can be chosen, by its digest.
+    let digest = old["result"]["digest"].as_str().unwrap_or_default();
+    let chosen = site.sheaf(&["sync", "odd", "--connector", digest, "--json"]).await.json();
+    assert_eq!(chosen["result"]["digest"], digest, "{chosen}");
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_local_crawl_and_a_workflow_of_one_connection_are_kept_apart() {
+    let mut site = Site::new(&configured(&odd("pages = 2000"))).await.connector("guest_odd");
+    let server = server(&mut site).await;
+    let _worker = worker(&site).await;
+    let path = "/bulkindexdocuments".to_owned();
+    site.glean.drill().add(Fault { path, times: 30, delay_ms: 400, skip: 1, ..Fault::default() });
+    let local = site.command(&["sync", "odd", "--local", "--json"]).spawn().expect("a sync");
+    arrived(&site).await;
+    let refused = site.sheaf(&["sync", "odd"]).await;
+    assert_eq!(refused.code, 1, "{refused:?}");
+    assert!(refused.stderr.contains("is being crawled already, by process "), "{refused:?}");
+    let output = local.wait_with_output().await.expect("an end");
+    assert_eq!(output.status.code(), Some(0));
+    assert_eq!(site.sheaf(&["sync", "odd"]).await.code, 0);
+    server.stop().await;
+}
+
+/// A crawl that is slow enough to be met in the middle, and is.
+async fn in_the_middle(site: &Site) -> tokio::process::Child {
+    let path = "/bulkindexdocuments".to_owned();
+    site.glean.drill().add(Fault { path, times: 30, delay_ms: 400, skip: 1, ..Fault::default() });
+    let sync = site.command(&["sync", "odd", "--json"]).spawn().expect("a sync");
+    arrived(site).await;
+    sync
+}
+
+async fn arrived(site: &Site) {
+    until("documents arrive", || async { site.ids("odd").await.len() >= 3000 }).await;
+}
