@@ -108,6 +108,19 @@ fn all(cli: &Cli) -> Result<(), Failure> {
     let cache = tempfile::tempdir()?;
     let mut sink = sink::Sink::start()?;
 
+    let sizes = crawls(cli, &guest, cache.path(), &sink.url)?;
+    sink.stop();
+
+    let starts = starts(&target, &wasm)?;
+    if let Some(path) = &cli.json {
+        let results = json!({ "crawls": sizes, "starts": starts });
+        std::fs::write(path, serde_json::to_string_pretty(&results)?)?;
+    }
+    Ok(())
+}
+
+/// Crawls of each size: natively, by a guest, and by a guest with the ledger behind it.
+fn crawls(cli: &Cli, guest: &Path, cache: &Path, sink: &str) -> Result<Vec<Value>, Failure> {
     let mut sizes = Vec::new();
     println!(
         "{:>9}  {:<6}  {:>11}  {:>14}  {:>8}",
@@ -130,11 +143,11 @@ fn all(cli: &Cli) -> Result<(), Failure> {
                     "--bytes",
                     &bytes,
                     "--sink",
-                    &sink.url,
+                    sink,
                     "--guest",
-                    text(&guest)?,
+                    text(guest)?,
                     "--cache",
-                    text(cache.path())?,
+                    text(cache)?,
                 ];
                 if let Some(folder) = ledger {
                     arguments.extend(["--ledger", text(folder)?]);
@@ -182,14 +195,7 @@ fn all(cli: &Cli) -> Result<(), Failure> {
             "ledger_overhead": overhead,
         }));
     }
-    sink.stop();
-
-    let starts = starts(&target, &wasm)?;
-    if let Some(path) = &cli.json {
-        let results = json!({ "crawls": sizes, "starts": starts });
-        std::fs::write(path, serde_json::to_string_pretty(&results)?)?;
-    }
-    Ok(())
+    Ok(sizes)
 }
 
 /// From the start of a process to the first document, with compiled code in the cache and without.

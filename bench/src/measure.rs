@@ -101,10 +101,7 @@ impl Crawl {
             upload_id: "bench".into(),
             beside: None,
         };
-        let ledger = match &self.ledger {
-            Some(folder) => Some(Ledger::open(folder).await?),
-            None => None,
-        };
+        let ledger = self.ledger.as_deref().map(Ledger::open).transpose()?;
         let (report, _reports) = watch::channel(ScopeProgress::default());
         let pipeline = Pipeline {
             upload: &upload,
@@ -136,7 +133,7 @@ struct Ledger {
 }
 
 impl Ledger {
-    async fn open(folder: &Path) -> Result<Self> {
+    fn open(folder: &Path) -> Result<Self> {
         let store = Store::open(&Location::Folder(folder.to_owned()))?;
         let journal = Journal::new(&store, "bench", "now");
         Ok(Self { store, journal, temporary: folder.to_owned() })

@@ -84,7 +84,7 @@ impl Store {
     }
 
     fn path(&self, name: &str) -> Path {
-        name.split('/').fold(self.root.clone(), |path, part| path.join(part))
+        name.split('/').fold(self.root.clone(), Path::join)
     }
 
     fn failed(&self, name: &str, did: &str, error: &Error) -> Failure {

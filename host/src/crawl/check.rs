@@ -256,8 +256,8 @@ mod tests {
     fn a_tenth_of_a_hundred_may_be_set_aside() {
         let of = |quarantined, documents| {
             Tolerance::default().check(&ScopeProgress {
-                quarantined,
                 documents,
+                quarantined,
                 ..ScopeProgress::default()
             })
         };

@@ -74,10 +74,11 @@ impl Crawler {
         if let Err(failure) = connection.quarantine.check(&total.progress) {
             reasons.push(failure.what);
         }
-        let result = |outcome, reasons| plan.result(outcome, &total.progress, seconds, reasons);
+        let result =
+            |outcome, reasons: &[String]| plan.result(outcome, &total.progress, seconds, reasons);
         if plan.mode == ModeName::Incremental {
             let outcome = if reasons.is_empty() { Outcome::Complete } else { Outcome::Partial };
-            return self.end(plan, scopes, result(outcome, reasons), &sealed.run, None).await;
+            return self.end(plan, scopes, result(outcome, &reasons), &sealed.run, None).await;
         }
         if total.progress.nameless > 0 {
             reasons.push(format!(
@@ -91,7 +92,7 @@ impl Crawler {
             );
         }
         if !reasons.is_empty() {
-            let result = result(Outcome::Partial, reasons);
+            let result = result(Outcome::Partial, &reasons);
             return self.end(plan, scopes, result, &sealed.run, None).await;
         }
         let lost_scopes = memory.scopes.iter().filter(|(id, _)| !scopes.contains_key(*id));
@@ -107,13 +108,13 @@ impl Crawler {
         if !objections.is_empty() && !closed {
             let held =
                 hold(plan, scopes, &sealed, &intent, &objections, seconds, &connection.deletions);
-            let mut result = result(Outcome::Held, objections);
+            let mut result = result(Outcome::Held, &objections);
             differ(&mut result, &intent);
             result.deleted = 0;
             result.held = Some(waiting(&held));
             return self.end(plan, scopes, result, &sealed.run, Some(held)).await;
         }
-        let mut result = result(Outcome::Complete, Vec::new());
+        let mut result = result(Outcome::Complete, &[]);
         differ(&mut result, &intent);
         self.close(plan, false, &mut result).await?;
         self.end(plan, scopes, result, &sealed.run, None).await
@@ -225,7 +226,7 @@ impl Crawler {
         let Some(mut result) =
             memory.last.clone().filter(|last| last.upload_id == upload_id).or_else(|| {
                 let total = Total::of(plan, &held.scopes).progress;
-                Some(plan.result(Outcome::Held, &total, held.seconds, held.reasons.clone()))
+                Some(plan.result(Outcome::Held, &total, held.seconds, &held.reasons))
             })
         else {
             return already(&memory, connection, upload_id);

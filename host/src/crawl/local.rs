@@ -44,9 +44,9 @@ pub async fn run(
         by: format!("process {}", std::process::id()),
         temporal: false,
     };
-    let plan = unless(cancel, crawler.configure(request)).await?;
+    let plan = Box::pin(unless(cancel, crawler.configure(request))).await?;
     view.send_replace(CrawlView::of(&plan));
-    let ended = crawl(crawler, &plan, view, cancel, started).await;
+    let ended = Box::pin(crawl(crawler, &plan, view, cancel, started)).await;
     // After a failure, the next one who comes need not wait for the lease to end.
     let rested = crawler.rest(&plan, None).await;
     let result = ended?;

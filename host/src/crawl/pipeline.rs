@@ -90,7 +90,7 @@ struct Acknowledged {
 /// Work that is under way beside the reading.
 enum Done {
     Sent(Acknowledged),
-    Kept { journal: ScopeJournal, kept: Mark, outcome: Result<()> },
+    Kept { journal: ScopeJournal, kept: Box<Mark>, outcome: Result<()> },
 }
 
 /// The state after a page whose last document is in batch `sequence`.
@@ -473,7 +473,7 @@ impl Run<'_> {
             Done::Kept { journal, kept, outcome } => {
                 outcome?;
                 self.journal = Some(journal);
-                self.publish(kept);
+                self.publish(*kept);
             }
         }
         self.settle()
@@ -534,7 +534,7 @@ impl Run<'_> {
         };
         self.work.spawn(async move {
             let outcome = journal.commit(kept.records.bytes(), &kept.progress).await;
-            Done::Kept { journal, kept, outcome }
+            Done::Kept { journal, kept: Box::new(kept), outcome }
         });
     }
 

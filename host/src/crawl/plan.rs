@@ -90,7 +90,7 @@ impl Plan {
         outcome: Outcome,
         total: &ScopeProgress,
         seconds: f64,
-        reasons: Vec<String>,
+        reasons: &[String],
     ) -> CrawlResult {
         CrawlResult {
             connection: self.connection.clone(),

@@ -84,7 +84,7 @@ impl Recorder {
     /// What is known of a document by its id alone.
     pub fn mark(&mut self, id: &str, object_type: &str, state: State, reason: &str) {
         let key = ledger::key(id);
-        self.entry(Entry { key, id, object_type, state, reason, ..EMPTY });
+        self.entry(Entry { key, state, id, object_type, reason, ..EMPTY });
     }
 
     fn write(&mut self, document: &Document, key: u128, content: u128, state: State, reason: &str) {

@@ -69,7 +69,7 @@ pub async fn seal(
         double_samples: Vec::new(),
     };
     let mut group: Vec<Record> = Vec::new();
-    while let Some(record) = sorted.next()? {
+    while let Some(record) = sorted.take_next()? {
         if group.first().is_some_and(|first| first.key() != record.key()) {
             sealing.take(&group).await?;
             group.clear();
@@ -102,20 +102,17 @@ impl Sealing {
             return self.writer.push(last.bytes()).await;
         }
         let double = if self.full { double(group, winner) } else { None };
-        let reason = match &double {
-            Some(other) => {
-                self.doubles += 1;
-                let entry = other.entry();
-                let (id, page) = (entry.id, entry.page);
-                format!(
-                    "another document has its id, or one equal without case: `{id}` (page {page}); \
-                     Glean keeps one of them"
-                )
-            }
-            None => {
-                let reasons = group.iter().rev().map(|record| record.entry().reason);
-                reasons.into_iter().find(|reason| !reason.is_empty()).unwrap_or_default().to_owned()
-            }
+        let reason = if let Some(other) = double {
+            self.doubles += 1;
+            let entry = other.entry();
+            let (id, page) = (entry.id, entry.page);
+            format!(
+                "another document has its id, or one equal without case: `{id}` (page {page}); \
+                 Glean keeps one of them"
+            )
+        } else {
+            let mut reasons = group.iter().rev().map(|record| record.entry().reason);
+            reasons.find(|reason| !reason.is_empty()).unwrap_or_default().to_owned()
         };
         let mut bytes = Vec::new();
         let entry = Entry { reason: &reason, ..winner.entry() };

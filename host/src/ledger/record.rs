@@ -66,6 +66,7 @@ const MAX_ID: usize = 1_000;
 const MAX_NAME: usize = 200;
 const MAX_TITLE: usize = 100;
 const MAX_REASON: usize = 400;
+const MAX_RECORD: usize = HEAD + 10 + 2 * MAX_NAME + MAX_ID + MAX_TITLE + MAX_REASON;
 
 impl Entry<'_> {
     pub fn write(&self, to: &mut Vec<u8>) {
@@ -179,9 +180,7 @@ pub fn length(bytes: &[u8]) -> Result<usize, Unread> {
     let head = bytes.get(..4).ok_or(Unread::Short)?;
     let length = u32::from_be_bytes([head[0], head[1], head[2], head[3]]) as usize;
     match length {
-        _ if length < HEAD + 10 || length > HEAD + 10 + 2 * MAX_NAME + 4 * MAX_ID => {
-            Err(Unread::Damaged)
-        }
+        _ if !(HEAD + 10..=MAX_RECORD).contains(&length) => Err(Unread::Damaged),
         _ if bytes.len() < length => Err(Unread::Short),
         _ => Ok(length),
     }

@@ -80,7 +80,7 @@ pub enum Sorted {
 }
 
 impl Sorted {
-    pub fn next(&mut self) -> Result<Option<Record>> {
+    pub fn take_next(&mut self) -> Result<Option<Record>> {
         match self {
             Self::Held { bytes, index } => {
                 let Some((_, at, length)) = index.next() else { return Ok(None) };
@@ -183,7 +183,7 @@ mod tests {
         let mut sorted = sorter.finish().expect("sorted");
         let mut last = (0, 0);
         let mut seen = 0;
-        while let Some(record) = sorted.next().expect("a record") {
+        while let Some(record) = sorted.take_next().expect("a record") {
             let now = (record.key(), record.content());
             assert!(now > last, "in order, and the older of two first");
             last = now;

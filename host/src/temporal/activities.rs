@@ -195,7 +195,7 @@ impl Activities {
     ) -> Result<CrawlResult, ActivityError> {
         let CompleteInput { plan, scopes, seconds, attempts } = input;
         let complete = self.crawler.complete(&plan, &scopes, seconds);
-        let result = counted(&context, attempts, complete).await?;
+        let result = Box::pin(counted(&context, attempts, complete)).await?;
         tracing::info!(
             connection = result.connection,
             documents = result.documents,

@@ -72,7 +72,6 @@ pub async fn apply(client: &Client, config: &Config) -> Result<Applied> {
             match found.remove(&id) {
                 Some(one) if one.schedule == *schedule && one.policy == config.temporal.policy => {
                     applied.unchanged.push(id);
-                    continue;
                 }
                 Some(_) => {
                     update(client, config, connection, schedule, &id).await?;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use temporalio_client::Client;
 use temporalio_common::worker::{WorkerDeploymentOptions, WorkerDeploymentVersion};
 use temporalio_sdk::runtime::RuntimeOptions;
-use temporalio_sdk::{Runtime, Worker, WorkerOptions};
+use temporalio_sdk::{Runtime, Worker, WorkerOptions, WorkerOptionsBuilder};
 use tokio_util::sync::CancellationToken;
 
 use super::activities::Activities;
@@ -40,9 +40,9 @@ pub async fn run(crawler: Crawler, client: Client, stop: CancellationToken) -> R
             .build(),
         )
         .register_workflow::<IndexingWorkflow>()
-        .and_then(|options| options.register_workflow::<ApprovalWorkflow>())
-        .and_then(|options| options.register_workflow::<ScheduledCrawl>())
-        .and_then(|options| options.register_workflow::<AllWorkflow>())
+        .and_then(WorkerOptionsBuilder::register_workflow::<ApprovalWorkflow>)
+        .and_then(WorkerOptionsBuilder::register_workflow::<ScheduledCrawl>)
+        .and_then(WorkerOptionsBuilder::register_workflow::<AllWorkflow>)
         .map_err(|error| broken("cannot register its workflows", &error))?
         .register_activities(Activities { crawler })
         .build();
