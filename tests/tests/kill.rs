@@ -40,15 +40,14 @@ async fn workers_that_are_killed_leave_the_same_index_and_repeat_at_most_a_windo
     let delay_ms: u64 = setting("SHEAF_DRILL_DELAY_MS", "700").parse().expect("a number");
     let include = setting("SHEAF_DRILL_INCLUDE", "\"**/*.md\"");
     let undisturbed = Site::new("").await.connector("sheaf_files");
-    let folder = match std::env::var_os("SHEAF_DRILL_FOLDER") {
-        Some(folder) => folder.into(),
-        None => {
-            for number in 0..2_000 {
-                let text = format!("# Page {number}\n\n{}", "words ".repeat(number % 50));
-                undisturbed.write(&format!("docs/{}/{number}.md", number % 7), &text);
-            }
-            undisturbed.path("docs")
+    let folder = if let Some(folder) = std::env::var_os("SHEAF_DRILL_FOLDER") {
+        folder.into()
+    } else {
+        for number in 0..2_000 {
+            let text = format!("# Page {number}\n\n{}", "words ".repeat(number % 50));
+            undisturbed.write(&format!("docs/{}/{number}.md", number % 7), &text);
         }
+        undisturbed.path("docs")
     };
     undisturbed.write("sheaf.toml", &connections(&undisturbed, &folder, &include));
     let documents = undisturbed.sync("docs", 0).await["documents"].as_u64().expect("a number");
