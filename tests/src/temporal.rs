@@ -3,7 +3,11 @@
 use std::process::Stdio;
 use std::time::Duration;
 
+use sheaf::temporal::connect::connect_to;
 use sheaf::temporal::dev_server::DevServer;
+use sheaf::temporal::workflows::{AllWorkflow, ApprovalWorkflow, IndexingWorkflow, ScheduledCrawl};
+use temporalio_client::{UntypedWorkflow, WorkflowFetchHistoryOptions, WorkflowHistory};
+use temporalio_sdk::workflow_replayer::{WorkflowReplayer, WorkflowReplayerOptions};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::Child;
 
@@ -52,4 +56,33 @@ pub fn signal(child: &Child, name: &str) {
     let pid = child.id().expect("a process that runs").to_string();
     let status = std::process::Command::new("kill").args(["-s", name, &pid]).status();
     assert!(status.expect("kill runs").success());
+}
+
+/// Replays what a workflow just did through the code. With `SHEAF_RECORD_HISTORIES=FOLDER` the history
+/// is kept there too, under this name: what once ran must always replay.
+pub async fn replays(server: &DevServer, workflow: &str, name: &str) {
+    let client = connect_to(&server.address).await.expect("a client");
+    let handle = client.get_workflow_handle::<UntypedWorkflow>(workflow);
+    let history = handle.fetch_history(WorkflowFetchHistoryOptions::default());
+    let json = history.to_json().await.expect("a history");
+    if let Some(folder) = std::env::var_os("SHEAF_RECORD_HISTORIES") {
+        let path = std::path::Path::new(&folder).join(format!("{name}.json"));
+        std::fs::write(path, &json).expect("written");
+    }
+    replay(&json).await;
+}
+
+/// Replays a history through the code.
+pub async fn replay(json: &[u8]) {
+    let history = WorkflowHistory::from_json(json).expect("a history");
+    let options = WorkflowReplayerOptions::new()
+        .register_workflow::<IndexingWorkflow>()
+        .and_then(|options| options.register_workflow::<ApprovalWorkflow>())
+        .and_then(|options| options.register_workflow::<ScheduledCrawl>())
+        .and_then(|options| options.register_workflow::<AllWorkflow>())
+        .expect("registered")
+        .build();
+    let replayed =
+        WorkflowReplayer::new(options).expect("a replayer").replay_workflow(history).await;
+    replayed.expect("the workflow's code still does what it did");
 }

@@ -6,9 +6,9 @@ use serde_json::{Value, json};
 use sheaf::temporal::dev_server::DevServer;
 use sheaf::temporal::{connect, follow};
 use sheaf_local_glean::Fault;
-use sheaf_tests::temporal::{server, signal, worker};
+use sheaf_tests::temporal::{replays, server, signal, worker};
 use sheaf_tests::{Site, files, odd};
-use temporalio_client::WorkflowCancelOptions;
+use temporalio_client::{RpcOptions, WorkflowCancelOptions};
 
 const QUICK: &str = "[temporal.policy]\ninitial_interval = \"100ms\"\nmax_interval = \"300ms\"\nheartbeat_timeout = \"3s\"\n\n";
 
@@ -50,6 +50,7 @@ async fn a_workflow_waits_for_approval_and_lets_incremental_crawls_go_on() {
     let held = site.sheaf(&["sync", "odd", "--json"]).await;
     assert_eq!(held.code, 5, "{held:?}");
     assert_eq!(held.json()["result"]["held"]["would_go"], 100);
+    replays(&server, "sheaf-odd", "held").await;
     let incremental = site.sheaf(&["sync", "odd", "--incremental", "--json"]).await;
     assert_eq!(incremental.code, 0, "{incremental:?}");
     assert_eq!(status(&site).await["waiting"]["would_go"], 100);
@@ -62,6 +63,8 @@ async fn a_workflow_waits_for_approval_and_lets_incremental_crawls_go_on() {
     let ids = site.ids("odd").await;
     assert!(ids.contains(&"odd-999999".to_owned()) && !ids.contains(&"odd-2".to_owned()));
     assert_eq!(ids.len(), 100);
+    replays(&server, "sheaf-odd", "incremental").await;
+    replays(&server, "sheaf-odd.approval", "approved").await;
     let again = site.sheaf(&["approve", "odd"]).await;
     assert_eq!(again.code, 2, "{again:?}");
     server.stop().await;
@@ -81,6 +84,7 @@ async fn an_approval_that_nobody_gives_expires_and_deletes_nothing() {
     let last = status(&site).await["last"].clone();
     assert_eq!(last["outcome"], "held");
     assert!(last["reason"].as_str().unwrap_or_default().contains("nobody approved"), "{last}");
+    replays(&server, "sheaf-odd.approval", "expired").await;
     // The next one asks again, and is rejected.
     assert_eq!(site.sheaf(&["sync", "odd"]).await.code, 5);
     let rejected = site.sheaf(&["reject", "odd"]).await;
@@ -181,6 +185,12 @@ async fn schedules_fire_survive_their_server_and_skip_what_overlaps() {
     .await;
     assert_eq!(site.sheaf(&["schedules", "pause", "odd"]).await.code, 0);
     until("nothing runs", || async { schedules(&site).await[0]["running"] == 0 }).await;
+    let client = connect::connect_to(&server.address).await.expect("a client");
+    let schedule = client.get_schedule_handle("sheaf-odd-often");
+    let described = schedule.describe(RpcOptions::default()).await.expect("described");
+    let actions = described.recent_actions();
+    let newest = actions.last().expect("one that ran").workflow_id.clone();
+    replays(&server, &newest, "scheduled").await;
     // By hand, and for times that are over.
     let started = schedules(&site).await[0]["started"].as_i64();
     assert_eq!(site.sheaf(&["schedules", "trigger", "odd", "often"]).await.code, 0);
@@ -230,6 +240,7 @@ async fn all_connections_are_crawled_so_many_at_once_and_one_failure_stops_no_ot
         assert_eq!(crawls[1]["failure"]["kind"], "SourceGaveUp", "{json}");
         assert_eq!(crawls[2]["result"]["documents"], 30, "{json}");
     }
+    replays(&server, "sheaf.all", "all").await;
     server.stop().await;
 }
 

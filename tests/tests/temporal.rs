@@ -3,13 +3,11 @@
 use std::time::Duration;
 
 use serde_json::json;
-use sheaf::temporal::workflows::IndexingWorkflow;
 use sheaf::temporal::{connect, follow};
 use sheaf_local_glean::Fault;
-use sheaf_tests::temporal::{server, signal, worker};
+use sheaf_tests::temporal::{replay, replays, server, signal, worker};
 use sheaf_tests::{Site, files, odd};
-use temporalio_client::{WorkflowDescribeOptions, WorkflowFetchHistoryOptions, WorkflowHistory};
-use temporalio_sdk::workflow_replayer::{WorkflowReplayer, WorkflowReplayerOptions};
+use temporalio_client::WorkflowDescribeOptions;
 
 const QUICK: &str = "[temporal.policy]\ninitial_interval = \"100ms\"\nmax_interval = \"300ms\"\nheartbeat_timeout = \"3s\"\n\n";
 
@@ -67,8 +65,8 @@ async fn a_killed_worker_s_crawl_goes_on_with_another_in_the_same_session() {
     assert_eq!(json["result"]["outcome"], "complete", "{json}");
     assert_eq!(site.ids("odd").await.len(), 20_000);
     assert_eq!(sessions(&site).await, ["SUCCESSFUL"]);
-    // What was heartbeated was not uploaded again.
-    assert!(uploaded(&site).await < 35_000, "{}", uploaded(&site).await);
+    // At most a window was uploaded again.
+    assert!(uploaded(&site).await <= 24_000, "{}", uploaded(&site).await);
     server.stop().await;
 }
 
@@ -146,20 +144,11 @@ async fn workflow_code_replays_the_histories_of_its_own_crawls() {
     let server = server(&mut site).await;
     let _worker = worker(&site).await;
     assert_eq!(site.sheaf(&["sync", "docs"]).await.code, 0);
-    let client = connect::connect(&config(&site, &server.address)).await.expect("a client");
-    let json = follow::handle(&client, "docs")
-        .fetch_history(WorkflowFetchHistoryOptions::default())
-        .to_json()
-        .await
-        .expect("a history");
-    if let Some(path) = std::env::var_os("SHEAF_RECORD_HISTORY") {
-        std::fs::write(path, &json).expect("written");
-    }
-    replay(&json).await;
+    replays(&server, "sheaf-docs", "five_scopes").await;
     server.stop().await;
 }
 
-/// Recorded by the test above with `SHEAF_RECORD_HISTORY`; what once ran must always replay.
+/// Recorded by `replays` in other tests, with machines' names taken out.
 #[tokio::test(flavor = "multi_thread")]
 async fn workflow_code_replays_recorded_histories() {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/histories");
@@ -169,17 +158,6 @@ async fn workflow_code_replays_recorded_histories() {
         replayed += 1;
     }
     assert!(replayed > 0);
-}
-
-async fn replay(json: &[u8]) {
-    let history = WorkflowHistory::from_json(json).expect("a history");
-    let options = WorkflowReplayerOptions::new()
-        .register_workflow::<IndexingWorkflow>()
-        .expect("registered")
-        .build();
-    let replayed =
-        WorkflowReplayer::new(options).expect("a replayer").replay_workflow(history).await;
-    replayed.expect("the workflow's code still does what it did");
 }
 
 fn config(site: &Site, temporal: &str) -> sheaf::config::Config {
