@@ -63,6 +63,8 @@ impl Store {
         };
         std::fs::create_dir_all(folder).map_err(|error| unusable(&error))?;
         let objects = LocalFileSystem::new_with_prefix(folder).map_err(|error| unusable(&error))?;
+        // A power cut must not leave half of what was said to be kept.
+        let objects = objects.with_fsync(true).with_automatic_cleanup(true);
         Ok(Self { objects: Arc::new(objects), root: Path::default(), place: place.into() })
     }
 

@@ -54,6 +54,9 @@ async fn a_workflow_waits_for_approval_and_lets_incremental_crawls_go_on() {
     let incremental = site.sheaf(&["sync", "odd", "--incremental", "--json"]).await;
     assert_eq!(incremental.code, 0, "{incremental:?}");
     assert_eq!(status(&site).await["waiting"]["would_go"], 100);
+    // A newer crawl takes the place of the one that waits.
+    let newer = site.sheaf(&["sync", "odd", "--json"]).await;
+    assert_eq!(newer.json()["result"]["held"]["would_go"], 101, "{newer:?}");
     // It waits on the server: no worker has to live for it.
     second.kill().await.expect("ended");
     let _third = worker(&site).await;

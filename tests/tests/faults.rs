@@ -22,7 +22,7 @@ fn faults() -> Vec<(&'static str, Fault)> {
         ("dropped before", Fault { drop: Some(Dropped::Before), times: 2, ..Fault::default() }),
         ("dropped after", Fault { drop: Some(Dropped::After), times: 1, ..Fault::default() }),
         ("half a body", Fault { drop: Some(Dropped::Half), times: 2, ..Fault::default() }),
-        ("slow", Fault { delay_ms: 300, times: 2, ..Fault::default() }),
+        ("slow", Fault { delay_ms: 1_500, times: 2, ..Fault::default() }),
         ("half open", Fault { delay_ms: 60_000, times: 1, ..Fault::default() }),
         ("413", Fault { times: 1, ..status(413) }),
         ("400", Fault { times: 1, ..status(400) }),
@@ -32,7 +32,7 @@ fn faults() -> Vec<(&'static str, Fault)> {
 fn connections(site: &Site, salt: &str, more: &str) -> String {
     let glean = site.glean.url();
     format!(
-        "[glean]\nserver_url = \"{glean}\"\nrequests_per_second = 1000.0\ntimeout = \"2s\"\n\n{more}{}",
+        "[glean]\nserver_url = \"{glean}\"\nrequests_per_second = 1000.0\ntimeout = \"1s\"\n\n{more}{}",
         odd(&format!("pages = 400, salt = \"{salt}\""))
     )
 }

@@ -159,6 +159,50 @@ async fn incremental_crawls_go_on_beside_a_full_one_that_waits() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_comes_while_an_emptied_source_waits_is_not_deleted_with_the_rest() {
+    let site = Site::new(&odd("pages = 20")).await.connector("guest_odd");
+    site.sync("odd", 0).await;
+    site.configure(&odd("pages = 20, misdeed = \"empty\""));
+    assert_eq!(site.sync("odd", 5).await["held"]["would_go"], 200);
+    site.configure(&odd("pages = 20, misdeed = \"changes\""));
+    let incremental = site.sheaf(&["sync", "odd", "--local", "--incremental", "--json"]).await;
+    assert_eq!(incremental.code, 0, "{incremental:?}");
+    let approved = site.sheaf(&["approve", "odd", "--json"]).await;
+    assert_eq!(approved.json()["result"]["deleted"], 198, "{approved:?}");
+    assert_eq!(site.ids("odd").await, ["odd-1", "odd-999999"]);
+    // An emptied source that stays empty is nothing to be asked about each night.
+    site.configure(&odd("pages = 20, misdeed = \"empty\""));
+    site.sync("odd", 5).await;
+    site.sheaf(&["approve", "odd"]).await;
+    assert!(site.ids("odd").await.is_empty());
+    assert_eq!(site.sync("odd", 0).await["outcome"], "complete");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_journal_that_outlived_its_crawl_is_not_taken_for_one_under_way() {
+    let failing = "pages = 20, misdeed = \"retry-once\", after = 5";
+    let site = Site::new(&odd(failing)).await.connector("guest_odd");
+    site.sync("odd", 4).await;
+    let connections = site.path(".sheaf/connections/odd");
+    let place = std::fs::read_dir(&connections).expect("a folder").next().expect("a Glean");
+    let crawls = place.expect("an entry").path().join("crawls");
+    let kept = site.path("kept");
+    copy(&crawls, &kept);
+    let first = site.sync("odd", 0).await;
+    // As if it had been killed between its last two steps.
+    copy(&kept, &crawls);
+    let second = site.sync("odd", 4).await;
+    assert_ne!(second["upload_id"], first["upload_id"], "it crawled anew, and met the fault");
+    assert_eq!(site.sync("odd", 0).await["outcome"], "complete");
+    assert_eq!(site.ids("odd").await.len(), 200);
+}
+
+fn copy(from: &std::path::Path, to: &std::path::Path) {
+    let copied = std::process::Command::new("cp").arg("-rT").args([from, to]).status();
+    assert!(copied.expect("cp runs").success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_pace_outside_a_session_is_told_while_it_holds() {
     let site = Site::new("").await.connector("guest_odd");
     let glean =

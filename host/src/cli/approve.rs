@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::{Context, Report, sync};
 use crate::crawl::{Crawler, Decision, local};
-use crate::failure::{Failure, Result};
+use crate::failure::{Failure, Kind, Result};
 use crate::observe::numbers::grouped;
 use crate::temporal::approvals;
 use crate::temporal::connect::connect;
@@ -49,9 +49,15 @@ pub async fn run(args: Args, decision: Decision, context: &Context) -> Result<Re
         }
         // The store is the workers' own: what it does not know of is not there.
         None if memory.last.is_some() => return Err(local::nothing_waits(name)),
-        _ => {
+        held => {
             let client = connect(&crawler.config).await?;
-            approvals::decide(&client, name, decision).await?
+            match approvals::decide(&client, name, decision).await {
+                // It waits, and its workflow is gone: cancelled, or failed for good.
+                Err(failure) if failure.kind == Kind::Settings && held.is_some() => {
+                    Box::pin(local::decide(&crawler, name, decision)).await?
+                }
+                decided => decided?,
+            }
         }
     };
     let said = match decision {

@@ -23,6 +23,7 @@ use crate::failure::{Failure, Kind, Result};
 use crate::observe::progress;
 use crate::temporal::connect::connect_to;
 use crate::temporal::dev_server::DevServer;
+use crate::temporal::follow::Choice;
 use crate::temporal::{follow, worker};
 
 #[derive(ClapArgs)]
@@ -210,7 +211,8 @@ async fn crawl(
     let shown = tokio::spawn(progress::show(views));
     let ended = match client {
         None => {
-            let ask = local::Ask { connection: name, mode: ModeName::Full, connector: None };
+            let ask =
+                local::Ask { connection: name, mode: ModeName::Full, connector: None, anew: false };
             local::run(crawler, ask, &view, stop).await
         }
         Some(client) => on_temporal(crawler, client, name, &view, stop).await,
@@ -244,12 +246,13 @@ async fn on_temporal(
     stop: &CancellationToken,
 ) -> Result<crate::crawl::CrawlResult> {
     let temporal = &crawler.config.temporal;
-    let handle = match follow::start(client, temporal, name, ModeName::Full, None).await {
-        Ok(handle) => handle,
-        // A crawl that an earlier `dev` left is ours to see to its end.
-        Err(failure) if failure.kind == Kind::Busy => follow::handle(client, name),
-        Err(failure) => return Err(failure),
-    };
+    let handle =
+        match follow::start(client, temporal, name, ModeName::Full, Choice::default()).await {
+            Ok(handle) => handle,
+            // A crawl that an earlier `dev` left is ours to see to its end.
+            Err(failure) if failure.kind == Kind::Busy => follow::handle(client, name),
+            Err(failure) => return Err(failure),
+        };
     follow::follow(&handle, &temporal.task_queue, view, stop).await
 }
 

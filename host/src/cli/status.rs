@@ -144,7 +144,9 @@ pub async fn run(args: Args, context: &Context) -> Result<Report> {
         for line in &journals {
             text.push_str(&format!("  {line}\n"));
         }
-        let waiting = waiting(held, temporal.as_ref(), name).await;
+        // The store is the workers' own: what it does not know of is not there.
+        let ask = temporal.as_ref().filter(|_| memory.last.is_none());
+        let waiting = waiting(held, ask, name).await;
         if let Some(waiting) = &waiting {
             text.push_str(&format!(
                 "  waits for approval: {} of {} would be deleted\n{}\n",

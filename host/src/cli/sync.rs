@@ -18,7 +18,7 @@ use crate::failure::{Failure, Kind, Result};
 use crate::observe::numbers::{bytes, count, grouped};
 use crate::observe::progress;
 use crate::temporal::connect::connect;
-use crate::temporal::follow;
+use crate::temporal::follow::{self, Choice};
 use crate::temporal::workflows::AllInput;
 use crate::temporal::workflows::all::OneOfAll;
 
@@ -43,6 +43,9 @@ pub struct Args {
     /// that ran before.
     #[arg(long, value_name = "CONNECTOR")]
     pub connector: Option<String>,
+    /// Begin anew, where an interrupted crawl would be gone on with.
+    #[arg(long)]
+    pub anew: bool,
 }
 
 impl Args {
@@ -55,6 +58,7 @@ impl Args {
             local: false,
             incremental: mode == ModeName::Incremental,
             connector: None,
+            anew: false,
         }
     }
 
@@ -85,7 +89,8 @@ async fn one(
     let started = Instant::now();
     let ended = if args.local {
         let crawler = Crawler::new(config)?;
-        let ask = local::Ask { connection: name, mode, connector: args.connector.as_deref() };
+        let connector = args.connector.as_deref();
+        let ask = local::Ask { connection: name, mode, connector, anew: args.anew };
         local::run(&crawler, ask, &view, cancel).await
     } else {
         on_temporal(&config, name, args, &view, cancel).await
@@ -109,8 +114,8 @@ async fn on_temporal(
     cancel: &CancellationToken,
 ) -> Result<CrawlResult> {
     let client = connect(config).await?;
-    let connector = args.connector.clone();
-    let handle = follow::start(&client, &config.temporal, name, args.mode(), connector).await?;
+    let choice = Choice { connector: args.connector.clone(), anew: args.anew };
+    let handle = follow::start(&client, &config.temporal, name, args.mode(), choice).await?;
     follow::follow(&handle, &config.temporal.task_queue, view, cancel).await
 }
 
@@ -121,7 +126,8 @@ async fn all(args: &Args, config: Config, cancel: &CancellationToken) -> Result<
         all_here(args, config, mode, cancel).await?
     } else {
         let client = connect(&config).await?;
-        let crawl = |name: &String| follow::crawl(&config.temporal, name, mode, None);
+        let choice = Choice { connector: None, anew: args.anew };
+        let crawl = |name: &String| follow::crawl(&config.temporal, name, mode, choice.clone());
         let input = AllInput {
             crawls: config.connections.keys().map(crawl).collect(),
             parallel: usize::from(args.parallel),
@@ -161,7 +167,8 @@ async fn all_here(
         let crawler = crawler.clone();
         async move {
             let (view, _views) = watch::channel(CrawlView::default());
-            let ask = local::Ask { connection: &name, mode, connector: None };
+            let anew = args.anew;
+            let ask = local::Ask { connection: &name, mode, connector: None, anew };
             let ended = local::run(&crawler, ask, &view, cancel).await;
             let (result, failure) = match ended {
                 Ok(result) => (Some(result), None),

@@ -6,12 +6,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::memory::now;
+use super::memory::{Memory, now};
 use super::plan::{ModeName, Plan};
-use super::steps::{Crawler, LEASE};
+use super::steps::Crawler;
 use crate::config::Connection;
 use crate::connector::{Connector, Digest, Guest};
 use crate::failure::{Failure, Kind, Result};
+use crate::glean::upload::SessionState;
 use crate::ledger::Journal;
 use crate::ledger::journal::Lease;
 
@@ -29,6 +30,8 @@ pub struct Request<'a> {
     /// Who crawls, for people.
     pub by: String,
     pub temporal: bool,
+    /// Do not go on with an interrupted crawl.
+    pub anew: bool,
 }
 
 /// What the journal of a crawl begins with.
@@ -47,6 +50,15 @@ pub struct Begun {
 impl Crawler {
     /// Registers the datasource and finds out what there is to crawl.
     pub async fn configure(&self, request: Request<'_>) -> Result<Plan> {
+        let journal = self.journal(request.connection, request.upload_id);
+        let plan = self.configured(request).await;
+        if plan.is_err() {
+            journal.end_lease().await?;
+        }
+        plan
+    }
+
+    async fn configured(&self, request: Request<'_>) -> Result<Plan> {
         let Request { connection: name, mode, upload_id, temporal, .. } = request;
         let connection = self.config.connection(name)?;
         let chosen = request.connector.unwrap_or(&connection.connector);
@@ -55,15 +67,14 @@ impl Crawler {
         })?;
         let mut guest = self.start(&connection, &connector).await?;
         let datasource = datasource_config(&mut guest, &connection).await?;
-        if let Some(begun) = self.resumable(&request, &connection, &connector).await? {
+        if !request.anew
+            && let Some(begun) = self.resumable(&request, &connection, &connector).await?
+        {
             return self.go_on(begun, request).await;
         }
         self.make_way(&request).await?;
         // Asked before it is registered: a Glean that has lost the datasource has lost its documents.
         let (mode, bookmarks) = self.begin(&connection, mode, &connector).await?;
-        if mode == ModeName::Full {
-            self.replace_held(name).await?;
-        }
         self.client.add_datasource(&datasource).await?;
         let scopes = guest.scopes().await?;
         let mut ids = BTreeSet::new();
@@ -74,6 +85,9 @@ impl Crawler {
             )
             .at(name)
             .next("mend `scopes` in the connector"));
+        }
+        if mode == ModeName::Full {
+            self.replace_held(name).await?;
         }
         let memory = self.memories.of(name).await?;
         let beside = match mode {
@@ -119,14 +133,17 @@ impl Crawler {
         connector: &Connector,
     ) -> Result<Option<Begun>> {
         let name = request.connection;
-        let held = self.memories.of(name).await?.held.map(|held| held.plan.upload_id);
+        let memory = self.memories.of(name).await?;
+        let held = memory.held.map(|held| held.plan.upload_id);
+        let ended = memory.last.map(|last| last.upload_id);
         let mut newest: Option<Begun> = None;
         for upload in Journal::all(&self.store, &self.memories.place(name)).await? {
             let journal = self.journal(name, &upload);
-            let lease = journal.lease().await?.filter(|lease| lease.until > now());
-            let others = lease.is_some_and(|lease| lease.temporal != request.temporal);
+            let lease = journal.lease().await?;
+            let others = lease.is_some_and(|lease| lease.excludes(request.temporal));
             if !others
                 && held.as_ref() != Some(&upload)
+                && ended.as_ref() != Some(&upload)
                 && let Some(begun) = journal.begun::<Begun>().await?
                 && newest.as_ref().is_none_or(|newest| newest.at <= begun.at)
             {
@@ -150,11 +167,15 @@ impl Crawler {
             return not("it is too old");
         }
         let journal = self.journal(name, &plan.upload_id);
-        let mut opened = plan.opened;
+        let (mut opened, mut ended) = (plan.opened, true);
         for scope in &plan.scopes {
-            opened |= journal.scope(&scope.id).await?.1.is_some_and(|progress| progress.opened);
+            let (_, progress) = journal.scope(&scope.id).await?;
+            opened |= progress.as_ref().is_some_and(|progress| progress.opened);
+            ended &= progress.is_some_and(|progress| progress.ending.is_some());
         }
-        if opened && !self.session_is_open(plan).await? {
+        let state = if opened { self.session_state(plan).await? } else { SessionState::Active };
+        // Where only the end was not written down, the session is closed already.
+        if state != SessionState::Active && !(ended && state == SessionState::Finished) {
             return not("its session is gone");
         }
         Ok(Some(begun))
@@ -168,8 +189,7 @@ impl Crawler {
         }
         let plan = Plan { temporal: request.temporal, ..begun.plan };
         let journal = self.journal(name, &upload_id);
-        let until = now() + 3 * LEASE.as_secs();
-        let lease = Lease { by: request.by.clone(), temporal: request.temporal, until };
+        let lease = Lease::new(&request.by, request.temporal);
         journal.live(&lease).await?;
         let begun = Begun { plan: plan.clone(), by: request.by, ..begun };
         journal.begin(&begun).await?;
@@ -187,12 +207,10 @@ impl Crawler {
                 continue;
             }
             let journal = self.journal(name, &other);
-            // Temporal keeps its own crawls apart, and the lock those of this machine.
             if let Some(lease) = journal.lease().await?
-                && lease.temporal != temporal
-                && lease.until > now()
+                && lease.excludes(temporal)
             {
-                let ends = lease.until - now();
+                let ends = lease.until.saturating_sub(now());
                 return Err(Failure::new(
                     Kind::Busy,
                     format!("`{name}` is being crawled already, by {}", lease.by),
@@ -204,7 +222,7 @@ impl Crawler {
             }
             self.absorb(name, &other).await?;
         }
-        let lease = Lease { by: request.by.clone(), temporal, until: now() + 3 * LEASE.as_secs() };
+        let lease = Lease::new(&request.by, temporal);
         self.journal(name, upload_id).live(&lease).await
     }
 
@@ -239,12 +257,25 @@ impl Crawler {
             .at(name.clone())
             .next("run a full crawl"));
         }
-        let bookmarks = self.memories.of(name).await?.bookmarks;
+        let Memory { bookmarks, held, .. } = self.memories.of(name).await?;
         let known = match self.client.datasource_config(&connection.datasource).await {
             Ok(_) => true,
             Err(failure) if failure.kind == Kind::Refused => false,
             Err(failure) => return Err(failure),
         };
+        if !known {
+            // Not to be forgotten, should this crawl fail: Glean has nothing of what came before.
+            self.memories.update(name, |memory| memory.bookmarks.clear()).await?;
+        }
+        if bookmarks.is_empty() && held.is_some() {
+            return Err(Failure::new(
+                Kind::Busy,
+                "a full crawl waits for approval, and there is nothing yet that an incremental one \
+                 could begin from",
+            )
+            .at(name.clone())
+            .next(format!("`sheaf approve {name}` or `sheaf reject {name}`")));
+        }
         if bookmarks.is_empty() || !known {
             tracing::warn!(
                 connection = name,
@@ -256,8 +287,10 @@ impl Crawler {
     }
 }
 
+/// What decides which documents there are.
 fn settings_digest(connection: &Connection) -> String {
-    Digest::of(connection.settings.to_string().as_bytes()).to_string()
+    let text = format!("{} {:?}", connection.settings, connection.folders);
+    Digest::of(text.as_bytes()).to_string()
 }
 
 /// The registration of a connection's datasource, with its name.

@@ -10,7 +10,7 @@ use super::guard::{Deletions, Intent};
 use super::memory::{Held, Memory, now};
 use super::plan::{CrawlResult, Decision, ModeName, Plan, Waiting};
 use super::progress::{Ending, Outcome, Quarantined, ScopeProgress};
-use super::steps::Crawler;
+use super::steps::{Crawler, keep_alive};
 use crate::failure::{Failure, Kind, Result};
 use crate::glean::upload::SessionState;
 use crate::ledger::compare::{Sealed, compare, seal};
@@ -49,18 +49,37 @@ impl Total {
 impl Crawler {
     /// Closes the session when everything was read and nothing speaks against it, and says how the
     /// crawl ended.
-    pub async fn complete(
-        &self,
-        plan: &Plan,
-        scopes: &BTreeMap<String, ScopeProgress>,
-        seconds: f64,
-    ) -> Result<CrawlResult> {
+    pub async fn complete(&self, plan: &Plan, seconds: f64) -> Result<CrawlResult> {
         self.check_glean(plan)?;
         let memory = self.memories.of(&plan.connection).await?;
         if let Some(last) = memory.last.as_ref().filter(|last| last.upload_id == plan.upload_id) {
             // Only the answer was lost.
+            self.journal(&plan.connection, &plan.upload_id).remove().await?;
             return Ok(last.clone());
         }
+        let begun = self.begun(plan).await?;
+        let journal = self.journal(&plan.connection, &plan.upload_id);
+        let mut scopes = BTreeMap::new();
+        for scope in &begun.plan.scopes {
+            if let (_, Some(progress)) = journal.scope(&scope.id).await? {
+                scopes.insert(scope.id.clone(), progress);
+            }
+        }
+        let result = tokio::select! {
+            ended = self.finish(&begun.plan, &memory, &scopes, seconds) => ended?,
+            failure = keep_alive(&journal, &begun) => return Err(failure),
+        };
+        journal.end_lease().await?;
+        Ok(result)
+    }
+
+    async fn finish(
+        &self,
+        plan: &Plan,
+        memory: &Memory,
+        scopes: &BTreeMap<String, ScopeProgress>,
+        seconds: f64,
+    ) -> Result<CrawlResult> {
         let connection = self.config.connection(&plan.connection)?;
         let sealed = self.seal(plan).await?;
         let mut total = Total::of(plan, scopes);
@@ -102,10 +121,14 @@ impl Crawler {
             in_glean: self.client.document_count(&plan.datasource).await?,
             lost_scopes: lost_scopes.map(|(_, title)| title.clone()).collect(),
         };
-        let closed = self.upload(plan).session_state().await? == SessionState::Finished;
+        let state = self.session_state(plan).await?;
         let objections = connection.deletions.objections(&intent);
         // A session that is closed already was closed by this crawl, before a crash.
-        if !objections.is_empty() && !closed {
+        if !objections.is_empty() && state != SessionState::Finished {
+            if state == SessionState::Unknown {
+                // Nothing was uploaded. What others change until the answer comes needs the session.
+                self.upload(plan).open(None).await?;
+            }
             let held =
                 hold(plan, scopes, &sealed, &intent, &objections, seconds, &connection.deletions);
             let mut result = result(Outcome::Held, &objections);
@@ -116,7 +139,10 @@ impl Crawler {
         }
         let mut result = result(Outcome::Complete, &[]);
         differ(&mut result, &intent);
-        self.close(plan, false, &mut result).await?;
+        // A session in which nothing was uploaded is never closed: there is nothing to delete either.
+        if sealed.uploaded > 0 {
+            self.close(plan, false, &mut result).await?;
+        }
         self.end(plan, scopes, result, &sealed.run, None).await
     }
 
@@ -223,14 +249,11 @@ impl Crawler {
         };
         let plan = &held.plan;
         self.check_glean(plan)?;
-        let Some(mut result) =
-            memory.last.clone().filter(|last| last.upload_id == upload_id).or_else(|| {
-                let total = Total::of(plan, &held.scopes).progress;
-                Some(plan.result(Outcome::Held, &total, held.seconds, &held.reasons))
-            })
-        else {
-            return already(&memory, connection, upload_id);
-        };
+        let last = memory.last.clone().filter(|last| last.upload_id == upload_id);
+        let mut result = last.unwrap_or_else(|| {
+            let total = Total::of(plan, &held.scopes).progress;
+            plan.result(Outcome::Held, &total, held.seconds, &held.reasons)
+        });
         result.held = None;
         result.ended_at = now();
         if decision != Decision::Approve {
@@ -244,9 +267,6 @@ impl Crawler {
         }
         match self.upload(plan).session_state().await? {
             SessionState::Active | SessionState::Finished => {}
-            SessionState::Unknown if held.uploaded == 0 => {
-                self.upload(plan).open(None).await?;
-            }
             SessionState::Unknown => {
                 return Err(Failure::new(
                     Kind::Busy,
@@ -277,8 +297,13 @@ impl Crawler {
         let plan = &held.plan;
         self.memories
             .update(&plan.connection, |memory| {
-                memory.held = None;
-                if closed {
+                // A newer full crawl may have begun just now: the ledger is what it compares with.
+                let waits = memory.held.as_ref();
+                let ours = waits.is_some_and(|held| held.plan.upload_id == plan.upload_id);
+                if ours {
+                    memory.held = None;
+                }
+                if closed && ours {
                     replace(memory, plan, &held.run);
                     memory.scopes = titles(plan);
                     // An incremental crawl meanwhile may have come further.

@@ -1,7 +1,6 @@
 //! A whole crawl in this process, without Temporal. Run again after an interruption, it goes on from
 //! its journal in the same upload session.
 
-use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
@@ -24,6 +23,8 @@ pub struct Ask<'a> {
     pub mode: ModeName,
     /// Another connector than the connection's.
     pub connector: Option<&'a str>,
+    /// Do not go on with an interrupted crawl.
+    pub anew: bool,
 }
 
 pub async fn run(
@@ -43,6 +44,7 @@ pub async fn run(
         connector: ask.connector,
         by: format!("process {}", std::process::id()),
         temporal: false,
+        anew: ask.anew,
     };
     let plan = Box::pin(unless(cancel, crawler.configure(request))).await?;
     view.send_replace(CrawlView::of(&plan));
@@ -61,7 +63,6 @@ async fn crawl(
     cancel: &CancellationToken,
     started: Instant,
 ) -> Result<CrawlResult> {
-    let mut scopes = BTreeMap::new();
     for scope in &plan.scopes {
         let tried = ScopeProgress::default();
         let (report, mut reports) = watch::channel(tried.clone());
@@ -81,16 +82,15 @@ async fn crawl(
         };
         let last = report.borrow().clone();
         view.send_modify(|view| {
-            view.set_progress(&scope.id, last.clone());
+            view.set_progress(&scope.id, last);
             view.set_state(
                 &scope.id,
                 if ended.is_ok() { ScopeState::Done } else { ScopeState::Failed },
             );
         });
         ended?;
-        scopes.insert(scope.id.clone(), last);
     }
-    unless(cancel, crawler.complete(plan, &scopes, started.elapsed().as_secs_f64())).await
+    unless(cancel, crawler.complete(plan, started.elapsed().as_secs_f64())).await
 }
 
 /// Decides about a crawl that waits, where no workflow does.

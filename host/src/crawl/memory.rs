@@ -193,3 +193,35 @@ pub fn now() -> u64 {
         .unwrap_or_default()
         .as_secs()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::Location;
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn two_who_write_at_once_lose_nothing_of_each_other() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = Store::open(&Location::Folder(folder.path().to_owned())).expect("a store");
+        let memories = Memories::new(store, folder.path().to_owned(), "http://127.0.0.1:1");
+        let writers = (0..8).map(|writer| {
+            let memories = memories.clone();
+            tokio::spawn(async move {
+                for number in 0..5 {
+                    let key = format!("{writer}-{number}");
+                    let change = |memory: &mut Memory| {
+                        memory.bookmarks.insert(key.clone(), String::new());
+                    };
+                    memories.update("docs", change).await.expect("written");
+                }
+            })
+        });
+        for writer in writers.collect::<Vec<_>>() {
+            writer.await.expect("done");
+        }
+        let memory = memories.of("docs").await.expect("read");
+        assert_eq!(memory.bookmarks.len(), 40);
+        let other = Memories { glean: "another".into(), ..memories };
+        assert!(other.of("docs").await.expect("read").bookmarks.is_empty());
+    }
+}

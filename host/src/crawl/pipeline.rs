@@ -160,7 +160,8 @@ impl Pipeline<'_> {
             suspicion: Suspicion::new(*self.mode == Mode::Full),
             batches: start.batches,
             bytes: start.bytes,
-            read: ScopeProgress { in_flight: 0, ..start },
+            // What an attempt before this one failed of is not a fact about the pages.
+            read: ScopeProgress { in_flight: 0, failures: 0, cause: None, ..start },
         };
         let ended = tokio::select! {
             ended = run.pump(&mut pages) => ended,
@@ -307,7 +308,8 @@ impl Run<'_> {
     async fn document(&mut self, document: &Document) -> Result<()> {
         let key = ledger::key(&document.id);
         let broken = self.parts.rules.broken(document);
-        if let Some(reason) = broken.or_else(|| self.suspicion.double(key)) {
+        let double = self.suspicion.document(key);
+        if let Some(reason) = broken.or(double) {
             self.set_aside(document, key, &reason);
             return Ok(());
         }
@@ -335,6 +337,7 @@ impl Run<'_> {
     fn set_aside(&mut self, document: &Document, key: u128, reason: &str) {
         self.quarantine(&document.id, reason);
         self.recorder.set_aside(document, key, reason);
+        self.read.nameless += u64::from(document.id.is_empty());
     }
 
     fn unreadable(&mut self, found: &Unreadable) {
@@ -448,6 +451,8 @@ impl Run<'_> {
     /// Whether this batch has to wait. Where a page is larger than the window, so is the window.
     fn is_full(&self, sequence: u64, bytes: usize) -> bool {
         let Window { in_flight, batch_bytes, .. } = *self.parts.window;
+        // Changes of one document must arrive in order.
+        let in_flight = if *self.parts.mode == Mode::Full { in_flight } else { 1 };
         let unkept = sequence - 1 - self.kept.min(sequence - 1);
         self.sending >= in_flight
             || (self.sending > 0

@@ -31,8 +31,8 @@ use crate::store::Store;
 /// A source whose checkpoints never last is given up after so many new beginnings of a scope.
 const MAX_RESTARTS: u32 = 3;
 
-/// A crawl under way says so this often, and is believed for three times as long.
-pub(super) const LEASE: Duration = Duration::from_secs(10);
+/// A crawl under way says so this often.
+const LEASE: Duration = Duration::from_secs(10);
 
 /// What every crawl of this process shares.
 #[derive(Clone)]
@@ -108,14 +108,26 @@ impl Crawler {
         }
     }
 
-    /// Whether Glean still has the upload session of a crawl that was interrupted.
-    pub async fn session_is_open(&self, plan: &Plan) -> Result<bool> {
+    /// What Glean knows of a crawl's upload session.
+    pub(super) async fn session_state(&self, plan: &Plan) -> Result<SessionState> {
         match self.upload(plan).session_state().await {
-            Ok(state) => Ok(state == SessionState::Active),
             // A datasource that Glean does not know has no sessions.
-            Err(failure) if failure.kind == Kind::Refused => Ok(false),
-            Err(failure) => Err(failure),
+            Err(failure) if failure.kind == Kind::Refused => Ok(SessionState::Unknown),
+            state => state,
         }
+    }
+
+    /// What the crawl's journal says of its beginning.
+    pub(super) async fn begun(&self, plan: &Plan) -> Result<Begun> {
+        let journal = self.journal(&plan.connection, &plan.upload_id);
+        journal.begun().await?.ok_or_else(|| {
+            Failure::settings(
+                "the crawl's journal is not there: another worker began it in another store, or \
+                 another crawl has taken its place",
+            )
+            .at(self.store.place(&self.memories.place(&plan.connection)))
+            .next("let all workers of a task queue share a store: set `state_store`")
+        })
     }
 
     /// Crawls one scope from where the journal left it. `report` always holds what is acknowledged
@@ -130,13 +142,8 @@ impl Crawler {
     ) -> Result<ScopeProgress> {
         self.check_glean(plan)?;
         let journal = self.journal(&plan.connection, &plan.upload_id);
-        let Some(begun) = journal.begun::<Begun>().await? else {
-            return Err(Failure::settings(
-                "this worker does not see the journal of the crawl, which another one began",
-            )
-            .at(self.store.place(&self.memories.place(&plan.connection)))
-            .next("let all workers of a task queue share a store: set `state_store`"));
-        };
+        let begun = self.begun(plan).await?;
+        let plan = &begun.plan;
         let (_, kept) = journal.scope(scope).await?;
         let kept = kept.unwrap_or_default();
         let mut start = ScopeProgress {
@@ -154,10 +161,9 @@ impl Crawler {
         if start.ending.is_some() {
             return Ok(start);
         }
-        let lease = Lease { by: begun.by, temporal: plan.temporal, until: 0 };
         let ended = tokio::select! {
             ended = self.crawl_restarting(plan, &journal, start, report, cancel) => ended,
-            failure = keep_alive(&journal, lease) => Err(failure),
+            failure = keep_alive(&journal, &begun) => Err(failure),
         };
         ended.map_err(|failure| failure.at_least(|| plan.connection.clone()))
     }
@@ -250,10 +256,10 @@ impl Crawler {
 }
 
 /// Renews the lease until it is dropped; ends only by failing.
-async fn keep_alive(journal: &Journal, lease: Lease) -> Failure {
+pub(super) async fn keep_alive(journal: &Journal, begun: &Begun) -> Failure {
     loop {
-        let until = now() + 3 * LEASE.as_secs();
-        if let Err(failure) = journal.live(&Lease { until, ..lease.clone() }).await {
+        let lease = Lease::new(&begun.by, begun.plan.temporal);
+        if let Err(failure) = journal.live(&lease).await {
             return failure;
         }
         tokio::time::sleep(LEASE).await;

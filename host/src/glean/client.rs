@@ -262,7 +262,11 @@ impl Client {
 
     pub async fn document_count(&self, datasource: &str) -> Result<u64> {
         let answer = self.call("/getdocumentcount", &json!({ "datasource": datasource })).await?;
-        Ok(answer["documentCount"].as_u64().unwrap_or_default())
+        answer["documentCount"].as_u64().ok_or_else(|| {
+            Failure::new(Kind::Refused, "Glean does not say how many documents it has")
+                .at(datasource)
+                .next("check `server_url` in [glean]; something else may be answering there")
+        })
     }
 
     /// What Glean says of one document.

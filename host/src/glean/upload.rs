@@ -74,7 +74,8 @@ impl Upload {
         Ok(match self.ours().await? {
             None => SessionState::Unknown,
             Some(upload) if upload.is_active() => SessionState::Active,
-            Some(_) => SessionState::Finished,
+            Some(upload) if upload.is_finished() => SessionState::Finished,
+            Some(_) => SessionState::Unknown,
         })
     }
 

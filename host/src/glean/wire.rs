@@ -272,6 +272,10 @@ pub struct UploadEvent {
 }
 
 impl UploadEvent {
+    pub fn is_finished(&self) -> bool {
+        self.status == "SUCCESSFUL"
+    }
+
     pub fn is_active(&self) -> bool {
         self.status == "ACTIVE"
     }

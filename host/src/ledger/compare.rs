@@ -212,3 +212,74 @@ fn sample(samples: &mut Vec<Sample>, record: &Record) {
         samples.push(Sample::of(record));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::crawl::ScopeProgress;
+    use crate::ledger::key;
+    use crate::store::Location;
+
+    fn record(id: &str, content: u128, state: State, generation: u8) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        let (at, page, scope, object_type) = (1, 1, "all", "Page");
+        let reason = if state == State::Quarantined { "it is locked" } else { "" };
+        let (key, title) = (key(id), id);
+        Entry { key, content, at, page, state, generation, scope, id, object_type, title, reason }
+            .write(&mut bytes);
+        bytes
+    }
+
+    async fn sealed(store: &Store, name: &str, records: &[Vec<u8>], full: bool) -> Sealed {
+        let journal = Journal::new(store, "place", name);
+        let (mut part, _) = journal.scope("all").await.expect("a scope");
+        for one in records {
+            part.commit(one, &ScopeProgress::default()).await.expect("kept");
+        }
+        let folder = std::env::temp_dir();
+        seal(store, &journal, format!("ledger/{name}"), full, folder).await.expect("sealed")
+    }
+
+    #[tokio::test]
+    async fn newer_runs_go_over_older_ones_and_the_difference_is_told_by_name() {
+        use State::{Deleted, Quarantined, Uploaded};
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = Store::open(&Location::Folder(folder.path().to_owned())).expect("a store");
+        let ids = ["same", "changed", "gone", "locked", "deleted", "LOCKED-ALWAYS"];
+        let old: Vec<_> = ids.map(|id| record(id, 1, Uploaded, 0)).into();
+        let old = sealed(&store, "old", &old, true).await;
+        // An incremental crawl: the last word on a document counts.
+        let between = [
+            record("deleted", 0, Deleted, 0),
+            record("new", 1, Uploaded, 0),
+            record("new", 2, Uploaded, 0),
+            record("locked-always", 0, Quarantined, 0),
+        ];
+        let between = sealed(&store, "between", &between, false).await;
+        assert_eq!((between.uploaded, between.doubles), (1, 0));
+        let now = [
+            record("same", 1, Uploaded, 0),
+            record("changed", 2, Uploaded, 0),
+            record("locked", 0, Quarantined, 0),
+            record("locked-always", 0, Quarantined, 0),
+            record("new", 2, Uploaded, 0),
+            record("newer", 1, Uploaded, 0),
+            // Twice in one pass, and once more in the next.
+            record("NEWER", 2, Uploaded, 0),
+            record("same", 1, Uploaded, 1),
+        ];
+        let now = sealed(&store, "now", &now, true).await;
+        assert_eq!((now.uploaded, now.doubles), (4, 1));
+        let runs = [old.run, between.run];
+        let after = [now.run];
+        let found = compare(&store, &runs, &after).await.expect("compared");
+        let counts = (found.before, found.gone, found.withheld);
+        assert_eq!(counts, (6, 1, 2), "{found:?}");
+        assert_eq!((found.added, found.changed, found.unchanged), (1, 1, 2), "{found:?}");
+        assert_eq!(found.gone_samples[0].id, "gone");
+        // What is written as one run says the same.
+        let one = crate::ledger::run::compact(&store, &runs, "ledger/one".into()).await;
+        let again = compare(&store, &[one.expect("written")], &after).await.expect("compared");
+        assert_eq!(again, found);
+    }
+}

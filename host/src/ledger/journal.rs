@@ -1,5 +1,7 @@
 //! What a crawl under way has done, so that another process can go on with it.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -7,6 +9,7 @@ use bytes::Bytes;
 
 use super::record::Record;
 use crate::crawl::ScopeProgress;
+use crate::crawl::memory::now;
 use crate::failure::{Failure, Kind, Result};
 use crate::store::Store;
 
@@ -148,8 +151,8 @@ impl ScopeJournal {
         segment.extend_from_slice(records);
         if !self.store.create(&name, segment).await? {
             return Err(Failure::new(
-                Kind::Interrupted,
-                "another worker has taken over this part of the crawl",
+                Kind::Busy,
+                "another process has taken over this part of the crawl",
             )
             .at(self.store.place(&name))
             .next("nothing: it goes on there"));
@@ -162,12 +165,39 @@ impl ScopeJournal {
 /// Who is at work on a crawl.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Lease {
-    /// For people: `workflow sheaf-docs, run …` or `process 4711 on host`.
+    /// For people: `workflow sheaf-docs, run …` or `process 4711`.
     pub by: String,
+    /// The machine; the lock files of one keep its processes apart.
+    #[serde(default)]
+    pub host: String,
     /// Temporal keeps its own crawls apart; only others have to look.
     pub temporal: bool,
     /// Seconds since 1970 after which it is not believed any more.
     pub until: u64,
+}
+
+impl Lease {
+    /// Temporal keeps its own crawls apart. They are believed for as long as another worker may take
+    /// to notice and take over.
+    pub fn new(by: &str, temporal: bool) -> Self {
+        let lasts = if temporal { TAKE_OVER } else { Duration::from_secs(30) };
+        let until = now() + lasts.as_secs();
+        Self { by: by.to_owned(), host: host_name(), temporal, until }
+    }
+
+    /// Whether somebody else is at work, whom nothing but this keeps apart from us.
+    pub fn excludes(&self, temporal: bool) -> bool {
+        let apart = if self.temporal { temporal } else { !temporal && self.host == host_name() };
+        !apart && self.until > now()
+    }
+}
+
+/// Longer than the usual pauses between two attempts of an activity.
+pub const TAKE_OVER: Duration = Duration::from_secs(360);
+
+pub fn host_name() -> String {
+    std::fs::read_to_string("/etc/hostname")
+        .map_or_else(|_| "localhost".into(), |name| name.trim().to_owned())
 }
 
 fn damaged(store: &Store, name: &str, error: &dyn std::fmt::Display) -> Failure {

@@ -4,7 +4,6 @@
 //! has, for people to see, and counts its own failures there: progress forgives them, and the policy's
 //! last one is final, with the first one's words.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,8 +15,9 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::crawl::begin::Request;
-use crate::crawl::{CrawlResult, Crawler, Decision, ModeName, Plan, ScopeProgress};
+use crate::crawl::{CrawlResult, Crawler, Decision, Ending, ModeName, Plan, ScopeProgress};
 use crate::failure::{Failure, Kind};
+use crate::ledger::journal::TAKE_OVER;
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ConfigureInput {
@@ -25,6 +25,8 @@ pub struct ConfigureInput {
     pub mode: ModeName,
     #[serde(default)]
     pub connector: Option<String>,
+    #[serde(default)]
+    pub anew: bool,
     #[serde(default)]
     pub by: String,
     pub upload_id: String,
@@ -51,7 +53,6 @@ pub struct ScopeInput {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct CompleteInput {
     pub plan: Plan,
-    pub scopes: BTreeMap<String, ScopeProgress>,
     pub seconds: f64,
     #[serde(default)]
     pub attempts: u32,
@@ -63,8 +64,6 @@ pub struct Activities {
 
 /// A crawl that waits for its source still says that it lives.
 const HEARTBEAT: Duration = Duration::from_secs(5);
-/// The longest usual pause between two attempts.
-const TAKE_OVER: Duration = Duration::from_secs(360);
 
 #[activities]
 impl Activities {
@@ -74,7 +73,7 @@ impl Activities {
         context: ActivityContext,
         input: ConfigureInput,
     ) -> Result<Plan, ActivityError> {
-        let ConfigureInput { connection, mode, connector, by, upload_id, attempts } = input;
+        let ConfigureInput { connection, mode, connector, anew, by, upload_id, attempts } = input;
         let configure = self.crawler.configure(Request {
             connection: &connection,
             mode,
@@ -82,8 +81,12 @@ impl Activities {
             connector: connector.as_deref(),
             by,
             temporal: true,
+            anew,
         });
-        let plan = counted(&context, attempts, configure).await?;
+        let mut plan = counted(&context, attempts, configure).await?;
+        // The journal has these; a history need not.
+        plan.bookmarks.clear();
+        plan.runs.clear();
         tracing::info!(
             connection,
             datasource = plan.datasource,
@@ -136,8 +139,12 @@ impl Activities {
                     documents = progress.documents,
                     "a scope's crawl ended"
                 );
-                // The checkpoint is of no more use, and may be 64 KiB.
+                // The journal has these; a history need not.
                 progress.checkpoint = None;
+                progress.samples.clear();
+                if let Some(Ending::Complete { bookmark }) = &mut progress.ending {
+                    *bookmark = None;
+                }
                 Ok(progress)
             }
             Err(failure) if failure.kind == Kind::Interrupted => {
@@ -153,7 +160,8 @@ impl Activities {
             Err(failure) => {
                 let (failure, last) = progress.failed(failure, attempts);
                 let again = !last && failure.kind.is_retryable();
-                self.rest(&plan, again.then_some(TAKE_OVER)).await;
+                let pause = TAKE_OVER + failure.retry_after.unwrap_or_default();
+                self.rest(&plan, again.then_some(pause)).await;
                 tracing::warn!(
                     connection = plan.connection,
                     scope,
@@ -193,8 +201,8 @@ impl Activities {
         context: ActivityContext,
         input: CompleteInput,
     ) -> Result<CrawlResult, ActivityError> {
-        let CompleteInput { plan, scopes, seconds, attempts } = input;
-        let complete = self.crawler.complete(&plan, &scopes, seconds);
+        let CompleteInput { plan, seconds, attempts } = input;
+        let complete = self.crawler.complete(&plan, seconds);
         let result = Box::pin(counted(&context, attempts, complete)).await?;
         tracing::info!(
             connection = result.connection,

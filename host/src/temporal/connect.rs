@@ -9,6 +9,7 @@ use url::Url;
 
 use crate::config::{Config, Temporal};
 use crate::failure::{Failure, Kind, Result};
+use crate::ledger::journal::host_name;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -88,11 +89,6 @@ fn target(address: &str) -> Option<Url> {
     let with_scheme =
         if address.contains("://") { address.to_owned() } else { format!("http://{address}") };
     Url::parse(&with_scheme).ok().filter(|url| url.host().is_some())
-}
-
-fn host_name() -> String {
-    std::fs::read_to_string("/etc/hostname")
-        .map_or_else(|_| "localhost".into(), |name| name.trim().to_owned())
 }
 
 #[cfg(test)]

@@ -33,9 +33,9 @@ pub async fn start(
     temporal: &Temporal,
     connection: &str,
     mode: ModeName,
-    connector: Option<String>,
+    choice: Choice,
 ) -> Result<Handle> {
-    let input = crawl(temporal, connection, mode, connector);
+    let input = crawl(temporal, connection, mode, choice);
     let options = WorkflowStartOptions::new(&temporal.task_queue, workflow_id(connection))
         .id_conflict_policy(WorkflowIdConflictPolicy::Fail)
         .static_summary(format!("{mode} crawl of {connection}"))
@@ -50,10 +50,19 @@ pub fn crawl(
     temporal: &Temporal,
     connection: &str,
     mode: ModeName,
-    connector: Option<String>,
+    Choice { connector, anew }: Choice,
 ) -> CrawlInput {
     let policy = temporal.policy.clone();
-    CrawlInput { connection: connection.to_owned(), mode, connector, digest: None, policy }
+    CrawlInput { connection: connection.to_owned(), mode, connector, anew, digest: None, policy }
+}
+
+/// What may be chosen for one crawl.
+#[derive(Clone, Debug, Default)]
+pub struct Choice {
+    /// Another connector than the connection's.
+    pub connector: Option<String>,
+    /// Do not go on with an interrupted crawl.
+    pub anew: bool,
 }
 
 fn not_started(error: WorkflowStartError, who: &str, workflow: &str) -> Failure {

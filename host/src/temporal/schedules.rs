@@ -55,7 +55,8 @@ pub struct Applied {
 }
 
 pub fn id(connection: &str, schedule: &str) -> String {
-    format!("sheaf-{connection}-{schedule}")
+    // Neither name has a dot in it.
+    format!("sheaf-{connection}.{schedule}")
 }
 
 /// Makes the server's schedules those of the file.
@@ -112,14 +113,24 @@ async fn create(
     match client.create_schedule(id, options).await {
         Ok(_) => {}
         Err(ScheduleError::Rpc(status)) if is_there(&status) => {
+            // The list is some seconds behind.
+            if describe(client, &config.temporal, id).await?.is_some() {
+                return update(client, config, connection, schedule, id).await;
+            }
             return Err(Failure::settings(format!("there is a schedule `{id}` that is not ours"))
                 .at(place(config, &connection.name, &schedule.name))
                 .next("rename the connection or the schedule, or remove the other one"));
         }
         Err(error) => return Err(refused(config, connection, schedule, error)),
     }
-    // What cannot be said when it is created.
-    update(client, config, connection, schedule, id).await
+    // What cannot be said when it is created. Half of a schedule is none.
+    let updated = update(client, config, connection, schedule, id).await;
+    if updated.is_err() {
+        let handle = client.get_schedule_handle(id);
+        let gone = handle.delete(DeleteScheduleOptions::default()).await;
+        gone.map_err(|error| failed(id, &error))?;
+    }
+    updated
 }
 
 async fn update(
@@ -184,6 +195,7 @@ fn action(
         connection: connection.name.clone(),
         mode: schedule.mode,
         connector: None,
+        anew: false,
         digest: None,
         policy: temporal.policy.clone(),
     };

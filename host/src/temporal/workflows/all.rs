@@ -63,6 +63,9 @@ impl AllWorkflow {
     }
 }
 
+/// Documents that are named of each crawl.
+const NAMED: usize = 3;
+
 /// The workflow as its handles name it.
 pub type Run = all_workflow::Run;
 
@@ -94,7 +97,14 @@ async fn crawl_some(context: &WorkflowContext<AllWorkflow>, input: &AllInput) {
             let one = &mut state.crawls[at];
             one.running = false;
             match ended {
-                Ok(result) => one.result = Some(result),
+                Ok(mut result) => {
+                    // Its own workflow's result has all of them.
+                    result.quarantine.truncate(NAMED);
+                    if let Some(held) = &mut result.held {
+                        held.samples.truncate(NAMED);
+                    }
+                    one.result = Some(result);
+                }
                 Err(failure) => one.failure = Some(failure),
             }
         });

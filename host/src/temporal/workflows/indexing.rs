@@ -1,7 +1,5 @@
 //! `IndexingWorkflow`: configure the datasource, crawl its scopes, complete the upload.
 
-use std::collections::BTreeMap;
-
 use serde::{Deserialize, Serialize};
 use temporalio_macros::{workflow, workflow_methods};
 use temporalio_sdk::workflows::join_all;
@@ -15,7 +13,7 @@ use super::{activity, short};
 use crate::config::PolicyConfig;
 use crate::connector::Digest;
 use crate::crawl::view::{CrawlView, Phase, ScopeState};
-use crate::crawl::{CrawlResult, ModeName, Plan, ScopeProgress};
+use crate::crawl::{CrawlResult, ModeName, Plan};
 use crate::temporal::activities::{Activities, CompleteInput, ConfigureInput, ScopeInput};
 use crate::temporal::{approval_id, workflow_id};
 
@@ -29,6 +27,9 @@ pub struct CrawlInput {
     /// the worker finds out when the crawl begins.
     #[serde(default)]
     pub connector: Option<String>,
+    /// Do not go on with an interrupted crawl.
+    #[serde(default)]
+    pub anew: bool,
     /// What `connector` was called before.
     #[serde(default, skip_serializing)]
     pub digest: Option<Digest>,
@@ -42,7 +43,6 @@ pub struct IndexingWorkflow {
     view: CrawlView,
     /// The next scope that has no lane yet.
     next: usize,
-    done: BTreeMap<String, ScopeProgress>,
     failed: bool,
 }
 
@@ -55,7 +55,7 @@ impl IndexingWorkflow {
             mode: input.mode,
             ..CrawlView::default()
         };
-        Self { input, view, next: 0, done: BTreeMap::new(), failed: false }
+        Self { input, view, next: 0, failed: false }
     }
 
     #[run(name = "IndexingWorkflow")]
@@ -67,6 +67,7 @@ impl IndexingWorkflow {
             connection: input.connection.clone(),
             mode: input.mode,
             connector: input.connector.clone().or(input.digest.map(|digest| digest.to_string())),
+            anew: input.anew,
             by: format!("workflow {}, run {}", workflow_id(&input.connection), context.run_id()),
             upload_id: format!("sheaf-{}-{}", input.connection, context.run_id()),
             attempts: policy.attempts,
@@ -90,11 +91,10 @@ impl IndexingWorkflow {
             (Some(from), Some(to)) => to.duration_since(from).unwrap_or_default().as_secs_f64(),
             _ => 0.0,
         };
-        let scopes = context.state(|state| state.done.clone());
         let result: CrawlResult = context
             .execute_activity(
                 Activities::complete_upload,
-                CompleteInput { plan, scopes, seconds, attempts: policy.attempts },
+                CompleteInput { plan, seconds, attempts: policy.attempts },
                 short(policy, format!("complete the upload of {}", input.connection)),
             )
             .await?;
@@ -168,7 +168,6 @@ async fn crawl_scopes(
             if let Ok(progress) = &ended {
                 state.view.set_progress(&scope.id, progress.clone());
                 state.view.set_state(&scope.id, ScopeState::Done);
-                state.done.insert(scope.id.clone(), progress.clone());
             } else {
                 state.failed = true;
                 state.view.set_state(&scope.id, ScopeState::Failed);
