@@ -193,7 +193,6 @@ impl Suspicion {
             self.empty = 0;
         } else {
             self.empty += 1;
-            page = xxh3_64(checkpoint.as_bytes());
         }
         let loops = |what: String| {
             Failure::new(Kind::Contract, what).next(
@@ -201,7 +200,7 @@ impl Suspicion {
             )
         };
         // Only a full crawl delivers a document once; elsewhere it is the checkpoint that must move.
-        if !self.full || changes > 0 {
+        if !self.full || changes > 0 || documents.is_empty() {
             page ^= xxh3_64(checkpoint.as_bytes());
         }
         if self.empty > MAX_EMPTY_PAGES {
