@@ -96,7 +96,8 @@ impl Crawler {
             let journal = Journal::new(&self.store, &place, &upload);
             for segment in journal.segments().await? {
                 let (_, bytes) = journal.read(&segment).await?;
-                for record in journal.records(&segment, bytes)? {
+                for record in journal.records(&segment, bytes) {
+                    let record = record?;
                     if record.key() == wanted {
                         in_glean = is_there(&record, in_glean);
                         found = Some(Document::of(&record, in_glean, Some(upload.clone())));

@@ -63,6 +63,8 @@ const MAX_DOCUMENT_BYTES: usize = (5 << 20) - (64 << 10);
 
 /// A slow source's documents do not wait longer than this for a batch to fill.
 const MAX_BATCH_AGE: Duration = Duration::from_secs(5);
+/// The journal is written when half of the window waits for it, and no later than this.
+const MAX_UNKEPT: Duration = Duration::from_secs(1);
 /// How long batches on their way may still finish after a cancellation.
 const DRAIN: Duration = Duration::from_secs(10);
 
@@ -124,6 +126,8 @@ struct Run<'a> {
     ready: Option<Mark>,
     /// Absent while it is being written.
     journal: Option<ScopeJournal>,
+    /// Whether the journal is written whatever there is.
+    eager: bool,
     recorder: Recorder,
     suspicion: Suspicion,
     /// Everything read so far.
@@ -156,6 +160,7 @@ impl Pipeline<'_> {
             marks: VecDeque::new(),
             ready: None,
             journal: self.journal.clone(),
+            eager: false,
             recorder: Recorder::new(&start, self.journal.is_some()),
             suspicion: Suspicion::new(*self.mode == Mode::Full),
             batches: start.batches,
@@ -249,6 +254,7 @@ impl Run<'_> {
         if let Some(batch) = self.batcher.take() {
             self.dispatch(batch).await?;
         }
+        self.eager = true;
         self.settle()?;
         while !self.work.is_empty() {
             self.wait_for_one().await?;
@@ -262,6 +268,7 @@ impl Run<'_> {
             tokio::select! {
                 page = pages.next() => return Ok(page),
                 Some(done) = self.work.join_next() => self.finished(done)?,
+                () = tokio::time::sleep(MAX_UNKEPT), if self.ready.is_some() => self.keep(true),
             }
         }
     }
@@ -506,7 +513,7 @@ impl Run<'_> {
                 self.recorder.refused(document);
             }
         }
-        self.keep();
+        self.keep(self.eager);
         self.parts.tolerance.check(&self.recorder.with_refused(&self.read))
     }
 
@@ -524,8 +531,12 @@ impl Run<'_> {
         });
     }
 
-    /// Writes what is ready to the journal, one segment at a time.
-    fn keep(&mut self) {
+    /// Writes what is ready to the journal, one segment at a time, and not for each batch alone.
+    fn keep(&mut self, now: bool) {
+        let unkept = self.filling - 1 - self.kept.min(self.filling - 1);
+        if !now && unkept * 2 < self.parts.window.in_flight as u64 {
+            return;
+        }
         if self.parts.journal.is_none() {
             if let Some(ready) = self.ready.take() {
                 self.publish(ready);
@@ -563,6 +574,8 @@ impl Run<'_> {
 
     /// Lets work under way finish, so that its checkpoints are not lost.
     async fn drain(&mut self) {
+        self.eager = true;
+        self.keep(true);
         let finish = async {
             while let Some(done) = self.work.join_next().await {
                 // The failure that stopped the crawl is told; others only hold up the frontier.

@@ -56,7 +56,8 @@ pub async fn seal(
     let mut sorter = Sorter::new(temporary);
     for segment in journal.segments().await? {
         let (_, bytes) = journal.read(&segment).await?;
-        for record in journal.records(&segment, bytes)? {
+        for record in journal.records(&segment, bytes) {
+            let record = record?;
             sorter.push(record.bytes(), record.key())?;
         }
     }

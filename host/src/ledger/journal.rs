@@ -123,14 +123,15 @@ impl Journal {
     }
 
     /// Each record of a segment.
-    pub fn records(&self, segment: &str, mut bytes: Bytes) -> Result<Vec<Record>> {
-        let mut records = Vec::new();
-        while !bytes.is_empty() {
-            let record = Record::take(&mut bytes)
-                .map_err(|_| self.damaged(segment, &"a record in it cannot be read"))?;
-            records.push(record);
-        }
-        Ok(records)
+    pub fn records(&self, segment: &str, mut bytes: Bytes) -> impl Iterator<Item = Result<Record>> {
+        std::iter::from_fn(move || {
+            (!bytes.is_empty()).then(|| {
+                Record::take(&mut bytes).map_err(|_| {
+                    bytes.clear();
+                    self.damaged(segment, &"a record in it cannot be read")
+                })
+            })
+        })
     }
 
     pub async fn remove(&self) -> Result<()> {

@@ -176,7 +176,7 @@ impl Record {
 }
 
 /// How long the record at the beginning of `bytes` is.
-pub fn length(bytes: &[u8]) -> Result<usize, Unread> {
+fn length(bytes: &[u8]) -> Result<usize, Unread> {
     let head = bytes.get(..4).ok_or(Unread::Short)?;
     let length = u32::from_be_bytes([head[0], head[1], head[2], head[3]]) as usize;
     match length {

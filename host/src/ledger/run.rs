@@ -148,6 +148,13 @@ impl Merged {
     }
 
     pub async fn next(&mut self) -> Result<Option<Known>> {
+        if let ([head], [reader]) = (&mut *self.heads, &mut *self.readers) {
+            // The usual case, and the fast one.
+            let Some(record) = head.take() else { return Ok(None) };
+            *head = reader.next().await?;
+            let in_glean = matches!(record.state(), State::Uploaded | State::Outdated);
+            return Ok(Some(Known { record, in_glean }));
+        }
         let Some(least) = self.heads.iter().flatten().map(Record::key).min() else {
             return Ok(None);
         };

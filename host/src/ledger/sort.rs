@@ -3,18 +3,19 @@
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
+use std::collections::binary_heap::PeekMut;
 use std::fs::File;
-use std::io::{BufReader, BufWriter, Read as _, Seek as _, Write as _};
+use std::io::{BufWriter, Read as _, Seek as _, Write as _};
 use std::path::PathBuf;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 
-use super::record::{Record, length};
+use super::record::{Record, Unread};
 use crate::failure::{Failure, Result};
 
 /// What is held in memory before it goes to a file.
 const BUFFER: usize = 8 << 20;
-const READ: usize = 32 << 10;
+const READ: usize = 64 << 10;
 
 pub struct Sorter {
     folder: PathBuf,
@@ -41,8 +42,13 @@ impl Sorter {
         Ok(())
     }
 
+    /// Records of one key stay in the order in which they came.
+    fn order(&mut self) {
+        self.index.sort_unstable_by_key(|(key, at, _)| (*key, *at));
+    }
+
     fn spill(&mut self) -> std::io::Result<()> {
-        self.index.sort_by_key(|(key, ..)| *key);
+        self.order();
         let mut file = BufWriter::with_capacity(256 << 10, tempfile::tempfile_in(&self.folder)?);
         for (_, at, length) in self.index.drain(..) {
             file.write_all(&self.buffer[at as usize..(at + length) as usize])?;
@@ -57,16 +63,16 @@ impl Sorter {
     /// The records in order of their keys; those of one key in the order in which they came.
     pub fn finish(mut self) -> Result<Sorted> {
         if self.files.is_empty() {
-            self.index.sort_by_key(|(key, ..)| *key);
+            self.order();
             let bytes = Bytes::from(self.buffer);
             return Ok(Sorted::Held { bytes, index: self.index.into_iter() });
         }
         self.spill().map_err(failed)?;
-        let mut parts: Vec<_> =
-            self.files.into_iter().map(|file| BufReader::with_capacity(READ, file)).collect();
+        let files = self.files.into_iter();
+        let mut parts: Vec<_> = files.map(|file| Part { file, buffer: Bytes::new() }).collect();
         let mut heap = BinaryHeap::new();
         for (number, part) in parts.iter_mut().enumerate() {
-            if let Some(record) = read(part)? {
+            if let Some(record) = part.next()? {
                 heap.push(Reverse(Head { key: record.key(), number, record }));
             }
         }
@@ -76,7 +82,7 @@ impl Sorter {
 
 pub enum Sorted {
     Held { bytes: Bytes, index: std::vec::IntoIter<(u128, u32, u32)> },
-    Merged { parts: Vec<BufReader<File>>, heap: BinaryHeap<Reverse<Head>> },
+    Merged { parts: Vec<Part>, heap: BinaryHeap<Reverse<Head>> },
 }
 
 impl Sorted {
@@ -88,12 +94,16 @@ impl Sorted {
                 Record::take(&mut record).map(Some).map_err(|_| damaged())
             }
             Self::Merged { parts, heap } => {
-                let Some(Reverse(Head { number, record, .. })) = heap.pop() else {
-                    return Ok(None);
+                let Some(mut head) = heap.peek_mut() else { return Ok(None) };
+                let number = head.0.number;
+                let record = match parts[number].next()? {
+                    // The place at the top is taken over: cheaper than leaving and entering.
+                    Some(next) => {
+                        head.0.key = next.key();
+                        std::mem::replace(&mut head.0.record, next)
+                    }
+                    None => PeekMut::pop(head).0.record,
                 };
-                if let Some(next) = read(&mut parts[number])? {
-                    heap.push(Reverse(Head { key: next.key(), number, record: next }));
-                }
                 Ok(Some(record))
             }
         }
@@ -126,19 +136,30 @@ impl Ord for Head {
     }
 }
 
-fn read(part: &mut BufReader<File>) -> Result<Option<Record>> {
-    let mut head = [0; 4];
-    match part.read_exact(&mut head) {
-        Ok(()) => {}
-        Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => return Ok(None),
-        Err(error) => return Err(failed(error)),
+/// A temporary file, read in parts.
+pub struct Part {
+    file: File,
+    buffer: Bytes,
+}
+
+impl Part {
+    fn next(&mut self) -> Result<Option<Record>> {
+        loop {
+            match Record::take(&mut self.buffer) {
+                Ok(record) => return Ok(Some(record)),
+                Err(Unread::Damaged) => return Err(damaged()),
+                Err(Unread::Short) => {}
+            }
+            let mut more = BytesMut::zeroed(self.buffer.len() + READ);
+            more[..self.buffer.len()].copy_from_slice(&self.buffer);
+            let read = self.file.read(&mut more[self.buffer.len()..]).map_err(failed)?;
+            if read == 0 {
+                return if self.buffer.is_empty() { Ok(None) } else { Err(damaged()) };
+            }
+            more.truncate(self.buffer.len() + read);
+            self.buffer = more.freeze();
+        }
     }
-    let size = u32::from_be_bytes(head) as usize;
-    let mut bytes = vec![0; size.clamp(4, 1 << 16)];
-    bytes[..4].copy_from_slice(&head);
-    part.read_exact(&mut bytes[4..]).map_err(failed)?;
-    length(&bytes).map_err(|_| damaged())?;
-    Record::take(&mut bytes.into()).map(Some).map_err(|_| damaged())
 }
 
 #[allow(clippy::needless_pass_by_value)]
