@@ -32,6 +32,33 @@ pub struct Store {
     root: Path,
     /// For people.
     place: Arc<str>,
+    /// The folder, if it is one.
+    folder: Option<Arc<FilePath>>,
+}
+
+/// Something in a folder that grows.
+#[derive(Clone, Debug)]
+pub struct Log {
+    file: Arc<std::fs::File>,
+    place: String,
+}
+
+impl Log {
+    /// Adds to the end, and returns when it is on the disk.
+    pub async fn append(&self, bytes: Vec<u8>) -> Result<()> {
+        use std::io::Write as _;
+        let file = self.file.clone();
+        let written = tokio::task::spawn_blocking(move || {
+            (&*file).write_all(&bytes)?;
+            file.sync_data()
+        });
+        let written = written.await.unwrap_or_else(|error| Err(std::io::Error::other(error)));
+        written.map_err(|error| {
+            Failure::internal(format!("Sheaf's state cannot be written: {error}"))
+                .at(self.place.clone())
+                .next("see that its disk has room")
+        })
+    }
 }
 
 /// One thing that is kept.
@@ -65,7 +92,12 @@ impl Store {
         let objects = LocalFileSystem::new_with_prefix(folder).map_err(|error| unusable(&error))?;
         // A power cut must not leave half of what was said to be kept.
         let objects = objects.with_fsync(true).with_automatic_cleanup(true);
-        Ok(Self { objects: Arc::new(objects), root: Path::default(), place: place.into() })
+        Ok(Self {
+            objects: Arc::new(objects),
+            root: Path::default(),
+            place: place.into(),
+            folder: Some(folder.into()),
+        })
     }
 
     fn bucket(url: &Url) -> Result<Self> {
@@ -82,7 +114,7 @@ impl Store {
             meant.then_some((name, value))
         });
         let (objects, root) = object_store::parse_url_opts(url, environment).map_err(unusable)?;
-        Ok(Self { objects: objects.into(), root, place: url.to_string().into() })
+        Ok(Self { objects: objects.into(), root, place: url.to_string().into(), folder: None })
     }
 
     fn path(&self, name: &str) -> Path {
@@ -141,6 +173,17 @@ impl Store {
             Err(Error::AlreadyExists { .. } | Error::Precondition { .. }) => Ok(false),
             Err(error) => Err(self.failed(name, "written", &error)),
         }
+    }
+
+    /// What is there already, to be added to. A bucket has no such thing.
+    pub fn log(&self, name: &str) -> Result<Option<Log>> {
+        let Some(folder) = &self.folder else { return Ok(None) };
+        let path = folder.join(name);
+        let file = std::fs::File::options().append(true).open(&path).map_err(|error| {
+            Failure::internal(format!("Sheaf's state cannot be written: {error}"))
+                .at(path.display().to_string())
+        })?;
+        Ok(Some(Log { file: Arc::new(file), place: path.display().to_string() }))
     }
 
     /// For something too large to be held at once; it is there when the writer is shut down.

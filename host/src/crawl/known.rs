@@ -94,13 +94,15 @@ impl Crawler {
         let place = self.memories.place(connection);
         for upload in Journal::all(&self.store, &place).await? {
             let journal = Journal::new(&self.store, &place, &upload);
-            for segment in journal.segments().await? {
-                let (_, bytes) = journal.read(&segment).await?;
-                for record in journal.records(&segment, bytes) {
-                    let record = record?;
-                    if record.key() == wanted {
-                        in_glean = is_there(&record, in_glean);
-                        found = Some(Document::of(&record, in_glean, Some(upload.clone())));
+            for scope in journal.scopes().await? {
+                let mut frames = journal.frames(&scope).await?;
+                while let Some(frame) = frames.next(true).await? {
+                    for record in frames.records(frame) {
+                        let record = record?;
+                        if record.key() == wanted {
+                            in_glean = is_there(&record, in_glean);
+                            found = Some(Document::of(&record, in_glean, Some(upload.clone())));
+                        }
                     }
                 }
             }

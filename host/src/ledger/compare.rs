@@ -54,11 +54,13 @@ pub async fn seal(
     temporary: PathBuf,
 ) -> Result<Sealed> {
     let mut sorter = Sorter::new(temporary);
-    for segment in journal.segments().await? {
-        let (_, bytes) = journal.read(&segment).await?;
-        for record in journal.records(&segment, bytes) {
-            let record = record?;
-            sorter.push(record.bytes(), record.key())?;
+    for scope in journal.scopes().await? {
+        let mut frames = journal.frames(&scope).await?;
+        while let Some(frame) = frames.next(true).await? {
+            for record in frames.records(frame) {
+                let record = record?;
+                sorter.push(record.bytes(), record.key())?;
+            }
         }
     }
     let mut sorted = sorter.finish()?;

@@ -11,7 +11,7 @@ use super::record::Record;
 use crate::crawl::ScopeProgress;
 use crate::crawl::memory::now;
 use crate::failure::{Failure, Kind, Result};
-use crate::store::Store;
+use crate::store::{Kept, Log, Store};
 
 /// One crawl's journal.
 #[derive(Clone, Debug)]
@@ -20,13 +20,17 @@ pub struct Journal {
     folder: String,
 }
 
-/// The journal of one scope of it. Only one process at a time writes it: a number is given once, and
-/// whoever comes second with one has been replaced.
+/// The journal of one scope of it. Only one process at a time writes it: an object's number is given
+/// once, and whoever comes second with one has been replaced.
 #[derive(Clone, Debug)]
 pub struct ScopeJournal {
     store: Store,
     folder: String,
     next: u64,
+    /// How many bytes of the object before the next one count.
+    before: u64,
+    /// In a folder, what follows is appended; a bucket gets an object for each commit.
+    log: Option<Log>,
 }
 
 impl Journal {
@@ -88,50 +92,62 @@ impl Journal {
     /// A scope's journal, and how far it is.
     pub async fn scope(&self, scope: &str) -> Result<(ScopeJournal, Option<ScopeProgress>)> {
         let folder = format!("{}/scopes/{:016x}", self.folder, xxh3_64(scope.as_bytes()));
-        let segments = self.store.list(&folder).await?;
-        let next = segments.len() as u64;
-        let progress = match segments.last() {
-            None => None,
-            Some(last) => Some(self.read(&last.name).await?.0),
+        let mut progress = None;
+        let mut frames = self.frames(&folder).await?;
+        while let Some(frame) = frames.next(false).await? {
+            progress = Some(frame.progress);
+        }
+        let journal = ScopeJournal {
+            store: self.store.clone(),
+            folder,
+            next: frames.objects.len() as u64,
+            before: frames.at,
+            log: None,
         };
-        Ok((ScopeJournal { store: self.store.clone(), folder, next }, progress))
+        Ok((journal, progress))
     }
 
-    /// The names of all segments, in the order in which each scope wrote them.
-    pub async fn segments(&self) -> Result<Vec<String>> {
+    /// The folders of all scopes.
+    pub async fn scopes(&self) -> Result<Vec<String>> {
         let kept = self.store.list(&format!("{}/scopes", self.folder)).await?;
-        Ok(kept.into_iter().map(|kept| kept.name).collect())
+        let mut folders: Vec<String> = kept
+            .iter()
+            .filter_map(|kept| kept.name.rsplit_once('/').map(|(folder, _)| folder.to_owned()))
+            .collect();
+        folders.dedup();
+        Ok(folders)
     }
 
-    /// A segment: the progress behind it, and its records.
-    pub async fn read(&self, segment: &str) -> Result<(ScopeProgress, Bytes)> {
-        let gone = || self.damaged(segment, &"it is not there any more");
-        let mut bytes = self.store.get(segment).await?.ok_or_else(gone)?;
-        let short = || self.damaged(segment, &"it is too short");
-        if bytes.len() < 4 {
-            return Err(short());
+    /// What one scope's journal holds, in order.
+    pub async fn frames(&self, folder: &str) -> Result<Frames> {
+        let kept = self.store.list(folder).await?;
+        let mut objects: Vec<Object> = Vec::with_capacity(kept.len());
+        for Kept { name, bytes, .. } in kept {
+            // Where a process goes on after another, it says how much of the other's it has seen:
+            // what that one may still write is sent again, and must not count twice.
+            if let Some(before) = objects.last_mut() {
+                let (head, _) = self.head(&name, 0, bytes).await?.unwrap_or_default();
+                before.end = before.end.min(head.before);
+            }
+            objects.push(Object { name, end: bytes });
         }
-        let head = bytes.split_to(4);
-        let length = u32::from_be_bytes([head[0], head[1], head[2], head[3]]) as usize;
-        if bytes.len() < length {
-            return Err(short());
-        }
-        let progress = bytes.split_to(length);
-        let progress =
-            serde_json::from_slice(&progress).map_err(|error| self.damaged(segment, &error))?;
-        Ok((progress, bytes))
+        Ok(Frames { journal: self.clone(), objects, current: 0, at: 0 })
     }
 
-    /// Each record of a segment.
-    pub fn records(&self, segment: &str, mut bytes: Bytes) -> impl Iterator<Item = Result<Record>> {
-        std::iter::from_fn(move || {
-            (!bytes.is_empty()).then(|| {
-                Record::take(&mut bytes).map_err(|_| {
-                    bytes.clear();
-                    self.damaged(segment, &"a record in it cannot be read")
-                })
-            })
-        })
+    /// What stands at the beginning of a frame, and how long the frame is; nothing where the frame is
+    /// not whole, because its writer was killed.
+    async fn head(&self, name: &str, at: u64, end: u64) -> Result<Option<(Head, Lengths)>> {
+        if end < at + LENGTHS {
+            return Ok(None);
+        }
+        let lengths = Lengths::of(&self.store.part(name, at, at + LENGTHS).await?);
+        if end < at + lengths.whole() {
+            return Ok(None);
+        }
+        let from = at + LENGTHS;
+        let json = self.store.part(name, from, from + lengths.head).await?;
+        let head = serde_json::from_slice(&json).map_err(|error| self.damaged(name, &error))?;
+        Ok(Some((head, lengths)))
     }
 
     pub async fn remove(&self) -> Result<()> {
@@ -139,18 +155,114 @@ impl Journal {
     }
 }
 
+/// What a frame begins with.
+#[derive(Default, Serialize, Deserialize)]
+struct Head {
+    progress: ScopeProgress,
+    /// How many bytes of the object before this one count.
+    before: u64,
+}
+
+const LENGTHS: u64 = 8;
+
+/// The lengths of a frame's head and records.
+#[derive(Default)]
+struct Lengths {
+    head: u64,
+    records: u64,
+}
+
+impl Lengths {
+    fn of(bytes: &[u8]) -> Self {
+        let number = |at: usize| {
+            let bytes = bytes.get(at..at + 4).and_then(|bytes| bytes.try_into().ok());
+            u64::from(u32::from_be_bytes(bytes.unwrap_or_default()))
+        };
+        Self { head: number(0), records: number(4) }
+    }
+
+    fn whole(&self) -> u64 {
+        LENGTHS + self.head + self.records
+    }
+}
+
+/// An object of a scope's journal, and how much of it counts.
+struct Object {
+    name: String,
+    end: u64,
+}
+
+/// A checkpoint, and the records before it.
+pub struct Frame {
+    pub progress: ScopeProgress,
+    /// Only where they were asked for.
+    pub records: Bytes,
+}
+
+/// Reads a scope's journal, a frame at a time.
+pub struct Frames {
+    journal: Journal,
+    objects: Vec<Object>,
+    current: usize,
+    at: u64,
+}
+
+impl Frames {
+    pub async fn next(&mut self, with_records: bool) -> Result<Option<Frame>> {
+        while let Some(Object { name, end }) = self.objects.get(self.current) {
+            if let Some((head, lengths)) = self.journal.head(name, self.at, *end).await? {
+                let to = self.at + lengths.whole();
+                let records = if with_records && lengths.records > 0 {
+                    self.journal.store.part(name, to - lengths.records, to).await?
+                } else {
+                    Bytes::new()
+                };
+                self.at = to;
+                return Ok(Some(Frame { progress: head.progress, records }));
+            }
+            if self.current + 1 == self.objects.len() {
+                // What follows `at` in the last object is not whole, and counts for nobody.
+                return Ok(None);
+            }
+            self.current += 1;
+            self.at = 0;
+        }
+        Ok(None)
+    }
+
+    /// The records of the next frame, each.
+    pub fn records(&self, frame: Frame) -> impl Iterator<Item = Result<Record>> {
+        let mut bytes = frame.records;
+        std::iter::from_fn(move || {
+            (!bytes.is_empty()).then(|| {
+                Record::take(&mut bytes).map_err(|_| {
+                    bytes.clear();
+                    self.journal.damaged("scopes", &"a record in it cannot be read")
+                })
+            })
+        })
+    }
+}
+
 impl ScopeJournal {
     /// Keeps records, and the progress behind them. Only now may the progress be believed.
     pub async fn commit(&mut self, records: &[u8], progress: &ScopeProgress) -> Result<()> {
         let name = format!("{}/{:010}", self.folder, self.next);
-        let json =
-            serde_json::to_vec(progress).map_err(|error| damaged(&self.store, &name, &error))?;
-        let length = u32::try_from(json.len()).unwrap_or(u32::MAX);
-        let mut segment = Vec::with_capacity(4 + json.len() + records.len());
-        segment.extend_from_slice(&length.to_be_bytes());
-        segment.extend_from_slice(&json);
-        segment.extend_from_slice(records);
-        if !self.store.create(&name, segment).await? {
+        let head = Head { progress: progress.clone(), before: self.before };
+        let head =
+            serde_json::to_vec(&head).map_err(|error| damaged(&self.store, &name, &error))?;
+        let mut frame = Vec::with_capacity(8 + head.len() + records.len());
+        for length in [head.len(), records.len()] {
+            frame.extend_from_slice(&u32::try_from(length).unwrap_or(u32::MAX).to_be_bytes());
+        }
+        frame.extend_from_slice(&head);
+        frame.extend_from_slice(records);
+        let length = frame.len() as u64;
+        if let Some(log) = &self.log {
+            log.append(frame).await?;
+            return Ok(());
+        }
+        if !self.store.create(&name, frame).await? {
             return Err(Failure::new(
                 Kind::Busy,
                 "another process has taken over this part of the crawl",
@@ -158,7 +270,9 @@ impl ScopeJournal {
             .at(self.store.place(&name))
             .next("nothing: it goes on there"));
         }
+        self.log = self.store.log(&name)?;
         self.next += 1;
+        self.before = length;
         Ok(())
     }
 }
@@ -205,4 +319,51 @@ fn damaged(store: &Store, name: &str, error: &dyn std::fmt::Display) -> Failure 
     Failure::settings(format!("a crawl's journal is damaged: {error}"))
         .at(store.place(name))
         .next("remove the crawl's folder there; the next full crawl begins anew")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::Location;
+
+    fn at(checkpoint: &str) -> ScopeProgress {
+        ScopeProgress { checkpoint: Some(checkpoint.into()), ..ScopeProgress::default() }
+    }
+
+    async fn checkpoint(journal: &Journal) -> (ScopeJournal, Option<String>) {
+        let (part, progress) = journal.scope("all").await.expect("a scope");
+        (part, progress.and_then(|progress| progress.checkpoint))
+    }
+
+    #[tokio::test]
+    async fn what_a_killed_writer_left_half_written_counts_for_nobody() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = Store::open(&Location::Folder(folder.path().to_owned())).expect("a store");
+        let journal = Journal::new(&store, "place", "upload");
+        let (mut first, none) = checkpoint(&journal).await;
+        assert_eq!(none, None);
+        first.commit(b"", &at("1")).await.expect("kept");
+        first.commit(b"", &at("2")).await.expect("kept");
+        // Killed in the middle of its next frame.
+        let log = first.log.clone().expect("a file");
+        log.append(vec![0, 0, 0, 9, 0, 0]).await.expect("written");
+        let (mut second, found) = checkpoint(&journal).await;
+        assert_eq!(found.as_deref(), Some("2"));
+        second.commit(b"", &at("3")).await.expect("kept");
+        // It was not dead, but only slow: what it says now comes too late.
+        first.commit(b"", &at("2a")).await.expect("nobody hinders it");
+        second.commit(b"", &at("4")).await.expect("kept");
+        let mut frames = journal.frames(&second.folder).await.expect("frames");
+        let mut seen = Vec::new();
+        while let Some(frame) = frames.next(true).await.expect("a frame") {
+            seen.extend(frame.progress.checkpoint);
+        }
+        assert_eq!(seen, ["1", "2", "3", "4"]);
+        // Two who begin at the same place: one is told.
+        let ((mut one, _), (mut other, _)) =
+            (checkpoint(&journal).await, checkpoint(&journal).await);
+        one.commit(b"", &at("5")).await.expect("kept");
+        let late = other.commit(b"", &at("5")).await.expect_err("taken over");
+        assert_eq!(late.kind, Kind::Busy);
+    }
 }
