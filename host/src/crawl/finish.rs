@@ -119,6 +119,7 @@ impl Crawler {
             difference: compare(&self.store, &plan.runs, std::slice::from_ref(&sealed.run)).await?,
             uploaded: sealed.uploaded,
             in_glean: self.client.document_count(&plan.datasource).await?,
+            last: memory.whole,
             lost_scopes: lost_scopes.map(|(_, title)| title.clone()).collect(),
         };
         let state = self.session_state(plan).await?;
@@ -194,6 +195,7 @@ impl Crawler {
                 if whole {
                     replace(memory, plan, run);
                     memory.scopes = titles(plan);
+                    memory.whole = Some(result.documents);
                     memory.bookmarks.clear();
                 } else if !memory.runs.contains(run) && run.records > 0 {
                     memory.runs.push(run.clone());
@@ -282,6 +284,7 @@ impl Crawler {
             difference: compare(&self.store, &plan.runs, &now).await?,
             uploaded: held.uploaded,
             in_glean: self.client.document_count(&plan.datasource).await?,
+            last: None,
             lost_scopes: Vec::new(),
         };
         result.outcome = Outcome::Complete;
@@ -306,6 +309,7 @@ impl Crawler {
                 if closed && ours {
                     replace(memory, plan, &held.run);
                     memory.scopes = titles(plan);
+                    memory.whole = Some(result.documents);
                     // An incremental crawl meanwhile may have come further.
                     for (scope, bookmark) in bookmarks(&held.scopes) {
                         memory.bookmarks.entry(scope).or_insert(bookmark);
@@ -378,7 +382,7 @@ fn hold(
     let mut difference = intent.difference.clone();
     // What others put there has no name, and goes all the same.
     difference.gone += intent.foreign();
-    difference.before += intent.foreign();
+    difference.before = intent.before();
     Held {
         plan: plan.clone(),
         scopes: scopes.clone(),

@@ -32,6 +32,9 @@ pub struct Intent {
     pub uploaded: u64,
     /// Documents that Glean has now, those of this crawl included.
     pub in_glean: u64,
+    /// Documents of the last full crawl that was complete. What came since, or was not allowed to go,
+    /// makes no room for deletions.
+    pub last: Option<u64>,
     /// Titles of scopes that the last full crawl had and this one has not.
     pub lost_scopes: Vec<String>,
 }
@@ -47,9 +50,10 @@ impl Intent {
         self.difference.gone + self.difference.withheld + self.foreign()
     }
 
-    /// What Glean had before.
+    /// What the deletions are a share of.
     pub fn before(&self) -> u64 {
-        self.difference.before + self.foreign()
+        let before = self.difference.before + self.foreign();
+        self.last.map_or(before, |last| last.min(before))
     }
 }
 
@@ -110,6 +114,7 @@ mod tests {
             difference: Difference { before, gone, ..Difference::default() },
             uploaded,
             in_glean: before,
+            last: None,
             lost_scopes: Vec::new(),
         }
     }
@@ -127,6 +132,13 @@ mod tests {
         let few = Deletions { max_count: Some(5), ..Deletions::default() };
         assert!(few.objections(&intent(1000, 5, 995)).is_empty());
         assert_eq!(few.objections(&intent(1000, 6, 994)).len(), 1);
+    }
+
+    #[test]
+    fn what_was_not_allowed_to_go_does_not_make_itself_a_smaller_share() {
+        // Rejected yesterday: Glean has what is gone and what is new.
+        let rejected = Intent { last: Some(3183), ..intent(3919, 335, 3584) };
+        assert_eq!(Deletions::default().objections(&rejected).len(), 1);
     }
 
     #[test]

@@ -26,6 +26,8 @@ pub struct Memory {
     pub bookmarks: BTreeMap<String, String>,
     /// The scopes of the last full crawl that was complete, with their titles.
     pub scopes: BTreeMap<String, String>,
+    /// How many documents it uploaded.
+    pub whole: Option<u64>,
     /// The ledger, the oldest run first.
     pub runs: Vec<Run>,
     pub held: Option<Held>,
