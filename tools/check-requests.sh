@@ -42,6 +42,11 @@ for crawl in "docs" "docs --incremental" "odd" "odd --incremental"; do
     # shellcheck disable=SC2086
     "$sheaf" --config "$work/sheaf.toml" sync --local $crawl
 done
+# A deletion that waits, and is approved.
+rm "$work/docs/c.pdf"
+"$sheaf" --config "$work/sheaf.toml" sync --local docs || [[ $? -eq 5 ]]
+"$sheaf" --config "$work/sheaf.toml" approve docs
+"$sheaf" --config "$work/sheaf.toml" explain docs a.md
 kill "$glean"
 wait "$glean" || true
 "$venv/bin/python" tools/check-requests.py "$work/requests" --openapi "$openapi"

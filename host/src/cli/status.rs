@@ -3,7 +3,7 @@
 use std::time::{Duration, UNIX_EPOCH};
 
 use clap::Args as ClapArgs;
-use serde_json::json;
+use serde_json::{Value, json};
 use temporalio_client::{Client, WorkflowDescribeOptions, WorkflowExecutionStatus};
 
 use super::{Context, Report, sync};
@@ -16,6 +16,7 @@ use crate::crawl::view::ScopeState;
 use crate::crawl::{CrawlView, finish};
 use crate::failure::Result;
 use crate::ledger::Journal;
+use crate::ledger::journal::host_name;
 use crate::observe::numbers::{count, grouped};
 use crate::store::Store;
 use crate::temporal::connect::connect;
@@ -74,7 +75,13 @@ fn line(view: &CrawlView) -> String {
 }
 
 /// A crawl in a process of its own, or one that was interrupted.
-async fn journals(store: &Store, place: &str, waiting: Option<&str>) -> Result<Vec<String>> {
+async fn journals(
+    store: &Store,
+    memories: &Memories,
+    connection: &str,
+    waiting: Option<&str>,
+) -> Result<Vec<String>> {
+    let place = &memories.place(connection);
     let mut lines = Vec::new();
     for upload in Journal::all(store, place).await? {
         let journal = Journal::new(store, place, &upload);
@@ -90,10 +97,10 @@ async fn journals(store: &Store, place: &str, waiting: Option<&str>) -> Result<V
         let lease = journal.lease().await?.filter(|lease| lease.until > now());
         let name = &begun.plan.connection;
         lines.push(match lease {
-            Some(lease) => {
+            Some(lease) if lease.host != host_name() || memories.lock(name).is_err() => {
                 format!("under way by {}: {}", lease.by, count(documents, "document"))
             }
-            None => format!(
+            _ => format!(
                 "interrupted after {}; `sheaf sync {name} --local` goes on with it",
                 count(documents, "document")
             ),
@@ -111,6 +118,62 @@ async fn waiting(held: Option<&Held>, client: Option<&Client>, name: &str) -> Op
     }
 }
 
+/// All about one connection: in words, and for `--json`.
+async fn one(
+    name: &str,
+    store: &Store,
+    memories: &Memories,
+    temporal: Option<&Client>,
+) -> Result<(String, Value)> {
+    let mut text = String::new();
+    let memory = memories.of(name).await?;
+    match &memory.last {
+        Some(last) => {
+            let ended = UNIX_EPOCH + Duration::from_secs(last.ended_at);
+            text.push_str(&format!(
+                "{}\n  by {} ({}), ended {}\n",
+                sync::summary(last),
+                last.connector,
+                last.digest.short(),
+                humantime::format_rfc3339_seconds(ended)
+            ));
+        }
+        None => text.push_str(&format!("{name}: never crawled\n")),
+    }
+    let held = memory.held.as_ref();
+    let upload = held.map(|held| held.plan.upload_id.as_str());
+    let journals = journals(store, memories, name, upload).await?;
+    for line in &journals {
+        text.push_str(&format!("  {line}\n"));
+    }
+    // The store is the workers' own: what it does not know of is not there.
+    let ask = temporal.filter(|_| memory.last.is_none());
+    let waiting = waiting(held, ask, name).await;
+    if let Some(waiting) = &waiting {
+        text.push_str(&format!(
+            "  waits for approval: {} of {} would be deleted\n{}\n",
+            grouped(waiting.would_go),
+            count(waiting.of, "document"),
+            sync::waiting_text(waiting, name)
+        ));
+    }
+    let running = match temporal {
+        Some(client) => running(client, name).await,
+        None => None,
+    };
+    if let Some(view) = &running {
+        text.push_str(&format!("  {}\n", line(view)));
+    }
+    let result = json!({
+        "connection": name,
+        "last": memory.last,
+        "interrupted": !journals.is_empty(),
+        "waiting": waiting,
+        "running": running,
+    });
+    Ok((text, result))
+}
+
 pub async fn run(args: Args, context: &Context) -> Result<Report> {
     let config = context.config()?;
     if let Some(name) = &args.name {
@@ -122,54 +185,23 @@ pub async fn run(args: Args, context: &Context) -> Result<Report> {
     let temporal = if args.offline { None } else { temporal(&config).await };
     let mut text = String::new();
     let mut results = Vec::new();
+    let mut code = 0;
     let named = |name: &&String| args.name.as_ref().is_none_or(|wanted| wanted == *name);
     for name in config.connections.keys().filter(named) {
-        let memory = memories.of(name).await?;
-        match &memory.last {
-            Some(last) => {
-                let ended = UNIX_EPOCH + Duration::from_secs(last.ended_at);
-                text.push_str(&format!(
-                    "{}\n  by {} ({}), ended {}\n",
-                    sync::summary(last),
-                    last.connector,
-                    last.digest.short(),
-                    humantime::format_rfc3339_seconds(ended)
-                ));
+        match one(name, &store, &memories, temporal.as_ref()).await {
+            Ok((said, result)) => {
+                text.push_str(&said);
+                results.push(result);
             }
-            None => text.push_str(&format!("{name}: never crawled\n")),
+            // What is wrong with one hides nothing of the others.
+            Err(failure) => {
+                code = failure.kind.exit_code();
+                let next = failure.next.as_deref().unwrap_or_default();
+                text.push_str(&format!("{name}: {failure}\n  next: {next}\n"));
+                results.push(json!({ "connection": name, "error": failure }));
+            }
         }
-        let held = memory.held.as_ref();
-        let upload = held.map(|held| held.plan.upload_id.as_str());
-        let journals = journals(&store, &memories.place(name), upload).await?;
-        for line in &journals {
-            text.push_str(&format!("  {line}\n"));
-        }
-        // The store is the workers' own: what it does not know of is not there.
-        let ask = temporal.as_ref().filter(|_| memory.last.is_none());
-        let waiting = waiting(held, ask, name).await;
-        if let Some(waiting) = &waiting {
-            text.push_str(&format!(
-                "  waits for approval: {} of {} would be deleted\n{}\n",
-                grouped(waiting.would_go),
-                count(waiting.of, "document"),
-                sync::waiting_text(waiting, name)
-            ));
-        }
-        let running = match &temporal {
-            Some(client) => running(client, name).await,
-            None => None,
-        };
-        if let Some(view) = &running {
-            text.push_str(&format!("  {}\n", line(view)));
-        }
-        results.push(json!({
-            "connection": name,
-            "last": memory.last,
-            "interrupted": !journals.is_empty(),
-            "waiting": waiting,
-            "running": running,
-        }));
     }
     let summary = count(results.len() as u64, "connection");
-    Ok(Report::new(summary, json!({ "connections": results })).text(text))
+    Ok(Report::new(summary, json!({ "connections": results })).text(text).exit_code(code))
 }

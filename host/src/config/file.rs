@@ -185,7 +185,7 @@ impl File {
 
 /// A bucket's URL, or a folder that the workers share.
 fn store(text: &str, base: &Path, locate: &Locate<'_>) -> Result<Location> {
-    if !text.contains("://") {
+    if !text.contains(':') && !text.is_empty() {
         return Ok(Location::Folder(base.join(text)));
     }
     let url: Option<url::Url> = text.parse().ok();

@@ -14,7 +14,7 @@ use crate::connector::{Connector, Digest, Guest};
 use crate::failure::{Failure, Kind, Result};
 use crate::glean::upload::SessionState;
 use crate::ledger::Journal;
-use crate::ledger::journal::Lease;
+use crate::ledger::journal::{Lease, host_name};
 
 /// An interrupted crawl is gone on with for so long; what it uploaded is older than that then.
 const RESUME_WITHIN: u64 = 24 * 3600;
@@ -53,7 +53,10 @@ impl Crawler {
         let journal = self.journal(request.connection, request.upload_id);
         let plan = self.configured(request).await;
         if plan.is_err() {
-            journal.end_lease().await?;
+            // What went wrong before is what is told.
+            if let Err(failure) = journal.end_lease().await {
+                tracing::debug!("{failure}");
+            }
         }
         plan
     }
@@ -140,7 +143,7 @@ impl Crawler {
         for upload in Journal::all(&self.store, &self.memories.place(name)).await? {
             let journal = self.journal(name, &upload);
             let lease = journal.lease().await?;
-            let others = lease.is_some_and(|lease| lease.excludes(request.temporal));
+            let others = lease.is_some_and(|lease| self.excluded(name, &lease, request.temporal));
             if !others
                 && held.as_ref() != Some(&upload)
                 && ended.as_ref() != Some(&upload)
@@ -208,7 +211,7 @@ impl Crawler {
             }
             let journal = self.journal(name, &other);
             if let Some(lease) = journal.lease().await?
-                && lease.excludes(temporal)
+                && self.excluded(name, &lease, temporal)
             {
                 let ends = lease.until.saturating_sub(now());
                 return Err(Failure::new(
@@ -224,6 +227,13 @@ impl Crawler {
         }
         let lease = Lease::new(&request.by, temporal);
         self.journal(name, upload_id).live(&lease).await
+    }
+
+    /// Whether another is at work. Of a process on this machine the lock tells it better than its lease:
+    /// it may have been killed.
+    fn excluded(&self, name: &str, lease: &Lease, temporal: bool) -> bool {
+        let near = !lease.temporal && lease.host == host_name();
+        lease.excludes(temporal) && !(near && self.memories.lock(name).is_ok())
     }
 
     /// A newer full crawl takes the place of one that waits for approval.

@@ -260,10 +260,10 @@ impl Crawler {
         result.ended_at = now();
         if decision != Decision::Approve {
             let why = match decision {
-                Decision::Expire => "nobody approved it in time; nothing was deleted",
-                _ => "it was rejected; nothing was deleted",
+                Decision::Expire => "nobody approved it in time, and nothing was deleted",
+                _ => "rejected, and nothing was deleted",
             };
-            result.reason = Some(format!("{}; {why}", held.reasons.join("; ")));
+            result.reason = Some(format!("{why} ({})", held.reasons.join("; ")));
             self.settle(&held, &result, false).await?;
             return Ok(result);
         }

@@ -52,7 +52,8 @@ impl Intent {
 
     /// What the deletions are a share of.
     pub fn before(&self) -> u64 {
-        let before = self.difference.before + self.foreign();
+        // What others put there may be among what was uploaded, too.
+        let before = if self.foreign() > 0 { self.in_glean } else { self.difference.before };
         self.last.map_or(before, |last| last.min(before))
     }
 }
@@ -76,6 +77,12 @@ impl Deletions {
             reasons.push(format!(
                 "{of} ({share:.1} %) would be deleted, and {} % may be without approval",
                 self.max_percent
+            ));
+        }
+        if intent.foreign() > 0 && !reasons.is_empty() {
+            reasons.push(format!(
+                "{} of them are in no ledger of Sheaf's: others put them there, or its state was lost",
+                grouped(intent.foreign())
             ));
         }
         if let Some(most) = self.max_count
@@ -153,7 +160,7 @@ mod tests {
         let mut intent = intent(0, 0, 10);
         intent.difference.added = 10;
         intent.in_glean = 500;
-        assert_eq!((intent.foreign(), intent.deleted(), intent.before()), (490, 490, 490));
+        assert_eq!((intent.foreign(), intent.deleted(), intent.before()), (490, 490, 500));
         assert!(!Deletions::default().objections(&intent).is_empty());
     }
 

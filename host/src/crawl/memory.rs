@@ -125,7 +125,6 @@ impl Memories {
         let folder = self.folder(connection);
         loop {
             let (mut memory, names) = self.newest(&folder).await?;
-            let before = memory.runs.clone();
             change(&mut memory);
             let number = names.last().and_then(|name| name.rsplit('/').next());
             let number: u64 = number
@@ -136,16 +135,34 @@ impl Memories {
             if !self.store.create(&format!("{folder}/{:010}.json", number + 1), text).await? {
                 continue;
             }
-            for old in names.iter().rev().skip(KEEP) {
-                self.store.remove(old).await?;
-            }
-            for run in before {
-                if !memory.runs.contains(&run) {
+            self.forget(&memory, &names).await?;
+            return Ok(memory);
+        }
+    }
+
+    /// Removes versions that are too old, and runs that no version knows any more: whoever has to go
+    /// back to the version before finds its ledger.
+    async fn forget(&self, memory: &Memory, names: &[String]) -> Result<()> {
+        let (old, kept) = names.split_at(names.len().saturating_sub(KEEP));
+        let mut known = memory.runs.clone();
+        for name in kept {
+            known.extend(self.version(name).await?.runs);
+        }
+        for name in old {
+            for run in self.version(name).await?.runs {
+                if !known.contains(&run) {
                     self.store.remove(&run.name).await?;
                 }
             }
-            return Ok(memory);
+            self.store.remove(name).await?;
         }
+        Ok(())
+    }
+
+    /// One version; nothing where it cannot be read, and is on its way out.
+    async fn version(&self, name: &str) -> Result<Memory> {
+        let bytes = self.store.get(name).await?.unwrap_or_default();
+        Ok(serde_json::from_slice(&bytes).unwrap_or_default())
     }
 
     /// Many small runs of incremental crawls become one.

@@ -82,7 +82,8 @@ impl Journal {
     pub async fn lease(&self) -> Result<Option<Lease>> {
         let name = format!("{}/lease.json", self.folder);
         let Some(bytes) = self.store.get(&name).await? else { return Ok(None) };
-        serde_json::from_slice(&bytes).map(Some).map_err(|error| self.damaged(&name, &error))
+        // One that cannot be read keeps nobody away.
+        Ok(serde_json::from_slice(&bytes).ok())
     }
 
     pub async fn end_lease(&self) -> Result<()> {
@@ -163,13 +164,14 @@ struct Head {
     before: u64,
 }
 
-const LENGTHS: u64 = 8;
+const LENGTHS: u64 = 16;
 
-/// The lengths of a frame's head and records.
+/// The lengths of a frame's head and records, and the hash of the records.
 #[derive(Default)]
 struct Lengths {
     head: u64,
     records: u64,
+    hash: u64,
 }
 
 impl Lengths {
@@ -178,7 +180,7 @@ impl Lengths {
             let bytes = bytes.get(at..at + 4).and_then(|bytes| bytes.try_into().ok());
             u64::from(u32::from_be_bytes(bytes.unwrap_or_default()))
         };
-        Self { head: number(0), records: number(4) }
+        Self { head: number(0), records: number(4), hash: (number(8) << 32) | number(12) }
     }
 
     fn whole(&self) -> u64 {
@@ -217,6 +219,9 @@ impl Frames {
                 } else {
                     Bytes::new()
                 };
+                if with_records && xxh3_64(&records) != lengths.hash {
+                    return Err(self.journal.damaged(name, &"records in it are not as written"));
+                }
                 self.at = to;
                 return Ok(Some(Frame { progress: head.progress, records }));
             }
@@ -251,10 +256,11 @@ impl ScopeJournal {
         let head = Head { progress: progress.clone(), before: self.before };
         let head =
             serde_json::to_vec(&head).map_err(|error| damaged(&self.store, &name, &error))?;
-        let mut frame = Vec::with_capacity(8 + head.len() + records.len());
+        let mut frame = Vec::with_capacity(16 + head.len() + records.len());
         for length in [head.len(), records.len()] {
             frame.extend_from_slice(&u32::try_from(length).unwrap_or(u32::MAX).to_be_bytes());
         }
+        frame.extend_from_slice(&xxh3_64(records).to_be_bytes());
         frame.extend_from_slice(&head);
         frame.extend_from_slice(records);
         let length = frame.len() as u64;

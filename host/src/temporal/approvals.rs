@@ -16,6 +16,8 @@ use crate::crawl::plan::Waiting;
 use crate::crawl::{CrawlResult, Decision, local};
 use crate::failure::{Failure, Kind, Result};
 
+/// Then it is said what is waited for.
+const PATIENCE: Duration = Duration::from_secs(3);
 /// A query that no worker answers within this is not going to be.
 const QUERY_TIMEOUT: Duration = Duration::from_secs(3);
 
@@ -45,6 +47,18 @@ pub async fn decide(client: &Client, connection: &str, decision: Decision) -> Re
                 .next("check [temporal]; `sheaf doctor` tries it")
         }
     })?;
-    let result = handle.get_result(WorkflowGetResultOptions::default()).await.map_err(explain)?;
+    let result = handle.get_result(WorkflowGetResultOptions::default());
+    let mut result = std::pin::pin!(result);
+    let result = tokio::select! {
+        result = &mut result => result,
+        () = tokio::time::sleep(PATIENCE) => {
+            eprintln!(
+                "the answer is recorded; a worker has to act on it: is `sheaf worker` running? \
+                 Ctrl-C takes nothing back"
+            );
+            result.await
+        }
+    };
+    let result = result.map_err(explain)?;
     result.ok_or_else(|| local::nothing_waits(connection))
 }

@@ -117,9 +117,11 @@ async fn create(
             if describe(client, &config.temporal, id).await?.is_some() {
                 return update(client, config, connection, schedule, id).await;
             }
-            return Err(Failure::settings(format!("there is a schedule `{id}` that is not ours"))
-                .at(place(config, &connection.name, &schedule.name))
-                .next("rename the connection or the schedule, or remove the other one"));
+            return Err(Failure::settings(format!(
+                "the namespace has a schedule `{id}` of another task queue or program"
+            ))
+            .at(place(config, &connection.name, &schedule.name))
+            .next("rename the connection or the schedule, or remove the other one"));
         }
         Err(error) => return Err(refused(config, connection, schedule, error)),
     }
@@ -328,6 +330,11 @@ pub async fn act(
         ));
     }
     for id in &ids {
+        // The note of whoever paused it stays.
+        let paused = found.iter().any(|one| one.id == *id && one.paused);
+        if paused && matches!(act, Act::Pause(None)) {
+            continue;
+        }
         let handle = client.get_schedule_handle(id.as_str());
         do_one(&handle, act).await.map_err(|error| failed(id, &error))?;
     }
@@ -336,7 +343,10 @@ pub async fn act(
 
 async fn do_one(handle: &Handle, act: &Act) -> std::result::Result<(), ScheduleError> {
     match act {
-        Act::Pause(why) => handle.pause(why.as_deref(), PauseScheduleOptions::default()).await,
+        Act::Pause(why) => {
+            let why = why.as_deref().unwrap_or("paused by `sheaf schedules pause`");
+            handle.pause(Some(why), PauseScheduleOptions::default()).await
+        }
         Act::Resume => handle.unpause(None::<&str>, UnpauseScheduleOptions::default()).await,
         Act::Trigger => {
             let policy = ScheduleOverlapPolicy::Skip;
