@@ -7,7 +7,9 @@ use sheaf::temporal::connect::connect_to;
 use sheaf::temporal::dev_server::DevServer;
 use sheaf::temporal::workflows::{AllWorkflow, ApprovalWorkflow, IndexingWorkflow, ScheduledCrawl};
 use temporalio_client::{UntypedWorkflow, WorkflowFetchHistoryOptions, WorkflowHistory};
-use temporalio_sdk::workflow_replayer::{WorkflowReplayer, WorkflowReplayerOptions};
+use temporalio_sdk::workflow_replayer::{
+    WorkflowReplayer, WorkflowReplayerOptions, WorkflowReplayerOptionsBuilder,
+};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::Child;
 
@@ -77,9 +79,9 @@ pub async fn replay(json: &[u8]) {
     let history = WorkflowHistory::from_json(json).expect("a history");
     let options = WorkflowReplayerOptions::new()
         .register_workflow::<IndexingWorkflow>()
-        .and_then(|options| options.register_workflow::<ApprovalWorkflow>())
-        .and_then(|options| options.register_workflow::<ScheduledCrawl>())
-        .and_then(|options| options.register_workflow::<AllWorkflow>())
+        .and_then(WorkflowReplayerOptionsBuilder::register_workflow::<ApprovalWorkflow>)
+        .and_then(WorkflowReplayerOptionsBuilder::register_workflow::<ScheduledCrawl>)
+        .and_then(WorkflowReplayerOptionsBuilder::register_workflow::<AllWorkflow>)
         .expect("registered")
         .build();
     let replayed =

@@ -90,7 +90,8 @@ async fn crawl(
         });
         ended?;
     }
-    unless(cancel, crawler.complete(plan, started.elapsed().as_secs_f64())).await
+    let seconds = started.elapsed().as_secs_f64();
+    Box::pin(unless(cancel, crawler.complete(plan, seconds))).await
 }
 
 /// Decides about a crawl that waits, where no workflow does.

@@ -72,10 +72,9 @@ impl Upload {
 
     pub async fn session_state(&self) -> Result<SessionState> {
         Ok(match self.ours().await? {
-            None => SessionState::Unknown,
             Some(upload) if upload.is_active() => SessionState::Active,
             Some(upload) if upload.is_finished() => SessionState::Finished,
-            Some(_) => SessionState::Unknown,
+            _ => SessionState::Unknown,
         })
     }
 

@@ -83,7 +83,7 @@ impl Activities {
             temporal: true,
             anew,
         });
-        let mut plan = counted(&context, attempts, configure).await?;
+        let mut plan = Box::pin(counted(&context, attempts, configure)).await?;
         // The journal has these; a history need not.
         plan.bookmarks.clear();
         plan.runs.clear();
