@@ -6,6 +6,7 @@ use std::time::Duration;
 use sheaf::temporal::connect::connect_to;
 use sheaf::temporal::dev_server::DevServer;
 use sheaf::temporal::workflows::{AllWorkflow, ApprovalWorkflow, IndexingWorkflow, ScheduledCrawl};
+use sheaf_local_glean::Fault;
 use temporalio_client::{UntypedWorkflow, WorkflowFetchHistoryOptions, WorkflowHistory};
 use temporalio_sdk::workflow_replayer::{
     WorkflowReplayer, WorkflowReplayerOptions, WorkflowReplayerOptionsBuilder,
@@ -87,4 +88,33 @@ pub async fn replay(json: &[u8]) {
     let replayed =
         WorkflowReplayer::new(options).expect("a replayer").replay_workflow(history).await;
     replayed.expect("the workflow's code still does what it did");
+}
+
+/// Retries that a test need not wait for.
+pub const QUICK: &str = "[temporal.policy]\ninitial_interval = \"100ms\"\nmax_interval = \"300ms\"\nheartbeat_timeout = \"3s\"\n\n";
+
+/// Asks again and again until it is so.
+pub async fn until<F: Future<Output = bool>>(what: &str, mut ask: impl FnMut() -> F) {
+    let waited = async {
+        while !ask().await {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(90), waited)
+        .await
+        .unwrap_or_else(|_| panic!("in time: {what}"));
+}
+
+/// A crawl that is slow enough to be met in the middle, and is.
+pub async fn in_the_middle(site: &Site) -> Child {
+    let path = "/bulkindexdocuments".to_owned();
+    site.glean.drill().add(Fault { path, times: 30, delay_ms: 400, skip: 1, ..Fault::default() });
+    let sync = site.command(&["sync", "odd", "--json"]).spawn().expect("a sync");
+    arrived(site).await;
+    sync
+}
+
+/// A crawl is in its middle.
+pub async fn arrived(site: &Site) {
+    until("documents arrive", || async { site.ids("odd").await.len() >= 3000 }).await;
 }

@@ -1,31 +1,17 @@
 //! What outlives processes: approvals, schedules, crawls that are cancelled, servers that restart.
 
-use std::time::Duration;
-
 use serde_json::{Value, json};
 use sheaf::temporal::dev_server::DevServer;
 use sheaf::temporal::{connect, follow};
 use sheaf_local_glean::Fault;
-use sheaf_tests::temporal::{replays, server, signal, worker};
+use sheaf_tests::temporal::{
+    QUICK, arrived, in_the_middle, replays, server, signal, until, worker,
+};
 use sheaf_tests::{Site, files, odd};
 use temporalio_client::{RpcOptions, WorkflowCancelOptions};
 
-const QUICK: &str = "[temporal.policy]\ninitial_interval = \"100ms\"\nmax_interval = \"300ms\"\nheartbeat_timeout = \"3s\"\n\n";
-
 fn configured(connections: &str) -> String {
     format!("{QUICK}{connections}")
-}
-
-/// Asks again and again until it is so.
-async fn until<F: Future<Output = bool>>(what: &str, mut ask: impl FnMut() -> F) {
-    let waited = async {
-        while !ask().await {
-            tokio::task::yield_now().await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(90), waited)
-        .await
-        .unwrap_or_else(|_| panic!("in time: {what}"));
 }
 
 async fn status(site: &Site) -> Value {
@@ -339,17 +325,4 @@ async fn a_local_crawl_and_a_workflow_of_one_connection_are_kept_apart() {
     assert_eq!(output.status.code(), Some(0));
     assert_eq!(site.sheaf(&["sync", "odd"]).await.code, 0);
     server.stop().await;
-}
-
-/// A crawl that is slow enough to be met in the middle, and is.
-async fn in_the_middle(site: &Site) -> tokio::process::Child {
-    let path = "/bulkindexdocuments".to_owned();
-    site.glean.drill().add(Fault { path, times: 30, delay_ms: 400, skip: 1, ..Fault::default() });
-    let sync = site.command(&["sync", "odd", "--json"]).spawn().expect("a sync");
-    arrived(site).await;
-    sync
-}
-
-async fn arrived(site: &Site) {
-    until("documents arrive", || async { site.ids("odd").await.len() >= 3000 }).await;
 }

@@ -4,12 +4,9 @@ use std::time::Duration;
 
 use serde_json::json;
 use sheaf::temporal::{connect, follow};
-use sheaf_local_glean::Fault;
-use sheaf_tests::temporal::{replay, replays, server, signal, worker};
+use sheaf_tests::temporal::{QUICK, in_the_middle, replay, replays, server, signal, worker};
 use sheaf_tests::{Site, files, odd};
 use temporalio_client::WorkflowDescribeOptions;
-
-const QUICK: &str = "[temporal.policy]\ninitial_interval = \"100ms\"\nmax_interval = \"300ms\"\nheartbeat_timeout = \"3s\"\n\n";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_workflow_leaves_the_same_documents_as_a_local_crawl() {
@@ -166,25 +163,6 @@ fn config(site: &Site, temporal: &str) -> sheaf::config::Config {
     let mut config = sheaf::config::Config::parse(&path, &text, &|_| None).expect("valid");
     config.temporal.address = Some(temporal.to_owned());
     config
-}
-
-/// A crawl that is slow enough to be met in the middle, and is.
-async fn in_the_middle(site: &Site) -> tokio::process::Child {
-    let path = "/bulkindexdocuments".to_owned();
-    site.glean.drill().add(Fault { path, times: 30, delay_ms: 400, skip: 1, ..Fault::default() });
-    let sync = site.command(&["sync", "odd", "--json"]).spawn().expect("a sync");
-    until(site, 3000).await;
-    sync
-}
-
-/// Waits until so many documents are in Glean.
-async fn until(site: &Site, documents: usize) {
-    let waited = async {
-        while site.ids("odd").await.len() < documents {
-            tokio::task::yield_now().await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(120), waited).await.expect("documents arrive");
 }
 
 /// Documents uploaded in the newest session, those that came twice included.

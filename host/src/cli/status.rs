@@ -1,6 +1,6 @@
 //! `sheaf status`: each connection's last crawl, and what is under way.
 
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::Duration;
 
 use clap::Args as ClapArgs;
 use serde_json::{Value, json};
@@ -9,15 +9,13 @@ use temporalio_client::{Client, WorkflowDescribeOptions, WorkflowExecutionStatus
 use super::{Context, Report, sync};
 use crate::config::Config;
 use crate::crawl::begin::Begun;
-use crate::crawl::memory::Memories;
-use crate::crawl::memory::{Held, now};
+use crate::crawl::memory::{Held, Memories};
 use crate::crawl::plan::Waiting;
 use crate::crawl::view::ScopeState;
 use crate::crawl::{CrawlView, finish};
 use crate::failure::Result;
 use crate::ledger::Journal;
-use crate::ledger::journal::host_name;
-use crate::observe::numbers::{count, grouped};
+use crate::observe::numbers::{count, grouped, time};
 use crate::store::Store;
 use crate::temporal::connect::connect;
 use crate::temporal::{approvals, follow};
@@ -94,13 +92,13 @@ async fn journals(
             let (_, progress) = journal.scope(&scope.id).await?;
             documents += progress.map_or(0, |progress| progress.documents);
         }
-        let lease = journal.lease().await?.filter(|lease| lease.until > now());
+        let lease = journal.lease().await?.filter(|lease| memories.is_at_work(connection, lease));
         let name = &begun.plan.connection;
         lines.push(match lease {
-            Some(lease) if lease.host != host_name() || memories.lock(name).is_err() => {
+            Some(lease) => {
                 format!("under way by {}: {}", lease.by, count(documents, "document"))
             }
-            _ => format!(
+            None => format!(
                 "interrupted after {}; `sheaf sync {name} --local` goes on with it",
                 count(documents, "document")
             ),
@@ -129,13 +127,12 @@ async fn one(
     let memory = memories.of(name).await?;
     match &memory.last {
         Some(last) => {
-            let ended = UNIX_EPOCH + Duration::from_secs(last.ended_at);
             text.push_str(&format!(
                 "{}\n  by {} ({}), ended {}\n",
                 sync::summary(last),
                 last.connector,
                 last.digest.short(),
-                humantime::format_rfc3339_seconds(ended)
+                time(last.ended_at)
             ));
         }
         None => text.push_str(&format!("{name}: never crawled\n")),

@@ -15,7 +15,7 @@ use crate::crawl::plan::Waiting;
 use crate::crawl::view::Phase;
 use crate::crawl::{CrawlResult, CrawlView, Crawler, ModeName, Outcome, local};
 use crate::failure::{Failure, Kind, Result};
-use crate::observe::numbers::{bytes, count, grouped};
+use crate::observe::numbers::{bytes, count, grouped, time};
 use crate::observe::progress;
 use crate::temporal::connect::connect;
 use crate::temporal::follow::{self, Choice};
@@ -242,10 +242,9 @@ pub fn waiting_text(waiting: &Waiting, name: &str) -> String {
     if more > 0 && waiting.would_go > more {
         text.push_str(&format!("  … and {} more\n", grouped(more)));
     }
-    let until = std::time::UNIX_EPOCH + std::time::Duration::from_secs(waiting.until);
     text.push_str(&format!(
         "  until {}: `sheaf approve {name}` deletes them, `sheaf reject {name}` does not",
-        humantime::format_rfc3339_seconds(until)
+        time(waiting.until)
     ));
     text
 }

@@ -14,7 +14,7 @@ use crate::connector::{Connector, Digest, Guest};
 use crate::failure::{Failure, Kind, Result};
 use crate::glean::upload::SessionState;
 use crate::ledger::Journal;
-use crate::ledger::journal::{Lease, host_name};
+use crate::ledger::journal::Lease;
 
 /// An interrupted crawl is gone on with for so long; what it uploaded is older than that then.
 const RESUME_WITHIN: u64 = 24 * 3600;
@@ -229,11 +229,9 @@ impl Crawler {
         self.journal(name, upload_id).live(&lease).await
     }
 
-    /// Whether another is at work. Of a process on this machine the lock tells it better than its lease:
-    /// it may have been killed.
+    /// Whether another is at work, whom nothing but its lease keeps apart from us.
     fn excluded(&self, name: &str, lease: &Lease, temporal: bool) -> bool {
-        let near = !lease.temporal && lease.host == host_name();
-        lease.excludes(temporal) && !(near && self.memories.lock(name).is_ok())
+        lease.excludes(temporal) && self.memories.is_at_work(name, lease)
     }
 
     /// A newer full crawl takes the place of one that waits for approval.

@@ -4,12 +4,13 @@
 //! Every step may be repeated: after a crash the same is found out again, and done once.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use super::begin::Begun;
-use super::guard::{Deletions, Intent};
+use super::guard::Intent;
 use super::memory::{Held, Memory, now};
 use super::plan::{CrawlResult, Decision, ModeName, Plan, Waiting};
-use super::progress::{Ending, Outcome, Quarantined, ScopeProgress};
+use super::progress::{Ending, Outcome, ScopeProgress};
 use super::steps::{Crawler, keep_alive};
 use crate::failure::{Failure, Kind, Result};
 use crate::glean::upload::SessionState;
@@ -130,8 +131,15 @@ impl Crawler {
                 // Nothing was uploaded. What others change until the answer comes needs the session.
                 self.upload(plan).open(None).await?;
             }
-            let held =
-                hold(plan, scopes, &sealed, &intent, &objections, seconds, &connection.deletions);
+            let held = hold(
+                plan,
+                scopes,
+                &sealed,
+                &intent,
+                &objections,
+                seconds,
+                connection.deletions.wait,
+            );
             let mut result = result(Outcome::Held, &objections);
             differ(&mut result, &intent);
             result.deleted = 0;
@@ -377,8 +385,9 @@ fn hold(
     intent: &Intent,
     reasons: &[String],
     seconds: f64,
-    deletions: &Deletions,
+    wait: Duration,
 ) -> Held {
+    let since = now();
     let mut difference = intent.difference.clone();
     // What others put there has no name, and goes all the same.
     difference.gone += intent.foreign();
@@ -391,10 +400,9 @@ fn hold(
         difference,
         reasons: reasons.to_vec(),
         seconds,
-        since: now(),
-        until: now() + deletions.wait.as_secs(),
+        since,
+        until: since + wait.as_secs(),
         temporal: plan.temporal,
-        deletions: deletions.clone(),
     }
 }
 
@@ -408,12 +416,6 @@ pub fn waiting(held: &Held) -> Waiting {
         reasons: held.reasons.clone(),
         samples: samples.cloned().collect(),
         until: held.until,
-        wait_seconds: held.deletions.wait.as_secs(),
-    }
-}
-
-impl From<&crate::ledger::Sample> for Quarantined {
-    fn from(sample: &crate::ledger::Sample) -> Self {
-        Self { id: sample.id.clone(), reason: sample.reason.clone() }
+        wait_seconds: held.until - held.since,
     }
 }

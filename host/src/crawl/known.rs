@@ -6,6 +6,7 @@ use super::steps::Crawler;
 use crate::failure::Result;
 use crate::ledger::run::{Known, Merged};
 use crate::ledger::{Journal, Record, State, key};
+use crate::observe::numbers::time;
 
 /// A document of the ledger.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -32,12 +33,11 @@ pub struct Document {
 impl Document {
     fn of(record: &Record, in_glean: bool, upload_id: Option<String>) -> Self {
         let entry = record.entry();
-        let at = std::time::UNIX_EPOCH + std::time::Duration::from_secs(u64::from(entry.at));
         Self {
             id: entry.id.to_owned(),
             object_type: entry.object_type.to_owned(),
             title: entry.title.to_owned(),
-            seen: humantime::format_rfc3339_seconds(at).to_string(),
+            seen: time(u64::from(entry.at)),
             upload_id,
             scope: entry.scope.to_owned(),
             page: entry.page,
@@ -84,7 +84,7 @@ impl Crawler {
                     continue;
                 }
                 if record.key() == wanted {
-                    in_glean = is_there(&record, in_glean);
+                    in_glean = record.state().is_in_glean(in_glean);
                     let upload = run.name.rsplit('/').next().map(str::to_owned);
                     found = Some(Document::of(&record, in_glean, upload));
                 }
@@ -100,7 +100,7 @@ impl Crawler {
                     for record in frames.records(frame) {
                         let record = record?;
                         if record.key() == wanted {
-                            in_glean = is_there(&record, in_glean);
+                            in_glean = record.state().is_in_glean(in_glean);
                             found = Some(Document::of(&record, in_glean, Some(upload.clone())));
                         }
                     }
@@ -108,13 +108,5 @@ impl Crawler {
             }
         }
         Ok(found)
-    }
-}
-
-fn is_there(record: &Record, before: bool) -> bool {
-    match record.state() {
-        State::Uploaded | State::Outdated => true,
-        State::Quarantined => before,
-        State::Deleted => false,
     }
 }

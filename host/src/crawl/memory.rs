@@ -16,8 +16,9 @@ use super::plan::{CrawlResult, Plan};
 use super::progress::ScopeProgress;
 use crate::failure::{Failure, Kind, Result};
 use crate::ledger::Difference;
+use crate::ledger::journal::{Lease, host_name};
 use crate::ledger::run::{Run, compact};
-use crate::store::Store;
+use crate::store::{Kept, Store};
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
@@ -181,6 +182,13 @@ impl Memories {
         })
         .await
         .map(drop)
+    }
+
+    /// Whether whoever took the lease is still at work. Of a process on this machine the lock tells it
+    /// better than the lease: it may have been killed.
+    pub fn is_at_work(&self, connection: &str, lease: &Lease) -> bool {
+        let near = !lease.temporal && lease.host == host_name();
+        lease.until > now() && !(near && self.lock(connection).is_ok())
     }
 
     /// Keeps other local crawls of this connection out until the answer is dropped.

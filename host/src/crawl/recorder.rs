@@ -2,10 +2,10 @@
 //! refuses, and handed on with the page's checkpoint.
 
 use std::collections::BTreeMap;
-use std::time::SystemTime;
 
 use bytes::Bytes;
 
+use super::memory::now;
 use super::progress::ScopeProgress;
 use crate::connector::model::Document;
 use crate::glean::upload::Refused;
@@ -60,8 +60,7 @@ impl Recorder {
     /// A page begins.
     pub fn page(&mut self, number: u64) {
         self.page = u32::try_from(number).unwrap_or(u32::MAX);
-        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        self.at = u32::try_from(now.as_secs()).unwrap_or(u32::MAX);
+        self.at = u32::try_from(now()).unwrap_or(u32::MAX);
     }
 
     /// The records of the page that ends.

@@ -144,7 +144,7 @@ impl Crawler {
         let journal = self.journal(&plan.connection, &plan.upload_id);
         let begun = self.begun(plan).await?;
         let plan = &begun.plan;
-        let (_, kept) = journal.scope(scope).await?;
+        let (part, kept) = journal.scope(scope).await?;
         let kept = kept.unwrap_or_default();
         let mut start = ScopeProgress {
             scope: scope.to_owned(),
@@ -162,7 +162,7 @@ impl Crawler {
             return Ok(start);
         }
         let ended = tokio::select! {
-            ended = self.crawl_restarting(plan, &journal, start, report, cancel) => ended,
+            ended = self.crawl_restarting(plan, &journal, part, start, report, cancel) => ended,
             failure = keep_alive(&journal, &begun) => Err(failure),
         };
         ended.map_err(|failure| failure.at_least(|| plan.connection.clone()))
@@ -173,13 +173,13 @@ impl Crawler {
         &self,
         plan: &Plan,
         journal: &Journal,
+        part: ScopeJournal,
         start: ScopeProgress,
         report: &watch::Sender<ScopeProgress>,
         cancel: &CancellationToken,
     ) -> Result<ScopeProgress> {
         let scope = start.scope.clone();
         let opened = start.opened;
-        let (part, _) = journal.scope(&scope).await?;
         let failure = match self.crawl_from(plan, start, part, report, cancel).await {
             Err(failure) if failure.kind == Kind::StartOver => failure,
             ended => return ended,

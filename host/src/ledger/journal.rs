@@ -63,8 +63,12 @@ impl Journal {
     }
 
     pub async fn begin(&self, plan: &impl Serialize) -> Result<()> {
-        let name = format!("{}/plan.json", self.folder);
-        let text = serde_json::to_vec(plan).map_err(|error| self.damaged(&name, &error))?;
+        self.put("plan.json", plan).await
+    }
+
+    async fn put(&self, name: &str, value: &impl Serialize) -> Result<()> {
+        let name = format!("{}/{name}", self.folder);
+        let text = serde_json::to_vec(value).map_err(|error| self.damaged(&name, &error))?;
         self.store.put(&name, text).await
     }
 
@@ -74,9 +78,7 @@ impl Journal {
 
     /// Says that the crawl is alive until then, in seconds since 1970.
     pub async fn live(&self, lease: &Lease) -> Result<()> {
-        let name = format!("{}/lease.json", self.folder);
-        let text = serde_json::to_vec(lease).map_err(|error| self.damaged(&name, &error))?;
-        self.store.put(&name, text).await
+        self.put("lease.json", lease).await
     }
 
     pub async fn lease(&self) -> Result<Option<Lease>> {
@@ -306,10 +308,10 @@ impl Lease {
         Self { by: by.to_owned(), host: host_name(), temporal, until }
     }
 
-    /// Whether somebody else is at work, whom nothing but this keeps apart from us.
+    /// Whether nothing but this keeps whoever took it apart from us.
     pub fn excludes(&self, temporal: bool) -> bool {
         let apart = if self.temporal { temporal } else { !temporal && self.host == host_name() };
-        !apart && self.until > now()
+        !apart
     }
 }
 

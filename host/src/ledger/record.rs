@@ -25,6 +25,15 @@ impl State {
             _ => Self::Deleted,
         }
     }
+
+    /// Whether Glean has the document, where `before` says it of the older records.
+    pub fn is_in_glean(self, before: bool) -> bool {
+        match self {
+            Self::Uploaded | Self::Outdated => true,
+            Self::Quarantined => before,
+            Self::Deleted => false,
+        }
+    }
 }
 
 /// A document's key: Glean's ids do not distinguish case.

@@ -152,7 +152,7 @@ impl Merged {
             // The usual case, and the fast one.
             let Some(record) = head.take() else { return Ok(None) };
             *head = reader.next().await?;
-            let in_glean = matches!(record.state(), State::Uploaded | State::Outdated);
+            let in_glean = record.state().is_in_glean(false);
             return Ok(Some(Known { record, in_glean }));
         }
         let Some(least) = self.heads.iter().flatten().map(Record::key).min() else {
@@ -165,11 +165,7 @@ impl Merged {
             }
             let Some(record) = std::mem::replace(head, reader.next().await?) else { continue };
             let before = known.as_ref().is_some_and(|known| known.in_glean);
-            let in_glean = match record.state() {
-                State::Uploaded | State::Outdated => true,
-                State::Quarantined => before,
-                State::Deleted => false,
-            };
+            let in_glean = record.state().is_in_glean(before);
             known = Some(Known { record, in_glean });
         }
         Ok(known)

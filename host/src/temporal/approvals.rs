@@ -9,7 +9,7 @@ use temporalio_client::{
 };
 
 use super::approval_id;
-use super::follow::explain;
+use super::follow::{QUERY_TIMEOUT, explain};
 use super::workflows::ApprovalWorkflow;
 use super::workflows::approval::Run;
 use crate::crawl::plan::Waiting;
@@ -18,8 +18,6 @@ use crate::failure::{Failure, Kind, Result};
 
 /// Then it is said what is waited for.
 const PATIENCE: Duration = Duration::from_secs(3);
-/// A query that no worker answers within this is not going to be.
-const QUERY_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// What waits for a word, if something does.
 pub async fn waiting(client: &Client, connection: &str) -> Option<Waiting> {

@@ -24,7 +24,7 @@ pub type Handle = WorkflowHandle<Client, Run>;
 
 const LOOK: Duration = Duration::from_millis(500);
 /// A query that no worker answers within this is not going to be.
-const QUERY_TIMEOUT: Duration = Duration::from_secs(3);
+pub(super) const QUERY_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Starts a crawl of a connection. The worker may have other files than we do: the connector it finds
 /// when the crawl begins is what runs.
@@ -101,18 +101,28 @@ pub async fn all(
     let handle: WorkflowHandle<Client, all::Run> =
         started.map_err(|error| not_started(error, "several connections are", ALL))?;
     let result = handle.get_result(WorkflowGetResultOptions::default());
+    let look = async || {
+        let query = handle.query(AllWorkflow::progress, (), WorkflowQueryOptions::default());
+        if let Ok(Ok(crawls)) = tokio::time::timeout(QUERY_TIMEOUT, query).await {
+            said(&crawls);
+        }
+    };
+    watched(result, detach, look).await?.map_err(explain)
+}
+
+/// Looks at a workflow until its result is there, or until nobody wants to see it any more.
+async fn watched<T>(
+    result: impl Future<Output = T>,
+    detach: &CancellationToken,
+    mut look: impl AsyncFnMut(),
+) -> Result<T> {
     let mut result = std::pin::pin!(result);
     let mut looks = tokio::time::interval(LOOK);
     looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         tokio::select! {
-            ended = &mut result => return ended.map_err(explain),
-            _ = looks.tick() => {
-                let query = handle.query(AllWorkflow::progress, (), WorkflowQueryOptions::default());
-                if let Ok(Ok(crawls)) = tokio::time::timeout(QUERY_TIMEOUT, query).await {
-                    said(&crawls);
-                }
-            }
+            ended = &mut result => return Ok(ended),
+            _ = looks.tick() => look().await,
             () = detach.cancelled() => return Err(detached()),
         }
     }
@@ -131,21 +141,9 @@ pub async fn follow(
     detach: &CancellationToken,
 ) -> Result<CrawlResult> {
     let result = handle.get_result(WorkflowGetResultOptions::default());
-    let mut result = std::pin::pin!(result);
-    let mut looks = tokio::time::interval(LOOK);
-    looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    loop {
-        tokio::select! {
-            ended = &mut result => {
-                look(handle, task_queue, view).await;
-                return ended.map_err(explain);
-            }
-            _ = looks.tick() => look(handle, task_queue, view).await,
-            () = detach.cancelled() => {
-                return Err(detached());
-            }
-        }
-    }
+    let ended = watched(result, detach, async || look(handle, task_queue, view).await).await?;
+    look(handle, task_queue, view).await;
+    ended.map_err(explain)
 }
 
 /// A connection's workflow, the one under way or the last.

@@ -7,7 +7,7 @@ use temporalio_macros::{workflow, workflow_methods};
 use temporalio_sdk::workflows::select;
 use temporalio_sdk::{SyncWorkflowContext, WorkflowContext, WorkflowContextView, WorkflowResult};
 
-use super::short;
+use super::activity;
 use crate::config::PolicyConfig;
 use crate::crawl::plan::Waiting;
 use crate::crawl::{CrawlResult, Decision};
@@ -52,7 +52,7 @@ impl ApprovalWorkflow {
         };
         let summary = format!("{decision:?} the deletions of {}", input.connection);
         let decided = context
-            .execute_activity(Activities::decide_deletion, decide, short(&input.policy, summary))
+            .execute_activity(Activities::decide_deletion, decide, activity(&input.policy, summary))
             .await?;
         Ok(decided)
     }

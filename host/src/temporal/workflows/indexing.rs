@@ -8,8 +8,8 @@ use temporalio_sdk::{
     WorkflowContextView, WorkflowIdReusePolicy, WorkflowResult,
 };
 
+use super::activity;
 use super::approval::{ApprovalInput, ApprovalWorkflow};
-use super::{activity, short};
 use crate::config::PolicyConfig;
 use crate::connector::Digest;
 use crate::crawl::view::{CrawlView, Phase, ScopeState};
@@ -76,7 +76,7 @@ impl IndexingWorkflow {
             .execute_activity(
                 Activities::configure_datasource,
                 configure,
-                short(policy, format!("configure the datasource of {}", input.connection)),
+                activity(policy, format!("configure the datasource of {}", input.connection)),
             )
             .await?;
         context.state_mut(|state| state.view = CrawlView::of(&plan));
@@ -95,7 +95,7 @@ impl IndexingWorkflow {
             .execute_activity(
                 Activities::complete_upload,
                 CompleteInput { plan, seconds, attempts: policy.attempts },
-                short(policy, format!("complete the upload of {}", input.connection)),
+                activity(policy, format!("complete the upload of {}", input.connection)),
             )
             .await?;
         context.state_mut(|state| state.view.phase = Phase::Ended);
@@ -157,11 +157,7 @@ async fn crawl_scopes(
             .execute_activity(
                 Activities::execute_indexing,
                 input,
-                activity(
-                    policy,
-                    policy.start_to_close,
-                    format!("crawl {} of {}", scope.title, plan.connection),
-                ),
+                activity(policy, format!("crawl {} of {}", scope.title, plan.connection)),
             )
             .await;
         context.state_mut(|state| {

@@ -16,20 +16,14 @@ pub use approval::{ApprovalInput, ApprovalWorkflow};
 pub use indexing::{CrawlInput, IndexingWorkflow};
 pub use scheduled::{ScheduledCrawl, ScheduledInput, ScheduledResult};
 
-use std::time::Duration;
-
 use temporalio_common::RetryPolicy;
 use temporalio_sdk::{ActivityCancellationType, ActivityOptions};
 
 use crate::config::PolicyConfig;
 
-/// An activity of a few requests, or one that reads the whole ledger: it heartbeats either way.
-fn short(policy: &PolicyConfig, summary: String) -> ActivityOptions {
-    activity(policy, policy.start_to_close, summary)
-}
-
-fn activity(policy: &PolicyConfig, most: Duration, summary: String) -> ActivityOptions {
-    ActivityOptions::with_start_to_close_timeout(most)
+/// Each activity heartbeats, one of a few requests as one that reads a whole source.
+fn activity(policy: &PolicyConfig, summary: String) -> ActivityOptions {
+    ActivityOptions::with_start_to_close_timeout(policy.start_to_close)
         .heartbeat_timeout(policy.heartbeat_timeout)
         .retry_policy(retry_policy(policy))
         .cancellation_type(ActivityCancellationType::WaitCancellationCompleted)
