@@ -3,15 +3,17 @@
 //!
 //! It is kept in versions: each change writes the next one, which only one writer can. Whoever comes
 //! second reads again and changes that; so several workers, or an incremental crawl beside an
-//! approval, lose nothing of each other's.
+//! approval, lose nothing of each other's. A version's number must not become free again while
+//! somebody may still write it: old versions are kept for an hour, and a writer who took longer than
+//! half of that between reading and writing says so instead of being believed.
 
 use std::collections::BTreeMap;
 use std::fs::{File, TryLockError};
 use std::path::PathBuf;
+use std::time::{Duration, Instant, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
-use super::guard::Deletions;
 use super::plan::{CrawlResult, Plan};
 use super::progress::ScopeProgress;
 use crate::failure::{Failure, Kind, Result};
@@ -51,8 +53,6 @@ pub struct Held {
     pub until: u64,
     /// A workflow waits for the answer; otherwise nobody does, and `sheaf approve` acts itself.
     pub temporal: bool,
-    /// What was allowed without an answer.
-    pub deletions: Deletions,
 }
 
 /// All connections' memories of crawls into one Glean: another one has other documents, and so a
@@ -63,10 +63,14 @@ pub struct Memories {
     /// Locks are this machine's own.
     locks: PathBuf,
     glean: String,
+    /// How long a version is kept once it is not among the newest.
+    keep: Duration,
 }
 
-/// Older versions that are left for those who read while a newer one is written.
+/// Older versions that are always left, to go back to.
 const KEEP: usize = 2;
+/// Longer than any writer needs between reading a version and writing the next.
+const KEEP_FOR: Duration = Duration::from_secs(3600);
 /// More runs than this are written as one.
 const MAX_RUNS: usize = 48;
 
@@ -74,7 +78,7 @@ impl Memories {
     pub fn new(store: Store, locks: PathBuf, glean: &str) -> Self {
         let glean = glean.split_once("://").map_or(glean, |(_, rest)| rest);
         let glean = glean.replace(|c: char| !c.is_ascii_alphanumeric() && c != '.', "-");
-        Self { store, locks, glean }
+        Self { store, locks, glean, keep: KEEP_FOR }
     }
 
     /// Where a connection's ledger, journals and memory are kept.
@@ -86,20 +90,20 @@ impl Memories {
         format!("{}/state", self.place(connection))
     }
 
-    /// The newest version, and the names of all.
-    async fn newest(&self, folder: &str) -> Result<(Memory, Vec<String>)> {
+    /// The newest version, and what is kept of all.
+    async fn newest(&self, folder: &str) -> Result<(Memory, Vec<Kept>)> {
         loop {
             let kept = self.store.list(folder).await?;
-            let names: Vec<_> = kept.into_iter().map(|kept| kept.name).collect();
-            let Some(name) = names.last() else { return Ok((Memory::default(), names)) };
-            // It may be gone again, where somebody has just written two.
+            let Some(Kept { name, .. }) = kept.last() else {
+                return Ok((Memory::default(), kept));
+            };
             let Some(bytes) = self.store.get(name).await? else { continue };
             let memory = serde_json::from_slice(&bytes).map_err(|error| {
                 Failure::settings(format!("the state of a connection is damaged: {error}"))
                     .at(self.store.place(name))
                     .next("remove that file: the version before it is used then")
             })?;
-            return Ok((memory, names));
+            return Ok((memory, kept));
         }
     }
 
@@ -125,9 +129,10 @@ impl Memories {
     ) -> Result<Memory> {
         let folder = self.folder(connection);
         loop {
-            let (mut memory, names) = self.newest(&folder).await?;
+            let read = Instant::now();
+            let (mut memory, versions) = self.newest(&folder).await?;
             change(&mut memory);
-            let number = names.last().and_then(|name| name.rsplit('/').next());
+            let number = versions.last().and_then(|version| version.name.rsplit('/').next());
             let number: u64 = number
                 .and_then(|name| name.trim_end_matches(".json").parse().ok())
                 .unwrap_or_default();
@@ -136,26 +141,39 @@ impl Memories {
             if !self.store.create(&format!("{folder}/{:010}.json", number + 1), text).await? {
                 continue;
             }
-            self.forget(&memory, &names).await?;
+            if read.elapsed() > self.keep / 2 {
+                return Err(Failure::internal(format!(
+                    "writing the state of `{connection}` took so long that another may have \
+                     written it meanwhile"
+                ))
+                .next("start the crawl again"));
+            }
+            self.forget(&memory, &versions).await?;
             return Ok(memory);
         }
     }
 
     /// Removes versions that are too old, and runs that no version knows any more: whoever has to go
     /// back to the version before finds its ledger.
-    async fn forget(&self, memory: &Memory, names: &[String]) -> Result<()> {
-        let (old, kept) = names.split_at(names.len().saturating_sub(KEEP));
-        let mut known = memory.runs.clone();
-        for name in kept {
-            known.extend(self.version(name).await?.runs);
+    async fn forget(&self, memory: &Memory, versions: &[Kept]) -> Result<()> {
+        let before = SystemTime::now() - self.keep;
+        let older = &versions[..versions.len().saturating_sub(KEEP)];
+        let old = older.iter().take_while(|version| version.modified < before).count();
+        let (old, kept) = versions.split_at(old);
+        if old.is_empty() {
+            return Ok(());
         }
-        for name in old {
-            for run in self.version(name).await?.runs {
+        let mut known = memory.runs.clone();
+        for version in kept {
+            known.extend(self.version(&version.name).await?.runs);
+        }
+        for version in old {
+            for run in self.version(&version.name).await?.runs {
                 if !known.contains(&run) {
                     self.store.remove(&run.name).await?;
                 }
             }
-            self.store.remove(name).await?;
+            self.store.remove(&version.name).await?;
         }
         Ok(())
     }
@@ -215,10 +233,7 @@ impl Memories {
 
 /// Seconds since 1970.
 pub fn now() -> u64 {
-    std::time::SystemTime::now()
-        .duration_since(std::time::SystemTime::UNIX_EPOCH)
-        .unwrap_or_default()
-        .as_secs()
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
 #[cfg(test)]
@@ -226,20 +241,65 @@ mod tests {
     use super::*;
     use crate::store::Location;
 
+    fn memories(folder: &std::path::Path) -> Memories {
+        let store = Store::open(&Location::Folder(folder.to_owned())).expect("a store");
+        Memories::new(store, folder.to_owned(), "http://127.0.0.1:1")
+    }
+
+    async fn add(memories: &Memories, key: &str) {
+        let change = |memory: &mut Memory| drop(memory.bookmarks.insert(key.into(), "".into()));
+        memories.update("docs", change).await.expect("written");
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn one_who_stood_still_while_others_wrote_loses_nothing_of_theirs() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let memories = memories(folder.path());
+        add(&memories, "first").await;
+        let mut others = Some(["a", "b", "c", "d", "e"]);
+        let stalled = |memory: &mut Memory| {
+            memory.bookmarks.insert("stalled".into(), String::new());
+            let Some(others) = others.take() else { return };
+            tokio::task::block_in_place(|| {
+                tokio::runtime::Handle::current().block_on(async {
+                    for key in others {
+                        add(&memories, key).await;
+                    }
+                });
+            });
+        };
+        memories.update("docs", stalled).await.expect("written");
+        assert_eq!(memories.of("docs").await.expect("read").bookmarks.len(), 7);
+    }
+
+    #[tokio::test]
+    async fn versions_go_when_nobody_can_be_writing_them_any_more() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let memories = memories(folder.path());
+        for number in 0..6 {
+            add(&memories, &number.to_string()).await;
+        }
+        let place = folder.path().join(memories.folder("docs"));
+        let versions = || std::fs::read_dir(&place).expect("a folder").flatten();
+        assert_eq!(versions().count(), 6);
+        for version in versions() {
+            let file = File::options().append(true).open(version.path()).expect("a version");
+            file.set_modified(SystemTime::now() - 2 * KEEP_FOR).expect("set back");
+        }
+        add(&memories, "last").await;
+        assert_eq!(versions().count(), KEEP + 1);
+        assert_eq!(memories.of("docs").await.expect("read").bookmarks.len(), 7);
+    }
+
     #[tokio::test(flavor = "multi_thread")]
     async fn two_who_write_at_once_lose_nothing_of_each_other() {
         let folder = tempfile::tempdir().expect("a folder");
-        let store = Store::open(&Location::Folder(folder.path().to_owned())).expect("a store");
-        let memories = Memories::new(store, folder.path().to_owned(), "http://127.0.0.1:1");
+        let memories = memories(folder.path());
         let writers = (0..8).map(|writer| {
             let memories = memories.clone();
             tokio::spawn(async move {
                 for number in 0..5 {
-                    let key = format!("{writer}-{number}");
-                    let change = |memory: &mut Memory| {
-                        memory.bookmarks.insert(key.clone(), String::new());
-                    };
-                    memories.update("docs", change).await.expect("written");
+                    add(&memories, &format!("{writer}-{number}")).await;
                 }
             })
         });
