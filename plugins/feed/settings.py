@@ -1,0 +1,92 @@
+"""What the operator sets, and what follows from it."""
+
+import json
+from typing import Any
+from urllib.parse import urlsplit
+
+from componentize_py_types import Err
+from web import fault
+from wit_world.imports import host
+from wit_world.imports.base import Remedy
+from wit_world.imports.document import (
+    Access,
+    Access_Everyone,
+    Access_Restricted,
+    Access_Unknown,
+    Restricted,
+    UserRef,
+)
+
+NAMES = {"type": "array", "items": {"type": "string"}}
+
+SCHEMA = {
+    "$schema": "https://json-schema.org/draft/2020-12/schema",
+    "type": "object",
+    "properties": {
+        "feeds": {
+            "type": "array",
+            "items": {"type": "string", "pattern": "^https?://[^/]"},
+            "minItems": 1,
+            "uniqueItems": True,
+            "description": "The feeds to read, by their URLs.",
+        },
+        "access": {
+            "anyOf": [
+                {"const": "everyone"},
+                {
+                    "type": "object",
+                    "properties": {"users": NAMES, "groups": NAMES},
+                    "additionalProperties": False,
+                },
+            ],
+            "description": 'Who may find the entries: "everyone", or { users = [e-mails], groups = '
+            "[names] }. Nothing said means that nobody may.",
+        },
+        "credential": {
+            "type": "string",
+            "description": "The granted credential to send as the `authorization` header.",
+        },
+        "link_hosts": {
+            **NAMES,
+            "description": "Hosts that entries link to, besides those of the feeds.",
+        },
+    },
+    "required": ["feeds"],
+    "additionalProperties": False,
+}
+
+
+class Settings:
+    """They fit the schema: the host has seen to it."""
+
+    def __init__(self) -> None:
+        said = json.loads(host.settings())
+        self.feeds: list[str] = said["feeds"]
+        self.access = access(said.get("access"))
+        self.credential: str | None = said.get("credential")
+        self.feed_hosts = list(dict.fromkeys(urlsplit(url).netloc for url in self.feeds))
+        self.link_hosts: list[str] = said.get("link_hosts", [])
+
+    def authorization(self) -> str | None:
+        """A stand-in for the credential, if there is one to send."""
+        if self.credential is None:
+            return None
+        try:
+            return host.credential(self.credential)
+        except Err as error:
+            raise fault(
+                Remedy.FIX_SETTINGS, f"`credential` cannot be used: {error.value}."
+            ) from error
+
+
+def access(said: Any) -> Access:
+    match said:
+        case None:
+            return Access_Unknown()
+        case "everyone":
+            return Access_Everyone()
+        case _:
+            users = [UserRef(email=email, id=None, name=None) for email in said.get("users", [])]
+            return Access_Restricted(
+                Restricted(users, said.get("groups", []), group_intersections=[])
+            )
