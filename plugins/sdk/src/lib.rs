@@ -38,12 +38,14 @@
 //!
 //! In a connector's own crate (`crate-type = ["cdylib"]`, built for `wasm32-wasip2`) follows
 //! `sheaf_sdk::export!(Hello);`. The macros of the `log` crate reach the host's log, and `?` turns
-//! any error into a fault that the host retries; see [`Error`] for the others.
+//! any error into a fault that the host retries; see [`Error`] for the others. [`http`] reads a source
+//! on the network.
 
 mod adapter;
 mod datasource;
 mod document;
 mod error;
+pub mod http;
 mod logging;
 
 /// The contract's generated bindings, for what the rest of this crate does not cover.
@@ -70,6 +72,7 @@ pub use datasource::{Datasource, category};
 pub use error::{Context, Error, Result};
 pub use log;
 pub use schemars;
+pub use url;
 
 use schemars::JsonSchema;
 use serde::Deserialize;

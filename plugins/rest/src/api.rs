@@ -1,0 +1,99 @@
+//! Requests to the API, with what goes with each of them.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use sheaf_sdk::http::{self, Response};
+use sheaf_sdk::url::Url;
+use sheaf_sdk::{Error, Result};
+
+use crate::settings::Settings;
+use crate::time;
+
+/// Longer pauses are the host's to make: the crawl is tried again after them.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+pub struct Api {
+    base_url: String,
+    credential: Option<(String, String)>,
+    headers: Vec<(String, String)>,
+}
+
+impl Api {
+    pub fn new(settings: &Settings) -> Self {
+        let header = settings.credential_header.clone().unwrap_or_else(|| "authorization".into());
+        Self {
+            base_url: settings.base_url.clone(),
+            credential: settings.credential.clone().map(|name| (header, name)),
+            headers: settings.headers.clone().into_iter().collect(),
+        }
+    }
+
+    /// The URL of a path below the base, or of a whole URL that the API named itself.
+    pub fn url(&self, path: &str, query: &BTreeMap<String, String>) -> Result<Url> {
+        let base = format!("{}/", self.base_url.trim_end_matches('/'));
+        let wrong =
+            |error| Error::fix_settings(format!("`{path}` makes no URL with `base_url`: {error}"));
+        let mut url = Url::parse(&base)
+            .and_then(|base| base.join(path.trim_start_matches('/')))
+            .map_err(wrong)?;
+        if !query.is_empty() {
+            let kept: Vec<(String, String)> = url
+                .query_pairs()
+                .filter(|(name, _)| !query.contains_key(name.as_ref()))
+                .map(|(name, value)| (name.into_owned(), value.into_owned()))
+                .collect();
+            url.query_pairs_mut().clear().extend_pairs(kept).extend_pairs(query);
+        }
+        Ok(url)
+    }
+
+    /// An answer, whatever its status.
+    pub fn get(&self, url: &Url) -> Result<Response> {
+        let mut request = http::get(url.as_str())?.header("accept", "application/json");
+        for (name, value) in &self.headers {
+            request = request.header(name, value);
+        }
+        // What the API says of its own pages is followed, but no credential leaves its host.
+        let ours = Url::parse(&self.base_url).is_ok_and(|base| base.origin() == url.origin());
+        if let Some((header, name)) = self.credential.as_ref().filter(|_| ours) {
+            request = request.credential_in(header, name)?;
+        }
+        let response = request.send_any()?;
+        let pause = pause(&response);
+        if response.status == 429 && response.header("retry-after").is_none() {
+            let seconds = pause.map_or(60, |pause| u32::try_from(pause.as_secs()).unwrap_or(60));
+            return Err(Error::retry(format!("{} allows no more requests for now", self.base_url))
+                .after(seconds));
+        }
+        if let Some(pause) = pause.filter(|pause| *pause <= PATIENCE) {
+            log::info!("the API allows no more requests for {pause:?}");
+            std::thread::sleep(pause);
+        }
+        Ok(response)
+    }
+}
+
+/// How long an API wants to be left alone that says so before it refuses: `X-RateLimit-Remaining` and
+/// `X-RateLimit-Reset`, or the same without `X-`.
+fn pause(response: &Response) -> Option<Duration> {
+    let header = |name: &str| {
+        let value = response.header(&format!("x-ratelimit-{name}"));
+        value.or_else(|| response.header(&format!("ratelimit-{name}")))?.trim().parse::<f64>().ok()
+    };
+    if header("remaining")? >= 1.0 && response.status != 429 {
+        return None;
+    }
+    let reset = header("reset")?;
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
+    // Either a moment, or how far it is.
+    let seconds = if reset > 1_000_000_000.0 { reset - now } else { reset };
+    Some(Duration::from_secs_f64(seconds.clamp(0.0, 86_400.0)))
+}
+
+/// What the source's own clock said.
+pub fn clock(response: &Response) -> i64 {
+    let local = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    let date = response.header("date").and_then(time::parse_http);
+    date.unwrap_or_else(|| i64::try_from(local()).unwrap_or(0))
+}

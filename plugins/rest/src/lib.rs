@@ -1,0 +1,91 @@
+//! Any JSON API, as its settings describe it: which requests list its items, how they are paged, and
+//! which parts of an item become the parts of a document.
+//!
+//! Each endpoint is a scope. A checkpoint is the request of the page being read and the last item of it
+//! that was delivered, so that a crawl goes on in the middle of a page. A crawl's bookmark is the
+//! source's own clock when the crawl began.
+
+mod api;
+mod cursor;
+mod document;
+mod expression;
+mod paging;
+mod settings;
+mod time;
+
+use sheaf_sdk::{Connector, Crawl, Datasource, Error, Manifest, Result, Scope};
+
+use api::Api;
+pub use cursor::RestCursor;
+use settings::Prepared;
+pub use settings::Settings;
+
+pub struct Rest;
+
+impl Connector for Rest {
+    type Settings = Settings;
+    type Cursor = RestCursor;
+
+    fn manifest() -> Manifest {
+        Manifest::new(
+            "rest",
+            env!("CARGO_PKG_VERSION"),
+            "Reads any JSON API, as its settings describe it.",
+        )
+        .host("{base_url}")
+        .credential("api", "to read the API; the setting `credential` names another one")
+        .incremental()
+    }
+
+    fn datasource(settings: &Settings) -> Result<Datasource> {
+        let prepared = Prepared::new(settings.clone())?;
+        let name = settings.display_name.as_deref().unwrap_or("REST");
+        let mut datasource = Datasource::new(name, &settings.category, &prepared.url_regex());
+        for object_type in prepared.object_types() {
+            datasource = datasource.object(object_type, &settings.category);
+        }
+        Ok(datasource.field("homeUrl", settings.base_url.as_str()))
+    }
+
+    fn check(settings: &Settings) -> Result<String> {
+        let prepared = Prepared::new(settings.clone())?;
+        let api = Api::new(settings);
+        let mut found = Vec::new();
+        for endpoint in &prepared.endpoints {
+            let (_, items) = cursor::first_page(&api, endpoint)?;
+            found.push(format!(
+                "{} has {} items on its first page",
+                endpoint.config.name,
+                items.len()
+            ));
+        }
+        Ok(found.join(", "))
+    }
+
+    fn scopes(settings: &Settings) -> Result<Vec<Scope>> {
+        let scope = |endpoint: &settings::Endpoint| {
+            Scope::new(&endpoint.name, endpoint.title.as_ref().unwrap_or(&endpoint.name))
+        };
+        Ok(settings.endpoints.iter().map(scope).collect())
+    }
+
+    fn open(settings: Settings, crawl: Crawl) -> Result<RestCursor> {
+        let api = Api::new(&settings);
+        let prepared = Prepared::new(settings)?;
+        let endpoint =
+            prepared.endpoints.into_iter().find(|known| known.config.name == crawl.scope);
+        let endpoint = endpoint.ok_or_else(|| {
+            Error::start_over(format!(
+                "there is no endpoint `{}` in the settings any more",
+                crawl.scope
+            ))
+        })?;
+        RestCursor::open(api, endpoint, &crawl)
+    }
+}
+
+#[cfg(target_family = "wasm")]
+#[allow(unsafe_code)]
+mod exports {
+    sheaf_sdk::export!(super::Rest);
+}

@@ -1,0 +1,169 @@
+//! The connector for any JSON API, against real servers: a `MediaWiki` and a Roundup, by the configurations
+//! in `examples/`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use serde_json::Value;
+use sheaf_tests::{Site, root};
+use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::process::{Child, Command};
+
+/// A real server, which ends with its script.
+struct Server {
+    folder: TempDir,
+    _script: Child,
+    port: u16,
+}
+
+fn script(name: &str) -> PathBuf {
+    root().join("tests/servers").join(name)
+}
+
+impl Server {
+    /// Nothing, where it can be neither found nor installed.
+    async fn start(name: &str) -> Option<Self> {
+        let folder = TempDir::new().expect("a folder");
+        let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        let port = free.local_addr().expect("an address").port();
+        drop(free);
+        let mut script = Command::new(script(name))
+            .arg(folder.path())
+            .arg(port.to_string())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .expect("the script runs");
+        let mut lines = BufReader::new(script.stdout.take().expect("piped")).lines();
+        let line = tokio::time::timeout(Duration::from_secs(300), lines.next_line());
+        let line = line.await.expect("the server starts").expect("a line");
+        let Some(line) = line else {
+            let status = script.wait().await.expect("ended");
+            assert_eq!(status.code(), Some(3), "{name} did not start");
+            eprintln!("SKIPPED: {name} cannot be installed here");
+            return None;
+        };
+        assert!(line.starts_with("ready "), "{line}");
+        Some(Self { folder, _script: script, port })
+    }
+
+    async fn change(&self, name: &str) {
+        let status = Command::new(script(name)).arg(self.folder.path()).status().await;
+        assert!(status.expect("the script runs").success(), "{name}");
+    }
+
+    /// The example's connections, at this server.
+    fn site_toml(&self, example: &Path, usual: &str) -> String {
+        let text =
+            std::fs::read_to_string(root().join("examples").join(example)).expect("an example");
+        let (_, connections) = text.split_once("\n[connections").expect("connections");
+        format!("[connections{}", connections.replace(usual, &format!("127.0.0.1:{}", self.port)))
+    }
+}
+
+async fn sync(site: &Site, connection: &str, arguments: &[&str]) -> Value {
+    let ended = site.sheaf(&[&["sync", connection, "--local", "--json"], arguments].concat()).await;
+    assert_eq!(ended.code, 0, "{ended:?}");
+    ended.json()["result"].clone()
+}
+
+/// What Glean has, by id.
+async fn documents(site: &Site, datasource: &str) -> BTreeMap<String, Value> {
+    let documents = site.glean.documents(datasource).await.expect("documents").into_iter();
+    documents.map(|(id, text)| (id, serde_json::from_str(&text).expect("JSON"))).collect()
+}
+
+async fn document(site: &Site, datasource: &str, id: &str) -> Value {
+    documents(site, datasource).await.remove(id).unwrap_or_else(|| panic!("no document {id}"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_real_mediawiki_is_crawled_with_its_changes_and_its_restricted_pages() {
+    let Some(server) = Server::start("mediawiki.sh").await else { return };
+    let toml = server.site_toml(Path::new("rest_mediawiki/sheaf.toml"), "127.0.0.1:8088");
+    let site = Site::new(&format!(
+        "{toml}\n[connections.wiki.limits]\nhost_requests_per_second = 1000.0\n"
+    ))
+    .await
+    .connector("sheaf_rest");
+    let checked = site.sheaf(&["check", "wiki"]).await;
+    assert_eq!(checked.code, 0, "{checked:?}");
+    let result = sync(&site, "wiki", &[]).await;
+    // 112 articles, of which one is a redirect.
+    assert_eq!(result["documents"], 111, "{result}");
+    assert_eq!(result["quarantined"], 0, "{result}");
+    let pages = documents(&site, "wiki").await;
+    let text = |page: &Value| page["title"].as_str().unwrap_or_default().to_owned();
+    let titles: BTreeSet<_> = pages.values().map(text).collect();
+    assert!(titles.contains("Überblick – 東京オフィス"), "{titles:?}");
+    let groups = |page: &Value| page["permissions"]["allowedGroups"].clone();
+    let restricted = pages.values().filter(|page| groups(page) == serde_json::json!(["staff"]));
+    assert_eq!(restricted.count(), 5);
+    let open = pages.values().find(|page| text(page) == "C++/Coding style v1.2").expect("there");
+    assert_eq!(open["permissions"]["allowAnonymousAccess"], true, "{open:?}");
+    assert!(open["body"]["textContent"].as_str().unwrap_or_default().contains("<p>"), "{open:?}");
+
+    server.change("mediawiki-change.sh").await;
+    let result = sync(&site, "wiki", &["--incremental"]).await;
+    assert_eq!(result["mode"], "incremental", "{result}");
+    let after: BTreeSet<_> = site.ids("wiki").await.into_iter().collect();
+    assert!(!after.contains("4"), "a page that was deleted");
+    assert!(after.contains("122") && after.contains("123"), "{after:?}");
+    assert_eq!(document(&site, "wiki", "10").await["title"], "Travel guide nine");
+    let restricted = documents(&site, "wiki").await;
+    let restricted =
+        restricted.values().filter(|page| groups(page) == serde_json::json!(["staff"]));
+    assert_eq!(restricted.count(), 5, "one became open, and a new one is restricted");
+    // A full crawl finds the same.
+    sync(&site, "wiki", &[]).await;
+    assert_eq!(site.ids("wiki").await.into_iter().collect::<BTreeSet<_>>(), after);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_real_issue_tracker_is_crawled_with_its_changes_and_its_private_issues() {
+    let Some(server) = Server::start("roundup.sh").await else { return };
+    let toml = server.site_toml(Path::new("rest_roundup/sheaf.toml"), "127.0.0.1:8089");
+    let mut site = Site::new(&format!(
+        "{toml}\n[connections.issues.limits]\nhost_requests_per_second = 1000.0\n"
+    ))
+    .await
+    .connector("sheaf_rest");
+    site.environment.push(("ROUNDUP_PASSWORD".into(), "not-a-secret-crawler".into()));
+    let result = sync(&site, "issues", &[]).await;
+    assert_eq!(result["documents"], 148, "{result}");
+    let private = document(&site, "issues", "10").await;
+    assert_eq!(private["permissions"]["allowedGroups"], serde_json::json!(["Staff"]), "{private}");
+    assert!(private["permissions"]["allowedUsers"][0]["email"].is_string(), "{private}");
+    let open = document(&site, "issues", "9").await;
+    assert_eq!(open["permissions"]["allowAnonymousAccess"], true);
+    assert!(open["body"]["textContent"].as_str().unwrap_or_default().len() > 100_000);
+    assert!(open["createdAt"].is_i64(), "{open}");
+
+    server.change("roundup-change.sh").await;
+    let result = sync(&site, "issues", &["--incremental"]).await;
+    assert_eq!(result["mode"], "incremental", "{result}");
+    assert_eq!(
+        site.ids("issues").await.len(),
+        150,
+        "two are new, and a retired one is still there"
+    );
+    let became = document(&site, "issues", "3").await;
+    assert_eq!(became["permissions"]["allowedGroups"], serde_json::json!(["Staff"]));
+    sync(&site, "issues", &[]).await;
+    assert_eq!(site.ids("issues").await.len(), 149, "a full crawl notices what was retired");
+
+    // A wrong password is told as what it is.
+    site.environment.clear();
+    site.environment.push(("ROUNDUP_PASSWORD".into(), "not-the-password".into()));
+    let ended = site.sheaf(&["sync", "issues", "--local"]).await;
+    assert_eq!(ended.code, 4, "{ended:?}");
+    assert!(ended.stderr.contains("wants another credential"), "{ended:?}");
+    site.environment.clear();
+    let ended = site.sheaf(&["sync", "issues", "--local"]).await;
+    assert_eq!(ended.code, 2, "{ended:?}");
+    assert!(ended.stderr.contains("ROUNDUP_PASSWORD is not set"), "{ended:?}");
+}
