@@ -1,6 +1,7 @@
 //! The measurements, each in a process of its own.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Instant;
 
 use clap::{Args, ValueEnum};
@@ -116,6 +117,7 @@ impl Crawl {
                 Some(ledger) => Some(ledger.journal.scope("all").await?.0),
                 None => None,
             },
+            usage: Arc::default(),
         };
         let documents = pipeline.run(source, ScopeProgress::default()).await?.documents;
         if let Some(ledger) = ledger {

@@ -3,10 +3,13 @@
 //! The [`Kind`] decides the rest: the exit code, whether a retry can help, and the failure's type
 //! name in Temporal. Texts are bounded, because they pass through Temporal's history.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+
+use crate::secret::redact;
 
 /// The longest text that leaves the process in one part of a failure.
 const MAX_TEXT: usize = 2_000;
@@ -40,6 +43,8 @@ pub enum Kind {
     Trap,
     /// The guest used up a limit of its sandbox.
     Limit,
+    /// The guest wanted what it is not granted.
+    Denied,
     /// The guest did not answer in time: its source may be slow today.
     TimedOut,
     /// Too many documents were set aside.
@@ -56,7 +61,7 @@ impl Kind {
     /// The exit code of a command that ends with this failure.
     pub fn exit_code(self) -> u8 {
         match self {
-            Self::Settings | Self::Contract => 2,
+            Self::Settings | Self::Contract | Self::Denied => 2,
             Self::Unreachable => 3,
             Self::Refused
             | Self::Unauthorized
@@ -101,6 +106,7 @@ impl Kind {
             Self::StartOver => "StartOver",
             Self::Trap => "Trap",
             Self::Limit => "Limit",
+            Self::Denied => "Denied",
             Self::TimedOut => "TimedOut",
             Self::Quarantine => "Quarantine",
             Self::Busy => "Busy",
@@ -132,7 +138,7 @@ pub struct Failure {
 
 impl Failure {
     pub fn new(kind: Kind, what: impl Into<String>) -> Self {
-        let what = bounded(what.into(), MAX_TEXT);
+        let what = clean(what.into(), MAX_TEXT);
         Self { kind, what, at: None, next: None, detail: None, retry_after: None }
     }
 
@@ -146,19 +152,19 @@ impl Failure {
 
     #[must_use]
     pub fn at(mut self, at: impl Into<String>) -> Self {
-        self.at = Some(bounded(at.into(), MAX_TEXT));
+        self.at = Some(clean(at.into(), MAX_TEXT));
         self
     }
 
     #[must_use]
     pub fn next(mut self, next: impl Into<String>) -> Self {
-        self.next = Some(bounded(next.into(), MAX_TEXT));
+        self.next = Some(clean(next.into(), MAX_TEXT));
         self
     }
 
     #[must_use]
     pub fn detail(mut self, detail: impl Into<String>) -> Self {
-        let detail = bounded(detail.into(), MAX_DETAIL);
+        let detail = clean(detail.into(), MAX_DETAIL);
         self.detail = (!detail.trim().is_empty()).then_some(detail);
         self
     }
@@ -190,6 +196,24 @@ impl fmt::Display for Failure {
 }
 
 impl std::error::Error for Failure {}
+
+/// Without secrets, and bounded.
+fn clean(text: String, most: usize) -> String {
+    let text = match redact(&text) {
+        Cow::Borrowed(_) => text,
+        Cow::Owned(clean) => clean,
+    };
+    bounded(text, most)
+}
+
+/// The innermost cause of an error, which says most.
+pub fn cause(error: &dyn std::error::Error) -> String {
+    let mut cause = error;
+    while let Some(inner) = cause.source() {
+        cause = inner;
+    }
+    cause.to_string()
+}
 
 /// The beginning of a text, cut at a character boundary.
 pub fn bounded_str(text: &str, most: usize) -> &str {

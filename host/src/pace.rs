@@ -1,8 +1,10 @@
-//! Token buckets, for the rates that Glean documents.
+//! Rates that are kept, and waits that a server asks for.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
+use http::HeaderMap;
+use http::header::RETRY_AFTER;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
@@ -86,6 +88,16 @@ impl Bucket {
     }
 }
 
+/// `Retry-After`, in seconds or as a date.
+pub fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
+    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    if let Ok(seconds) = text.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let date = httpdate::parse_http_date(text).ok()?;
+    Some(date.duration_since(now).unwrap_or_default())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -108,5 +120,19 @@ mod tests {
         let mut bucket = Bucket { per_second: 10.0, burst: 5.0, tokens: 5.0 };
         assert_eq!(bucket.take(20.0, Duration::ZERO), Duration::ZERO);
         assert_eq!(bucket.take(1.0, Duration::ZERO), Duration::from_millis(1600));
+    }
+
+    #[test]
+    fn retry_after_is_read_as_seconds_and_as_a_date() {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000);
+        let mut headers = HeaderMap::new();
+        assert_eq!(retry_after(&headers, now), None);
+        headers.insert(RETRY_AFTER, "7".parse().expect("a header"));
+        assert_eq!(retry_after(&headers, now), Some(Duration::from_secs(7)));
+        let date = httpdate::fmt_http_date(now + Duration::from_secs(30));
+        headers.insert(RETRY_AFTER, date.parse().expect("a header"));
+        assert_eq!(retry_after(&headers, now), Some(Duration::from_secs(30)));
+        headers.insert(RETRY_AFTER, "soon".parse().expect("a header"));
+        assert_eq!(retry_after(&headers, now), None);
     }
 }

@@ -11,8 +11,9 @@ use sheaf_local_glean::{LocalGlean, Options};
 use tempfile::TempDir;
 
 pub mod temporal;
+pub mod web;
 
-fn root() -> &'static Path {
+pub fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace's root")
 }
 
@@ -45,14 +46,21 @@ pub fn binary() -> &'static Path {
 pub fn guest(name: &str) -> PathBuf {
     static RUST: OnceLock<()> = OnceLock::new();
     let other = target().join("guests").join(format!("{name}.wasm"));
-    if matches!(name, "python_hello" | "js_hello") {
+    if matches!(name, "python_hello" | "js_hello" | "feed" | "sitemap") {
         assert!(other.is_file(), "{} is not there: run ./test, which builds it", other.display());
         return other;
     }
     RUST.get_or_init(|| {
         let mut arguments =
             vec!["build", "--quiet", "--locked", "--release", "--target", "wasm32-wasip2"];
-        for package in ["sheaf-files", "guest-odd", "guest-generator", "connector-rust"] {
+        for package in [
+            "sheaf-files",
+            "sheaf-rest",
+            "guest-odd",
+            "guest-evil",
+            "guest-generator",
+            "connector-rust",
+        ] {
             arguments.extend(["-p", package]);
         }
         cargo(&arguments);
@@ -133,11 +141,11 @@ impl Site {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
-            .kill_on_drop(true)
-            .envs(self.environment.iter().map(|(name, value)| (name, value)));
+            .kill_on_drop(true);
         for name in ["GLEAN_SERVER_URL", "GLEAN_INSTANCE", "GLEAN_INDEXING_API_TOKEN", "RUST_LOG"] {
             command.env_remove(name);
         }
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command
     }
 

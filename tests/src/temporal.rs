@@ -1,6 +1,7 @@
 //! One real Temporal server for the tests of a process, and workers beside it.
 
 use std::process::Stdio;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use sheaf::temporal::connect::connect_to;
@@ -30,16 +31,24 @@ pub async fn server(site: &mut Site) -> DevServer {
 
 /// A worker that is ready.
 pub async fn worker(site: &Site) -> Child {
+    worker_and_log(site).await.0
+}
+
+/// The same, and all that it says.
+pub async fn worker_and_log(site: &Site) -> (Child, Arc<Mutex<String>>) {
     let mut command = site.command(&["worker"]);
     command.stdout(Stdio::null());
     let mut child = command.spawn().expect("a worker");
     let stderr = child.stderr.take().expect("its log");
     let mut lines = BufReader::new(stderr).lines();
     let (ready, is_ready) = tokio::sync::oneshot::channel();
+    let log = Arc::new(Mutex::new(String::new()));
+    let said = log.clone();
     tokio::spawn(async move {
         let mut ready = Some(ready);
         while let Ok(Some(line)) = lines.next_line().await {
             eprintln!("worker: {line}");
+            said.lock().expect("a log").push_str(&format!("{line}\n"));
             if line.contains("the worker is ready")
                 && let Some(ready) = ready.take()
             {
@@ -51,7 +60,7 @@ pub async fn worker(site: &Site) -> Child {
         .await
         .expect("a worker is ready in time")
         .expect("a worker gets ready");
-    child
+    (child, log)
 }
 
 /// Sends a signal by its name.

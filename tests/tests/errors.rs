@@ -175,7 +175,7 @@ async fn limits_are_named_with_their_keys() {
     for (misdeed, limit, what, next) in [
         ("loop", "cpu_per_call = \"200ms\"", "200ms of computing in one call", "cpu_per_call"),
         ("memory", "memory = \"64 MiB\"", "64.0 MiB of memory", "memory"),
-        ("large-page", "page_bytes = \"1 MiB\"", "more than 16 MiB in one call", "page_bytes"),
+        ("large-page", "page_bytes = \"1 MiB\"", "16 MiB handed over in one call", "page_bytes"),
         ("large-checkpoint", "", "checkpoint has 70000 bytes", "connector"),
     ] {
         let settings = odd(&format!("pages = 5, misdeed = \"{misdeed}\", after = 1"));
@@ -185,6 +185,22 @@ async fn limits_are_named_with_their_keys() {
         let ended = site.sheaf(&["sync", "odd", "--local"]).await;
         let code = if misdeed == "large-checkpoint" { 4 } else { 1 };
         named(&ended, code, what, next);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_component_that_is_too_large_or_takes_too_long_to_compile() {
+    let mut site = Site::new("").await.connector("sheaf_files");
+    // A cache of its own: what is compiled already takes no time.
+    let cache = site.path("cache").display().to_string();
+    site.environment.push(("XDG_CACHE_HOME".into(), cache));
+    site.write("docs/a.md", "# A");
+    for (limit, what, next) in [
+        ("max_bytes = \"100 KiB\"", "the limit is 100.0 KiB", "`max_bytes` in [connectors]"),
+        ("compile_time = \"1ms\"", "was not compiled within 1ms", "`compile_time` in [connectors]"),
+    ] {
+        site.configure(&format!("[connectors]\n{limit}\n\n{}", files("")));
+        named(&sync(&site).await, 1, what, next);
     }
 }
 

@@ -44,6 +44,47 @@ async fn a_workflow_leaves_the_same_documents_as_a_local_crawl() {
     assert_eq!(site.glean.documents("docs").await.expect("documents"), local);
     let status = site.sheaf(&["status"]).await;
     assert!(status.stdout.contains("60 documents uploaded"), "{status:?}");
+    assert!(status.stdout.contains("its guests used "), "{status:?}");
+    assert!(result["memory"].as_u64() > Some(1 << 16) && result["cpu_ms"].is_u64(), "{result}");
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_good_connector_crawls_beside_evil_ones_in_one_worker() {
+    let evil = |name: &str, misdeed: &str| {
+        format!(
+            "[connections.{name}]\nconnector = \"evil\"\ndatasource = \"{name}\"\n\
+             settings = {{ misdeed = \"{misdeed}\" }}\n\
+             [connections.{name}.limits]\nguests = 1\nwall_per_call = \"8s\"\ncpu_per_call = \"4s\"\n\n"
+        )
+    };
+    let misdeeds = [
+        "endless-loop",
+        "hang",
+        "memory-by-steps",
+        "endless-recursion",
+        "trap",
+        "log-flood",
+        "million-empty-documents",
+        "loop-over-pages",
+    ];
+    let all: String = misdeeds.map(|misdeed| evil(&misdeed.replace('-', ""), misdeed)).concat();
+    let mut site = Site::new(&format!("{QUICK}{}{all}", odd("pages = 200"))).await;
+    site = site.connector("guest_odd").connector("guest_evil");
+    let server = server(&mut site).await;
+    let mut worker = worker(&site).await;
+    let mut evils: Vec<_> = misdeeds
+        .map(|misdeed| site.command(&["sync", &misdeed.replace('-', "")]).spawn().expect("a sync"))
+        .into();
+    for _ in 0..3 {
+        let ended = site.sheaf(&["sync", "odd", "--json"]).await;
+        assert_eq!(ended.code, 0, "{ended:?}");
+        assert_eq!(site.ids("odd").await.len(), 2000);
+    }
+    assert!(worker.try_wait().expect("a process").is_none(), "the worker lives");
+    for child in &mut evils {
+        child.kill().await.expect("ended");
+    }
     server.stop().await;
 }
 

@@ -4,14 +4,22 @@ use clap::Args as ClapArgs;
 use serde_json::json;
 
 use super::{Context, Report};
+use crate::config::{Connection, Granted};
+use crate::connector::Connector;
+use crate::connector::model::Manifest;
 use crate::crawl::Crawler;
+use crate::crawl::guests::asked;
 use crate::failure::Result;
 use crate::observe::numbers::count;
+use crate::sandbox::egress::{Denied, Pattern};
 
 #[derive(ClapArgs)]
 pub struct Args {
     /// The connection in sheaf.toml.
     name: String,
+    /// Say whether the connector could request this URL, and why; nothing is requested.
+    #[arg(long, value_name = "URL")]
+    url: Option<String>,
 }
 
 pub async fn run(args: Args, context: &Context) -> Result<Report> {
@@ -24,6 +32,9 @@ pub async fn run(args: Args, context: &Context) -> Result<Report> {
         .find(&connection.connector)
         .await
         .map_err(|failure| failure.at_least(place))?;
+    if let Some(url) = &args.url {
+        return explain(url, &connection, &connector, &crawler).await;
+    }
     let mut guest = crawler.start(&connection, &connector).await?;
     // Settings that a schema cannot judge are judged here too.
     guest.datasource().await?;
@@ -37,19 +48,9 @@ pub async fn run(args: Args, context: &Context) -> Result<Report> {
         manifest.version,
         connector.digest.short()
     );
-    match (&manifest.folders, connection.folders.as_slice()) {
-        (None, []) => {}
-        (asked, granted) => {
-            let asked = asked.as_deref().unwrap_or("nothing");
-            text.push_str(&format!("  folders  asks for {asked}\n"));
-            for folder in granted {
-                text.push_str(&format!(
-                    "           {} is {}\n",
-                    folder.guest,
-                    folder.host.display()
-                ));
-            }
-        }
+    let asked = asked(manifest, &connection.settings)?;
+    for line in grants(manifest, &asked, &connection.grants) {
+        text.push_str(&format!("  {line}\n"));
     }
     text.push_str(&format!("  settings fit the connector's schema\n  source   {said}\n"));
     text.push_str(&format!("  scopes   {}\n", count(scopes.len() as u64, "scope")));
@@ -58,11 +59,70 @@ pub async fn run(args: Args, context: &Context) -> Result<Report> {
         "connector": manifest.name,
         "version": manifest.version,
         "digest": connector.digest,
-        "folders": connection.folders.iter().map(|folder| json!({
+        "folders": connection.grants.folders.iter().map(|folder| json!({
             "guest": folder.guest, "host": folder.host,
         })).collect::<Vec<_>>(),
+        "hosts": {
+            "asked": asked.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            "granted": connection.grants.hosts.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        },
+        "credentials": connection.grants.credentials.keys().collect::<Vec<_>>(),
         "source": said,
         "scopes": scopes,
     });
     Ok(Report::new(format!("{}: {said}", args.name), result).text(text))
+}
+
+/// What is asked for and what is given, a line each.
+fn grants(manifest: &Manifest, asked: &[Pattern], granted: &Granted) -> Vec<String> {
+    let mut lines = Vec::new();
+    if manifest.folders.is_some() || !granted.folders.is_empty() {
+        let asked = manifest.folders.as_deref().unwrap_or("nothing");
+        lines.push(format!("folders  asks for {asked}"));
+        for folder in &granted.folders {
+            lines.push(format!("         {} is {}", folder.guest, folder.host.display()));
+        }
+    }
+    for host in asked {
+        let given = if granted.hosts.contains(host) { "granted" } else { "see `--url`" };
+        lines.push(format!("host     asks for {host}: {given}"));
+    }
+    for host in granted.hosts.iter().filter(|host| !asked.contains(host)) {
+        lines.push(format!("host     granted {host}, as far as it asks for it"));
+    }
+    for credential in &manifest.credentials {
+        let given = match granted.credentials.get(&credential.name) {
+            Some(grant) => format!("granted, {}", grant.form),
+            None => "not granted".into(),
+        };
+        lines
+            .push(format!("secret   asks for {} {}: {given}", credential.name, credential.purpose));
+    }
+    let known = |name: &&String| manifest.credentials.iter().any(|asked| asked.name == **name);
+    for name in granted.credentials.keys().filter(|name| !known(name)) {
+        lines.push(format!("secret   granted {name}, which it does not ask for"));
+    }
+    lines
+}
+
+/// Allow or deny, by which rule, and where the name leads now.
+async fn explain(
+    url: &str,
+    connection: &Connection,
+    connector: &Connector,
+    crawler: &Crawler,
+) -> Result<Report> {
+    let egress = crawler.guests.egress(connection, connector)?;
+    let name = &connection.name;
+    let refused = |denied: Denied| denied.failure(name, &connection.grants.hosts);
+    let (_, target, allowed) = egress.allows(url).map_err(refused)?;
+    let addresses = egress.addresses(&target).await?;
+    let shown: Vec<_> = addresses.iter().map(ToString::to_string).collect();
+    let said = format!("{name} may reach {target}: `{}` is granted and asked for", allowed.by);
+    let text = format!("{said}\n  it is at {} now\n", shown.join(", "));
+    let result = json!({
+        "connection": name, "url": url, "host": target.to_string(), "allowed": true,
+        "by": allowed.by, "addresses": shown,
+    });
+    Ok(Report::new(said, result).text(text))
 }

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::{Context, Report};
 use crate::crawl::Crawler;
-use crate::crawl::steps::check_settings;
+use crate::crawl::guests::check_settings;
 use crate::failure::{Failure, Result};
 use crate::observe::numbers::count;
 use crate::temporal::connect::{address, connect};

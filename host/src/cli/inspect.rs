@@ -67,15 +67,11 @@ pub fn describe(connector: &Connector, file: &Path) -> String {
     if !asks {
         text.push_str("  nothing\n");
     }
-    let more: Vec<_> = inspection
-        .imports
-        .iter()
-        .filter(|name| name.starts_with("wasi:sockets/") || name.starts_with("wasi:http/"))
-        .collect();
-    if !more.is_empty() {
-        text.push_str("\nimports without being granted anything through them\n");
-        for name in more {
-            text.push_str(&format!("  {name}\n"));
+    let beyond = beyond(&inspection.imports);
+    if !beyond.is_empty() {
+        text.push_str("\nimports beyond the contract, and what it gets\n");
+        for (name, gets) in beyond {
+            text.push_str(&format!("  {name}  {gets}\n"));
         }
     }
     text.push_str("\nsettings\n");
@@ -83,6 +79,24 @@ pub fn describe(connector: &Connector, file: &Path) -> String {
     text.push_str("\nfor sheaf.toml\n\n");
     text.push_str(&toml_block(connector));
     text
+}
+
+/// What a component imports besides the contract and what every program needs, and what the host
+/// gives it there.
+fn beyond(imports: &[String]) -> Vec<(&str, &'static str)> {
+    let gets = |name: &str| {
+        Some(match name {
+            _ if name.starts_with("sheaf:connector/") => return None,
+            _ if name.starts_with("wasi:http/") => "the granted hosts, and nothing else",
+            _ if name.starts_with("wasi:filesystem/") => "the granted folders, read-only",
+            _ if name.starts_with("wasi:sockets/") => "nothing: every socket and name is denied",
+            _ if name.starts_with("wasi:cli/environment") => "nothing: no variables, no arguments",
+            _ if name.starts_with("wasi:cli/terminal") => "nothing: there is no terminal",
+            _ if name.starts_with("wasi:") => return None,
+            _ => "nothing: the host does not know it",
+        })
+    };
+    imports.iter().filter_map(|name| Some((name.as_str(), gets(name)?))).collect()
 }
 
 fn fields(schema: &Value) -> Vec<(String, &Value, bool)> {
@@ -181,10 +195,30 @@ pub fn toml_block(connector: &Connector) -> String {
     if !settings.is_empty() {
         text.push_str(&format!("settings = {{ {} }}\n", settings.join(", ")));
     }
+    let mut grants = Vec::new();
+    if !manifest.hosts.is_empty() {
+        // A setting's host is known when the setting is.
+        let host = |host: &String| {
+            if host.starts_with('{') { "\"example.com\"".to_owned() } else { format!("\"{host}\"") }
+        };
+        let mut hosts: Vec<_> = manifest.hosts.iter().map(host).collect();
+        hosts.dedup();
+        grants.push(format!("hosts = [{}]", hosts.join(", ")));
+    }
     if manifest.folders.is_some() {
-        text.push_str(&format!(
-            "\n[connections.{name}.grants]\nfolders = {{ \"/content\" = \"./path/to/documents\" }}\n"
+        grants.push("folders = { \"/content\" = \"./path/to/documents\" }".to_owned());
+    }
+    for credential in &manifest.credentials {
+        let variable = credential.name.to_ascii_uppercase().replace('-', "_");
+        let source = format!("{{ bearer = {{ env = \"{variable}_TOKEN\" }} }}");
+        grants.push(format!(
+            "# {}\ncredentials.{} = {source}",
+            credential.purpose.replace('\n', " "),
+            credential.name
         ));
+    }
+    if !grants.is_empty() {
+        text.push_str(&format!("\n[connections.{name}.grants]\n{}\n", grants.join("\n")));
     }
     text
 }

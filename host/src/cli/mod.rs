@@ -25,6 +25,7 @@ use crate::config::Config;
 use crate::crawl::Decision;
 use crate::failure::{Failure, Result};
 use crate::observe::logging;
+use crate::secret::redact_panics;
 pub use output::Report;
 
 /// Gets a company's own content into Glean's search, through connectors that run in a sandbox.
@@ -129,6 +130,7 @@ pub fn main() -> ExitCode {
         Err(error) => error.exit(),
     };
     let name = cli.command.name();
+    redact_panics();
     logging::start(cli.verbose, cli.command.is_service());
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use serde_json::{Value, json};
 
 use crate::failure::{Failure, Result};
+use crate::secret::redact;
 
 /// What a command found out or did.
 pub struct Report {
@@ -85,7 +86,7 @@ pub fn finish(command: &str, outcome: Result<Report>, json: bool, verbose: u8) -
 
 /// Someone who reads only the beginning (`| head`) is no error.
 fn print(text: &str) {
-    let _ = writeln!(std::io::stdout(), "{}", text.trim_end());
+    let _ = writeln!(std::io::stdout(), "{}", redact(text.trim_end()));
 }
 
 /// What, where, and the next thing to do.

@@ -15,7 +15,7 @@ use crate::crawl::view::ScopeState;
 use crate::crawl::{CrawlView, finish};
 use crate::failure::Result;
 use crate::ledger::Journal;
-use crate::observe::numbers::{count, grouped, time};
+use crate::observe::numbers::{bytes, count, grouped, time};
 use crate::store::Store;
 use crate::temporal::connect::connect;
 use crate::temporal::{approvals, follow};
@@ -134,6 +134,13 @@ async fn one(
                 last.digest.short(),
                 time(last.ended_at)
             ));
+            if last.memory > 0 {
+                text.push_str(&format!(
+                    "  its guests used {} of memory and computed for {:.1} s\n",
+                    bytes(last.memory),
+                    Duration::from_millis(last.cpu_ms).as_secs_f64()
+                ));
+            }
         }
         None => text.push_str(&format!("{name}: never crawled\n")),
     }

@@ -6,14 +6,14 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
-use super::schedules;
-use super::values::{PolicyConfig, SecretSource, Size, Span};
+use super::values::{PolicyConfig, Size, Span};
 use super::{Config, Connection, Locate, Temporal};
+use super::{grants, limits, schedules};
+use crate::connector::CompileLimits;
 use crate::crawl::{Deletions, Tolerance, Window};
 use crate::failure::Result;
 use crate::glean::Endpoint;
-use crate::sandbox::Limits;
-use crate::sandbox::folders::{FolderGrant, check_guest_path};
+use crate::secret::{self, Secret};
 use crate::store::Location;
 
 /// `GLEAN_INDEXING_API_TOKEN`: the token's usual home.
@@ -29,6 +29,8 @@ pub struct File {
     #[serde(default)]
     temporal: TemporalSection,
     #[serde(default)]
+    worker: Worker,
+    #[serde(default)]
     connectors: Connectors,
     #[serde(default)]
     connections: BTreeMap<String, ConnectionSection>,
@@ -39,7 +41,7 @@ pub struct File {
 struct Glean {
     server_url: Option<String>,
     instance: Option<String>,
-    token: Option<SecretSource>,
+    token: Option<secret::Source>,
     timeout: Option<Span>,
     attempts: Option<u32>,
     requests_per_second: Option<f64>,
@@ -56,7 +58,7 @@ struct TemporalSection {
     address: Option<String>,
     namespace: Option<String>,
     profile: Option<String>,
-    api_key: Option<SecretSource>,
+    api_key: Option<secret::Source>,
     task_queue: Option<String>,
     #[serde(default)]
     policy: Policy,
@@ -76,8 +78,16 @@ struct Policy {
 
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
+struct Worker {
+    guests: Option<usize>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Connectors {
     folder: Option<PathBuf>,
+    max_bytes: Option<Size>,
+    compile_time: Option<Span>,
 }
 
 #[derive(Deserialize)]
@@ -88,9 +98,9 @@ struct ConnectionSection {
     #[serde(default = "no_settings")]
     settings: toml::Table,
     #[serde(default)]
-    grants: GrantsSection,
+    grants: grants::Section,
     #[serde(default)]
-    limits: LimitsSection,
+    limits: limits::Section,
     #[serde(default)]
     deletions: DeletionsSection,
     #[serde(default)]
@@ -118,28 +128,6 @@ fn no_settings() -> toml::Table {
     toml::Table::new()
 }
 
-#[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct GrantsSection {
-    #[serde(default)]
-    hosts: Vec<String>,
-    #[serde(default)]
-    folders: BTreeMap<String, PathBuf>,
-    #[serde(default)]
-    credentials: BTreeMap<String, toml::Value>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct LimitsSection {
-    memory: Option<Size>,
-    cpu_per_call: Option<Span>,
-    wall_per_call: Option<Span>,
-    page_documents: Option<u32>,
-    page_bytes: Option<Size>,
-    log_lines_per_second: Option<u32>,
-}
-
 type Env<'a> = &'a dyn Fn(&str) -> Option<String>;
 
 impl File {
@@ -148,6 +136,11 @@ impl File {
             Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
             _ => PathBuf::from("."),
         };
+        let usual = CompileLimits::default();
+        let compile = CompileLimits {
+            max_bytes: self.connectors.max_bytes.map_or(usual.max_bytes, |size| size.0),
+            compile_time: self.connectors.compile_time.map_or(usual.compile_time, |span| span.0),
+        };
         let connectors = self.connectors.folder.unwrap_or_else(|| "connectors".into());
         let state = base.join(self.state_folder.unwrap_or_else(|| ".sheaf".into()));
         let store = match self.state_store {
@@ -155,6 +148,10 @@ impl File {
             Some(text) => store(&text, &base, locate)?,
         };
         let window = self.glean.window(locate)?;
+        let guests = self.worker.guests.unwrap_or(64);
+        if !(1..=100_000).contains(&guests) {
+            return Err(locate.failure(&["worker", "guests"], "it must be between 1 and 100,000"));
+        }
         let mut connections = BTreeMap::new();
         let mut datasources = BTreeMap::new();
         for (name, section) in self.connections {
@@ -173,8 +170,10 @@ impl File {
             path: locate.path.to_owned(),
             glean: self.glean.endpoint(&base, locate, env)?,
             window,
+            guests,
             temporal: self.temporal.validate(&base, locate, env)?,
             connectors: base.join(connectors),
+            compile,
             state,
             store,
             connections,
@@ -250,7 +249,7 @@ impl Glean {
                     .read(base, env)
                     .map_err(|failure| failure.at_least(|| locate.place(&["glean", "token"])))?,
             ),
-            (None, value) => value.map(|value| super::Secret::new(&value)),
+            (None, value) => value.map(|value| Secret::new(&value)),
         };
         let rate = |value: Option<f64>, usual: f64, key: &str| match value {
             Some(value) if !(value > 0.0 && value.is_finite()) => {
@@ -346,34 +345,6 @@ impl ConnectionSection {
                 )
                 .next("use letters and digits only: Glean takes nothing else"));
         }
-        if let Some(host) = self.grants.hosts.first() {
-            return Err(locate
-                .failure(
-                    &["connections", name, "grants", "hosts"],
-                    format!(
-                        "`{host}` cannot be granted: connectors reach no hosts in this version"
-                    ),
-                )
-                .next("remove the line"));
-        }
-        if let Some((credential, _)) = self.grants.credentials.iter().next() {
-            return Err(locate
-                .failure(
-                    &["connections", name, "grants", "credentials"],
-                    format!("`{credential}` cannot be granted: connectors reach no hosts in this version"),
-                )
-                .next("remove the line"));
-        }
-        let folders = self
-            .grants
-            .folders
-            .into_iter()
-            .map(|(guest, host)| {
-                let place = || locate.place(&["connections", name, "grants", "folders", &guest]);
-                check_guest_path(&guest).map_err(|failure| failure.at(place()))?;
-                Ok(FolderGrant { host: base.join(host), guest })
-            })
-            .collect::<Result<_>>()?;
         let settings = serde_json::to_value(&self.settings).map_err(|error| {
             locate.failure(&here("settings"), format!("the settings are not JSON: {error}"))
         })?;
@@ -382,7 +353,7 @@ impl ConnectionSection {
             connector: self.connector,
             datasource: self.datasource,
             settings,
-            folders,
+            grants: self.grants.validate(name, base, locate)?,
             limits: self.limits.validate(name, locate)?,
             deletions: self.deletions.validate(name, locate)?,
             quarantine: self.quarantine.validate(name, locate)?,
@@ -410,29 +381,6 @@ impl QuarantineSection {
         Ok(Tolerance {
             max_percent: share(self.max_percent, usual.max_percent, &keys, locate)?,
             min_documents: self.min_documents.unwrap_or(usual.min_documents),
-        })
-    }
-}
-
-impl LimitsSection {
-    fn validate(self, name: &str, locate: &Locate<'_>) -> Result<Limits> {
-        let usual = Limits::default();
-        let at = |key| ["connections", name, "limits", key];
-        if self.page_documents == Some(0) {
-            return Err(locate.failure(&at("page_documents"), "it must be at least 1"));
-        }
-        let page_bytes = match self.page_bytes.map(|size| u32::try_from(size.0)) {
-            None => usual.page_bytes,
-            Some(Ok(bytes)) if bytes <= 1 << 30 => bytes,
-            Some(_) => return Err(locate.failure(&at("page_bytes"), "1 GiB is the most")),
-        };
-        Ok(Limits {
-            memory: self.memory.map_or(usual.memory, |size| size.0),
-            cpu_per_call: self.cpu_per_call.map_or(usual.cpu_per_call, |span| span.0),
-            wall_per_call: self.wall_per_call.map_or(usual.wall_per_call, |span| span.0),
-            page_documents: self.page_documents.unwrap_or(usual.page_documents),
-            page_bytes,
-            log_lines_per_second: self.log_lines_per_second.unwrap_or(usual.log_lines_per_second),
         })
     }
 }
@@ -472,7 +420,16 @@ mod tests {
     #[test]
     fn a_connection_is_checked_key_by_key() {
         for (text, line, part) in [
-            ("[connections.a.grants]\nhosts = [\"x.com\"]\n", ":5", "reach no hosts"),
+            ("[connections.a.grants]\nhosts = [\"*.com\"]\n", ":5", "far too many"),
+            ("[connections.a.grants]\nhosts = [\"x.com/y\"]\n", ":5", "leave out the path"),
+            ("[connections.a.grants]\nnetworks = [\"10.0.0.1/33\"]\n", ":5", "not a network"),
+            ("[connections.a.grants.credentials.c]\n", ":4", "one of"),
+            (
+                "[connections.a.grants.credentials.c]\nbearer = { env = \"X\" }\nhosts = [\"x.com\"]\n",
+                ":6",
+                "is not granted",
+            ),
+            ("[connections.a.limits]\nhandles = 0\n", ":5", "at least 1"),
             ("[connections.a.grants.folders]\ncontent = \".\"\n", ":5", "not a path"),
             ("[connections.a.limits]\npage_documents = 0\n", ":5", "at least 1"),
             ("[connections.b]\nconnector = \"x\"\ndatasource = \"ds\"\n", ":6", "already"),

@@ -1,6 +1,8 @@
 //! `sheaf.toml`: read, checked, and turned into types. Every error names the file's line and key.
 
 mod file;
+mod grants;
+mod limits;
 pub mod schedules;
 mod values;
 
@@ -8,14 +10,15 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-pub use values::{PolicyConfig, Secret};
+pub use grants::Granted;
+pub use values::PolicyConfig;
 
-use crate::connector::Grants;
+use crate::connector::CompileLimits;
 use crate::crawl::{Deletions, Tolerance, Window};
 use crate::failure::{Failure, Result};
 use crate::glean::Endpoint;
 use crate::sandbox::Limits;
-use crate::sandbox::folders::FolderGrant;
+use crate::secret::Secret;
 use crate::store::Location;
 
 pub const FILE_NAME: &str = "sheaf.toml";
@@ -28,8 +31,11 @@ pub struct Config {
     pub glean: Endpoint,
     pub window: Window,
     pub temporal: Temporal,
+    /// Guests of all connections that run at once in one process.
+    pub guests: usize,
     /// Where `.wasm` files are dropped.
     pub connectors: PathBuf,
+    pub compile: CompileLimits,
     /// This machine's own: locks, temporary files, what `sheaf dev` runs.
     pub state: PathBuf,
     /// What Sheaf keeps between runs: journals, bookmarks, the ledger, a copy of each connector in
@@ -56,22 +62,11 @@ pub struct Connection {
     pub connector: String,
     pub datasource: String,
     pub settings: serde_json::Value,
-    pub folders: Vec<FolderGrant>,
+    pub grants: Granted,
     pub limits: Limits,
     pub deletions: Deletions,
     pub quarantine: Tolerance,
     pub schedules: Vec<schedules::Schedule>,
-}
-
-impl Connection {
-    pub fn grants(&self) -> Grants {
-        Grants {
-            connection: self.name.clone(),
-            settings: self.settings.to_string().into(),
-            folders: self.folders.clone(),
-            limits: self.limits.clone(),
-        }
-    }
 }
 
 impl Config {

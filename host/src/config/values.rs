@@ -1,15 +1,10 @@
 //! Values as people write them: `"30s"`, `"4 MiB"`, `{ env = "NAME" }`.
 
-use std::fmt;
-use std::path::PathBuf;
 use std::str::FromStr as _;
-use std::sync::Arc;
 use std::time::Duration;
 
 use serde::de::{Error as _, Unexpected};
 use serde::{Deserialize, Deserializer, Serialize};
-
-use crate::failure::{Failure, Result};
 
 /// A duration such as `"30s"`, `"5m"` or `"2h"`.
 #[derive(Clone, Copy, Debug)]
@@ -46,57 +41,6 @@ impl<'de> Deserialize<'de> for Size {
                     &"a size such as \"512 KiB\" or \"4 MiB\"",
                 )
             })
-    }
-}
-
-/// Where a secret comes from. Its value never stands in the file.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "lowercase")]
-pub enum SecretSource {
-    Env(String),
-    File(PathBuf),
-}
-
-/// A secret's value, which does not show itself.
-#[derive(Clone)]
-pub struct Secret(Arc<str>);
-
-impl Secret {
-    pub fn new(value: &str) -> Self {
-        Self(value.trim().into())
-    }
-
-    /// For the one place that sends it.
-    pub fn reveal(&self) -> Arc<str> {
-        self.0.clone()
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Secret")
-    }
-}
-
-impl SecretSource {
-    pub fn read(
-        &self,
-        base: &std::path::Path,
-        env: &dyn Fn(&str) -> Option<String>,
-    ) -> Result<Secret> {
-        match self {
-            Self::Env(name) => env(name).map(|value| Secret::new(&value)).ok_or_else(|| {
-                Failure::settings(format!("the environment variable {name} is not set"))
-                    .next(format!("set {name}, or change where the secret comes from"))
-            }),
-            Self::File(path) => {
-                let path = base.join(path);
-                std::fs::read_to_string(&path).map(|value| Secret::new(&value)).map_err(|error| {
-                    Failure::settings(format!("cannot read the secret: {error}"))
-                        .at(path.display().to_string())
-                })
-            }
-        }
     }
 }
 

@@ -21,6 +21,19 @@ pub const TICK: Duration = Duration::from_millis(10);
 /// Compilations at the same time: each can take hundreds of megabytes.
 const COMPILATIONS: usize = 1;
 
+/// How large a component may be, and how long it may take to compile: `[connectors]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CompileLimits {
+    pub max_bytes: usize,
+    pub compile_time: Duration,
+}
+
+impl Default for CompileLimits {
+    fn default() -> Self {
+        Self { max_bytes: 128 << 20, compile_time: Duration::from_secs(300) }
+    }
+}
+
 /// Everything that is shared by all guests of this process.
 #[derive(Clone)]
 pub struct Engine(Arc<Inner>);
@@ -30,7 +43,8 @@ struct Inner {
     linker: Linker<State>,
     /// Where compiled code is kept. As trusted as this program: only it may write there.
     cache: PathBuf,
-    compilations: Semaphore,
+    compilations: Arc<Semaphore>,
+    limits: CompileLimits,
     /// One cell a digest, so that a component is compiled once however many ask for it.
     loaded: Mutex<HashMap<Digest, Arc<OnceCell<Arc<Connector>>>>>,
 }
@@ -38,6 +52,10 @@ struct Inner {
 impl Engine {
     /// Compiled code is kept in `cache`, which is created.
     pub fn new(cache: impl Into<PathBuf>) -> Result<Self> {
+        Self::limited(cache, CompileLimits::default())
+    }
+
+    pub fn limited(cache: impl Into<PathBuf>, limits: CompileLimits) -> Result<Self> {
         let engine = wasmtime::Engine::new(&config())
             .map_err(|error| Failure::internal(format!("wasmtime does not start: {error:#}")))?;
         let linker = linker(&engine)
@@ -47,7 +65,8 @@ impl Engine {
             engine,
             linker,
             cache: cache.into(),
-            compilations: Semaphore::new(COMPILATIONS),
+            compilations: Arc::new(Semaphore::new(COMPILATIONS)),
+            limits,
             loaded: Mutex::default(),
         })))
     }
@@ -64,8 +83,12 @@ impl Engine {
         &self.0.cache
     }
 
-    pub(super) fn compilations(&self) -> &Semaphore {
+    pub(super) fn compilations(&self) -> &Arc<Semaphore> {
         &self.0.compilations
+    }
+
+    pub(super) fn limits(&self) -> CompileLimits {
+        self.0.limits
     }
 
     pub(super) fn cell(&self, digest: &Digest) -> Arc<OnceCell<Arc<Connector>>> {

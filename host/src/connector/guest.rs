@@ -5,37 +5,53 @@
 
 use std::sync::{Arc, Mutex};
 
+use tokio::sync::OwnedSemaphorePermit;
 use wasmtime::component::{ResourceAny, ResourceTable};
 use wasmtime::{Store, Trap, UpdateDeadline};
 use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
-use super::engine::{Engine, TICK};
+use super::engine::Engine;
 use super::load::Connector;
 use super::model::{Crawl, Fault, Manifest, Page, PageLimits, Remedy, Scope};
 use super::v0_1;
 use crate::failure::{Failure, Kind, Result, bounded};
 use crate::observe::numbers::bytes;
-use crate::sandbox::egress::DenyAll;
+use crate::sandbox::egress::{Egress, Hooks};
 use crate::sandbox::folders::{self, FolderGrant};
-use crate::sandbox::limits::{CpuMeter, Exceeded, Limits, MemoryMeter};
+use crate::sandbox::limits::{CpuMeter, Exceeded, Limits, MemoryMeter, Usage, over};
 use crate::sandbox::output::{Log, SharedLog, Stream, Tail};
 
 /// A checkpoint or bookmark larger than this is refused.
 pub const MAX_CHECKPOINT_BYTES: usize = 64 << 10;
 
 /// What one connection lets its connector use.
-#[derive(Clone, Debug)]
 pub struct Grants {
     pub connection: String,
     pub settings: Arc<str>,
     pub folders: Vec<FolderGrant>,
     pub limits: Limits,
+    /// Its way out; there is none where it only describes itself.
+    pub egress: Option<Arc<Egress>>,
+    /// The credentials that the connector asks for.
+    pub credentials: Vec<String>,
+    pub usage: Arc<Usage>,
+    /// Held while the guest lives: its places among those that run at once.
+    pub places: Vec<OwnedSemaphorePermit>,
 }
 
 impl Grants {
     pub fn none(connection: &str, limits: Limits) -> Self {
-        Self { connection: connection.into(), settings: "{}".into(), folders: Vec::new(), limits }
+        Self {
+            connection: connection.into(),
+            settings: "{}".into(),
+            folders: Vec::new(),
+            limits,
+            egress: None,
+            credentials: Vec::new(),
+            usage: Arc::default(),
+            places: Vec::new(),
+        }
     }
 }
 
@@ -44,7 +60,7 @@ pub struct State {
     table: ResourceTable,
     wasi: WasiCtx,
     http: WasiHttpCtx,
-    egress: DenyAll,
+    hooks: Hooks,
     memory: MemoryMeter,
     cpu: CpuMeter,
     pub(super) settings: Arc<str>,
@@ -60,7 +76,7 @@ impl WasiView for State {
 
 impl WasiHttpView for State {
     fn http(&mut self) -> WasiHttpCtxView<'_> {
-        WasiHttpCtxView { ctx: &mut self.http, table: &mut self.table, hooks: &mut self.egress }
+        WasiHttpCtxView { ctx: &mut self.http, table: &mut self.table, hooks: &mut self.hooks }
     }
 }
 
@@ -81,13 +97,15 @@ impl State {
                 },
             )?;
         }
+        let mut table = ResourceTable::new();
+        table.set_max_capacity(limits.handles);
         Ok(Self {
-            table: ResourceTable::new(),
+            table,
             wasi: wasi.build(),
             http: WasiHttpCtx::new(),
-            egress: DenyAll::new(&grants.connection),
-            memory: MemoryMeter::new(limits.memory),
-            cpu: CpuMeter::new(limits.cpu_per_call, TICK),
+            hooks: Hooks::new(grants.egress.clone(), &grants.credentials),
+            memory: MemoryMeter::new(limits, grants.usage.clone()),
+            cpu: CpuMeter::new(limits, grants.usage.clone()),
             settings: grants.settings.clone(),
             log,
             stderr,
@@ -95,12 +113,17 @@ impl State {
     }
 
     fn exceeded(&self) -> Option<Exceeded> {
-        if self.cpu.exceeded {
-            Some(Exceeded::Cpu)
-        } else if self.memory.exceeded {
-            Some(Exceeded::Memory)
-        } else {
-            None
+        self.cpu.exceeded.or(self.memory.exceeded)
+    }
+
+    /// What stands for a granted credential.
+    pub(super) fn stand_in(&self, name: &str) -> Result<String, String> {
+        match self.hooks.stand_in(name) {
+            Some(stand_in) => Ok(stand_in.to_owned()),
+            None => Err(format!(
+                "the credential `{name}` is not granted to this connection, or the connector's manifest does \
+                 not ask for it: grant it in [connections.NAME.grants.credentials.{name}]"
+            )),
         }
     }
 }
@@ -111,6 +134,8 @@ pub struct Guest {
     bindings: v0_1::Bindings,
     limits: Limits,
     connection: String,
+    usage: Arc<Usage>,
+    _places: Vec<OwnedSemaphorePermit>,
 }
 
 impl Connector {
@@ -125,33 +150,31 @@ impl Guest {
         let mut store = Store::new(engine.wasmtime(), State::new(&grants)?);
         store.limiter(|state| &mut state.memory);
         store.set_hostcall_fuel(grants.limits.page_bytes_at_most());
+        store.set_max_component_handles(grants.limits.handles);
         store.set_epoch_deadline(1);
         store.epoch_deadline_callback(|mut context| {
             Ok(if context.data_mut().cpu.tick() {
-                UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::consume_budget()))
+                // Others have their turn, however long this one computes.
+                UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now()))
             } else {
                 UpdateDeadline::Interrupt
             })
         });
-        let Grants { connection, limits, .. } = grants;
-        let started =
-            tokio::time::timeout(limits.wall_per_call, pre.instantiate_async(&mut store)).await;
+        let Grants { connection, limits, usage, places, .. } = grants;
+        let start = usage.measure(pre.instantiate_async(&mut store));
+        let started = tokio::time::timeout(limits.wall_per_call, start).await;
         let bindings = match started {
             Ok(Ok(bindings)) => bindings,
             Ok(Err(error)) => return Err(trapped(&store, &limits, &connection, "start", &error)),
             Err(_) => return Err(too_slow(&limits, &connection, "start")),
         };
-        Ok(Self { store, bindings, limits, connection })
-    }
-
-    /// The most memory the guest ever had, in bytes.
-    pub fn memory_high_water(&self) -> usize {
-        self.store.data().memory.high_water
+        Ok(Self { store, bindings, limits, connection, usage, _places: places })
     }
 
     pub(super) async fn describe(&mut self) -> Result<Manifest> {
         let call = self.bindings.describe(begin(&mut self.store, &self.limits));
-        let outcome = tokio::time::timeout(self.limits.wall_per_call, call).await;
+        let outcome =
+            tokio::time::timeout(self.limits.wall_per_call, self.usage.measure(call)).await;
         self.end("describe", outcome)?.map_err(|reason| {
             Failure::new(
                 Kind::Contract,
@@ -164,7 +187,8 @@ impl Guest {
     /// The JSON of the datasource to register, without its name.
     pub async fn datasource(&mut self) -> Result<serde_json::Value> {
         let call = self.bindings.datasource(begin(&mut self.store, &self.limits));
-        let outcome = tokio::time::timeout(self.limits.wall_per_call, call).await;
+        let outcome =
+            tokio::time::timeout(self.limits.wall_per_call, self.usage.measure(call)).await;
         let json =
             self.end("datasource", outcome)?.map_err(|fault| self.fault("datasource", fault))?;
         serde_json::from_str(&json).map_err(|error| {
@@ -175,19 +199,22 @@ impl Guest {
     /// Whether the source answers; the connector's own sentence about it.
     pub async fn check(&mut self) -> Result<String> {
         let call = self.bindings.check(begin(&mut self.store, &self.limits));
-        let outcome = tokio::time::timeout(self.limits.wall_per_call, call).await;
+        let outcome =
+            tokio::time::timeout(self.limits.wall_per_call, self.usage.measure(call)).await;
         self.end("check", outcome)?.map_err(|fault| self.fault("check", fault))
     }
 
     pub async fn scopes(&mut self) -> Result<Vec<Scope>> {
         let call = self.bindings.scopes(begin(&mut self.store, &self.limits));
-        let outcome = tokio::time::timeout(self.limits.wall_per_call, call).await;
+        let outcome =
+            tokio::time::timeout(self.limits.wall_per_call, self.usage.measure(call)).await;
         self.end("scopes", outcome)?.map_err(|fault| self.fault("scopes", fault))
     }
 
     pub async fn open(mut self, crawl: Crawl) -> Result<Cursor> {
         let call = self.bindings.open(begin(&mut self.store, &self.limits), crawl);
-        let outcome = tokio::time::timeout(self.limits.wall_per_call, call).await;
+        let outcome =
+            tokio::time::timeout(self.limits.wall_per_call, self.usage.measure(call)).await;
         let handle = self.end("open", outcome)?.map_err(|fault| self.fault("open", fault))?;
         Ok(Cursor { guest: self, handle })
     }
@@ -218,7 +245,12 @@ impl Guest {
             Remedy::GiveUp => (Kind::SourceGaveUp, "ask whoever maintains the connector"),
         };
         let message = bounded(message, 1_000);
-        Failure::new(kind, format!("the connector reports: {message}"))
+        let words = format!("the connector reports: {message}");
+        if let Some(incident) = self.store.data().hooks.take_incident() {
+            // What was refused is why it complains.
+            return incident.at(format!("{}, in `{call}`", self.connection)).detail(words);
+        }
+        Failure::new(kind, words)
             .at(format!("{}, in `{call}`", self.connection))
             .next(next)
             .retry_after(retry_after)
@@ -240,19 +272,18 @@ impl Cursor {
     pub async fn next(&mut self, limits: PageLimits) -> Result<Page> {
         let guest = &mut self.guest;
         let call = guest.bindings.next(begin(&mut guest.store, &guest.limits), self.handle, limits);
-        let outcome = tokio::time::timeout(guest.limits.wall_per_call, call).await;
+        let outcome =
+            tokio::time::timeout(guest.limits.wall_per_call, guest.usage.measure(call)).await;
         guest.end("cursor.next", outcome)?.map_err(|fault| guest.fault("cursor.next", fault))
-    }
-
-    pub fn memory_high_water(&self) -> usize {
-        self.guest.memory_high_water()
     }
 }
 
 /// A new call: its budget of CPU and of bytes is whole.
 fn begin<'a>(store: &'a mut Store<State>, limits: &Limits) -> &'a mut Store<State> {
-    store.data_mut().cpu.renew();
-    store.data_mut().memory.exceeded = false;
+    let state = store.data_mut();
+    state.cpu.renew();
+    state.memory.exceeded = None;
+    drop(state.hooks.take_incident());
     store.set_epoch_deadline(1);
     store.set_hostcall_fuel(limits.page_bytes_at_most());
     store
@@ -272,30 +303,32 @@ fn trapped(
     let at = format!("{connection}, in `{call}`");
     if let Some(exceeded) = state.exceeded() {
         let (limit, key) = match exceeded {
-            Exceeded::Cpu => {
+            Exceeded::CpuPerCall => {
                 (format!("{:?} of computing in one call", limits.cpu_per_call), "cpu_per_call")
             }
+            Exceeded::CpuPerCrawl => {
+                (format!("{:?} of computing in one crawl", limits.cpu_per_crawl), "cpu_per_crawl")
+            }
             Exceeded::Memory => (format!("{} of memory", bytes(limits.memory as u64)), "memory"),
+            Exceeded::Tables => {
+                (format!("{} entries in its tables", limits.table_entries), "table_entries")
+            }
         };
-        return Failure::new(Kind::Limit, format!("the connector used up its limit of {limit}"))
-            .at(at)
-            .next(format!(
-                "raise `{key}` in [connections.{connection}.limits], or mend the connector"
-            ))
-            .detail(detail);
+        return over(connection, &limit, key).at(at).detail(detail);
     }
     let cause = error.root_cause().to_string();
     if cause.contains("fuel allocated for hostcalls has been exhausted") {
-        return Failure::new(
-            Kind::Limit,
-            format!(
-                "the connector handed over more than {} MiB in one call",
-                limits.page_bytes_at_most() >> 20
-            ),
-        )
-        .at(at)
-        .next(format!("raise `page_bytes` in [connections.{connection}.limits], or let the connector make smaller pages"))
-        .detail(detail);
+        let most = limits.page_bytes_at_most() >> 20;
+        let limit = format!("{most} MiB handed over in one call");
+        return over(connection, &limit, "page_bytes").at(at).detail(detail);
+    }
+    if cause.contains("resource table has no free keys") || cause.contains("handle limit exceeded")
+    {
+        let limit = format!("{} handles open at once", limits.handles);
+        return over(connection, &limit, "handles").at(at).detail(detail);
+    }
+    if let Some(incident) = state.hooks.take_incident() {
+        return incident.at(at).detail(detail);
     }
     let reason = match error.downcast_ref::<Trap>() {
         Some(Trap::UnreachableCodeReached) => {

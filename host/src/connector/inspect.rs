@@ -3,7 +3,7 @@
 use serde::Serialize;
 use wasmparser::{Encoding, Parser, Payload};
 
-use crate::failure::{Failure, Kind, Result};
+use crate::failure::{Failure, Kind, Result, bounded};
 
 /// The contract versions this host speaks, oldest first.
 pub const SPOKEN: &[&str] = &["0.1.0"];
@@ -37,7 +37,10 @@ pub fn inspect(bytes: &[u8]) -> Result<Inspection> {
     }
     let mut found = Inspection::default();
     read(bytes, &mut found).map_err(|error| {
-        refused(format!("the component is damaged: {error}")).next("build or download it again")
+        let error = error.to_string();
+        let words: Vec<_> = error.split_whitespace().collect();
+        refused(format!("the component is damaged: {}", bounded(words.join(" "), 300)))
+            .next("build or download it again")
     })?;
     found.producers.sort();
     found.producers.dedup();

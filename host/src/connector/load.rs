@@ -8,12 +8,13 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use wasmtime::component::Component;
 
-use super::engine::Engine;
+use super::engine::{CompileLimits, Engine};
 use super::guest::{Grants, Guest};
 use super::inspect::{Inspection, inspect};
 use super::model::Manifest;
 use super::v0_1;
 use crate::failure::{Failure, Kind, Result, bounded};
+use crate::observe::numbers::bytes;
 use crate::sandbox::Limits;
 
 /// No toolchain makes a larger one; Python's are some 40 MB.
@@ -169,11 +170,23 @@ impl Engine {
         }))
     }
 
+    /// What takes too long is given up, and goes on by itself: when it is tried again, its code may lie
+    /// in the cache. Until then it keeps nobody else's turn but its own.
     async fn compile(&self, candidate: &Candidate) -> Result<Component> {
-        let _turn = self.compilations().acquire().await;
+        let CompileLimits { max_bytes, compile_time } = self.limits();
+        let over = |what: String, key: &str| {
+            Failure::new(Kind::Limit, what)
+                .next(format!("raise `{key}` in [connectors], or use a smaller component"))
+        };
+        if candidate.bytes.len() > max_bytes {
+            let (size, most) = (bytes(candidate.bytes.len() as u64), bytes(max_bytes as u64));
+            let what = format!("the component has {size}, and the limit is {most}");
+            return Err(over(what, "max_bytes"));
+        }
+        let turn = self.compilations().acquire().await;
         let engine = self.clone();
         let candidate = candidate.clone();
-        blocking(move || {
+        let compiling = blocking(move || {
             let cached = engine.compiled_file(&candidate.digest);
             if let Some(component) = trusted::reload(engine.wasmtime(), &cached) {
                 return Ok(component);
@@ -197,8 +210,13 @@ impl Engine {
                 Failure::internal("compiled code cannot be read back")
                     .at(cached.display().to_string())
             })
+        });
+        let compiled = tokio::time::timeout(compile_time, compiling).await;
+        drop(turn);
+        compiled.unwrap_or_else(|_| {
+            let what = format!("the component was not compiled within {compile_time:?}");
+            Err(over(what, "compile_time"))
         })
-        .await
     }
 
     /// Where a component's compiled code is kept: by what it is, and by what compiled it.

@@ -11,6 +11,6 @@ pub mod load;
 pub mod model;
 mod v0_1;
 
-pub use engine::Engine;
+pub use engine::{CompileLimits, Engine};
 pub use guest::{Cursor, Grants, Guest};
 pub use load::{Connector, Digest};

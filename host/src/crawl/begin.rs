@@ -15,9 +15,13 @@ use crate::failure::{Failure, Kind, Result};
 use crate::glean::upload::SessionState;
 use crate::ledger::Journal;
 use crate::ledger::journal::Lease;
+use crate::observe::numbers::count;
 
 /// An interrupted crawl is gone on with for so long; what it uploaded is older than that then.
 const RESUME_WITHIN: u64 = 24 * 3600;
+
+/// Each scope is an activity, and a part of what travels through Temporal.
+const MAX_SCOPES: usize = 10_000;
 
 /// A crawl that is about to begin.
 #[derive(Clone, Debug)]
@@ -80,6 +84,15 @@ impl Crawler {
         let (mode, bookmarks) = self.begin(&connection, mode, &connector).await?;
         self.client.add_datasource(&datasource).await?;
         let scopes = guest.scopes().await?;
+        if scopes.len() > MAX_SCOPES {
+            let what = format!(
+                "the connector names {}, and {MAX_SCOPES} are the most",
+                count(scopes.len() as u64, "scope")
+            );
+            return Err(Failure::new(Kind::Contract, what)
+                .at(name)
+                .next("mend `scopes` in the connector: fewer, larger ones"));
+        }
         let mut ids = BTreeSet::new();
         if let Some(twice) = scopes.iter().find(|scope| !ids.insert(&scope.id)) {
             return Err(Failure::new(
@@ -297,7 +310,7 @@ impl Crawler {
 
 /// What decides which documents there are.
 fn settings_digest(connection: &Connection) -> String {
-    let text = format!("{} {:?}", connection.settings, connection.folders);
+    let text = format!("{} {:?}", connection.settings, connection.grants.folders);
     Digest::of(text.as_bytes()).to_string()
 }
 

@@ -77,7 +77,7 @@ async fn crawl(
                 _ = looks.tick() => {}
             }
             let mut progress = reports.borrow_and_update().clone();
-            progress.waiting = crawler.client.waiting();
+            progress.waiting = crawler.waiting(&plan.connection);
             view.send_modify(|view| view.set_progress(&scope.id, progress));
         };
         let last = report.borrow().clone();

@@ -247,7 +247,7 @@ mod tests {
     }
 
     async fn add(memories: &Memories, key: &str) {
-        let change = |memory: &mut Memory| drop(memory.bookmarks.insert(key.into(), "".into()));
+        let change = |memory: &mut Memory| drop(memory.bookmarks.insert(key.into(), String::new()));
         memories.update("docs", change).await.expect("written");
     }
 

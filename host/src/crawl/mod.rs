@@ -12,6 +12,7 @@ pub mod begin;
 pub mod check;
 pub mod finish;
 pub mod guard;
+pub mod guests;
 pub mod known;
 pub mod local;
 pub mod memory;

@@ -6,6 +6,7 @@
 //! crash costs is at most one window, or one page if that is larger, to be uploaded again.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
@@ -24,6 +25,7 @@ use crate::glean::batch::{Batch, Batcher, Pushed};
 use crate::glean::upload::{Refused, Upload};
 use crate::glean::wire::Permissions;
 use crate::ledger::{self, ScopeJournal, State};
+use crate::sandbox::limits::Usage;
 
 /// Where pages come from: a guest's cursor, or native code in a benchmark.
 pub trait Source: Send {
@@ -80,6 +82,8 @@ pub struct Pipeline<'a> {
     pub cancel: &'a CancellationToken,
     /// Where acknowledged documents and checkpoints are kept. Only a benchmark has none.
     pub journal: Option<ScopeJournal>,
+    /// What the source's guest uses.
+    pub usage: Arc<Usage>,
 }
 
 /// A batch that came back.
@@ -135,6 +139,8 @@ struct Run<'a> {
     /// Batches and bytes that were acknowledged in turn, with those of earlier attempts.
     batches: u64,
     bytes: u64,
+    /// What earlier attempts computed, in milliseconds.
+    computed: u64,
 }
 
 impl Pipeline<'_> {
@@ -165,6 +171,7 @@ impl Pipeline<'_> {
             suspicion: Suspicion::new(*self.mode == Mode::Full),
             batches: start.batches,
             bytes: start.bytes,
+            computed: start.cpu_ms,
             // What an attempt before this one failed of is not a fact about the pages.
             read: ScopeProgress { in_flight: 0, failures: 0, cause: None, ..start },
         };
@@ -303,6 +310,10 @@ impl Run<'_> {
                 false
             }
         };
+        let usage = &self.parts.usage;
+        self.read.memory = self.read.memory.max(usage.memory());
+        let computed = u64::try_from(usage.cpu().as_millis()).unwrap_or(u64::MAX);
+        self.read.cpu_ms = self.computed.saturating_add(computed);
         // The batch being filled holds this page's end; it may get documents of later pages.
         let sequence = if self.batcher.is_empty() { self.filling - 1 } else { self.filling };
         let covers = self.filling - 1;

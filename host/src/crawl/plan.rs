@@ -109,6 +109,8 @@ impl Plan {
             access_unknown: total.access_unknown,
             batches: total.batches,
             bytes: total.bytes,
+            cpu_ms: total.cpu_ms,
+            memory: total.memory,
             seconds: (seconds * 1000.0).round() / 1000.0,
             ended_at: super::memory::now(),
             reason: (!reasons.is_empty()).then(|| reasons.join("; ")),
@@ -142,6 +144,12 @@ pub struct CrawlResult {
     pub access_unknown: u64,
     pub batches: u64,
     pub bytes: u64,
+    /// Time that the guests computed, in milliseconds, and the most memory that one of them had, in
+    /// bytes: what to set limits by.
+    #[serde(default)]
+    pub cpu_ms: u64,
+    #[serde(default)]
+    pub memory: u64,
     pub seconds: f64,
     /// Seconds since 1970.
     #[serde(default)]

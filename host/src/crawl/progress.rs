@@ -31,6 +31,10 @@ pub struct ScopeProgress {
     pub batches: u64,
     /// Bytes of encoded documents.
     pub bytes: u64,
+    /// Time that the guest computed, in milliseconds.
+    pub cpu_ms: u64,
+    /// The most memory that the guest had, in bytes.
+    pub memory: u64,
     /// The first of the quarantined documents, with their reasons.
     pub samples: Vec<Quarantined>,
     pub ending: Option<Ending>,
@@ -103,6 +107,8 @@ impl ScopeProgress {
         self.access_unknown += other.access_unknown;
         self.batches += other.batches;
         self.bytes += other.bytes;
+        self.cpu_ms += other.cpu_ms;
+        self.memory = self.memory.max(other.memory);
         self.in_flight += other.in_flight;
         let room = SAMPLES.saturating_sub(self.samples.len());
         self.samples.extend(other.samples.iter().take(room).cloned());

@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::begin::Begun;
 use super::check::Rules;
+use super::guests::Guests;
 use super::memory::{Memories, now};
 use super::pipeline::Pipeline;
 use super::plan::{ModeName, Plan};
@@ -42,6 +43,7 @@ pub struct Crawler {
     pub client: Client,
     pub store: Store,
     pub memories: Memories,
+    pub guests: Arc<Guests>,
 }
 
 impl Crawler {
@@ -62,15 +64,18 @@ impl Crawler {
 
     /// For what only looks at connectors and their sources: there need not be a Glean.
     pub fn offline(config: Config) -> Result<Self> {
-        let engine = Engine::new(crate::connector::load::cache_folder())?;
+        let cache = crate::connector::load::cache_folder();
+        let engine = Engine::limited(cache, config.compile)?;
         let store = Store::open(&config.store)?;
         let locks = config.state.join("locks");
+        let config = Arc::new(config);
         Ok(Self {
             registry: Registry::new(engine, &config.connectors, store.clone()),
             client: Client::new(config.glean.clone())?,
             memories: Memories::new(store.clone(), locks, &config.glean.server_url),
             store,
-            config: Arc::new(config),
+            guests: Arc::new(Guests::new(config.clone())),
+            config,
         })
     }
 
@@ -78,10 +83,14 @@ impl Crawler {
         Journal::new(&self.store, &self.memories.place(connection), upload_id)
     }
 
-    /// A connection's connector, started with its grants after its settings were checked.
+    /// A connection's connector, started with its grants, outside of a crawl.
     pub async fn start(&self, connection: &Connection, connector: &Connector) -> Result<Guest> {
-        check_settings(&self.config, connection, connector)?;
-        connector.start(connection.grants()).await
+        self.guests.start(connection, connector, Arc::default()).await
+    }
+
+    /// What a connection's crawl waits for now: Glean, or its source.
+    pub fn waiting(&self, connection: &str) -> Option<String> {
+        self.client.waiting().or_else(|| self.guests.waiting(connection))
     }
 
     /// Two workers that upload to different Gleans must not share a crawl: what one of them uploaded
@@ -216,7 +225,8 @@ impl Crawler {
     ) -> Result<ScopeProgress> {
         let connection = self.config.connection(&plan.connection)?;
         let connector = self.registry.pinned(&plan.digest).await?;
-        let mut guest = self.start(&connection, &connector).await?;
+        let usage = self.guests.usage(&plan.upload_id, Duration::from_millis(start.cpu_ms));
+        let mut guest = self.guests.start(&connection, &connector, usage.clone()).await?;
         let rules = Rules::of(&guest.datasource().await?);
         // A scope that was begun anew has no bookmark: the source no longer accepts it.
         let mode = if start.restarts == 0 { plan.scope_mode(&start.scope) } else { Mode::Full };
@@ -239,6 +249,7 @@ impl Crawler {
             report,
             cancel,
             journal: Some(journal),
+            usage,
         };
         pipeline.run(cursor, start).await
     }
@@ -264,30 +275,4 @@ pub(super) async fn keep_alive(journal: &Journal, begun: &Begun) -> Failure {
         }
         tokio::time::sleep(LEASE).await;
     }
-}
-
-/// Settings must be valid by the connector's own schema before it sees them.
-pub fn check_settings(
-    config: &Config,
-    connection: &Connection,
-    connector: &Connector,
-) -> Result<()> {
-    let manifest = &connector.manifest;
-    let validator = jsonschema::validator_for(&manifest.settings_schema).map_err(|error| {
-        Failure::new(
-            Kind::Contract,
-            format!("the connector's settings schema is not valid: {error}"),
-        )
-        .at(manifest.name.clone())
-        .next("mend `describe` in the connector")
-    })?;
-    let Some(error) = validator.iter_errors(&connection.settings).next() else {
-        return Ok(());
-    };
-    let pointer = error.instance_path().to_string();
-    let mut keys = vec!["connections", &connection.name, "settings"];
-    keys.extend(pointer.split('/').filter(|part| !part.is_empty()));
-    Err(Failure::settings(format!("the settings do not fit `{}`: {error}", manifest.name))
-        .at(config.place(&keys))
-        .next("correct them; `sheaf inspect` lists what the connector takes"))
 }

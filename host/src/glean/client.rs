@@ -7,12 +7,12 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use futures::stream;
 use reqwest::StatusCode;
-use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, RETRY_AFTER};
+use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use serde_json::{Value, json};
 
-use super::pace::{Pace, Waits};
 use super::wire::DatasourceStatus;
-use crate::failure::{Failure, Kind, Result, bounded};
+use crate::failure::{Failure, Kind, Result, bounded, cause};
+use crate::pace::{Pace, Waits, retry_after};
 
 /// Where Glean is, and how it may be used.
 #[derive(Clone, Debug)]
@@ -174,14 +174,10 @@ impl Client {
     }
 
     fn unreachable(&self, error: &reqwest::Error) -> Refusal {
-        let mut cause: &dyn std::error::Error = error;
-        while let Some(inner) = cause.source() {
-            cause = inner;
-        }
         let reason = if error.is_timeout() {
             format!("no answer within {:?}", self.0.endpoint.timeout)
         } else {
-            cause.to_string()
+            cause(error)
         };
         Refusal::Passing {
             failure: Failure::new(Kind::Unreachable, format!("Glean does not answer: {reason}"))
@@ -314,33 +310,4 @@ enum Refusal {
 fn jittered(attempt: u32) -> Duration {
     let most = BACKOFF.saturating_mul(1 << attempt.min(10).saturating_sub(1)).min(MAX_BACKOFF);
     most.mul_f64(rand::random::<f64>())
-}
-
-/// `Retry-After`, in seconds or as a date.
-fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
-    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
-    if let Ok(seconds) = text.parse() {
-        return Some(Duration::from_secs(seconds));
-    }
-    let date = httpdate::parse_http_date(text).ok()?;
-    Some(date.duration_since(now).unwrap_or_default())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn retry_after_is_read_as_seconds_and_as_a_date() {
-        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000);
-        let mut headers = HeaderMap::new();
-        assert_eq!(retry_after(&headers, now), None);
-        headers.insert(RETRY_AFTER, "7".parse().expect("a header"));
-        assert_eq!(retry_after(&headers, now), Some(Duration::from_secs(7)));
-        let date = httpdate::fmt_http_date(now + Duration::from_secs(30));
-        headers.insert(RETRY_AFTER, date.parse().expect("a header"));
-        assert_eq!(retry_after(&headers, now), Some(Duration::from_secs(30)));
-        headers.insert(RETRY_AFTER, "soon".parse().expect("a header"));
-        assert_eq!(retry_after(&headers, now), None);
-    }
 }

@@ -6,7 +6,6 @@
 
 pub mod batch;
 pub mod client;
-pub mod pace;
 pub mod upload;
 pub mod wire;
 

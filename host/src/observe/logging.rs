@@ -7,6 +7,8 @@ use indicatif::MultiProgress;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
+use crate::secret::redact;
+
 static LINES: OnceLock<MultiProgress> = OnceLock::new();
 
 /// The live lines of this process's terminal.
@@ -53,7 +55,7 @@ impl<'a> MakeWriter<'a> for PastLines {
     }
 }
 
-/// One event, written whole.
+/// One event, written whole and without secrets.
 struct Line(Vec<u8>);
 
 impl Write for Line {
@@ -70,7 +72,8 @@ impl Write for Line {
 impl Drop for Line {
     fn drop(&mut self) {
         lines().suspend(|| {
-            let _ = std::io::stderr().write_all(&self.0);
+            let text = String::from_utf8_lossy(&self.0);
+            let _ = std::io::stderr().write_all(redact(&text).as_bytes());
         });
     }
 }

@@ -93,6 +93,7 @@ impl Registry {
     /// The newest of the folder's connectors with this name.
     async fn by_name(&self, name: &str) -> Result<Arc<Connector>> {
         let mut broken = None;
+        let mut refused = Vec::new();
         let mut matching = Vec::new();
         let mut others = Vec::new();
         for Found { path, connector } in self.all().await? {
@@ -109,14 +110,19 @@ impl Registry {
                 Err(failure) if path.file_stem().is_some_and(|stem| stem == name) => {
                     broken = Some(failure);
                 }
-                Err(failure) => tracing::warn!("{failure}"),
+                Err(failure) => {
+                    tracing::warn!("{failure}");
+                    refused.push(failure);
+                }
             }
         }
         matching.sort_by_key(|(version, modified, _)| Reverse((version.clone(), *modified)));
         if let Some((_, _, connector)) = matching.into_iter().next() {
             return Ok(connector);
         }
-        Err(broken.unwrap_or_else(|| {
+        // What is alone in the folder and does not load is what was meant.
+        let alone = refused.pop().filter(|_| refused.is_empty() && others.is_empty());
+        Err(broken.or(alone).unwrap_or_else(|| {
             let next = if others.is_empty() {
                 "put its `.wasm` file there".to_owned()
             } else {

@@ -1,16 +1,28 @@
 //! How much a guest may use. Policy and meters, without wasmtime's store.
 
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use wasmtime::ResourceLimiter;
 
+use super::egress;
+use crate::failure::{Failure, Kind};
+
 /// Limits of one connection, each under its key in `[connections.NAME.limits]`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Limits {
     /// Linear memory, in bytes, of all the guest's memories together.
     pub memory: usize,
+    /// Entries of the guest's tables, which hold functions and the like.
+    pub table_entries: usize,
     /// Time the guest itself may compute in one call.
     pub cpu_per_call: Duration,
+    /// Time a crawl's guests may compute in all: over its pages, its scopes in one process, and the
+    /// attempts of each.
+    pub cpu_per_crawl: Duration,
     /// Time one call may take, waiting included.
     pub wall_per_call: Duration,
     /// Documents the host asks for in one page.
@@ -19,17 +31,27 @@ pub struct Limits {
     pub page_bytes: u32,
     /// Lines a guest may log in one second; more are dropped and counted.
     pub log_lines_per_second: u32,
+    /// Things of the host that a guest holds at once: requests, streams, open files.
+    pub handles: usize,
+    /// Guests of the connection that run at once in one process. More wait.
+    pub guests: usize,
+    pub http: egress::Limits,
 }
 
 impl Default for Limits {
     fn default() -> Self {
         Self {
             memory: 256 << 20,
+            table_entries: 1 << 20,
             cpu_per_call: Duration::from_secs(60),
+            cpu_per_crawl: Duration::from_secs(2 * 3600),
             wall_per_call: Duration::from_secs(300),
             page_documents: 500,
             page_bytes: 1 << 20,
             log_lines_per_second: 100,
+            handles: 10_000,
+            guests: 8,
+            http: egress::Limits::default(),
         }
     }
 }
@@ -50,31 +72,107 @@ impl Limits {
     }
 }
 
+/// What is told of each limit: how much it was, and the key that raises it.
+pub fn over(connection: &str, limit: &str, key: &str) -> Failure {
+    Failure::new(Kind::Limit, format!("the connector used up its limit of {limit}"))
+        .at(connection)
+        .next(format!("raise `{key}` in [connections.{connection}.limits], or mend the connector"))
+}
+
 /// Which limit a guest ran into.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exceeded {
     Memory,
-    Cpu,
+    Tables,
+    CpuPerCall,
+    CpuPerCrawl,
 }
 
-/// Counts a guest's memory and refuses what goes over the limit.
+/// What a guest used: written while it runs, read by whoever reports it.
+#[derive(Debug, Default)]
+pub struct Usage {
+    /// The most memory it ever had, in bytes.
+    memory: AtomicU64,
+    /// Time it computed, in nanoseconds.
+    cpu: AtomicU64,
+    /// The same of all guests of its crawl in this process.
+    crawl: Arc<AtomicU64>,
+}
+
+impl Usage {
+    /// `crawl` counts for a whole crawl, of which at least `before` was used elsewhere.
+    pub fn of_crawl(crawl: Arc<AtomicU64>, before: Duration) -> Arc<Self> {
+        crawl.fetch_max(nanoseconds(before), Ordering::Relaxed);
+        Arc::new(Self { crawl, ..Self::default() })
+    }
+
+    pub fn memory(&self) -> u64 {
+        self.memory.load(Ordering::Relaxed)
+    }
+
+    pub fn cpu(&self) -> Duration {
+        Duration::from_nanos(self.cpu.load(Ordering::Relaxed))
+    }
+
+    fn computed(&self, time: Duration) {
+        let time = nanoseconds(time);
+        self.cpu.fetch_add(time, Ordering::Relaxed);
+        self.crawl.fetch_add(time, Ordering::Relaxed);
+    }
+
+    /// Runs a guest's call, and counts the time it computes for.
+    pub fn measure<F: Future>(self: &Arc<Self>, call: F) -> impl Future<Output = F::Output> {
+        Measured { call: Box::pin(call), usage: self.clone() }
+    }
+}
+
+/// Counts the time of the thread that polls it: what waits costs nothing.
+struct Measured<F> {
+    call: Pin<Box<F>>,
+    usage: Arc<Usage>,
+}
+
+impl<F: Future> Future for Measured<F> {
+    type Output = F::Output;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
+        let before = thread_time();
+        let polled = self.call.as_mut().poll(context);
+        self.usage.computed(thread_time().saturating_sub(before));
+        polled
+    }
+}
+
+#[cfg(unix)]
+fn thread_time() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap_or_default())
+}
+
+#[cfg(not(unix))]
+fn thread_time() -> Duration {
+    use std::sync::OnceLock;
+    use std::time::Instant;
+    static START: OnceLock<Instant> = OnceLock::new();
+    START.get_or_init(Instant::now).elapsed()
+}
+
+/// Counts a guest's memory and tables, and refuses what goes over the limit.
 #[derive(Debug)]
 pub struct MemoryMeter {
     limit: usize,
     used: usize,
-    /// The most that was ever in use, in bytes.
-    pub high_water: usize,
-    pub exceeded: bool,
+    table_entries: usize,
+    usage: Arc<Usage>,
+    pub exceeded: Option<Exceeded>,
 }
 
 impl MemoryMeter {
-    pub fn new(limit: usize) -> Self {
-        Self { limit, used: 0, high_water: 0, exceeded: false }
+    pub fn new(limits: &Limits, usage: Arc<Usage>) -> Self {
+        let Limits { memory, table_entries, .. } = *limits;
+        Self { limit: memory, used: 0, table_entries, usage, exceeded: None }
     }
 }
-
-/// More table entries than any toolchain's output needs.
-const MAX_TABLE_ENTRIES: usize = 1 << 20;
 
 impl ResourceLimiter for MemoryMeter {
     fn memory_growing(
@@ -85,11 +183,11 @@ impl ResourceLimiter for MemoryMeter {
     ) -> wasmtime::Result<bool> {
         let used = self.used + desired.saturating_sub(current);
         if used > self.limit {
-            self.exceeded = true;
+            self.exceeded = Some(Exceeded::Memory);
             return Ok(false);
         }
         self.used = used;
-        self.high_water = self.high_water.max(used);
+        self.usage.memory.fetch_max(used as u64, Ordering::Relaxed);
         Ok(true)
     }
 
@@ -99,7 +197,11 @@ impl ResourceLimiter for MemoryMeter {
         desired: usize,
         _maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
-        Ok(desired <= MAX_TABLE_ENTRIES)
+        if desired > self.table_entries {
+            self.exceeded = Some(Exceeded::Tables);
+            return Ok(false);
+        }
+        Ok(true)
     }
 
     fn instances(&self) -> usize {
@@ -115,30 +217,47 @@ impl ResourceLimiter for MemoryMeter {
     }
 }
 
-/// Counts the ticks a guest computed for, call by call.
+/// Whether a guest has computed for too long: in this call, or in its whole crawl.
 #[derive(Debug)]
 pub struct CpuMeter {
-    limit: u64,
-    used: u64,
-    pub exceeded: bool,
+    per_call: u64,
+    per_crawl: u64,
+    /// What was used when the call began.
+    before: u64,
+    usage: Arc<Usage>,
+    pub exceeded: Option<Exceeded>,
+}
+
+fn nanoseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
 impl CpuMeter {
-    pub fn new(per_call: Duration, tick: Duration) -> Self {
-        let limit = u64::try_from(per_call.as_nanos() / tick.as_nanos()).unwrap_or(u64::MAX).max(1);
-        Self { limit, used: 0, exceeded: false }
+    pub fn new(limits: &Limits, usage: Arc<Usage>) -> Self {
+        Self {
+            per_call: nanoseconds(limits.cpu_per_call),
+            per_crawl: nanoseconds(limits.cpu_per_crawl),
+            before: 0,
+            usage,
+            exceeded: None,
+        }
     }
 
-    /// A new call begins.
+    /// A new call begins. A crawl's budget is not renewed.
     pub fn renew(&mut self) {
-        self.used = 0;
+        self.before = self.usage.cpu.load(Ordering::Relaxed);
+        self.exceeded = None;
     }
 
-    /// One tick passed while the guest computed. False when the budget is spent.
+    /// The guest is computing. False when the budget is spent.
     pub fn tick(&mut self) -> bool {
-        self.used += 1;
-        self.exceeded = self.used > self.limit;
-        !self.exceeded
+        let call = self.usage.cpu.load(Ordering::Relaxed).saturating_sub(self.before);
+        if call > self.per_call {
+            self.exceeded = Some(Exceeded::CpuPerCall);
+        } else if self.usage.crawl.load(Ordering::Relaxed) > self.per_crawl {
+            self.exceeded = Some(Exceeded::CpuPerCrawl);
+        }
+        self.exceeded.is_none()
     }
 }
 
@@ -148,20 +267,42 @@ mod tests {
 
     #[test]
     fn memory_over_the_limit_is_refused_and_remembered() {
-        let mut meter = MemoryMeter::new(100);
+        let limits = Limits { memory: 100, table_entries: 10, ..Limits::default() };
+        let usage = Arc::new(Usage::default());
+        let mut meter = MemoryMeter::new(&limits, usage.clone());
         assert!(meter.memory_growing(0, 60, None).is_ok_and(|granted| granted));
         assert!(meter.memory_growing(0, 50, None).is_ok_and(|granted| !granted));
-        assert!(meter.exceeded);
-        assert_eq!(meter.high_water, 60);
+        assert_eq!(meter.exceeded, Some(Exceeded::Memory));
+        assert_eq!(usage.memory(), 60);
+        assert!(meter.table_growing(0, 10, None).is_ok_and(|granted| granted));
+        assert!(meter.table_growing(10, 11, None).is_ok_and(|granted| !granted));
+        assert_eq!(meter.exceeded, Some(Exceeded::Tables));
     }
 
     #[test]
-    fn cpu_is_counted_per_call() {
-        let tick = Duration::from_millis(10);
-        let mut meter = CpuMeter::new(Duration::from_millis(20), tick);
-        assert!(meter.tick() && meter.tick());
+    fn cpu_is_renewed_by_a_call_but_not_for_a_crawl() {
+        let limits = Limits {
+            cpu_per_call: Duration::from_millis(20),
+            cpu_per_crawl: Duration::from_millis(50),
+            ..Limits::default()
+        };
+        let usage = Arc::new(Usage::default());
+        let mut meter = CpuMeter::new(&limits, usage.clone());
+        usage.computed(Duration::from_millis(20));
+        assert!(meter.tick());
+        usage.computed(Duration::from_millis(10));
         assert!(!meter.tick());
+        assert_eq!(meter.exceeded, Some(Exceeded::CpuPerCall));
         meter.renew();
         assert!(meter.tick());
+        usage.computed(Duration::from_millis(21));
+        meter.renew();
+        assert!(!meter.tick());
+        assert_eq!(meter.exceeded, Some(Exceeded::CpuPerCrawl));
+        // Another scope of the same crawl shares its budget.
+        let mut other =
+            CpuMeter::new(&limits, Usage::of_crawl(usage.crawl.clone(), Duration::ZERO));
+        other.renew();
+        assert!(!other.tick());
     }
 }

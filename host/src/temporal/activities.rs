@@ -123,7 +123,7 @@ impl Activities {
                     }
                     _ = alive.tick() => {
                         let mut progress = reports.borrow().clone();
-                        progress.waiting = self.crawler.client.waiting();
+                        progress.waiting = self.crawler.waiting(&plan.connection);
                         context.record_heartbeat(progress).await?;
                     }
                     () = context.cancelled(), if !cancel.is_cancelled() => cancel.cancel(),

@@ -1,0 +1,229 @@
+//! Starts guests with what their connection grants, and keeps them from being in each other's way.
+//!
+//! All guests of a connection share its way out, and so its pool and its pace, until its grants
+//! change. So many run at once, of one connection and of all; the others wait for a place.
+
+use std::collections::HashMap;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::sync::Semaphore;
+
+use crate::config::{Config, Connection};
+use crate::connector::model::Manifest;
+use crate::connector::{Connector, Grants, Guest};
+use crate::failure::{Failure, Kind, Result};
+use crate::sandbox::egress::{self, Egress, Pattern, Policy};
+use crate::sandbox::limits::Usage;
+
+/// What the guests of this process share.
+pub struct Guests {
+    config: Arc<Config>,
+    places: Arc<Semaphore>,
+    connections: Mutex<HashMap<String, Shared>>,
+    /// What each crawl has computed here, by upload id; gone when no guest counts any more.
+    crawls: Mutex<HashMap<String, Weak<AtomicU64>>>,
+}
+
+#[derive(Clone)]
+struct Shared {
+    egress: Arc<Egress>,
+    places: Arc<Semaphore>,
+    most: usize,
+}
+
+impl Guests {
+    pub fn new(config: Arc<Config>) -> Self {
+        Self {
+            places: Arc::new(Semaphore::new(config.guests)),
+            config,
+            connections: Mutex::default(),
+            crawls: Mutex::default(),
+        }
+    }
+
+    /// A connection's connector, started with its grants after its settings were checked.
+    pub async fn start(
+        &self,
+        connection: &Connection,
+        connector: &Connector,
+        usage: Arc<Usage>,
+    ) -> Result<Guest> {
+        check_settings(&self.config, connection, connector)?;
+        let shared = self.shared(connection, connector)?;
+        shared.egress.check().await.map_err(|failure| {
+            let grants = ["connections", &connection.name, "grants"];
+            let at = failure.at.clone().unwrap_or_default();
+            failure.at(format!("{}: {at}", self.config.place(&grants)))
+        })?;
+        // One connection whose guests hang takes its own places before it takes everybody's.
+        let mut places = Vec::new();
+        for semaphore in [shared.places, self.places.clone()] {
+            if let Ok(place) = semaphore.acquire_owned().await {
+                places.push(place);
+            }
+        }
+        let grants = Grants {
+            connection: connection.name.clone(),
+            settings: connection.settings.to_string().into(),
+            folders: connection.grants.folders.clone(),
+            limits: connection.limits.clone(),
+            egress: Some(shared.egress),
+            credentials: connector
+                .manifest
+                .credentials
+                .iter()
+                .map(|asked| asked.name.clone())
+                .collect(),
+            usage,
+            places,
+        };
+        connector.start(grants).await
+    }
+
+    /// A connection's way out, as it is granted now.
+    pub fn egress(&self, connection: &Connection, connector: &Connector) -> Result<Arc<Egress>> {
+        self.shared(connection, connector).map(|shared| shared.egress)
+    }
+
+    /// What a connection's requests wait for now.
+    pub fn waiting(&self, connection: &str) -> Option<String> {
+        let connections = self.connections.lock().unwrap_or_else(PoisonError::into_inner);
+        connections.get(connection)?.egress.waiting()
+    }
+
+    /// Counts what a guest uses, as a part of its crawl: which has used so much already.
+    pub fn usage(&self, upload_id: &str, before: Duration) -> Arc<Usage> {
+        let mut crawls = self.crawls.lock().unwrap_or_else(PoisonError::into_inner);
+        crawls.retain(|_, crawl| crawl.strong_count() > 0);
+        let crawl = crawls.get(upload_id).and_then(Weak::upgrade).unwrap_or_default();
+        crawls.insert(upload_id.to_owned(), Arc::downgrade(&crawl));
+        Usage::of_crawl(crawl, before)
+    }
+
+    fn shared(&self, connection: &Connection, connector: &Connector) -> Result<Shared> {
+        let granted = &connection.grants;
+        let grant = egress::Grant {
+            policy: Policy {
+                granted: granted.hosts.clone(),
+                asked: asked(&connector.manifest, &connection.settings)?,
+                networks: granted.networks.clone(),
+            },
+            limits: connection.limits.http.clone(),
+            tls: granted.tls.clone(),
+            credentials: granted.credentials.clone(),
+        };
+        let most = connection.limits.guests;
+        let mut connections = self.connections.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(shared) = connections.get(&connection.name)
+            && shared.egress.grant == grant
+            && shared.most == most
+        {
+            return Ok(shared.clone());
+        }
+        // What was granted before ends with its pool, when its last guest does.
+        let egress = Arc::new(Egress::new(&connection.name, grant));
+        let shared = Shared { egress, places: Arc::new(Semaphore::new(most)), most };
+        connections.insert(connection.name.clone(), shared.clone());
+        Ok(shared)
+    }
+}
+
+/// The hosts that a connector asks for, with these settings.
+pub fn asked(manifest: &Manifest, settings: &Value) -> Result<Vec<Pattern>> {
+    let mut asked = Vec::new();
+    for text in &manifest.hosts {
+        let setting = text.strip_prefix('{').and_then(|rest| rest.strip_suffix('}'));
+        let Some(setting) = setting else {
+            asked.push(text.parse().map_err(|why| {
+                Failure::new(
+                    Kind::Contract,
+                    format!("the connector asks for the host `{text}`: {why}"),
+                )
+                .at(manifest.name.clone())
+                .next("mend `hosts` in its manifest")
+            })?);
+            continue;
+        };
+        let value = setting.split('.').fold(settings, |value, key| &value[key]);
+        let urls: Vec<&str> = match value {
+            Value::Array(values) => values.iter().filter_map(Value::as_str).collect(),
+            value => value.as_str().into_iter().collect(),
+        };
+        for url in urls {
+            let pattern = Pattern::of_url(url).map_err(|why| {
+                Failure::settings(format!("the setting `{setting}` names no host: {why}"))
+                    .next("write a whole URL, such as https://wiki.example.com/")
+            })?;
+            if !asked.contains(&pattern) {
+                asked.push(pattern);
+            }
+        }
+    }
+    Ok(asked)
+}
+
+/// Settings must be valid by the connector's own schema before it sees them.
+pub fn check_settings(
+    config: &Config,
+    connection: &Connection,
+    connector: &Connector,
+) -> Result<()> {
+    let manifest = &connector.manifest;
+    let validator = jsonschema::validator_for(&manifest.settings_schema).map_err(|error| {
+        Failure::new(
+            Kind::Contract,
+            format!("the connector's settings schema is not valid: {error}"),
+        )
+        .at(manifest.name.clone())
+        .next("mend `describe` in the connector")
+    })?;
+    let Some(error) = validator.iter_errors(&connection.settings).next() else {
+        return Ok(());
+    };
+    let pointer = error.instance_path().to_string();
+    let mut keys = vec!["connections", &connection.name, "settings"];
+    keys.extend(pointer.split('/').filter(|part| !part.is_empty()));
+    Err(Failure::settings(format!("the settings do not fit `{}`: {error}", manifest.name))
+        .at(config.place(&keys))
+        .next("correct them; `sheaf inspect` lists what the connector takes"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_setting_in_braces_stands_for_the_host_of_its_url() {
+        let manifest = |hosts: &[&str]| Manifest {
+            name: "x".into(),
+            version: String::new(),
+            description: String::new(),
+            settings_schema: Value::Null,
+            hosts: hosts.iter().map(|&host| host.to_owned()).collect(),
+            credentials: Vec::new(),
+            incremental: false,
+            folders: None,
+        };
+        let settings = serde_json::json!({
+            "base_url": "http://wiki.example.com:8080/w/",
+            "feeds": ["https://a.example.com/x", "https://a.example.com/y", "https://b.example.com"],
+            "deep": { "url": "https://deep.example.com" },
+            "wrong": "no url",
+        });
+        let hosts = |asked_for: &[&str]| -> Vec<String> {
+            let asked = asked(&manifest(asked_for), &settings).expect("patterns");
+            asked.iter().map(ToString::to_string).collect()
+        };
+        assert_eq!(hosts(&["{base_url}"]), ["http://wiki.example.com:8080"]);
+        assert_eq!(hosts(&["{feeds}"]), ["a.example.com", "b.example.com"]);
+        assert_eq!(
+            hosts(&["{deep.url}", "{missing}", "*.example.com"]),
+            ["deep.example.com", "*.example.com"]
+        );
+        assert!(asked(&manifest(&["{wrong}"]), &settings).is_err());
+        assert!(asked(&manifest(&["*"]), &settings).is_err());
+    }
+}

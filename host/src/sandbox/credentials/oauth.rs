@@ -1,0 +1,277 @@
+//! OAuth 2.0 for a source: client credentials (RFC 6749, section 4.4), or a refresh token (section 6).
+
+use std::fs::File;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use http::HeaderValue;
+use serde::Deserialize;
+use url::Url;
+
+use super::{read, unauthorized};
+use crate::failure::{Failure, Kind, Result, cause};
+use crate::secret::{Secret, Source, register};
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OAuth {
+    pub token_url: Url,
+    pub client_id: String,
+    pub client_secret: Option<Source>,
+    /// With it a refresh token is used, without it the client's own credentials.
+    pub refresh_token: Option<Source>,
+    pub scope: Option<String>,
+    pub audience: Option<String>,
+    pub client_auth: ClientAuth,
+}
+
+/// How the client names itself to the token's server.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ClientAuth {
+    #[default]
+    Basic,
+    Body,
+}
+
+/// The token in use, and the newest refresh token.
+#[derive(Debug, Default)]
+pub struct State {
+    token: Option<(Arc<str>, Instant)>,
+    refresh: Option<Arc<str>>,
+}
+
+impl State {
+    /// Whether the refused token is the one in use: if not, another was fetched meanwhile.
+    pub fn forget(&mut self, refused: &HeaderValue) -> bool {
+        if let Some((token, _)) = &self.token
+            && refused.as_bytes().ends_with(token.as_bytes())
+        {
+            self.token = None;
+        }
+        true
+    }
+}
+
+/// A token is renewed so long before it ends.
+const EARLY: Duration = Duration::from_secs(60);
+/// A token that does not say how long it lasts.
+const USUAL: Duration = Duration::from_secs(3600);
+const TIMEOUT: Duration = Duration::from_secs(30);
+/// No answer with a token is longer.
+const MOST_BYTES: usize = 64 << 10;
+
+#[derive(Deserialize)]
+struct Answer {
+    access_token: String,
+    expires_in: Option<u64>,
+    refresh_token: Option<String>,
+}
+
+#[derive(Default, Deserialize)]
+struct Refusal {
+    #[serde(default)]
+    error: String,
+}
+
+impl OAuth {
+    /// The token in use, or a new one. The caller holds the state while it is fetched.
+    pub async fn token(
+        &self,
+        state: &mut State,
+        base: &Path,
+        http: &reqwest::Client,
+    ) -> Result<Arc<str>> {
+        if let Some((token, until)) = &state.token
+            && Instant::now() < *until
+        {
+            return Ok(token.clone());
+        }
+        let _turn = self.turn(base).await?;
+        let refresh = match &self.refresh_token {
+            None => None,
+            // Another worker may have been given a newer one, which lies in the file.
+            Some(source @ Source::File(_)) => Some(read(source, base).await?.reveal()),
+            Some(source) => match &state.refresh {
+                Some(rotated) => Some(rotated.clone()),
+                None => Some(read(source, base).await?.reveal()),
+            },
+        };
+        let answer = self.fetch(refresh.as_deref(), base, http).await?;
+        let token = Secret::new(&answer.access_token).reveal();
+        let lasts = answer.expires_in.map_or(USUAL, Duration::from_secs);
+        let lasts = lasts.saturating_sub(EARLY).max(lasts / 2);
+        state.token = Some((token.clone(), Instant::now() + lasts));
+        if let Some(rotated) =
+            answer.refresh_token.filter(|new| Some(new.as_str()) != refresh.as_deref())
+        {
+            let rotated = Secret::new(&rotated).reveal();
+            self.keep(&rotated, base)?;
+            state.refresh = Some(rotated);
+        }
+        Ok(token)
+    }
+
+    async fn fetch(
+        &self,
+        refresh: Option<&str>,
+        base: &Path,
+        http: &reqwest::Client,
+    ) -> Result<Answer> {
+        let secret = match &self.client_secret {
+            Some(source) => Some(read(source, base).await?.reveal()),
+            None => None,
+        };
+        let request = self.request(refresh, secret.as_deref(), http);
+        let unreachable = |error: &dyn std::fmt::Display| {
+            Failure::new(Kind::Source, format!("no token from {}: {error}", self.token_url))
+                .next("see whether that server can be reached from here")
+        };
+        let mut answer = request.send().await.map_err(|error| unreachable(&cause(&error)))?;
+        let status = answer.status();
+        let mut body = Vec::new();
+        while let Some(piece) = answer.chunk().await.map_err(|error| unreachable(&cause(&error)))? {
+            body.extend_from_slice(&piece);
+            if body.len() > MOST_BYTES {
+                return Err(unreachable(&"its answer is too long"));
+            }
+        }
+        if status.is_success() {
+            return serde_json::from_slice(&body).map_err(|error| {
+                // What it says of the error could quote the token.
+                unauthorized(format!(
+                    "the answer of {} holds no token (line {})",
+                    self.token_url,
+                    error.line()
+                ))
+            });
+        }
+        if status.is_server_error() || status.as_u16() == 429 {
+            return Err(unreachable(&status));
+        }
+        let refusal: Refusal = serde_json::from_slice(&body).unwrap_or_default();
+        // One of RFC 6749's words, and nothing that quotes what was sent.
+        let word = refusal.error;
+        let known = !word.is_empty()
+            && word.len() < 40
+            && word.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
+        let why = if known { format!(": {word}") } else { String::new() };
+        Err(unauthorized(format!("{} gave no token: {status}{why}", self.token_url)))
+    }
+
+    fn request(
+        &self,
+        refresh: Option<&str>,
+        secret: Option<&str>,
+        http: &reqwest::Client,
+    ) -> reqwest::RequestBuilder {
+        let mut form = url::form_urlencoded::Serializer::new(String::new());
+        match refresh {
+            Some(token) => {
+                form.append_pair("grant_type", "refresh_token").append_pair("refresh_token", token)
+            }
+            None => form.append_pair("grant_type", "client_credentials"),
+        };
+        for (name, value) in [("scope", &self.scope), ("audience", &self.audience)] {
+            if let Some(value) = value {
+                form.append_pair(name, value);
+            }
+        }
+        let mut request = http.post(self.token_url.clone()).timeout(TIMEOUT);
+        match (self.client_auth, secret) {
+            (ClientAuth::Basic, Some(secret)) => {
+                // Both are form-encoded first: RFC 6749, section 2.3.1.
+                let encoded = |text: &str| {
+                    url::form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>()
+                };
+                register(&encoded(secret).into());
+                request = request.basic_auth(encoded(&self.client_id), Some(encoded(secret)));
+            }
+            (_, secret) => {
+                form.append_pair("client_id", &self.client_id);
+                if let Some(secret) = secret {
+                    form.append_pair("client_secret", secret);
+                }
+            }
+        }
+        request
+            .header(http::header::CONTENT_TYPE, "application/x-www-form-urlencoded")
+            .header(http::header::ACCEPT, "application/json")
+            .body(form.finish())
+    }
+
+    /// Whether everything it is made of is there.
+    pub async fn check(&self, base: &Path) -> Result<()> {
+        for source in [&self.client_secret, &self.refresh_token].into_iter().flatten() {
+            read(source, base).await?;
+        }
+        Ok(())
+    }
+
+    fn file(&self, base: &Path) -> Option<PathBuf> {
+        match &self.refresh_token {
+            Some(Source::File(path)) => Some(base.join(path)),
+            _ => None,
+        }
+    }
+
+    /// Workers that share a refresh token's file use it one after the other.
+    async fn turn(&self, base: &Path) -> Result<Option<File>> {
+        let Some(path) = self.file(base) else { return Ok(None) };
+        let path = beside(&path, "lock");
+        let lock = move || {
+            let unusable = |error: std::io::Error| {
+                Failure::settings(format!("the refresh token's file cannot be locked: {error}"))
+                    .at(path.display().to_string())
+                    .next("let the user who runs Sheaf write in that folder")
+            };
+            let file = private(&path).map_err(unusable)?;
+            file.lock().map_err(unusable)?;
+            Ok(Some(file))
+        };
+        tokio::task::spawn_blocking(lock).await.unwrap_or_else(|error| {
+            Err(Failure::internal(format!("a background task failed: {error}")))
+        })
+    }
+
+    /// The server gave another refresh token, and may take the old one no more.
+    fn keep(&self, rotated: &str, base: &Path) -> Result<()> {
+        let Some(path) = self.file(base) else {
+            tracing::warn!(
+                token_url = %self.token_url,
+                "the server gave a new refresh token, which is lost when this process ends: \
+                 take it from a file, which Sheaf rewrites"
+            );
+            return Ok(());
+        };
+        let part = beside(&path, "part");
+        let written = private(&part).and_then(|mut file| {
+            file.set_len(0)?;
+            file.write_all(rotated.as_bytes())?;
+            file.sync_all()?;
+            std::fs::rename(&part, &path)
+        });
+        written.map_err(|error| {
+            Failure::settings(format!("the new refresh token cannot be written: {error}"))
+                .at(path.display().to_string())
+                .next("let the user who runs Sheaf write there, and renew the token")
+        })
+    }
+}
+
+fn beside(path: &Path, ending: &str) -> PathBuf {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(".");
+    name.push(ending);
+    path.with_file_name(name)
+}
+
+/// A file that nobody else may read.
+fn private(path: &Path) -> std::io::Result<File> {
+    let mut options = File::options();
+    options.create(true).truncate(false).write(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path)
+}

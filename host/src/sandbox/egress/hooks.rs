@@ -1,0 +1,70 @@
+//! Where wasmtime hands over a guest's request.
+
+use std::sync::Arc;
+
+use tokio::sync::Semaphore;
+use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
+
+use super::client::{Egress, Guest};
+use super::{Denied, Incidents};
+use crate::sandbox::credentials::StandIns;
+
+/// One guest's way out.
+pub struct Hooks {
+    egress: Option<Arc<Egress>>,
+    guest: Guest,
+}
+
+impl Hooks {
+    /// Without an egress nothing is reached: a connector that only describes itself has none.
+    pub fn new(egress: Option<Arc<Egress>>, asked: &[String]) -> Self {
+        let (open, stand_ins) = match &egress {
+            Some(egress) => {
+                (egress.grant.limits.open_requests, egress.credentials.stand_ins(asked))
+            }
+            None => (0, StandIns::default()),
+        };
+        let open = Arc::new(Semaphore::new(open));
+        Self { egress, guest: Guest { open, incidents: Incidents::default(), stand_ins } }
+    }
+
+    pub fn stand_in(&self, name: &str) -> Option<&str> {
+        self.guest.stand_ins.of(name)
+    }
+
+    /// The first refusal since this was asked last.
+    pub fn take_incident(&self) -> Option<crate::failure::Failure> {
+        self.guest.incidents.take()
+    }
+}
+
+type Transmitted = Box<dyn Future<Output = Result<(), Error>> + Send>;
+type Response = (http::Response<WasiBody>, Transmitted);
+
+impl WasiHttpHooks for Hooks {
+    /// The host's name comes from the URL that was checked, in its one spelling.
+    fn set_host_header(&mut self) -> bool {
+        false
+    }
+
+    fn send_request(
+        &mut self,
+        request: http::Request<WasiBody>,
+        options: Option<RequestOptions>,
+        _transmitted: Transmitted,
+    ) -> Box<dyn Future<Output = Result<Response, Error>> + Send> {
+        let egress = self.egress.clone();
+        let guest = self.guest.clone();
+        Box::new(async move {
+            let Some(egress) = egress else {
+                let host = request.uri().host().unwrap_or_default().to_owned();
+                let denied = Denied::NotGranted { host };
+                guest.incidents.record(denied.failure("describe", &[]));
+                return Err(Error::HttpRequestDenied);
+            };
+            let response = egress.send(&guest, request, options).await?;
+            let done: Transmitted = Box::new(async { Ok(()) });
+            Ok((response, done))
+        })
+    }
+}

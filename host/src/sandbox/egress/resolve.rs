@@ -1,0 +1,83 @@
+//! Names become addresses here, and only those that the policy lets through are ever dialled.
+
+use std::fmt;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+
+use super::Denied;
+use super::rules::{Allowed, Policy};
+
+/// Where addresses come from.
+pub trait Names: Send + Sync {
+    fn lookup<'a>(&'a self, name: &'a str) -> BoxFuture<'a, io::Result<Vec<IpAddr>>>;
+}
+
+/// The system's own: its hosts file, its search domains, its DNS servers.
+#[derive(Debug)]
+pub struct System;
+
+impl Names for System {
+    fn lookup<'a>(&'a self, name: &'a str) -> BoxFuture<'a, io::Result<Vec<IpAddr>>> {
+        Box::pin(async move {
+            let found = tokio::net::lookup_host((name, 0)).await?;
+            Ok(found.map(|address| address.ip()).collect())
+        })
+    }
+}
+
+/// Resolves and filters in one step: a name cannot lead elsewhere between the check and the dialling.
+pub struct Filtered {
+    pub policy: Arc<Policy>,
+    pub names: Arc<dyn Names>,
+    pub timeout: Duration,
+}
+
+impl Resolve for Filtered {
+    fn resolve(&self, name: Name) -> Resolving {
+        let policy = self.policy.clone();
+        let names = self.names.clone();
+        let timeout = self.timeout;
+        Box::pin(async move {
+            let name = name.as_str();
+            let found = tokio::time::timeout(timeout, names.lookup(name)).await;
+            let found =
+                found.map_err(|_| Unresolved("the name was not resolved in time".into()))?;
+            let found = found.map_err(|error| Unresolved(error.to_string()))?;
+            if found.is_empty() {
+                return Err(Unresolved("the name has no addresses".into()).into());
+            }
+            // Only names that passed the policy come here, and only `localhost` is granted as local.
+            let allowed = Allowed { by: name.to_owned(), local: name == "localhost" };
+            let kept = policy.dialled(name, &allowed, found).map_err(Blocked)?;
+            Ok(Box::new(kept.into_iter().map(|address| SocketAddr::new(address, 0))) as Addrs)
+        })
+    }
+}
+
+/// All of a name's addresses were refused.
+#[derive(Debug)]
+pub struct Blocked(pub Denied);
+
+impl fmt::Display for Blocked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the name's addresses may not be reached")
+    }
+}
+
+impl std::error::Error for Blocked {}
+
+#[derive(Debug)]
+pub struct Unresolved(pub String);
+
+impl fmt::Display for Unresolved {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Unresolved {}

@@ -1,0 +1,351 @@
+//! Which hosts a connection may reach: what the operator granted, of what the connector asks for.
+//! Pure: no network, no wasmtime.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::str::FromStr;
+
+use ipnet::IpNet;
+use url::{Host, Url};
+
+use super::Denied;
+use super::address::{covers, is_metadata, special};
+use super::target::{Scheme, Target, normal};
+
+/// A host, as it is granted or asked for.
+///
+/// | written | means |
+/// |---|---|
+/// | `wiki.example.com` | that host, https, port 443 |
+/// | `wiki.example.com:8443` | that host, https, port 8443 |
+/// | `*.example.com` | each host below `example.com`, but not `example.com` itself |
+/// | `http://wiki.example.com` | that host without encryption, port 80 |
+/// | `http://localhost:8080` | this machine, which no other pattern reaches |
+/// | `10.1.2.3`, `[fd00::1]` | that address, even if it is a private one |
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pattern {
+    scheme: Option<Scheme>,
+    host: Named,
+    port: Option<u16>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Named {
+    Exactly(Host<String>),
+    Below(String),
+}
+
+impl FromStr for Pattern {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (scheme, rest) = match text.split_once("://") {
+            None => (None, text),
+            Some((name, rest)) => {
+                let scheme = Scheme::parse(&name.to_ascii_lowercase());
+                (Some(scheme.ok_or_else(|| format!("`{name}` is neither http nor https"))?), rest)
+            }
+        };
+        if rest.contains(['/', '?', '#']) {
+            return Err("a grant is for a whole host: leave out the path".into());
+        }
+        if rest.contains('@') {
+            return Err("credentials are granted apart from the host".into());
+        }
+        let (host, port) = match rest.rsplit_once(':') {
+            Some((host, port)) if !rest.ends_with(']') => {
+                let number = port.parse().ok().filter(|port| *port > 0);
+                (host, Some(number.ok_or_else(|| format!("`{port}` is not a port"))?))
+            }
+            _ => (rest, None),
+        };
+        let host = match host.strip_prefix("*.") {
+            Some(base) => {
+                let base = parse_host(base)?;
+                match base {
+                    Host::Domain(name) if name.contains('.') => Named::Below(name),
+                    Host::Domain(name) => {
+                        return Err(format!("`*.{name}` would be far too many hosts"));
+                    }
+                    _ => return Err("addresses have no hosts below them".into()),
+                }
+            }
+            None => Named::Exactly(parse_host(host)?),
+        };
+        Ok(Self { scheme, host, port })
+    }
+}
+
+fn parse_host(text: &str) -> Result<Host<String>, String> {
+    if text.contains('*') {
+        return Err("`*` stands only at the beginning, for whole labels: `*.example.com`".into());
+    }
+    match Host::parse(text).map_err(|error| format!("`{text}` is not a host: {error}"))? {
+        Host::Domain(name) => {
+            normal(&name).map(Host::Domain).ok_or_else(|| format!("`{text}` is not a host"))
+        }
+        address => Ok(address),
+    }
+}
+
+impl Pattern {
+    /// The host of a URL in a connection's settings, with its scheme and port.
+    pub fn of_url(text: &str) -> Result<Self, String> {
+        let url: Url = text.parse().map_err(|error| format!("`{text}` is not a URL: {error}"))?;
+        let scheme = Scheme::parse(url.scheme())
+            .ok_or_else(|| format!("`{text}` is neither an http nor an https URL"))?;
+        let host = url.host_str().ok_or_else(|| format!("`{text}` has no host"))?;
+        let host = Named::Exactly(parse_host(host)?);
+        let port = Some(url.port_or_known_default().unwrap_or(scheme.port()));
+        Ok(Self { scheme: Some(scheme), host, port })
+    }
+
+    /// Whether it grants the target: what it leaves out is https and its port.
+    pub fn grants(&self, target: &Target) -> bool {
+        self.matches(target, true)
+    }
+
+    /// Whether it names the target. What it leaves out is `usual`, or left open.
+    fn matches(&self, target: &Target, usual: bool) -> bool {
+        let scheme = self.scheme.or(usual.then_some(Scheme::Https));
+        let port = self.port.or_else(|| usual.then(|| scheme.unwrap_or(Scheme::Https).port()));
+        scheme.is_none_or(|scheme| scheme == target.scheme)
+            && port.is_none_or(|port| port == target.port)
+            && match (&self.host, &target.host) {
+                (Named::Exactly(host), asked) => host == asked,
+                (Named::Below(base), Host::Domain(name)) => name
+                    .strip_suffix(base.as_str())
+                    .is_some_and(|front| front.len() > 1 && front.ends_with('.')),
+                (Named::Below(_), _) => false,
+            }
+    }
+
+    /// Whether it is an address, or a name that can mean nothing but this machine.
+    fn is_local(&self) -> bool {
+        match &self.host {
+            Named::Exactly(Host::Domain(name)) => name == "localhost",
+            Named::Exactly(_) => true,
+            Named::Below(_) => false,
+        }
+    }
+}
+
+impl fmt::Display for Pattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(scheme) = self.scheme {
+            let usual = scheme == Scheme::Https;
+            f.write_str(if usual { "" } else { "http://" })?;
+        }
+        match &self.host {
+            Named::Exactly(host) => write!(f, "{host}")?,
+            Named::Below(base) => write!(f, "*.{base}")?,
+        }
+        let usual = self.scheme.unwrap_or(Scheme::Https).port();
+        match self.port {
+            Some(port) if port != usual => write!(f, ":{port}"),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// What the operator granted, and what the connector asks for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Policy {
+    pub granted: Vec<Pattern>,
+    pub asked: Vec<Pattern>,
+    /// Networks of private addresses that granted names may lie in.
+    pub networks: Vec<IpNet>,
+}
+
+/// A target that may be reached, and at which addresses.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Allowed {
+    /// The grant that allows it.
+    pub by: String,
+    /// Whether the grant is for this very machine or address.
+    pub local: bool,
+}
+
+impl Policy {
+    pub fn allows(&self, target: &Target) -> Result<Allowed, Denied> {
+        let host = target.to_string();
+        // What it does not ask for no grant would give it.
+        if !self.asked.iter().any(|pattern| pattern.matches(target, false)) {
+            return Err(Denied::NotAsked { host });
+        }
+        let granted = self.granted.iter().filter(|pattern| pattern.matches(target, true));
+        // One that names this very machine says most.
+        let Some(granted) = granted.max_by_key(|pattern| pattern.is_local()) else {
+            return Err(Denied::NotGranted { host });
+        };
+        Ok(Allowed { by: granted.to_string(), local: granted.is_local() })
+    }
+
+    /// Those of a name's addresses that may be dialled.
+    pub fn dialled(
+        &self,
+        host: &str,
+        allowed: &Allowed,
+        found: impl IntoIterator<Item = IpAddr>,
+    ) -> Result<Vec<IpAddr>, Denied> {
+        let mut dropped = None;
+        let mut kept = Vec::new();
+        for address in found {
+            match self.dialled_one(allowed, address) {
+                Ok(()) => kept.push(address),
+                Err(why) => dropped = Some((address, why)),
+            }
+        }
+        match dropped {
+            Some((address, why)) if kept.is_empty() => Err(Denied::Address {
+                host: host.to_owned(),
+                address,
+                why,
+                metadata: is_metadata(address),
+            }),
+            _ => Ok(kept),
+        }
+    }
+
+    fn dialled_one(&self, allowed: &Allowed, address: IpAddr) -> Result<(), &'static str> {
+        let Some(why) = special(address) else { return Ok(()) };
+        // `localhost` means loopback, and nothing else that a resolver may make of it.
+        if allowed.local && address.is_loopback() {
+            return Ok(());
+        }
+        if is_metadata(address) {
+            return Err("an address at which a cloud keeps this machine's secrets");
+        }
+        if self.networks.iter().any(|network| covers(network, address)) {
+            return Ok(());
+        }
+        Err(why)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn patterns(texts: &[&str]) -> Vec<Pattern> {
+        texts.iter().map(|text| text.parse().expect("a pattern")).collect()
+    }
+
+    fn policy(granted: &[&str], asked: &[&str]) -> Policy {
+        Policy {
+            granted: patterns(granted),
+            asked: patterns(asked),
+            networks: vec!["10.0.0.0/8".parse().expect("a network")],
+        }
+    }
+
+    fn allows(granted: &str, url: &str) -> bool {
+        let anything = Target::parse(url).expect("a target").1;
+        let asked =
+            Pattern { scheme: None, host: Named::Exactly(anything.host.clone()), port: None };
+        let policy = Policy { asked: vec![asked], ..policy(&[granted], &[]) };
+        policy.allows(&anything).is_ok()
+    }
+
+    #[test]
+    fn a_grant_names_exactly_what_its_table_says() {
+        for (granted, url, expected) in [
+            ("wiki.example.com", "https://wiki.example.com/a?b", true),
+            ("wiki.example.com", "https://WIKI.example.com./", true),
+            ("wiki.example.com", "http://wiki.example.com/", false),
+            ("wiki.example.com", "https://wiki.example.com:8443/", false),
+            ("wiki.example.com", "https://a.wiki.example.com/", false),
+            ("wiki.example.com", "https://wiki.example.com.evil.com/", false),
+            ("wiki.example.com", "https://evilwiki.example.com/", false),
+            ("wiki.example.com:8443", "https://wiki.example.com:8443/", true),
+            ("wiki.example.com:8443", "https://wiki.example.com/", false),
+            ("*.example.com", "https://wiki.example.com/", true),
+            ("*.example.com", "https://a.b.example.com/", true),
+            ("*.example.com", "https://example.com/", false),
+            ("*.example.com", "https://evilexample.com/", false),
+            ("*.example.com", "http://wiki.example.com/", false),
+            ("http://wiki.example.com", "http://wiki.example.com/", true),
+            ("http://wiki.example.com", "https://wiki.example.com/", false),
+            ("https://wiki.example.com", "https://wiki.example.com/", true),
+            ("http://localhost:8080", "http://localhost:8080/", true),
+            ("http://localhost:8080", "http://127.0.0.1:8080/", false),
+            ("10.1.2.3", "https://10.1.2.3/", true),
+            ("10.1.2.3", "https://10.1.2.4/", false),
+            ("10.1.2.3", "https://0xa.1.2.3/", true),
+            ("[fd00::1]", "https://[fd00:0::1]/", true),
+            ("b\u{fc}cher.example", "https://xn--bcher-kva.example/", true),
+            ("xn--bcher-kva.example", "https://B\u{dc}CHER.example/", true),
+        ] {
+            assert_eq!(allows(granted, url), expected, "{granted} {url}");
+        }
+    }
+
+    #[test]
+    fn patterns_that_mean_too_much_or_nothing_are_refused() {
+        for text in [
+            "*",
+            "*.com",
+            "*example.com",
+            "wiki.*.com",
+            "a*.example.com",
+            "**.example.com",
+            "",
+            "example.com/path",
+            "ftp://example.com",
+            "user@example.com",
+            "example.com:0",
+            "example.com:99999",
+            "*.10.0.0.1",
+            "a b",
+            "example..com",
+            "http://",
+            "*.",
+            ".",
+        ] {
+            assert!(text.parse::<Pattern>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_connector_reaches_only_what_it_asks_for_as_well() {
+        let target = |url| Target::parse(url).expect("a target").1;
+        let wide = policy(&["*.example.com"], &["wiki.example.com"]);
+        assert!(wide.allows(&target("https://wiki.example.com/")).is_ok());
+        assert_eq!(
+            wide.allows(&target("https://other.example.com/")),
+            Err(Denied::NotAsked { host: "other.example.com".into() })
+        );
+        let narrow = policy(&["wiki.example.com"], &["*.example.com"]);
+        assert_eq!(
+            narrow.allows(&target("https://other.example.com/")),
+            Err(Denied::NotGranted { host: "other.example.com".into() })
+        );
+        // What is asked for without a scheme and a port is the operator's to say.
+        let plain = policy(&["http://wiki.example.com:8080"], &["wiki.example.com"]);
+        assert!(plain.allows(&target("http://wiki.example.com:8080/")).is_ok());
+        let from_settings = Pattern::of_url("http://wiki.example.com:8080/w").expect("a pattern");
+        let plain = Policy { asked: vec![from_settings], ..plain };
+        assert!(plain.allows(&target("http://wiki.example.com:8080/")).is_ok());
+    }
+
+    #[test]
+    fn a_name_is_followed_to_public_and_granted_addresses_only() {
+        let policy = policy(&["wiki.example.com", "http://localhost"], &[]);
+        let by = |local| Allowed { by: String::new(), local };
+        let dialled = |local, addresses: &[&str]| {
+            let found = addresses.iter().map(|text| text.parse().expect("an address"));
+            policy.dialled("wiki.example.com", &by(local), found).map(|kept| kept.len())
+        };
+        assert_eq!(dialled(false, &["93.184.216.34"]).ok(), Some(1));
+        assert_eq!(dialled(false, &["10.1.2.3"]).ok(), Some(1), "a granted network");
+        assert_eq!(dialled(false, &["93.184.216.34", "192.168.0.1"]).ok(), Some(1));
+        assert_eq!(dialled(true, &["127.0.0.1", "::1"]).ok(), Some(2));
+        assert_eq!(dialled(true, &["192.168.0.1"]).ok(), None);
+        for denied in ["127.0.0.1", "192.168.0.1", "169.254.169.254", "::1", "::ffff:127.0.0.1"] {
+            assert!(dialled(false, &[denied]).is_err(), "{denied}");
+        }
+        let wide = Policy { networks: vec!["0.0.0.0/0".parse().expect("a network")], ..policy };
+        let metadata = "169.254.169.254".parse().expect("an address");
+        assert!(wide.dialled("x", &by(false), [metadata]).is_err(), "not by a network");
+    }
+}

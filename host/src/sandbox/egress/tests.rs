@@ -1,0 +1,346 @@
+//! The whole way of a request, with names of the test's own and a server on loopback.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use http_body_util::{BodyExt as _, Empty, Full};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use wasmtime_wasi_http::{Error, WasiBody};
+
+use super::client::Guest;
+use super::resolve::Names;
+use super::{Egress, Grant, Incidents, Policy};
+use crate::sandbox::credentials::{self, ClientAuth, Form, OAuth, StandIns};
+use crate::secret::Source;
+
+/// Answers each request with what `answer` says to its head, and counts connections.
+struct Server {
+    port: u16,
+    connections: Arc<AtomicUsize>,
+    heads: Arc<Mutex<Vec<String>>>,
+}
+
+impl Server {
+    async fn start(answer: impl Fn(&str, usize) -> String + Send + Sync + 'static) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let port = listener.local_addr().expect("an address").port();
+        let connections = Arc::new(AtomicUsize::new(0));
+        let heads = Arc::new(Mutex::new(Vec::new()));
+        let (counted, noted, answer) = (connections.clone(), heads.clone(), Arc::new(answer));
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                counted.fetch_add(1, Ordering::SeqCst);
+                let (noted, answer) = (noted.clone(), answer.clone());
+                tokio::spawn(async move {
+                    let mut head = Vec::new();
+                    while let Ok(byte) = stream.read_u8().await {
+                        head.push(byte);
+                        if head.ends_with(b"\r\n\r\n") {
+                            let text = String::from_utf8_lossy(&head).to_ascii_lowercase();
+                            let length = text.split("content-length: ").nth(1);
+                            let length =
+                                length.and_then(|rest| rest.lines().next()?.trim().parse().ok());
+                            let mut body = vec![0; length.unwrap_or(0)];
+                            if stream.read_exact(&mut body).await.is_err() {
+                                return;
+                            }
+                            let text = text + &String::from_utf8_lossy(&body);
+                            let number = {
+                                let mut heads = noted.lock().expect("heads");
+                                heads.push(text.clone());
+                                heads.len()
+                            };
+                            if stream.write_all(answer(&text, number).as_bytes()).await.is_err() {
+                                return;
+                            }
+                            head.clear();
+                        }
+                    }
+                });
+            }
+        });
+        Self { port, connections, heads }
+    }
+
+    fn heads(&self) -> Vec<String> {
+        self.heads.lock().expect("heads").clone()
+    }
+}
+
+fn answer(status: &str, headers: &str, body: &str) -> String {
+    format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\n{headers}\r\n{body}", body.len())
+}
+
+fn ok(_: &str, _: usize) -> String {
+    answer("200 OK", "", "hello")
+}
+
+/// Names that lead where the test says, and elsewhere the next time.
+struct Changing(Mutex<Vec<Vec<IpAddr>>>);
+
+impl Changing {
+    fn new(answers: &[&[&str]]) -> Arc<Self> {
+        let parse =
+            |texts: &&[&str]| texts.iter().map(|text| text.parse().expect("an address")).collect();
+        Arc::new(Self(Mutex::new(answers.iter().rev().map(parse).collect())))
+    }
+}
+
+impl Names for Changing {
+    fn lookup<'a>(&'a self, _: &'a str) -> BoxFuture<'a, io::Result<Vec<IpAddr>>> {
+        let next = self.0.lock().expect("answers").pop();
+        Box::pin(async move { next.ok_or_else(|| io::Error::other("asked once too often")) })
+    }
+}
+
+/// For one host, or for none.
+fn grant(host: &str, networks: &[&str]) -> Grant {
+    let hosts = [host].into_iter().filter(|host| !host.is_empty());
+    let patterns: Vec<_> = hosts.map(|host| host.parse().expect("a pattern")).collect();
+    Grant {
+        policy: Policy {
+            granted: patterns.clone(),
+            asked: patterns,
+            networks: networks.iter().map(|text| text.parse().expect("a network")).collect(),
+        },
+        ..Grant::default()
+    }
+}
+
+fn guest(egress: &Egress) -> Guest {
+    Guest {
+        open: Arc::new(Semaphore::new(egress.grant.limits.open_requests)),
+        incidents: Incidents::default(),
+        stand_ins: egress.credentials.stand_ins(&["api".into()]),
+    }
+}
+
+async fn get(egress: &Egress, guest: &Guest, url: &str) -> Result<(u16, String), Error> {
+    let body: WasiBody = Empty::<Bytes>::new().map_err(|never| match never {}).boxed_unsync();
+    let mut request = http::Request::get(url);
+    if let Some(stand_in) = guest.stand_ins.of("api") {
+        request = request.header("authorization", stand_in);
+    }
+    let response = egress.send(guest, request.body(body).expect("a request"), None).await?;
+    let status = response.status().as_u16();
+    let body = response.into_body().collect().await?.to_bytes();
+    Ok((status, String::from_utf8_lossy(&body).into_owned()))
+}
+
+#[tokio::test]
+async fn the_address_that_was_checked_is_the_one_that_is_dialled() {
+    // It closes each connection, so that each request resolves anew.
+    let server = Server::start(|_, _| answer("200 OK", "connection: close\r\n", "hello")).await;
+    let host = format!("http://rebinding.example.com:{}", server.port);
+    let names = Changing::new(&[
+        &["127.0.0.1"],
+        &["10.0.0.1", "127.0.0.1"],
+        &["127.0.0.2"],
+        &["169.254.169.254"],
+    ]);
+    let egress = Egress::with_names("test", grant(&host, &["127.0.0.1/32"]), names);
+    let guest = guest(&egress);
+    assert_eq!(get(&egress, &guest, &host).await.expect("granted").0, 200);
+    assert_eq!(get(&egress, &guest, &host).await.expect("one of two is granted").0, 200);
+    // Then the name leads elsewhere.
+    for address in ["127.0.0.2", "169.254.169.254"] {
+        let error = get(&egress, &guest, &host).await.expect_err("denied");
+        assert!(matches!(error, Error::DestinationIpProhibited), "{error}");
+        let incident = guest.incidents.take().expect("told");
+        assert!(incident.what.contains(address), "{incident}");
+    }
+    assert_eq!(server.connections.load(Ordering::SeqCst), 2);
+}
+
+#[tokio::test]
+async fn a_pooled_connection_does_not_outlive_its_grant() {
+    let server = Server::start(ok).await;
+    let host = format!("http://localhost:{}", server.port);
+    let egress = Egress::new("test", grant(&host, &[]));
+    let granted = guest(&egress);
+    for _ in 0..2 {
+        get(&egress, &granted, &host).await.expect("granted");
+    }
+    assert_eq!(server.connections.load(Ordering::SeqCst), 1, "it is pooled");
+    let revoked = Egress::new("test", grant("", &[]));
+    let error = get(&revoked, &guest(&revoked), &host).await.expect_err("denied");
+    assert!(matches!(error, Error::HttpRequestDenied), "{error}");
+    let again = Egress::new("test", grant(&host, &[]));
+    get(&again, &guest(&again), &host).await.expect("granted");
+    assert_eq!(server.connections.load(Ordering::SeqCst), 2, "another grant has another pool");
+}
+
+#[tokio::test]
+async fn a_redirect_goes_back_to_the_guest() {
+    let server =
+        Server::start(|_, _| answer("302 Found", "location: http://169.254.169.254/\r\n", ""))
+            .await;
+    let host = format!("http://localhost:{}", server.port);
+    let egress = Egress::new("test", grant(&host, &[]));
+    assert_eq!(get(&egress, &guest(&egress), &host).await.expect("an answer").0, 302);
+    assert_eq!(server.heads().len(), 1);
+}
+
+#[tokio::test]
+async fn a_request_that_only_reads_waits_as_the_server_asks_and_others_go_back_to_the_guest() {
+    let busy = |_: &str, number: usize| match number {
+        1 => answer("429 Too Many Requests", "retry-after: 1\r\n", ""),
+        2 => answer("503 Service Unavailable", "retry-after: 0\r\n", ""),
+        _ => answer("200 OK", "", "hello"),
+    };
+    let server = Server::start(busy).await;
+    let host = format!("http://localhost:{}", server.port);
+    let egress = Egress::new("test", grant(&host, &[]));
+    let guest_of = guest(&egress);
+    let since = std::time::Instant::now();
+    assert_eq!(get(&egress, &guest_of, &host).await.expect("an answer"), (200, "hello".into()));
+    assert!(since.elapsed() >= Duration::from_secs(1), "the server asked for a second");
+    assert_eq!(server.heads().len(), 3);
+    let server = Server::start(busy).await;
+    let host = format!("http://localhost:{}", server.port);
+    let egress = Egress::new("test", grant(&host, &[]));
+    let body: WasiBody = Full::new(Bytes::from("x")).map_err(|never| match never {}).boxed_unsync();
+    let post = http::Request::post(&host).body(body).expect("a request");
+    let answer = egress.send(&guest(&egress), post, None).await.expect("an answer");
+    assert_eq!(answer.status(), 429);
+    assert_eq!(server.heads().len(), 1);
+}
+
+#[tokio::test]
+async fn the_environment_s_proxies_are_not_used_and_the_host_header_is_the_checked_one() {
+    // No variable can be set here without a race; that the client has none is what it was built with.
+    let server = Server::start(ok).await;
+    let egress = Egress::new("test", grant(&format!("http://localhost:{}", server.port), &[]));
+    let url = format!("http://LOCALHOST.:{}/path", server.port);
+    get(&egress, &guest(&egress), &url).await.expect("granted");
+    let head = server.heads().remove(0);
+    assert!(head.contains(&format!("host: localhost:{}\r\n", server.port)), "{head}");
+}
+
+/// A credential from a token server on loopback.
+fn oauth(
+    port: u16,
+    refresh_token: Option<Source>,
+    base: &std::path::Path,
+) -> BTreeMap<String, credentials::Grant> {
+    let oauth = OAuth {
+        token_url: format!("http://127.0.0.1:{port}/token").parse().expect("a URL"),
+        client_id: "sheaf".into(),
+        client_secret: Some(Source::Command(vec!["echo".into(), "client-secret".into()])),
+        refresh_token,
+        scope: Some("read".into()),
+        audience: None,
+        client_auth: ClientAuth::Basic,
+    };
+    let grant =
+        credentials::Grant { form: Form::OAuth(oauth), hosts: Vec::new(), base: base.to_owned() };
+    BTreeMap::from([("api".to_owned(), grant)])
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_is_fetched_once_for_all_requests_and_again_when_the_source_refuses_it() {
+    let tokens = Server::start(|_, number| {
+        answer(
+            "200 OK",
+            "",
+            &format!(r#"{{"access_token":"token-number-{number}","expires_in":3600}}"#),
+        )
+    })
+    .await;
+    // The source takes the first token for a while, and then no more.
+    let source = Server::start(|head, number| {
+        if number > 8 && head.contains("token-number-1") {
+            answer("401 Unauthorized", "", "")
+        } else {
+            answer("200 OK", "", "hello")
+        }
+    })
+    .await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let host = format!("http://localhost:{}", source.port);
+    let grant = Grant { credentials: oauth(tokens.port, None, folder.path()), ..grant(&host, &[]) };
+    let egress = Egress::new("test", grant);
+    let guest = guest(&egress);
+    let all = (0..8).map(|_| get(&egress, &guest, &host));
+    for answer in futures::future::join_all(all).await {
+        assert_eq!(answer.expect("an answer").0, 200);
+    }
+    assert_eq!(tokens.heads().len(), 1, "one token for all");
+    assert!(tokens.heads()[0].contains("grant_type=client_credentials&scope=read"));
+    assert!(
+        source.heads().iter().all(|head| head.contains("authorization: bearer token-number-1"))
+    );
+    let all = (0..4).map(|_| get(&egress, &guest, &host));
+    for answer in futures::future::join_all(all).await {
+        assert_eq!(answer.expect("an answer").0, 200, "with the second token");
+    }
+    assert_eq!(tokens.heads().len(), 2, "renewed once for all");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refresh_token_that_is_rotated_is_kept_in_its_file() {
+    let tokens = Server::start(|head, number| {
+        // A refresh token counts once.
+        if !head.contains(&format!("refresh_token=refresh-number-{number}")) {
+            return answer("400 Bad Request", "", r#"{"error":"invalid_grant"}"#);
+        }
+        let next = number + 1;
+        answer("200 OK", "", &format!(
+            r#"{{"access_token":"token-number-{number}","expires_in":0,"refresh_token":"refresh-number-{next}"}}"#
+        ))
+    })
+    .await;
+    let source = Server::start(ok).await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("refresh");
+    std::fs::write(&file, "refresh-number-1\n").expect("written");
+    let host = format!("http://localhost:{}", source.port);
+    let credentials = oauth(tokens.port, Some(Source::File("refresh".into())), folder.path());
+    // Two workers share the file.
+    for _ in 0..2 {
+        let grant = Grant { credentials: credentials.clone(), ..grant(&host, &[]) };
+        let egress = Egress::new("test", grant);
+        let guest = guest(&egress);
+        for _ in 0..2 {
+            assert_eq!(get(&egress, &guest, &host).await.expect("an answer").0, 200);
+        }
+    }
+    assert_eq!(std::fs::read_to_string(&file).expect("there"), "refresh-number-5");
+    // One that counts no more is told in words that quote nothing of it.
+    std::fs::write(&file, "refresh-number-1").expect("written");
+    let grant = Grant { credentials, ..grant(&host, &[]) };
+    let egress = Egress::new("test", grant);
+    let guest = guest(&egress);
+    get(&egress, &guest, &host).await.expect_err("no token");
+    let incident = guest.incidents.take().expect("told");
+    assert!(incident.what.contains("400 Bad Request: invalid_grant"), "{incident}");
+    assert!(!format!("{incident:?}").contains("refresh-number"), "{incident:?}");
+}
+
+#[tokio::test]
+async fn requests_to_one_host_are_paced_and_counted_over_all_guests() {
+    let server = Server::start(ok).await;
+    let host = format!("http://localhost:{}", server.port);
+    let mut grant = grant(&host, &[]);
+    grant.limits.host_requests_per_second = 10.0;
+    let egress = Egress::new("test", grant);
+    let since = std::time::Instant::now();
+    // Ten at once are a second's; the five after them are another half's.
+    for _ in 0..15 {
+        let guest = Guest {
+            open: Arc::new(Semaphore::new(1)),
+            incidents: Incidents::default(),
+            stand_ins: StandIns::default(),
+        };
+        get(&egress, &guest, &host).await.expect("an answer");
+    }
+    assert!(since.elapsed() >= Duration::from_millis(400), "{:?}", since.elapsed());
+}

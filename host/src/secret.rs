@@ -1,0 +1,211 @@
+//! Secrets: where they come from, and that they show themselves nowhere.
+//!
+//! Whoever reads a secret registers it: from then on [`redact`] takes it out of every log line,
+//! failure and output of this process, whichever way it got there.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, Instant};
+
+use serde::Deserialize;
+
+use crate::failure::{Failure, Result, bounded};
+
+/// A secret's value, which does not show itself.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(Arc<str>);
+
+impl Secret {
+    pub fn new(value: &str) -> Self {
+        let secret = Self(value.trim().into());
+        register(&secret.0);
+        secret
+    }
+
+    /// For the one place that sends it.
+    pub fn reveal(&self) -> Arc<str> {
+        self.0.clone()
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret")
+    }
+}
+
+/// Where a secret comes from. Its value never stands in `sheaf.toml`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "lowercase")]
+pub enum Source {
+    Env(String),
+    File(PathBuf),
+    /// A program and its arguments, which prints the secret: `["vault", "read", "-field=token", "…"]`.
+    Command(Vec<String>),
+}
+
+/// How long a command may take to print a secret.
+const COMMAND: Duration = Duration::from_secs(30);
+/// No secret is longer than this.
+const MOST_BYTES: u64 = 64 << 10;
+
+impl Source {
+    /// Reads it; paths are relative to `base`. Blocks on a command.
+    pub fn read(&self, base: &Path, env: &dyn Fn(&str) -> Option<String>) -> Result<Secret> {
+        let secret = match self {
+            Self::Env(name) => env(name).map(|value| Secret::new(&value)).ok_or_else(|| {
+                Failure::settings(format!("the environment variable {name} is not set"))
+                    .next(format!("set {name}, or change where the secret comes from"))
+            }),
+            Self::File(path) => {
+                let path = base.join(path);
+                std::fs::read_to_string(&path).map(|value| Secret::new(&value)).map_err(|error| {
+                    Failure::settings(format!("cannot read the secret: {error}"))
+                        .at(path.display().to_string())
+                        .next("correct the path, or the file's permissions")
+                })
+            }
+            Self::Command(words) => run(words, base),
+        }?;
+        if secret.0.is_empty() {
+            return Err(Failure::settings(format!("the secret is empty ({self})"))
+                .next("see that it is really there"));
+        }
+        Ok(secret)
+    }
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Env(name) => write!(f, "from the environment's {name}"),
+            Self::File(path) => write!(f, "from {}", path.display()),
+            Self::Command(words) => {
+                write!(f, "from the command {}", words.first().map_or("", String::as_str))
+            }
+        }
+    }
+}
+
+fn run(words: &[String], base: &Path) -> Result<Secret> {
+    let Some((program, arguments)) = words.split_first() else {
+        return Err(Failure::settings("the secret's command is empty")
+            .next("write a program and its arguments: [\"vault\", \"read\", …]"));
+    };
+    let failed = |what: String| {
+        Failure::settings(format!("the secret's command `{program}` {what}"))
+            .next("run it by hand, as the user who runs Sheaf")
+    };
+    let mut child = Command::new(program)
+        .args(arguments)
+        .current_dir(if base.as_os_str().is_empty() { Path::new(".") } else { base })
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .map_err(|error| failed(format!("cannot be started: {error}")))?;
+    let mut output = child.stdout.take();
+    let reader = std::thread::spawn(move || {
+        let mut text = String::new();
+        let read = output.as_mut().map(|output| output.take(MOST_BYTES).read_to_string(&mut text));
+        read.transpose().map(|_| text)
+    });
+    let since = Instant::now();
+    let status = loop {
+        match child.try_wait() {
+            Ok(Some(status)) => break status,
+            Ok(None) if since.elapsed() < COMMAND => std::thread::sleep(Duration::from_millis(10)),
+            outcome => {
+                let _ = child.kill();
+                let _ = child.wait();
+                return Err(failed(match outcome {
+                    Err(error) => format!("cannot be waited for: {error}"),
+                    Ok(_) => format!("did not end within {COMMAND:?}"),
+                }));
+            }
+        }
+    };
+    let text = reader.join().unwrap_or_else(|_| Ok(String::new()));
+    let text = text.map_err(|error| failed(format!("printed no text: {error}")))?;
+    // What it says on stderr may hold what nobody should read.
+    if !status.success() {
+        return Err(failed(format!("failed: {status}")));
+    }
+    Ok(Secret::new(&text))
+}
+
+/// What stands where a secret was.
+const REDACTED: &str = "[redacted]";
+/// Shorter texts would be found where they are none.
+const SHORTEST: usize = 8;
+/// Rotated secrets pile up in a process that runs for months: the oldest are forgotten.
+const MOST_SECRETS: usize = 1000;
+
+static SECRETS: RwLock<Vec<Arc<str>>> = RwLock::new(Vec::new());
+
+/// Takes a text out of everything this process says from now on.
+pub fn register(secret: &Arc<str>) {
+    if secret.len() < SHORTEST {
+        return;
+    }
+    let mut secrets = SECRETS.write().unwrap_or_else(PoisonError::into_inner);
+    if !secrets.contains(secret) {
+        if secrets.len() >= MOST_SECRETS {
+            secrets.remove(0);
+        }
+        secrets.push(secret.clone());
+    }
+}
+
+/// A text without the secrets that this process has read.
+pub fn redact(text: &str) -> Cow<'_, str> {
+    let secrets = SECRETS.read().unwrap_or_else(PoisonError::into_inner);
+    let mut clean = Cow::Borrowed(text);
+    for secret in secrets.iter() {
+        if clean.contains(&**secret) {
+            clean = Cow::Owned(clean.replace(&**secret, REDACTED));
+        }
+    }
+    clean
+}
+
+/// A panic is a defect, and what it says is not checked by anyone.
+pub fn redact_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        let text = bounded(panic.to_string(), 4_000);
+        eprintln!("sheaf: a defect, please report it: {}", redact(&text));
+    }));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_that_was_read_is_taken_out_of_texts() {
+        let secret = Secret::new("  marked-secret-7c1\n");
+        assert_eq!(redact("a marked-secret-7c1 b"), "a [redacted] b");
+        assert_eq!(format!("{secret:?}"), "Secret");
+        assert!(matches!(redact("nothing here"), Cow::Borrowed(_)));
+        let failure = Failure::settings("marked-secret-7c1!").at("marked-secret-7c1");
+        assert_eq!(failure.to_string(), "[redacted]! ([redacted])");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_command_prints_a_secret_and_its_failure_is_told_without_its_words() {
+        let source = |script: &str| Source::Command(vec!["sh".into(), "-c".into(), script.into()]);
+        let read = |script| source(script).read(Path::new("."), &|_| None);
+        assert_eq!(&*read("echo printed-secret").expect("read").reveal(), "printed-secret");
+        let failure = read("echo hidden-words >&2; exit 3").expect_err("failed");
+        assert!(failure.what.contains("exit status: 3"), "{failure}");
+        assert!(!failure.to_string().contains("hidden-words"));
+        assert!(read("true").expect_err("empty").what.contains("empty"));
+        let missing = Source::Command(vec!["no-such-program".into()]);
+        assert!(missing.read(Path::new("."), &|_| None).is_err());
+    }
+}
