@@ -44,7 +44,8 @@ SCHEMA = {
         },
         "credential": {
             "type": "string",
-            "description": "The granted credential to send as the `authorization` header.",
+            "enum": ["feed"],
+            "description": "Send the granted credential `feed` as the `authorization` header.",
         },
         "link_hosts": {
             **NAMES,

@@ -39,7 +39,8 @@ export const SCHEMA = {
     },
     credential: {
       type: 'string',
-      description: 'The granted credential to send as the `authorization` header.',
+      enum: ['site'],
+      description: 'Send the granted credential `site` as the `authorization` header.',
     },
   },
   required: ['sitemap'],

@@ -15,7 +15,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 pub struct Api {
     base_url: String,
-    credential: Option<(String, String)>,
+    credential: Option<String>,
     headers: Vec<(String, String)>,
 }
 
@@ -24,12 +24,12 @@ impl Api {
         let header = settings.credential_header.clone().unwrap_or_else(|| "authorization".into());
         Self {
             base_url: settings.base_url.clone(),
-            credential: settings.credential.clone().map(|name| (header, name)),
+            credential: settings.credential.map(|_| header),
             headers: settings.headers.clone().into_iter().collect(),
         }
     }
 
-    /// The URL of a path below the base, or of a whole URL that the API named itself.
+    /// The URL of a path below the base.
     pub fn url(&self, path: &str, query: &BTreeMap<String, String>) -> Result<Url> {
         let base = format!("{}/", self.base_url.trim_end_matches('/'));
         let wrong =
@@ -56,8 +56,8 @@ impl Api {
         }
         // What the API says of its own pages is followed, but no credential leaves its host.
         let ours = Url::parse(&self.base_url).is_ok_and(|base| base.origin() == url.origin());
-        if let Some((header, name)) = self.credential.as_ref().filter(|_| ours) {
-            request = request.credential_in(header, name)?;
+        if let Some(header) = self.credential.as_ref().filter(|_| ours) {
+            request = request.credential_in(header, "api")?;
         }
         let response = request.send_any()?;
         let pause = pause(&response);
@@ -84,7 +84,7 @@ fn pause(response: &Response) -> Option<Duration> {
     if header("remaining")? >= 1.0 && response.status != 429 {
         return None;
     }
-    let reset = header("reset")?;
+    let reset = header("reset").filter(|reset| reset.is_finite())?;
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
     // Either a moment, or how far it is.
     let seconds = if reset > 1_000_000_000.0 { reset - now } else { reset };

@@ -1,16 +1,20 @@
 //! A crawl of one endpoint.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sheaf_sdk::{Crawl, Cursor, Error, Limits, Page, Result, Unreadable};
 
 use crate::api::{Api, clock};
-use crate::expression::{Template, shown};
+use crate::expression::{Expression, Template, shown};
 use crate::paging::Place;
 use crate::settings::Ready;
 use crate::time;
+
+/// A page that takes long is handed over as it is: details are requests of their own.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Where a crawl goes on.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -18,9 +22,9 @@ struct Checkpoint {
     /// The source's clock when the crawl began.
     began: Option<i64>,
     place: Place,
-    /// The last item of that page that was delivered.
+    /// How many items of that page were delivered, and the last one's id.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    after: Option<String>,
+    after: Option<(usize, String)>,
 }
 
 /// What follows on the items at hand.
@@ -39,6 +43,8 @@ pub struct RestCursor {
     checkpoint: Checkpoint,
     /// What is left of the page that was read last.
     items: VecDeque<Value>,
+    /// How many of the page were taken before.
+    taken: usize,
     next: Next,
     incremental: bool,
 }
@@ -47,7 +53,7 @@ pub struct RestCursor {
 pub fn first_page(api: &Api, endpoint: &Ready) -> Result<(Value, Vec<Value>)> {
     let url = api.url(&endpoint.config.path, &endpoint.config.query)?;
     let answer = answer(api, endpoint, &url)?.0;
-    let items = items(endpoint.items.as_ref(), &answer, &endpoint.config.name)?;
+    let items = items(endpoint.items.as_ref(), &answer, endpoint)?;
     Ok((answer, items))
 }
 
@@ -66,14 +72,11 @@ fn answer(
         let said = shown(&said).unwrap_or_else(|| said.to_string());
         return Err(Error::retry(format!("the endpoint `{}` says: {said}", endpoint.config.name)));
     }
-    Ok((json, response.header("link").map(str::to_owned), clock(&response)))
+    Ok((json, response.headers("link"), clock(&response)))
 }
 
-fn items(
-    expression: Option<&crate::expression::Expression>,
-    answer: &Value,
-    name: &str,
-) -> Result<Vec<Value>> {
+fn items(expression: Option<&Expression>, answer: &Value, endpoint: &Ready) -> Result<Vec<Value>> {
+    let name = &endpoint.config.name;
     let found = match expression {
         Some(expression) => expression.find(answer)?,
         None => answer.clone(),
@@ -82,7 +85,11 @@ fn items(
         Value::Array(items) => Ok(items),
         // A map of items by their ids.
         Value::Object(items) => Ok(items.into_iter().map(|(_, item)| item).collect()),
-        Value::Null if expression.is_some() => Ok(Vec::new()),
+        Value::Null if endpoint.config.items_optional => Ok(Vec::new()),
+        Value::Null => Err(Error::retry(format!(
+            "an answer of the endpoint `{name}` has no items where `items` looks for them: {}",
+            answer.to_string().chars().take(100).collect::<String>()
+        ))),
         other => Err(Error::fix_settings(format!(
             "`items` of the endpoint `{name}` finds no list, but {}",
             other.to_string().chars().take(60).collect::<String>()
@@ -109,7 +116,8 @@ impl RestCursor {
         };
         let incremental = crawl.mode.bookmark().is_some();
         let items = VecDeque::new();
-        Ok(Self { api, endpoint, since, checkpoint, items, next: Next::Unread, incremental })
+        let taken = 0;
+        Ok(Self { api, endpoint, since, checkpoint, items, taken, next: Next::Unread, incremental })
     }
 
     /// The URL of the page that the crawl is at.
@@ -117,7 +125,7 @@ impl RestCursor {
         let config = &self.endpoint.config;
         let place = &self.checkpoint.place;
         if let Some(url) = &place.url {
-            return self.api.url(url, &BTreeMap::new());
+            return Ok(url.parse()?);
         }
         let mut path = config.path.clone();
         let mut query = config.query.clone();
@@ -135,34 +143,105 @@ impl RestCursor {
 
     /// Reads the page that the crawl is at.
     fn read(&mut self) -> Result<()> {
-        let (answer, link, now) = answer(&self.api, &self.endpoint, &self.url()?)?;
-        self.checkpoint.began.get_or_insert(now);
-        let config = &self.endpoint.config;
         let changes = self.since.and(self.endpoint.changes.as_ref());
-        let listed = items(changes.or(self.endpoint.items.as_ref()), &answer, &config.name)?;
-        let count = listed.len();
-        let next = match &config.paging {
-            Some(paging) => paging.next(&self.checkpoint.place, &answer, link.as_deref(), count)?,
-            None => None,
-        };
+        let looks_up = self.since.and(self.endpoint.lookup_id.as_ref());
+        let expression = changes.or(self.endpoint.items.as_ref());
+        let place = self.checkpoint.place.clone();
+        let url = self.url()?;
+        let (listed, next, now) = self.batch(url, place, expression, looks_up.is_none())?;
+        self.checkpoint.began.get_or_insert(now);
         self.next = next.map_or(Next::End, Next::Page);
-        let mut found: VecDeque<_> = match self.since.and(self.endpoint.lookup_id.as_ref()) {
+        let mut found: VecDeque<_> = match looks_up {
             Some(id) => self.look_up(id, &listed)?.into(),
             None => listed.into(),
         };
-        // Where the page is the same as before the interruption, it goes on after what was delivered.
-        if let Some(after) = &self.checkpoint.after {
-            let mut at = None;
-            for (index, item) in found.iter().enumerate() {
-                if self.endpoint.mapping.id(item)?.as_ref() == Some(after) {
-                    at = Some(index);
-                }
-            }
-            if let Some(at) = at {
-                found.drain(..=at);
-            }
+        // Where the page is the same as before the interruption, it goes on after what was delivered;
+        // otherwise all of it is delivered again.
+        if let Some((count, id)) = &self.checkpoint.after
+            && let Some(last) = count.checked_sub(1).and_then(|last| found.get(last))
+            && self.endpoint.mapping.id(last)?.as_ref() == Some(id)
+        {
+            self.taken = *count;
+            found.drain(..*count);
+        } else {
+            self.taken = 0;
         }
         self.items = found;
+        Ok(())
+    }
+
+    /// A page's items, whole, with the page after it and the source's clock.
+    fn batch(
+        &self,
+        mut url: sheaf_sdk::url::Url,
+        mut place: Place,
+        expression: Option<&Expression>,
+        merges: bool,
+    ) -> Result<(Vec<Value>, Option<Place>, i64)> {
+        let mut all: Vec<Value> = Vec::new();
+        let mut began = None;
+        loop {
+            let (answer, link, now) = answer(&self.api, &self.endpoint, &url)?;
+            let now = *began.get_or_insert(now);
+            let some = items(expression, &answer, &self.endpoint)?;
+            let count = some.len();
+            let mut next = match &self.endpoint.config.paging {
+                Some(paging) => paging.next(&place, &answer, link.as_deref(), count)?,
+                None => None,
+            };
+            // What an API names is relative to what was asked.
+            if let Some(named) = next.as_mut().and_then(|next| next.url.as_mut()) {
+                *named = url.join(named)?.to_string();
+                if *named == url.as_str() {
+                    return Err(Error::retry("the source names the same page as the next one"));
+                }
+            }
+            self.merge(&mut all, some)?;
+            let whole = match &self.endpoint.whole {
+                Some(whole) if merges => whole.holds(&answer)?,
+                _ => true,
+            };
+            match next {
+                Some(next) if !whole => {
+                    url = with(&url, &next)?;
+                    place = next;
+                }
+                next => return Ok((all, next, now)),
+            }
+        }
+    }
+
+    /// Puts the parts of items together that came in several answers.
+    fn merge(&self, all: &mut Vec<Value>, some: Vec<Value>) -> Result<()> {
+        if self.endpoint.whole.is_none() || all.is_empty() {
+            all.extend(some);
+            return Ok(());
+        }
+        for item in some {
+            let id = self.endpoint.mapping.id(&item)?;
+            let mut known = None;
+            for candidate in all.iter_mut() {
+                if id.is_some() && self.endpoint.mapping.id(candidate)? == id {
+                    known = Some(candidate);
+                    break;
+                }
+            }
+            match (known, item) {
+                (Some(Value::Object(known)), Value::Object(fields)) => {
+                    for (name, value) in fields {
+                        match (known.get_mut(&name), value) {
+                            (Some(Value::Array(known)), Value::Array(more)) => {
+                                let new: Vec<_> =
+                                    more.into_iter().filter(|one| !known.contains(one)).collect();
+                                known.extend(new);
+                            }
+                            (_, value) => drop(known.insert(name, value)),
+                        }
+                    }
+                }
+                (_, item) => all.push(item),
+            }
+        }
         Ok(())
     }
 
@@ -181,8 +260,15 @@ impl RestCursor {
         for some in ids.chunks(lookup.size.max(1)) {
             let context = json!({ "ids": some.join(&lookup.separator) });
             let url = self.api.url(&lookup.path, &filled(&lookup.query, &context)?)?;
-            let answer = answer(&self.api, &self.endpoint, &url)?.0;
-            found.extend(items(self.endpoint.items.as_ref(), &answer, &self.endpoint.config.name)?);
+            let items = self.endpoint.items.as_ref();
+            let (items, next, _) = self.batch(url, Place::default(), items, true)?;
+            if next.is_some() {
+                return Err(Error::fix_settings(format!(
+                    "`lookup` of the endpoint `{}` asks for more than fits on a page: lower its `size`",
+                    self.endpoint.config.name
+                )));
+            }
+            found.extend(items);
         }
         Ok(found)
     }
@@ -238,27 +324,50 @@ impl RestCursor {
         if let Some(skip) = &endpoint.skip
             && skip.holds(&item)?
         {
+            // What is left out now may have been delivered before.
+            if self.incremental {
+                page.deleted.extend(id.map(|id| endpoint.mapping.reference(id)));
+            }
             return Ok(0);
         }
         match self.detail(&item)? {
             None => {}
-            Some(Ok(detail)) => {
-                if let Some(fields) = item.as_object_mut() {
-                    fields.insert("detail".into(), detail);
-                }
-            }
+            Some(Ok(detail)) => match item.as_object_mut() {
+                Some(fields) => drop(fields.insert("detail".into(), detail)),
+                // A list of plain ids.
+                None => item = json!({ "value": item, "detail": detail }),
+            },
             Some(Err(reason)) => {
                 page.unreadable.push(Unreadable { id, view_url: None, reason });
                 return Ok(0);
             }
         }
         let bytes = item.to_string().len();
-        match endpoint.mapping.document(&item)? {
-            Ok(document) => page.documents.push(document),
-            Err(unreadable) => page.unreadable.push(unreadable),
+        match endpoint.mapping.document(&item) {
+            Ok(Ok(document)) => page.documents.push(document),
+            Ok(Err(unreadable)) => page.unreadable.push(unreadable),
+            // An expression that does not fit one item may fit all others.
+            Err(error) => {
+                page.unreadable.push(Unreadable { id, view_url: None, reason: error.to_string() });
+            }
         }
         Ok(bytes)
     }
+}
+
+/// A URL's next page.
+fn with(url: &sheaf_sdk::url::Url, next: &Place) -> Result<sheaf_sdk::url::Url> {
+    if let Some(named) = &next.url {
+        return Ok(named.parse()?);
+    }
+    let mut url = url.clone();
+    let kept: Vec<(String, String)> = url
+        .query_pairs()
+        .filter(|(name, _)| !next.parameters.contains_key(name.as_ref()))
+        .map(|(name, value)| (name.into_owned(), value.into_owned()))
+        .collect();
+    url.query_pairs_mut().clear().extend_pairs(kept).extend_pairs(&next.parameters);
+    Ok(url)
 }
 
 fn filled(query: &BTreeMap<String, String>, context: &Value) -> Result<BTreeMap<String, String>> {
@@ -276,10 +385,15 @@ impl Cursor for RestCursor {
             self.read()?;
         }
         let mut bytes = 0;
-        while page.documents.len() < limits.documents as usize && bytes < limits.bytes as usize {
+        let since = Instant::now();
+        while page.documents.len() < limits.documents as usize
+            && bytes < limits.bytes as usize
+            && since.elapsed() < PATIENCE
+        {
             let Some(item) = self.items.pop_front() else { break };
-            self.checkpoint.after =
-                self.endpoint.mapping.id(&item)?.or(self.checkpoint.after.take());
+            self.taken += 1;
+            let id = self.endpoint.mapping.id(&item)?;
+            self.checkpoint.after = id.map(|id| (self.taken, id));
             bytes += self.take(item, &mut page)?;
         }
         let Page { documents, deleted, unreadable, .. } = page;

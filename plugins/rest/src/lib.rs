@@ -13,7 +13,7 @@ mod paging;
 mod settings;
 mod time;
 
-use sheaf_sdk::{Connector, Crawl, Datasource, Error, Manifest, Result, Scope};
+use sheaf_sdk::{Connector, Crawl, Datasource, Error, Manifest, Result, Scope, property_type};
 
 use api::Api;
 pub use cursor::RestCursor;
@@ -33,7 +33,7 @@ impl Connector for Rest {
             "Reads any JSON API, as its settings describe it.",
         )
         .host("{base_url}")
-        .credential("api", "to read the API; the setting `credential` names another one")
+        .credential("api", "to read the API, where the setting `credential` is \"api\"")
         .incremental()
     }
 
@@ -43,6 +43,9 @@ impl Connector for Rest {
         let mut datasource = Datasource::new(name, &settings.category, &prepared.url_regex());
         for object_type in prepared.object_types() {
             datasource = datasource.object(object_type, &settings.category);
+            for name in prepared.properties(object_type) {
+                datasource = datasource.property(name, property_type::TEXT);
+            }
         }
         Ok(datasource.field("homeUrl", settings.base_url.as_str()))
     }

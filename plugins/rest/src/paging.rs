@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use sheaf_sdk::{Result, schemars};
+use sheaf_sdk::{Error, Result, schemars};
 
 use crate::expression::{Expression, shown};
 
@@ -63,8 +63,15 @@ impl Paging {
         let with = |parameters| Some(Place { parameters, ..next.clone() });
         let at = |url| Some(Place { url: Some(url), ..next.clone() });
         let found = |text: &str| Expression::new(text)?.find(answer);
-        let texts = |value: &Value| shown(value).filter(|text| !text.is_empty());
-        Ok(match self {
+        let texts = |value: &Value| {
+            let text = shown(value).filter(|text| !text.is_empty());
+            text.filter(|_| !value.is_boolean())
+        };
+        let found = match self {
+            // Some sources repeat their token until there are no more items.
+            Self::Cursor { .. } | Self::Offset { .. } | Self::PageNumber { .. } if items == 0 => {
+                None
+            }
             Self::LinkHeader => link.and_then(next_link).and_then(at),
             Self::NextUrl { value } => texts(&found(value)?).and_then(at),
             Self::Cursor { value, parameter } => texts(&found(value)?)
@@ -78,32 +85,43 @@ impl Paging {
                 ),
                 _ => None,
             },
-            Self::Offset { .. } | Self::PageNumber { .. } if items == 0 => None,
             Self::Offset { parameter } => {
                 with(BTreeMap::from([(parameter.clone(), items_before.to_string())]))
             }
             Self::PageNumber { parameter, first } => {
                 with(BTreeMap::from([(parameter.clone(), (first + pages).to_string())]))
             }
+        };
+        let same = |next: &Place| match self {
+            Self::Cursor { .. } => false,
+            _ => (&next.url, &next.parameters) == (&place.url, &place.parameters),
+        };
+        // A list that ends in a circle was not read to its end.
+        if found.as_ref().is_some_and(same) {
+            return Err(Error::retry("the source names the same page as the next one"));
         }
-        // A source that names the same page again would be read for ever.
-        .filter(|next| next.url.is_none() || next.url != place.url)
-        .filter(|next| next.url.is_some() || next.parameters != place.parameters))
+        Ok(found)
     }
 }
 
-/// The URL of `rel="next"` in a `Link` header.
+/// The URL of `rel="next"` in `Link` headers. A URL may have commas: it ends at its `>`.
 fn next_link(header: &str) -> Option<String> {
-    header.split(',').find_map(|link| {
-        let (url, parameters) = link.trim().strip_prefix('<')?.split_once('>')?;
-        let is_next = parameters.split(';').any(|parameter| {
+    let mut rest = header;
+    while let Some((_, after)) = rest.split_once('<') {
+        let (url, after) = after.split_once('>')?;
+        let parameters = after.split('<').next().unwrap_or_default();
+        let is_next = parameters.split([';', ',']).any(|parameter| {
             let parameter = parameter.trim().to_ascii_lowercase();
             parameter
                 .strip_prefix("rel=")
                 .is_some_and(|rel| rel.trim_matches('"').split(' ').any(|rel| rel == "next"))
         });
-        is_next.then(|| url.to_owned())
-    })
+        if is_next {
+            return Some(url.to_owned());
+        }
+        rest = after;
+    }
+    None
 }
 
 #[cfg(test)]
@@ -147,11 +165,25 @@ mod tests {
     }
 
     #[test]
-    fn a_source_that_names_the_same_page_again_is_at_its_end() {
-        let paging: Paging =
-            serde_json::from_value(json!({ "kind": "next-url", "value": "next" })).expect("paging");
+    fn a_source_that_names_the_same_page_again_is_not_at_its_end() {
+        let paging = |json| -> Paging { serde_json::from_value(json).expect("paging") };
+        let next_url = paging(json!({ "kind": "next-url", "value": "next" }));
         let place = Place { url: Some("https://a.example.com/2".into()), ..Place::default() };
         let answer = json!({ "next": "https://a.example.com/2" });
-        assert_eq!(paging.next(&place, &answer, None, 2).expect("found"), None);
+        assert!(next_url.next(&place, &answer, None, 2).is_err());
+        // But a token may stay the same while items come.
+        let cursor = paging(json!({ "kind": "cursor", "value": "next", "parameter": "c" }));
+        let parameters = BTreeMap::from([("c".to_owned(), "x".to_owned())]);
+        let place = Place { parameters, ..Place::default() };
+        let answer = json!({ "next": "x" });
+        assert!(cursor.next(&place, &answer, None, 2).expect("found").is_some());
+        assert_eq!(cursor.next(&place, &answer, None, 0).expect("found"), None);
+    }
+
+    #[test]
+    fn a_link_s_url_may_have_commas() {
+        let header = r#"<https://a.example.com/x?fields=id,t&page=1>; rel="prev", </x?fields=id,t&page=3>; title="a"; rel="next""#;
+        assert_eq!(next_link(header).as_deref(), Some("/x?fields=id,t&page=3"));
+        assert_eq!(next_link(r#"<https://a.example.com/1>; rel="prev""#), None);
     }
 }

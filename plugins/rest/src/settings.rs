@@ -17,8 +17,8 @@ use crate::paging::Paging;
 pub struct Settings {
     /// The API's address. Paths are relative to it.
     pub base_url: String,
-    /// The granted credential that is sent with each request.
-    pub credential: Option<String>,
+    /// Send the granted credential `api` with each request.
+    pub credential: Option<CredentialName>,
     /// The header it is sent in. Otherwise "authorization".
     pub credential_header: Option<String>,
     /// Other headers of each request.
@@ -39,6 +39,13 @@ fn usual_category() -> String {
     category::KNOWLEDGE_HUB.into()
 }
 
+/// The one that the manifest asks for.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum CredentialName {
+    Api,
+}
+
 /// A list of items.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -53,6 +60,13 @@ pub struct Endpoint {
     pub query: BTreeMap<String, String>,
     /// An expression: where the items are in an answer. Otherwise the answer is the list.
     pub items: Option<String>,
+    /// Whether an answer in which `items` finds nothing is an empty list. Otherwise it is an error: it may
+    /// be one that says so with status 200.
+    #[serde(default)]
+    pub items_optional: bool,
+    /// An expression: where an answer may have only a part of what it says of its items, it holds when
+    /// the items are whole. Answers are put together until then, by the items' ids.
+    pub whole: Option<String>,
     /// How the next page is asked for. Otherwise there is one page.
     pub paging: Option<Paging>,
     /// An expression: what an answer says went wrong, where it says so with status 200.
@@ -159,6 +173,7 @@ pub struct Ready {
     pub config: Endpoint,
     pub items: Option<Expression>,
     pub error: Option<Expression>,
+    pub whole: Option<Expression>,
     pub skip: Option<Expression>,
     pub deleted: Option<Expression>,
     pub each: Option<Expression>,
@@ -195,6 +210,15 @@ impl Prepared {
             .collect()
     }
 
+    /// The custom properties of an object type.
+    pub fn properties(&self, object_type: &str) -> BTreeSet<&str> {
+        let of_type = |endpoint: &&Endpoint| endpoint.document.object_type == object_type;
+        let endpoints = self.settings.endpoints.iter().filter(of_type);
+        endpoints
+            .flat_map(|endpoint| endpoint.document.properties.keys().map(String::as_str))
+            .collect()
+    }
+
     pub fn url_regex(&self) -> String {
         if let Some(regex) = &self.settings.url_regex {
             return regex.clone();
@@ -212,6 +236,15 @@ impl Prepared {
 
 impl Ready {
     fn new(config: Endpoint) -> Result<Self> {
+        let counts =
+            matches!(config.paging, Some(Paging::Offset { .. } | Paging::PageNumber { .. }));
+        if counts && config.items.as_ref().is_some_and(|items| items.contains("[?")) {
+            return Err(Error::fix_settings(format!(
+                "the endpoint `{}` counts its items to find the next page, so `items` must not filter them: \
+                 use `skip`",
+                config.name
+            )));
+        }
         let expression = |text: &Option<String>| text.as_deref().map(Expression::new).transpose();
         let incremental = config.incremental.as_ref();
         let detail = match &config.detail {
@@ -225,6 +258,7 @@ impl Ready {
         Ok(Self {
             items: expression(&config.items)?,
             error: expression(&config.error)?,
+            whole: expression(&config.whole)?,
             skip: expression(&config.skip)?,
             deleted: expression(&config.deleted)?,
             each: expression(&config.detail.as_ref().and_then(|detail| detail.each.clone()))?,

@@ -18,6 +18,16 @@ pub mod category {
     pub const CALENDAR: &str = "CALENDAR";
 }
 
+/// What the values of a custom property are.
+pub mod property_type {
+    pub const TEXT: &str = "TEXT";
+    pub const PICKLIST: &str = "PICKLIST";
+    pub const TEXTLIST: &str = "TEXTLIST";
+    pub const INT: &str = "INT";
+    pub const USERID: &str = "USERID";
+    pub const DATE: &str = "DATE";
+}
+
 /// How Glean shall know and show this source. Its name is the operator's to give.
 #[derive(Debug, Clone)]
 pub struct Datasource {
@@ -40,6 +50,18 @@ impl Datasource {
     #[must_use]
     pub fn object(mut self, name: &str, category: &str) -> Self {
         self.objects.push(json!({ "name": name, "docCategory": category }));
+        self
+    }
+
+    /// A custom property of the object that was added last.
+    #[must_use]
+    pub fn property(mut self, name: &str, property_type: &str) -> Self {
+        let definition =
+            json!({ "name": name, "displayLabel": name, "propertyType": property_type });
+        if let Some(object) = self.objects.last_mut().and_then(Value::as_object_mut) {
+            let definitions = object.entry("propertyDefinitions").or_insert_with(|| json!([]));
+            definitions.as_array_mut().into_iter().for_each(|all| all.push(definition.clone()));
+        }
         self
     }
 

@@ -177,6 +177,13 @@ impl Response {
         headers.find(|(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
     }
 
+    /// All headers of a name, joined as HTTP allows.
+    pub fn headers(&self, name: &str) -> Option<String> {
+        let all = self.headers.iter().filter(|(found, _)| found.eq_ignore_ascii_case(name));
+        let all: Vec<_> = all.map(|(_, value)| value.as_str()).collect();
+        (!all.is_empty()).then(|| all.join(", "))
+    }
+
     /// Itself, if it is a success; otherwise an error that says what the host shall do.
     pub fn success(self) -> Result<Self> {
         if (200..300).contains(&self.status) {

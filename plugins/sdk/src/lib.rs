@@ -68,7 +68,7 @@ pub use bindings::sheaf::connector::document::{
     Access, Comment, Container, Content, Data, Document, DocumentRef, Interactions, Property,
     PropertyValue, Restricted, UserRef,
 };
-pub use datasource::{Datasource, category};
+pub use datasource::{Datasource, category, property_type};
 pub use error::{Context, Error, Result};
 pub use log;
 pub use schemars;
