@@ -26,6 +26,13 @@ impl Secret {
         secret
     }
 
+    /// One that somebody else gave, and may give again and again.
+    pub fn fetched(value: &str) -> Self {
+        let secret = Self(value.trim().into());
+        register_in(&FETCHED, &secret.0, MOST_FETCHED);
+        secret
+    }
+
     /// For the one place that sends it.
     pub fn reveal(&self) -> Arc<str> {
         self.0.clone()
@@ -100,36 +107,41 @@ fn run(words: &[String], base: &Path) -> Result<Secret> {
         Failure::settings(format!("the secret's command `{program}` {what}"))
             .next("run it by hand, as the user who runs Sheaf")
     };
-    let mut child = Command::new(program)
+    let mut command = Command::new(program);
+    command
         .args(arguments)
         .current_dir(if base.as_os_str().is_empty() { Path::new(".") } else { base })
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .map_err(|error| failed(format!("cannot be started: {error}")))?;
+        .stderr(Stdio::null());
+    // A group of its own: what it starts in turn ends with it.
+    #[cfg(unix)]
+    std::os::unix::process::CommandExt::process_group(&mut command, 0);
+    let mut child =
+        command.spawn().map_err(|error| failed(format!("cannot be started: {error}")))?;
     let mut output = child.stdout.take();
-    let reader = std::thread::spawn(move || {
+    let (sender, printed) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
         let mut text = String::new();
         let read = output.as_mut().map(|output| output.take(MOST_BYTES).read_to_string(&mut text));
-        read.transpose().map(|_| text)
+        let _ = sender.send(read.transpose().map(|_| text));
     });
+    // It has printed all when nobody holds its output any more.
+    let Ok(text) = printed.recv_timeout(COMMAND) else {
+        end(&mut child);
+        return Err(failed(format!("did not end within {COMMAND:?}")));
+    };
     let since = Instant::now();
     let status = loop {
         match child.try_wait() {
             Ok(Some(status)) => break status,
-            Ok(None) if since.elapsed() < COMMAND => std::thread::sleep(Duration::from_millis(10)),
-            outcome => {
-                let _ = child.kill();
-                let _ = child.wait();
-                return Err(failed(match outcome {
-                    Err(error) => format!("cannot be waited for: {error}"),
-                    Ok(_) => format!("did not end within {COMMAND:?}"),
-                }));
+            Ok(None) if since.elapsed() < COMMAND => std::thread::sleep(Duration::from_millis(5)),
+            _ => {
+                end(&mut child);
+                return Err(failed(format!("did not end within {COMMAND:?}")));
             }
         }
     };
-    let text = reader.join().unwrap_or_else(|_| Ok(String::new()));
     let text = text.map_err(|error| failed(format!("printed no text: {error}")))?;
     // What it says on stderr may hold what nobody should read.
     if !status.success() {
@@ -138,23 +150,42 @@ fn run(words: &[String], base: &Path) -> Result<Secret> {
     Ok(Secret::new(&text))
 }
 
+/// Ends a command, and what it started.
+fn end(child: &mut std::process::Child) {
+    #[cfg(unix)]
+    if let Some(group) = i32::try_from(child.id()).ok().and_then(rustix::process::Pid::from_raw) {
+        let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
+    }
+    let _ = child.kill();
+    let _ = child.wait();
+}
+
 /// What stands where a secret was.
 const REDACTED: &str = "[redacted]";
 /// Shorter texts would be found where they are none.
 const SHORTEST: usize = 8;
-/// Rotated secrets pile up in a process that runs for months: the oldest are forgotten.
-const MOST_SECRETS: usize = 1000;
+/// Fetched tokens pile up in a process that runs for months: the oldest are forgotten. What the operator
+/// configured is not.
+const MOST_FETCHED: usize = 1_000;
+const MOST_CONFIGURED: usize = 100_000;
 
-static SECRETS: RwLock<Vec<Arc<str>>> = RwLock::new(Vec::new());
+type Secrets = RwLock<Vec<Arc<str>>>;
+
+static CONFIGURED: Secrets = RwLock::new(Vec::new());
+static FETCHED: Secrets = RwLock::new(Vec::new());
 
 /// Takes a text out of everything this process says from now on.
 pub fn register(secret: &Arc<str>) {
+    register_in(&CONFIGURED, secret, MOST_CONFIGURED);
+}
+
+fn register_in(secrets: &Secrets, secret: &Arc<str>, most: usize) {
     if secret.len() < SHORTEST {
         return;
     }
-    let mut secrets = SECRETS.write().unwrap_or_else(PoisonError::into_inner);
+    let mut secrets = secrets.write().unwrap_or_else(PoisonError::into_inner);
     if !secrets.contains(secret) {
-        if secrets.len() >= MOST_SECRETS {
+        if secrets.len() >= most {
             secrets.remove(0);
         }
         secrets.push(secret.clone());
@@ -163,12 +194,16 @@ pub fn register(secret: &Arc<str>) {
 
 /// A text without the secrets that this process has read.
 pub fn redact(text: &str) -> Cow<'_, str> {
-    let secrets = SECRETS.read().unwrap_or_else(PoisonError::into_inner);
+    let mut found = Vec::new();
+    for secrets in [&CONFIGURED, &FETCHED] {
+        let secrets = secrets.read().unwrap_or_else(PoisonError::into_inner);
+        found.extend(secrets.iter().filter(|secret| text.contains(&***secret)).cloned());
+    }
+    // The longest first: one may be a part of another.
+    found.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
     let mut clean = Cow::Borrowed(text);
-    for secret in secrets.iter() {
-        if clean.contains(&**secret) {
-            clean = Cow::Owned(clean.replace(&**secret, REDACTED));
-        }
+    for secret in found {
+        clean = Cow::Owned(clean.replace(&*secret, REDACTED));
     }
     clean
 }
@@ -204,6 +239,8 @@ mod tests {
         let failure = read("echo hidden-words >&2; exit 3").expect_err("failed");
         assert!(failure.what.contains("exit status: 3"), "{failure}");
         assert!(!failure.to_string().contains("hidden-words"));
+        // What it leaves behind does not hold anyone up for longer than it may take.
+        assert!(read("echo left-behind; sleep 0.1 &").is_ok());
         assert!(read("true").expect_err("empty").what.contains("empty"));
         let missing = Source::Command(vec!["no-such-program".into()]);
         assert!(missing.read(Path::new("."), &|_| None).is_err());

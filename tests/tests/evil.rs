@@ -78,6 +78,11 @@ async fn run(case: Case) {
     let web = Web::start().await;
     let mut site = Site::new(&toml(&case, &web)).await.connector("guest_evil");
     site.environment.push(("EVIL_TOKEN".into(), TOKEN.into()));
+    // A proxy that nobody answers for: what is reached is reached without it.
+    for proxy in ["HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "ALL_PROXY"] {
+        site.environment.push((proxy.into(), "http://127.0.0.1:9".into()));
+    }
+    site.environment.push(("NO_PROXY".into(), "127.0.0.1".into()));
     site.write("granted/a.txt", "granted");
     site.write("other/secret.txt", "not granted");
     std::os::unix::fs::symlink(site.path("other"), site.path("granted/out")).expect("a link");
@@ -104,6 +109,12 @@ async fn run(case: Case) {
         assert!(!format!("{text:?}").contains("not granted"), "{misdeed}");
     }
     assert!(!ended.stderr.contains(TOKEN) && !ended.stdout.contains(TOKEN), "{misdeed}: {ended:?}");
+    if case.target.ends_with("/busy") {
+        assert_eq!(web.requests().len(), 2, "the host waited and asked again");
+    }
+    if misdeed == "spellings" {
+        assert_eq!(web.requests().len(), 1, "only localhost was reached");
+    }
     // Only what is granted was ever requested, and only there the credential went.
     for (line, authorization) in web.requests() {
         assert!(authorization.is_none() || misdeed == "credential", "{misdeed}: {line}");
@@ -161,12 +172,14 @@ const NETWORK: &[Case] = &[
     Case { misdeed: "get", target: "http://evil.example.com/", limits: "", grants: "", code: 2, what: "it does not ask for the host", next: "manifest" },
     Case { misdeed: "get", target: "http://other.example.com/", limits: "", grants: "hosts = [\"http://other.example.com\"]", code: 2, what: "it does not ask for the host", next: "manifest" },
     Case { misdeed: "get-quietly", target: "http://evil.example.com/", limits: "", grants: "", code: 0, what: "may not reach http://evil.example.com", next: "" },
-    Case { misdeed: "spellings", target: "PORT", limits: "", grants: "hosts = []", code: 2, what: "may not reach", next: "" },
+    Case { misdeed: "spellings", target: "PORT", limits: "", grants: "", code: 4, what: "no such request", next: "" },
     Case { misdeed: "get", target: "file:///etc/passwd", limits: "", grants: "", code: 2, what: "cannot be requested", next: "settings" },
     Case { misdeed: "follow", target: "SERVER/redirect?to=http://169.254.169.254/latest/meta-data/", limits: "", grants: "", code: 2, what: "may not reach http://169.254.169.254", next: "manifest" },
+    Case { misdeed: "request-hoard", target: "", limits: "", grants: "", code: 1, what: "1000 handles open at once", next: "`handles`" },
+    Case { misdeed: "get", target: "SERVER/busy", limits: "", grants: "", code: 0, what: "", next: "" },
     Case { misdeed: "request-flood", target: "", limits: "open_requests = 4", grants: "", code: 1, what: "4 requests open at once", next: "open_requests" },
-    Case { misdeed: "get", target: "SERVER/slow-answer", limits: "first_byte_timeout = \"300ms\"", grants: "", code: 4, what: "did not answer in time", next: "tried again" },
-    Case { misdeed: "get", target: "SERVER/drip", limits: "body_timeout = \"300ms\"", grants: "", code: 4, what: "connection read timeout", next: "tried again" },
+    Case { misdeed: "get", target: "SERVER/slow-answer", limits: "first_byte_timeout = \"300ms\"", grants: "", code: 4, what: "did not answer in time", next: "first_byte_timeout" },
+    Case { misdeed: "get", target: "SERVER/drip", limits: "body_timeout = \"300ms\"", grants: "", code: 4, what: "connection read timeout", next: "body_timeout" },
     Case { misdeed: "get", target: "SERVER/half", limits: "", grants: "", code: 4, what: "/half", next: "tried again" },
     Case { misdeed: "get", target: "SERVER/endless", limits: "response_bytes = \"1 MiB\"", grants: "", code: 1, what: "1.0 MiB in one response", next: "response_bytes" },
     Case { misdeed: "get", target: "SERVER/headers", limits: "", grants: "", code: 1, what: "64.0 KiB of headers in one response", next: "response_header_bytes" },

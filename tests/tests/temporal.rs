@@ -73,13 +73,17 @@ async fn a_good_connector_crawls_beside_evil_ones_in_one_worker() {
     site = site.connector("guest_odd").connector("guest_evil");
     let server = server(&mut site).await;
     let mut worker = worker(&site).await;
+    assert_eq!(site.sheaf(&["sync", "odd", "--json"]).await.code, 0);
+    let alone = site.glean.documents("odd").await.expect("documents");
+    assert_eq!(alone.len(), 2000);
     let mut evils: Vec<_> = misdeeds
         .map(|misdeed| site.command(&["sync", &misdeed.replace('-', "")]).spawn().expect("a sync"))
         .into();
     for _ in 0..3 {
         let ended = site.sheaf(&["sync", "odd", "--json"]).await;
         assert_eq!(ended.code, 0, "{ended:?}");
-        assert_eq!(site.ids("odd").await.len(), 2000);
+        let documents = site.glean.documents("odd").await.expect("documents");
+        assert_eq!(documents, alone);
     }
     assert!(worker.try_wait().expect("a process").is_none(), "the worker lives");
     for child in &mut evils {

@@ -84,7 +84,7 @@ fn grants(manifest: &Manifest, asked: &[Pattern], granted: &Granted) -> Vec<Stri
         }
     }
     for host in asked {
-        let given = if granted.hosts.contains(host) { "granted" } else { "see `--url`" };
+        let given = if granted.hosts.contains(host) { "granted" } else { "not granted as such" };
         lines.push(format!("host     asks for {host}: {given}"));
     }
     for host in granted.hosts.iter().filter(|host| !asked.contains(host)) {

@@ -37,6 +37,12 @@ pub async fn run(args: Args) -> Result<Report> {
 
 /// What people read of a connector.
 pub fn describe(connector: &Connector, file: &Path) -> String {
+    // What a stranger wrote must not steer a terminal.
+    let printable = |letter: char| letter == '\n' || !letter.is_control();
+    all(connector, file).chars().filter(|letter| printable(*letter)).collect()
+}
+
+fn all(connector: &Connector, file: &Path) -> String {
     let manifest = &connector.manifest;
     let inspection = &connector.inspection;
     let mut text = format!("{} {}\n{}\n\n", manifest.name, manifest.version, manifest.description);
@@ -112,6 +118,13 @@ fn fields(schema: &Value) -> Vec<(String, &Value, bool)> {
 
 /// What a setting may be, as people write it: `string`, `"everyone" or { users, groups }`.
 fn shape(field: &Value, schema: &Value) -> String {
+    shape_within(field, schema, 8)
+}
+
+/// A stranger's schema may go round in circles.
+fn shape_within(field: &Value, schema: &Value, depth: usize) -> String {
+    let Some(depth) = depth.checked_sub(1) else { return "value".into() };
+    let shape = |field, schema| shape_within(field, schema, depth);
     if let Some(name) = field["$ref"].as_str().and_then(|path| path.strip_prefix("#/$defs/")) {
         return shape(&schema["$defs"][name], schema);
     }
@@ -172,7 +185,9 @@ pub fn toml_block(connector: &Connector) -> String {
     let manifest = &connector.manifest;
     let name = manifest.name.replace('-', "");
     let mut settings = Vec::new();
-    for (field, value, _) in fields(&manifest.settings_schema).iter().filter(|field| field.2) {
+    let bare = |name: &str| name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b));
+    let fields = fields(&manifest.settings_schema);
+    for (field, value, _) in fields.iter().filter(|field| field.2 && bare(&field.0)) {
         let example = match shape(value, &manifest.settings_schema).as_str() {
             "string" if field == "root" => "\"/content\"".to_owned(),
             "string" if field.contains("url") => "\"https://example.com\"".to_owned(),

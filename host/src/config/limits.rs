@@ -49,8 +49,11 @@ impl Section {
             }
         }
         let rate = self.host_requests_per_second;
-        if rate.is_some_and(|rate| !(rate > 0.0 && rate.is_finite())) {
-            return Err(locate.failure(&at("host_requests_per_second"), "it must be more than 0"));
+        if rate.is_some_and(|rate| !(0.001..=1e6).contains(&rate)) {
+            return Err(locate.failure(
+                &at("host_requests_per_second"),
+                "it must be between 0.001 and 1,000,000",
+            ));
         }
         let usual = Limits::default();
         let page_bytes = match self.page_bytes.map(|size| u32::try_from(size.0)) {

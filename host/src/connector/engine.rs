@@ -1,6 +1,6 @@
 //! The wasmtime engine, its clock and its linker. Built once in a process.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -45,6 +45,12 @@ struct Inner {
     cache: PathBuf,
     compilations: Arc<Semaphore>,
     limits: CompileLimits,
+    /// Whether guests are watched while they run.
+    guarded: bool,
+    /// What is still being compiled after it was given up.
+    compiling: Mutex<HashSet<Digest>>,
+    /// What was refused, so that it does not cost everybody's time again.
+    refused: Mutex<HashMap<Digest, Failure>>,
     /// One cell a digest, so that a component is compiled once however many ask for it.
     loaded: Mutex<HashMap<Digest, Arc<OnceCell<Arc<Connector>>>>>,
 }
@@ -56,17 +62,34 @@ impl Engine {
     }
 
     pub fn limited(cache: impl Into<PathBuf>, limits: CompileLimits) -> Result<Self> {
-        let engine = wasmtime::Engine::new(&config())
+        Self::start(cache.into(), limits, true)
+    }
+
+    /// An engine whose guests nobody stops, for the benchmark of what the guards cost. `cache` must be
+    /// another one: its code lacks what a guarded guest is stopped by.
+    pub fn unguarded(cache: impl Into<PathBuf>) -> Result<Self> {
+        Self::start(cache.into(), CompileLimits::default(), false)
+    }
+
+    fn start(cache: PathBuf, limits: CompileLimits, guarded: bool) -> Result<Self> {
+        let mut config = config();
+        config.epoch_interruption(guarded);
+        let engine = wasmtime::Engine::new(&config)
             .map_err(|error| Failure::internal(format!("wasmtime does not start: {error:#}")))?;
         let linker = linker(&engine)
             .map_err(|error| Failure::internal(format!("cannot link the host: {error:#}")))?;
-        tick(&engine)?;
+        if guarded {
+            tick(&engine)?;
+        }
         Ok(Self(Arc::new(Inner {
             engine,
             linker,
-            cache: cache.into(),
+            cache,
+            guarded,
             compilations: Arc::new(Semaphore::new(COMPILATIONS)),
             limits,
+            compiling: Mutex::default(),
+            refused: Mutex::default(),
             loaded: Mutex::default(),
         })))
     }
@@ -87,8 +110,33 @@ impl Engine {
         &self.0.compilations
     }
 
+    pub(super) fn is_guarded(&self) -> bool {
+        self.0.guarded
+    }
+
     pub(super) fn limits(&self) -> CompileLimits {
         self.0.limits
+    }
+
+    /// Begins a compilation; false if one of the same is under way already.
+    pub(super) fn begin_compiling(&self, digest: &Digest) -> bool {
+        let mut compiling = self.0.compiling.lock().unwrap_or_else(PoisonError::into_inner);
+        compiling.insert(digest.clone())
+    }
+
+    pub(super) fn end_compiling(&self, digest: &Digest) {
+        let mut compiling = self.0.compiling.lock().unwrap_or_else(PoisonError::into_inner);
+        compiling.remove(digest);
+    }
+
+    pub(super) fn refused(&self, digest: &Digest) -> Option<Failure> {
+        let refused = self.0.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        refused.get(digest).cloned()
+    }
+
+    pub(super) fn refuse(&self, digest: &Digest, failure: &Failure) {
+        let mut refused = self.0.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        refused.insert(digest.clone(), failure.clone());
     }
 
     pub(super) fn cell(&self, digest: &Digest) -> Arc<OnceCell<Arc<Connector>>> {

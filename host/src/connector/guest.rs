@@ -21,9 +21,13 @@ use crate::sandbox::egress::{Egress, Hooks};
 use crate::sandbox::folders::{self, FolderGrant};
 use crate::sandbox::limits::{CpuMeter, Exceeded, Limits, MemoryMeter, Usage, over};
 use crate::sandbox::output::{Log, SharedLog, Stream, Tail};
+use crate::secret::redact;
 
 /// A checkpoint or bookmark larger than this is refused.
 pub const MAX_CHECKPOINT_BYTES: usize = 64 << 10;
+
+/// All headers of one request, which the host keeps for the guest.
+const FIELD_BYTES: usize = 32 << 10;
 
 /// What one connection lets its connector use.
 pub struct Grants {
@@ -97,12 +101,14 @@ impl State {
                 },
             )?;
         }
+        let mut http = WasiHttpCtx::new();
+        http.set_field_size_limit(FIELD_BYTES);
         let mut table = ResourceTable::new();
         table.set_max_capacity(limits.handles);
         Ok(Self {
             table,
             wasi: wasi.build(),
-            http: WasiHttpCtx::new(),
+            http,
             hooks: Hooks::new(grants.egress.clone(), &grants.credentials),
             memory: MemoryMeter::new(limits, grants.usage.clone()),
             cpu: CpuMeter::new(limits, grants.usage.clone()),
@@ -148,18 +154,9 @@ impl Connector {
 impl Guest {
     pub(super) async fn start(engine: &Engine, pre: &v0_1::Pre, grants: Grants) -> Result<Self> {
         let mut store = Store::new(engine.wasmtime(), State::new(&grants)?);
-        store.limiter(|state| &mut state.memory);
-        store.set_hostcall_fuel(grants.limits.page_bytes_at_most());
-        store.set_max_component_handles(grants.limits.handles);
-        store.set_epoch_deadline(1);
-        store.epoch_deadline_callback(|mut context| {
-            Ok(if context.data_mut().cpu.tick() {
-                // Others have their turn, however long this one computes.
-                UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now()))
-            } else {
-                UpdateDeadline::Interrupt
-            })
-        });
+        if engine.is_guarded() {
+            guard(&mut store, &grants.limits);
+        }
         let Grants { connection, limits, usage, places, .. } = grants;
         let start = usage.measure(pre.instantiate_async(&mut store));
         let started = tokio::time::timeout(limits.wall_per_call, start).await;
@@ -244,12 +241,16 @@ impl Guest {
             Remedy::StartOver => (Kind::StartOver, "the scope is crawled again from its beginning"),
             Remedy::GiveUp => (Kind::SourceGaveUp, "ask whoever maintains the connector"),
         };
-        let message = bounded(message, 1_000);
+        let message = bounded(redact(&message).into_owned(), 1_000);
         let words = format!("the connector reports: {message}");
-        if let Some(incident) = self.store.data().hooks.take_incident() {
+        if let Some(incident) = self.store.data().hooks.incidents().take() {
             // What was refused is why it complains.
             return incident.at(format!("{}, in `{call}`", self.connection)).detail(words);
         }
+        let next = match self.store.data().hooks.incidents().take_hint() {
+            Some(hint) if kind == Kind::Source => format!("{next}; {hint}"),
+            _ => next.to_owned(),
+        };
         Failure::new(kind, words)
             .at(format!("{}, in `{call}`", self.connection))
             .next(next)
@@ -260,6 +261,22 @@ impl Guest {
     fn broken(&self, what: String) -> Failure {
         Failure::new(Kind::Contract, what).at(self.connection.clone()).next("mend the connector")
     }
+}
+
+/// Limits what a guest may use while it runs.
+fn guard(store: &mut Store<State>, limits: &Limits) {
+    store.limiter(|state| &mut state.memory);
+    store.set_hostcall_fuel(limits.page_bytes_at_most());
+    store.set_max_component_handles(limits.handles);
+    store.set_epoch_deadline(1);
+    store.epoch_deadline_callback(|mut context| {
+        Ok(if context.data_mut().cpu.tick() {
+            // Others have their turn, however long this one computes.
+            UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now()))
+        } else {
+            UpdateDeadline::Interrupt
+        })
+    });
 }
 
 /// A crawl under way in a guest.
@@ -283,7 +300,7 @@ fn begin<'a>(store: &'a mut Store<State>, limits: &Limits) -> &'a mut Store<Stat
     let state = store.data_mut();
     state.cpu.renew();
     state.memory.exceeded = None;
-    drop(state.hooks.take_incident());
+    state.hooks.incidents().clear();
     store.set_epoch_deadline(1);
     store.set_hostcall_fuel(limits.page_bytes_at_most());
     store
@@ -327,7 +344,7 @@ fn trapped(
         let limit = format!("{} handles open at once", limits.handles);
         return over(connection, &limit, "handles").at(at).detail(detail);
     }
-    if let Some(incident) = state.hooks.take_incident() {
+    if let Some(incident) = state.hooks.incidents().take() {
         return incident.at(at).detail(detail);
     }
     let reason = match error.downcast_ref::<Trap>() {

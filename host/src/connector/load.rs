@@ -18,7 +18,7 @@ use crate::observe::numbers::bytes;
 use crate::sandbox::Limits;
 
 /// No toolchain makes a larger one; Python's are some 40 MB.
-const MAX_FILE_BYTES: u64 = 256 << 20;
+const MAX_FILE_BYTES: u64 = 1 << 30;
 
 /// `sha256:` and 64 hexadecimal digits: what a connector is, to the byte.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -101,7 +101,7 @@ impl Candidate {
             if size > MAX_FILE_BYTES {
                 return Err(Failure::new(
                     Kind::Contract,
-                    format!("the file has {} MiB, and 256 MiB is the most", size >> 20),
+                    format!("the file has {} MiB, and 1 GiB is the most", size >> 20),
                 )
                 .at(at)
                 .next("build the connector without debug information"));
@@ -133,8 +133,18 @@ impl Engine {
 
     /// Compiles a candidate (once in a process, and once on this machine) and asks it what it is.
     pub async fn load(&self, candidate: Candidate) -> Result<Arc<Connector>> {
-        let cell = self.cell(&candidate.digest);
-        cell.get_or_try_init(|| self.prepare(candidate)).await.cloned()
+        let digest = candidate.digest.clone();
+        if let Some(failure) = self.refused(&digest) {
+            return Err(failure);
+        }
+        let cell = self.cell(&digest);
+        let loaded = cell.get_or_try_init(|| self.prepare(candidate)).await.cloned();
+        if let Err(failure) = &loaded
+            && !matches!(failure.kind, Kind::Internal | Kind::TimedOut)
+        {
+            self.refuse(&digest, failure);
+        }
+        loaded
     }
 
     /// A connector that this process has loaded already.
@@ -171,7 +181,7 @@ impl Engine {
     }
 
     /// What takes too long is given up, and goes on by itself: when it is tried again, its code may lie
-    /// in the cache. Until then it keeps nobody else's turn but its own.
+    /// in the cache. Until then it keeps nobody's turn, and is not begun a second time.
     async fn compile(&self, candidate: &Candidate) -> Result<Component> {
         let CompileLimits { max_bytes, compile_time } = self.limits();
         let over = |what: String, key: &str| {
@@ -184,9 +194,14 @@ impl Engine {
             return Err(over(what, "max_bytes"));
         }
         let turn = self.compilations().acquire().await;
+        if !self.begin_compiling(&candidate.digest) {
+            let what = "the component is still being compiled, after it was given up".to_owned();
+            return Err(Failure { kind: Kind::TimedOut, ..over(what, "compile_time") });
+        }
         let engine = self.clone();
         let candidate = candidate.clone();
         let compiling = blocking(move || {
+            let _compiling = Compiling(engine.clone(), candidate.digest.clone());
             let cached = engine.compiled_file(&candidate.digest);
             if let Some(component) = trusted::reload(engine.wasmtime(), &cached) {
                 return Ok(component);
@@ -215,7 +230,7 @@ impl Engine {
         drop(turn);
         compiled.unwrap_or_else(|_| {
             let what = format!("the component was not compiled within {compile_time:?}");
-            Err(over(what, "compile_time"))
+            Err(Failure { kind: Kind::TimedOut, ..over(what, "compile_time") })
         })
     }
 
@@ -309,6 +324,15 @@ mod trusted {
     }
 }
 
+/// A compilation under way.
+struct Compiling(Engine, Digest);
+
+impl Drop for Compiling {
+    fn drop(&mut self) {
+        self.0.end_compiling(&self.1);
+    }
+}
+
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T> + Send + 'static,
 ) -> Result<T> {
@@ -321,4 +345,25 @@ async fn blocking<T: Send + 'static>(
 fn first_line(error: &wasmtime::Error) -> String {
     let cause = error.root_cause().to_string();
     bounded(cause.lines().next().unwrap_or("no reason given").to_owned(), 300)
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    #[test]
+    fn compiled_code_in_a_folder_that_others_can_write_to_is_neither_kept_nor_loaded() {
+        let engine = wasmtime::Engine::default();
+        let code = engine.precompile_component(b"\0asm\x0d\0\x01\0").expect("compiles");
+        let folder = tempfile::tempdir().expect("a folder");
+        let cache = folder.path().join("cache");
+        let file = cache.join("code.cwasm");
+        keep(&file, &code).expect("kept");
+        assert!(trusted::reload(&engine, &file).is_some());
+        std::fs::set_permissions(&cache, std::fs::Permissions::from_mode(0o777)).expect("set");
+        assert!(trusted::reload(&engine, &file).is_none());
+        assert!(keep(&file, &code).is_err());
+    }
 }

@@ -1,5 +1,6 @@
 //! Contract 0.1.0: its bindings, and their conversion into the host's model. Frozen once released.
 
+use std::borrow::Cow;
 use std::sync::PoisonError;
 use std::time::Duration;
 
@@ -8,7 +9,10 @@ use wasmtime::component::{HasSelf, InstancePre, Linker, ResourceAny};
 
 use super::guest::{MAX_CHECKPOINT_BYTES, State};
 use super::model;
+use crate::failure::bounded;
+use crate::sandbox::egress::Pattern;
 use crate::sandbox::output::Level;
+use crate::secret::redact;
 
 mod wit {
     wasmtime::component::bindgen!({
@@ -131,20 +135,97 @@ fn convert_manifest(manifest: connector::Manifest) -> Result<model::Manifest, St
         text => serde_json::from_str(text)
             .map_err(|error| format!("its settings schema is not JSON: {error}"))?,
     };
+    check_schema(&settings_schema)?;
+    for host in &manifest.hosts {
+        let setting = host.strip_prefix('{').and_then(|rest| rest.strip_suffix('}'));
+        match setting {
+            Some(setting) if is_name(setting.replace('.', "").as_str()) => {}
+            Some(_) => return Err(format!("it asks for the host `{}`", line(host))),
+            None => drop(
+                host.parse::<Pattern>()
+                    .map_err(|why| format!("it asks for the host `{}`: {why}", line(host)))?,
+            ),
+        }
+    }
+    if let Some(asked) = manifest.credentials.iter().find(|asked| !is_name(&asked.name)) {
+        return Err(format!("`{}` is not a credential's name", line(&asked.name)));
+    }
     Ok(model::Manifest {
         name: manifest.name,
-        version: manifest.version,
-        description: manifest.description,
+        version: line(&manifest.version),
+        description: line(&manifest.description),
         settings_schema,
         hosts: manifest.hosts,
         credentials: manifest
             .credentials
             .into_iter()
-            .map(|asked| model::CredentialRequest { name: asked.name, purpose: asked.purpose })
+            .map(|asked| model::CredentialRequest {
+                name: asked.name,
+                purpose: line(&asked.purpose),
+            })
             .collect(),
         incremental: manifest.incremental,
-        folders: manifest.folders,
+        folders: manifest.folders.as_deref().map(line),
     })
+}
+
+fn is_name(name: &str) -> bool {
+    !name.is_empty()
+        && name.len() <= 64
+        && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b))
+}
+
+/// One line that can be shown anywhere.
+fn line(text: &str) -> String {
+    let clean: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    bounded(clean, 500)
+}
+
+/// What takes a moment to describe may take for ever to check: a schema that refers to itself, or to
+/// others that refer to others, is refused before anything is checked by it.
+fn check_schema(schema: &serde_json::Value) -> Result<(), String> {
+    fn walk<'a>(
+        value: &'a serde_json::Value,
+        whole: &'a serde_json::Value,
+        within: &mut Vec<&'a str>,
+        left: &mut usize,
+    ) -> Result<(), String> {
+        *left = left.checked_sub(1).ok_or("its settings schema is too large")?;
+        let fields = match value {
+            serde_json::Value::Array(values) => {
+                return values.iter().try_for_each(|value| walk(value, whole, within, left));
+            }
+            serde_json::Value::Object(fields) => fields,
+            _ => return Ok(()),
+        };
+        for (name, value) in fields {
+            match (name.as_str(), value.as_str()) {
+                ("$ref", Some(to)) => {
+                    if within.contains(&to) {
+                        return Err(format!(
+                            "its settings schema refers to itself at `{}`",
+                            line(to)
+                        ));
+                    }
+                    let target = to.strip_prefix('#').and_then(|to| whole.pointer(to));
+                    let target = target.ok_or_else(|| {
+                        format!("its settings schema refers to `{}`, which is not in it", line(to))
+                    })?;
+                    within.push(to);
+                    walk(target, whole, within, left)?;
+                    within.pop();
+                }
+                ("$dynamicRef" | "$recursiveRef", _) => {
+                    return Err(format!("its settings schema uses `{name}`"));
+                }
+                // They are walked through where they are referred to.
+                ("$defs" | "definitions", _) => {}
+                _ => walk(value, whole, within, left)?,
+            }
+        }
+        Ok(())
+    }
+    walk(schema, schema, &mut Vec::new(), &mut 20_000)
 }
 
 fn convert_mode(mode: &model::Mode) -> documents::Mode {
@@ -156,15 +237,17 @@ fn convert_mode(mode: &model::Mode) -> documents::Mode {
 
 fn convert_page(page: documents::Page) -> Result<model::Page, model::Fault> {
     let small = |what: &str, text: String| {
-        if text.len() <= MAX_CHECKPOINT_BYTES {
+        let message = if text.len() > MAX_CHECKPOINT_BYTES {
+            format!("its {what} has {} bytes, and 65536 is the most", text.len())
+        } else if matches!(redact(&text), Cow::Owned(_)) {
+            // A host has told it: it must not get into the state.
+            format!("its {what} holds a credential")
+        } else {
             return Ok(text);
-        }
-        Err(model::Fault {
-            remedy: model::Remedy::GiveUp,
-            message: format!("its {what} has {} bytes, and 65536 is the most", text.len()),
-            retry_after: None,
-        })
+        };
+        Err(model::Fault { remedy: model::Remedy::GiveUp, message, retry_after: None })
     };
+    let clean = |text: String| redact(&text).into_owned();
     Ok(model::Page {
         progress: match page.progress {
             documents::Progress::More(checkpoint) => {
@@ -173,7 +256,7 @@ fn convert_page(page: documents::Page) -> Result<model::Page, model::Fault> {
             documents::Progress::Complete(bookmark) => model::Progress::Complete(
                 bookmark.map(|bookmark| small("bookmark", bookmark)).transpose()?,
             ),
-            documents::Progress::Partial(reason) => model::Progress::Partial(reason),
+            documents::Progress::Partial(reason) => model::Progress::Partial(clean(reason)),
         },
         documents: page.documents.into_iter().map(Into::into).collect(),
         deleted: page.deleted.into_iter().map(Into::into).collect(),
@@ -189,9 +272,9 @@ fn convert_page(page: documents::Page) -> Result<model::Page, model::Fault> {
             .unreadable
             .into_iter()
             .map(|found| model::Unreadable {
-                id: found.id,
-                view_url: found.view_url,
-                reason: found.reason,
+                id: found.id.map(clean),
+                view_url: found.view_url.map(clean),
+                reason: clean(found.reason),
             })
             .collect(),
     })
@@ -215,7 +298,11 @@ impl From<base::Fault> for model::Fault {
 
 impl From<documents::Scope> for model::Scope {
     fn from(scope: documents::Scope) -> Self {
-        Self { id: scope.id, title: scope.title, documents: scope.documents }
+        Self {
+            id: redact(&scope.id).into_owned(),
+            title: redact(&scope.title).into_owned(),
+            documents: scope.documents,
+        }
     }
 }
 
@@ -314,5 +401,61 @@ impl From<document::Document> for model::Document {
             native_app_url: document.native_app_url,
             properties: document.properties.into_iter().map(Into::into).collect(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_schema_that_would_be_checked_for_ever_is_refused() {
+        let mut bomb = json!({ "$ref": "#/$defs/d0", "$defs": { "d40": { "type": "object" } } });
+        for depth in 0..40 {
+            let to = json!({ "$ref": format!("#/$defs/d{}", depth + 1) });
+            bomb["$defs"][format!("d{depth}")] = json!({ "allOf": [to, to] });
+        }
+        for (schema, part) in [
+            (bomb, "too large"),
+            (
+                json!({ "$ref": "#/$defs/a", "$defs": { "a": { "$ref": "#/$defs/a" } } }),
+                "refers to itself",
+            ),
+            (json!({ "$ref": "https://example.com/schema" }), "not in it"),
+        ] {
+            let error = check_schema(&schema).expect_err("refused");
+            assert!(error.contains(part), "{error}");
+        }
+        let good = json!({ "properties": { "a": { "$ref": "#/$defs/a" }, "b": { "$ref": "#/$defs/a" } }, "$defs": { "a": {} } });
+        assert!(check_schema(&good).is_ok());
+    }
+
+    #[test]
+    fn what_a_manifest_says_cannot_steer_a_terminal_or_a_file() {
+        let manifest = |version: &str, host: &str, credential: &str| {
+            convert_manifest(connector::Manifest {
+                name: "x".into(),
+                version: version.into(),
+                description: "one\ntwo\u{1b}[31m".into(),
+                settings_schema: String::new(),
+                hosts: vec![host.into()],
+                credentials: vec![connector::CredentialRequest {
+                    name: credential.into(),
+                    purpose: "a\rb".into(),
+                }],
+                incremental: false,
+                folders: None,
+            })
+        };
+        let good = manifest("1.0", "{base_url}", "api").expect("a manifest");
+        assert_eq!(
+            (good.description.as_str(), good.credentials[0].purpose.as_str()),
+            ("one two [31m", "a b")
+        );
+        assert!(manifest("1.0", "a\", \"*.evil", "api").is_err());
+        assert!(manifest("1.0", "{a\nb}", "api").is_err());
+        assert!(manifest("1.0", "example.com", "api\nhosts = []").is_err());
     }
 }

@@ -2,6 +2,7 @@
 //! is to crawl is found out. An interrupted crawl of the same kind is gone on with.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -72,7 +73,8 @@ impl Crawler {
         let connector = self.registry.pin(chosen).await.map_err(|failure| {
             failure.at_least(|| self.config.place(&["connections", name, "connector"]))
         })?;
-        let mut guest = self.start(&connection, &connector).await?;
+        let usage = self.guests.usage(upload_id, Duration::ZERO);
+        let mut guest = self.guests.start(&connection, &connector, usage).await?;
         let datasource = datasource_config(&mut guest, &connection).await?;
         if !request.anew
             && let Some(begun) = self.resumable(&request, &connection, &connector).await?

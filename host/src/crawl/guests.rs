@@ -3,9 +3,9 @@
 //! All guests of a connection share its way out, and so its pool and its pace, until its grants
 //! change. So many run at once, of one connection and of all; the others wait for a place.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -23,9 +23,12 @@ pub struct Guests {
     config: Arc<Config>,
     places: Arc<Semaphore>,
     connections: Mutex<HashMap<String, Shared>>,
-    /// What each crawl has computed here, by upload id; gone when no guest counts any more.
-    crawls: Mutex<HashMap<String, Weak<AtomicU64>>>,
+    /// What each crawl has computed here, by upload id; of the last crawls, over all their scopes.
+    crawls: Mutex<VecDeque<(String, Arc<AtomicU64>)>>,
 }
+
+/// Crawls whose computing is remembered: more than run at once.
+const CRAWLS: usize = 1_000;
 
 #[derive(Clone)]
 struct Shared {
@@ -97,9 +100,17 @@ impl Guests {
     /// Counts what a guest uses, as a part of its crawl: which has used so much already.
     pub fn usage(&self, upload_id: &str, before: Duration) -> Arc<Usage> {
         let mut crawls = self.crawls.lock().unwrap_or_else(PoisonError::into_inner);
-        crawls.retain(|_, crawl| crawl.strong_count() > 0);
-        let crawl = crawls.get(upload_id).and_then(Weak::upgrade).unwrap_or_default();
-        crawls.insert(upload_id.to_owned(), Arc::downgrade(&crawl));
+        let known = crawls.iter().find(|(known, _)| known == upload_id);
+        let crawl = if let Some((_, crawl)) = known {
+            crawl.clone()
+        } else {
+            if crawls.len() >= CRAWLS {
+                crawls.pop_front();
+            }
+            let crawl = Arc::<AtomicU64>::default();
+            crawls.push_back((upload_id.to_owned(), crawl.clone()));
+            crawl
+        };
         Usage::of_crawl(crawl, before)
     }
 

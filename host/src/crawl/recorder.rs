@@ -10,6 +10,7 @@ use super::progress::ScopeProgress;
 use crate::connector::model::Document;
 use crate::glean::upload::Refused;
 use crate::ledger::{self, Entry, Record, State};
+use crate::secret::redact;
 
 /// Records of one or more pages.
 #[derive(Debug, Default)]
@@ -87,6 +88,8 @@ impl Recorder {
     }
 
     fn write(&mut self, document: &Document, key: u128, content: u128, state: State, reason: &str) {
+        // The state holds no credential, even if a host sent it back.
+        let title = redact(document.title.as_deref().unwrap_or_default());
         self.entry(Entry {
             key,
             content,
@@ -95,7 +98,7 @@ impl Recorder {
             // Without an id it is at least found by its address.
             id: if document.id.is_empty() { &document.view_url } else { &document.id },
             object_type: &document.object_type,
-            title: document.title.as_deref().unwrap_or_default(),
+            title: &title,
             ..EMPTY
         });
     }

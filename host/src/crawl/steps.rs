@@ -15,7 +15,7 @@ use super::begin::Begun;
 use super::check::Rules;
 use super::guests::Guests;
 use super::memory::{Memories, now};
-use super::pipeline::Pipeline;
+use super::pipeline::{Pipeline, interrupted};
 use super::plan::{ModeName, Plan};
 use super::progress::ScopeProgress;
 use crate::config::{Config, Connection};
@@ -226,7 +226,10 @@ impl Crawler {
         let connection = self.config.connection(&plan.connection)?;
         let connector = self.registry.pinned(&plan.digest).await?;
         let usage = self.guests.usage(&plan.upload_id, Duration::from_millis(start.cpu_ms));
-        let mut guest = self.guests.start(&connection, &connector, usage.clone()).await?;
+        let mut guest = tokio::select! {
+            guest = self.guests.start(&connection, &connector, usage.clone()) => guest?,
+            () = cancel.cancelled() => return Err(interrupted()),
+        };
         let rules = Rules::of(&guest.datasource().await?);
         // A scope that was begun anew has no bookmark: the source no longer accepts it.
         let mode = if start.restarts == 0 { plan.scope_mode(&start.scope) } else { Mode::Full };

@@ -117,6 +117,16 @@ impl Registry {
             }
         }
         matching.sort_by_key(|(version, modified, _)| Reverse((version.clone(), *modified)));
+        let newest = matching.first().map(|(_, _, connector)| connector.digest.clone());
+        if let Some(newest) = newest
+            .filter(|newest| matching.iter().any(|(_, _, connector)| connector.digest != *newest))
+        {
+            tracing::warn!(
+                "several files call themselves `{name}`, and the newest version of them is used ({}); to be sure of \
+                 one, write `connector = \"{newest}\"`",
+                newest.short()
+            );
+        }
         if let Some((_, _, connector)) = matching.into_iter().next() {
             return Ok(connector);
         }

@@ -16,7 +16,7 @@ use crate::failure::{Failure, Kind};
 pub struct Limits {
     /// Linear memory, in bytes, of all the guest's memories together.
     pub memory: usize,
-    /// Entries of the guest's tables, which hold functions and the like.
+    /// Entries of all of the guest's tables together, which hold functions and the like.
     pub table_entries: usize,
     /// Time the guest itself may compute in one call.
     pub cpu_per_call: Duration,
@@ -49,7 +49,7 @@ impl Default for Limits {
             page_documents: 500,
             page_bytes: 1 << 20,
             log_lines_per_second: 100,
-            handles: 10_000,
+            handles: 1_000,
             guests: 8,
             http: egress::Limits::default(),
         }
@@ -67,6 +67,7 @@ impl Limits {
         Self {
             cpu_per_call: Duration::from_secs(5),
             wall_per_call: Duration::from_secs(20),
+            handles: 200,
             ..Self::default()
         }
     }
@@ -163,6 +164,7 @@ pub struct MemoryMeter {
     limit: usize,
     used: usize,
     table_entries: usize,
+    used_entries: usize,
     usage: Arc<Usage>,
     pub exceeded: Option<Exceeded>,
 }
@@ -170,7 +172,7 @@ pub struct MemoryMeter {
 impl MemoryMeter {
     pub fn new(limits: &Limits, usage: Arc<Usage>) -> Self {
         let Limits { memory, table_entries, .. } = *limits;
-        Self { limit: memory, used: 0, table_entries, usage, exceeded: None }
+        Self { limit: memory, used: 0, table_entries, used_entries: 0, usage, exceeded: None }
     }
 }
 
@@ -193,14 +195,17 @@ impl ResourceLimiter for MemoryMeter {
 
     fn table_growing(
         &mut self,
-        _current: usize,
+        current: usize,
         desired: usize,
         _maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
-        if desired > self.table_entries {
+        // All tables together: a component may have many.
+        let used = self.used_entries + desired.saturating_sub(current);
+        if used > self.table_entries {
             self.exceeded = Some(Exceeded::Tables);
             return Ok(false);
         }
+        self.used_entries = used;
         Ok(true)
     }
 
@@ -275,7 +280,7 @@ mod tests {
         assert_eq!(meter.exceeded, Some(Exceeded::Memory));
         assert_eq!(usage.memory(), 60);
         assert!(meter.table_growing(0, 10, None).is_ok_and(|granted| granted));
-        assert!(meter.table_growing(10, 11, None).is_ok_and(|granted| !granted));
+        assert!(meter.table_growing(0, 1, None).is_ok_and(|granted| !granted));
         assert_eq!(meter.exceeded, Some(Exceeded::Tables));
     }
 

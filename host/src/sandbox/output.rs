@@ -10,10 +10,15 @@ use std::time::{Duration, Instant};
 use tokio::io::AsyncWrite;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 
+use crate::failure::bounded_str as cut;
+use crate::secret::redact;
+
 /// How much of stderr a trap carries.
 const TAIL_BYTES: usize = 8 << 10;
 /// A line longer than this is cut.
 const LINE_BYTES: usize = 4 << 10;
+/// So is a field's name or value.
+const FIELD_BYTES: usize = 512;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Level {
@@ -64,9 +69,12 @@ impl Log {
             return;
         }
         self.passed += 1;
-        let mut text = cut(message).to_owned();
+        // Whole secrets are found only before anything is cut.
+        let message = redact(message);
+        let mut text = one_line(cut(&message, LINE_BYTES));
         for (name, value) in fields.iter().take(16) {
-            text.push_str(&format!(" {}={:?}", cut(name), cut(value)));
+            let (name, value) = (cut(name, FIELD_BYTES), cut(value, FIELD_BYTES));
+            text.push_str(&format!(" {}={value:?}", one_line(name)));
         }
         let connection = self.connection.as_str();
         match level {
@@ -79,12 +87,9 @@ impl Log {
     }
 }
 
-fn cut(text: &str) -> &str {
-    let mut end = text.len().min(LINE_BYTES);
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    &text[..end]
+/// A line that looks like another's is none.
+fn one_line(text: &str) -> String {
+    text.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).collect()
 }
 
 /// A log shared by the guest's log function, its stdout and its stderr.

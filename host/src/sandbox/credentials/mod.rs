@@ -60,6 +60,9 @@ pub struct Grant {
 /// A file or a command is asked again after this: secrets are rotated.
 const FRESH: Duration = Duration::from_secs(300);
 
+/// A secret that was just read is not read again because it was refused.
+const SETTLED: Duration = Duration::from_secs(10);
+
 /// A granted credential with its value, once it was asked for.
 #[derive(Debug)]
 pub struct Credential {
@@ -113,8 +116,21 @@ impl Credential {
         if let Form::OAuth(_) = &self.grant.form {
             return self.token.lock().await.forget(refused);
         }
-        *self.value.lock().await = None;
-        false
+        let mut kept = self.value.lock().await;
+        // A guest that asks for what is refused again and again does not read a vault each time.
+        if kept.as_ref().is_none_or(|(_, since)| since.elapsed() < SETTLED) {
+            return false;
+        }
+        let before = kept.take();
+        drop(kept);
+        let (Form::Bearer(source)
+        | Form::Basic { password: source, .. }
+        | Form::Header { value: source, .. }) = &self.grant.form
+        else {
+            return false;
+        };
+        let now = self.secret(source).await.ok();
+        now.is_some_and(|now| before.is_none_or(|(before, _)| before != now))
     }
 
     /// Whether its value can be had, without fetching a token.

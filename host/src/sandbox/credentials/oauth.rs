@@ -58,6 +58,8 @@ impl State {
 const EARLY: Duration = Duration::from_secs(60);
 /// A token that does not say how long it lasts.
 const USUAL: Duration = Duration::from_secs(3600);
+/// No token is kept for longer, whatever it says.
+const LONGEST: Duration = Duration::from_secs(30 * 86_400);
 const TIMEOUT: Duration = Duration::from_secs(30);
 /// No answer with a token is longer.
 const MOST_BYTES: usize = 64 << 10;
@@ -65,7 +67,8 @@ const MOST_BYTES: usize = 64 << 10;
 #[derive(Deserialize)]
 struct Answer {
     access_token: String,
-    expires_in: Option<u64>,
+    #[serde(default)]
+    expires_in: serde_json::Value,
     refresh_token: Option<String>,
 }
 
@@ -99,16 +102,16 @@ impl OAuth {
             },
         };
         let answer = self.fetch(refresh.as_deref(), base, http).await?;
-        let token = Secret::new(&answer.access_token).reveal();
-        let lasts = answer.expires_in.map_or(USUAL, Duration::from_secs);
+        let token = Secret::fetched(&answer.access_token).reveal();
+        let lasts = lasting(&answer.expires_in);
         let lasts = lasts.saturating_sub(EARLY).max(lasts / 2);
         state.token = Some((token.clone(), Instant::now() + lasts));
         if let Some(rotated) =
             answer.refresh_token.filter(|new| Some(new.as_str()) != refresh.as_deref())
         {
-            let rotated = Secret::new(&rotated).reveal();
+            let rotated = Secret::fetched(&rotated).reveal();
+            state.refresh = Some(rotated.clone());
             self.keep(&rotated, base)?;
-            state.refresh = Some(rotated);
         }
         Ok(token)
     }
@@ -221,14 +224,14 @@ impl OAuth {
         let Some(path) = self.file(base) else { return Ok(None) };
         let path = beside(&path, "lock");
         let lock = move || {
-            let unusable = |error: std::io::Error| {
-                Failure::settings(format!("the refresh token's file cannot be locked: {error}"))
-                    .at(path.display().to_string())
-                    .next("let the user who runs Sheaf write in that folder")
-            };
-            let file = private(&path).map_err(unusable)?;
-            file.lock().map_err(unusable)?;
-            Ok(Some(file))
+            // Where nothing can be written nothing is rotated either, or it is told then.
+            match private(&path).and_then(|file| file.lock().map(|()| file)) {
+                Ok(file) => Ok(Some(file)),
+                Err(error) => {
+                    tracing::debug!(%error, "the refresh token's file is used without a lock");
+                    Ok(None)
+                }
+            }
         };
         tokio::task::spawn_blocking(lock).await.unwrap_or_else(|error| {
             Err(Failure::internal(format!("a background task failed: {error}")))
@@ -260,6 +263,12 @@ impl OAuth {
     }
 }
 
+/// Some servers write the number as text, and some any number.
+fn lasting(expires_in: &serde_json::Value) -> Duration {
+    let text = expires_in.as_str().and_then(|text| text.trim().parse().ok());
+    expires_in.as_u64().or(text).map_or(USUAL, Duration::from_secs).min(LONGEST)
+}
+
 fn beside(path: &Path, ending: &str) -> PathBuf {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(".");
@@ -274,4 +283,25 @@ fn private(path: &Path) -> std::io::Result<File> {
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     options.open(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_token_lasts_as_long_as_its_server_says_within_reason() {
+        for (expires_in, seconds) in [
+            (json!(120), 120),
+            (json!("120"), 120),
+            (json!(null), 3600),
+            (json!("soon"), 3600),
+            (json!(-5), 3600),
+            (json!(u64::MAX), 30 * 86_400),
+        ] {
+            assert_eq!(lasting(&expires_in), Duration::from_secs(seconds), "{expires_in}");
+        }
+    }
 }

@@ -7,6 +7,9 @@ use ipnet::IpNet;
 
 /// Why an address is not public; nothing, if it is.
 pub fn special(address: IpAddr) -> Option<&'static str> {
+    if is_metadata(address) {
+        return Some("an address at which a cloud keeps this machine's secrets");
+    }
     match address {
         IpAddr::V4(address) => special_v4(address),
         IpAddr::V6(address) => special_v6(address),
@@ -21,12 +24,15 @@ pub fn is_metadata(address: IpAddr) -> bool {
         IpAddr::V4(address) => {
             matches!(
                 address.octets(),
-                [169, 254, 169, 254 | 253] | [169, 254, 170, 2 | 23] | [100, 100, 100, 200]
+                [169, 254, 169, 254 | 253]
+                    | [169, 254, 170, 2 | 23]
+                    | [100, 100, 100, 200]
+                    | [168, 63, 129, 16]
             )
         }
         IpAddr::V6(address) => matches!(
             address.segments(),
-            [0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254] | [0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254]
+            [0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254 | 0x23] | [0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254]
         ),
     }
 }
@@ -159,6 +165,7 @@ mod tests {
         for address in [
             "169.254.169.254",
             "169.254.170.2",
+            "168.63.129.16",
             "100.100.100.200",
             "fd00:ec2::254",
             "::ffff:169.254.169.254",

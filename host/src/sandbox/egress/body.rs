@@ -22,6 +22,7 @@ pub struct Metered {
     most: u64,
     idle: Duration,
     timer: Pin<Box<Sleep>>,
+    waiting: bool,
     over: Option<Failure>,
     incidents: Incidents,
     turns: Vec<OwnedSemaphorePermit>,
@@ -38,7 +39,17 @@ impl Metered {
         turns: Vec<OwnedSemaphorePermit>,
     ) -> Self {
         let timer = Box::pin(tokio::time::sleep(idle));
-        Self { inner, left: most, most, idle, timer, over: Some(over), incidents, turns }
+        Self {
+            inner,
+            left: most,
+            most,
+            idle,
+            timer,
+            waiting: false,
+            over: Some(over),
+            incidents,
+            turns,
+        }
     }
 }
 
@@ -52,8 +63,13 @@ impl Body for Metered {
     ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         let this = &mut *self;
         let Poll::Ready(frame) = Pin::new(&mut this.inner).poll_frame(context) else {
+            // The time counts from when somebody waits, not from when the last piece came.
+            if !std::mem::replace(&mut this.waiting, true) {
+                this.timer.as_mut().reset(Instant::now() + this.idle);
+            }
             ready!(this.timer.as_mut().poll(context));
             this.turns.clear();
+            this.incidents.slow("body_timeout", this.idle);
             return Poll::Ready(Some(Err(Error::ConnectionReadTimeout)));
         };
         Poll::Ready(match frame {
@@ -66,7 +82,7 @@ impl Body for Metered {
                 Some(Err(super::client::wasi_error(&error)))
             }
             Some(Ok(frame)) => {
-                this.timer.as_mut().reset(Instant::now() + this.idle);
+                this.waiting = false;
                 let bytes = frame.data_ref().map_or(0, |data| data.len() as u64);
                 if bytes > this.left {
                     this.turns.clear();

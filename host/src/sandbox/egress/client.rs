@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime};
 
+use bytes::Bytes;
+use futures::{StreamExt as _, stream};
 use http::{HeaderMap, Method, StatusCode};
 use http_body::Body as _;
 use http_body_util::BodyExt as _;
@@ -37,7 +39,7 @@ pub struct Limits {
     /// All headers of a response together.
     pub response_header_bytes: usize,
     pub connect_timeout: Duration,
-    /// From the request's last byte to the response's first.
+    /// Until the first byte of the response: resolving, connecting and sending included.
     pub first_byte_timeout: Duration,
     /// Between two pieces of a response.
     pub body_timeout: Duration,
@@ -79,6 +81,10 @@ pub struct Grant {
 
 /// A server asks for more patience than this: the guest is told, and its crawl tries again later.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// Headers of one response.
+const MOST_HEADERS: usize = 256;
+/// Hosts whose pace is remembered.
+const MOST_HOSTS: usize = 1_000;
 /// How often a request that only reads is sent, where the server asks to wait.
 const ATTEMPTS: u32 = 3;
 
@@ -156,7 +162,9 @@ impl Egress {
 
     /// Whether everything that was granted is really there.
     pub async fn check(&self) -> Result<()> {
-        self.clients()?;
+        if !self.grant.policy.granted.is_empty() {
+            self.clients()?;
+        }
         for name in self.grant.credentials.keys() {
             if let Some(credential) = self.credentials.get(name) {
                 credential.check().await?;
@@ -204,6 +212,8 @@ impl Egress {
         let milliseconds = started.elapsed().as_millis();
         match sent {
             Ok(response) => {
+                // What was refused before is not why a guest complains now.
+                drop(guest.incidents.take());
                 let status = response.status().as_u16();
                 tracing::debug!(connection, method = %head.method, url, status, milliseconds, "requested");
                 Ok(response)
@@ -239,6 +249,11 @@ impl Egress {
             Refusal::told(error, denied.failure(&self.connection, &self.grant.policy.granted))
         };
         let text = head.uri.to_string();
+        if matches!(head.method, Method::CONNECT | Method::TRACE) {
+            // The one is a tunnel, the other sends credentials back.
+            let why = format!("{} is not let out", head.method);
+            return Err(denied(Denied::Invalid { url: without_query(&text), why }));
+        }
         let (url, target, _) = self.allows(&text).map_err(denied)?;
         let found = self.credentials.find(&guest.stand_ins, &text, &head.headers, &target);
         let found = found.map_err(denied)?;
@@ -262,10 +277,23 @@ impl Egress {
             wait.map_or(limits.first_byte_timeout, |wait| wait.min(limits.first_byte_timeout));
         let turn = match host.turns.clone().try_acquire_owned() {
             Ok(turn) => turn,
-            Err(_) => self.turn(&host, &target, first_byte).await?,
+            Err(_) => self.turn(guest, &host, &target, first_byte).await?,
         };
-        let is_empty = body.as_ref().is_none_or(http_body::Body::is_end_stream);
-        let reads = is_empty && matches!(head.method, Method::GET | Method::HEAD | Method::OPTIONS);
+        let only_reads = matches!(head.method, Method::GET | Method::HEAD | Method::OPTIONS);
+        let mut first = None;
+        let mut is_empty = body.as_ref().is_none_or(http_body::Body::is_end_stream);
+        if only_reads && !is_empty && declared.unwrap_or(0) == 0 {
+            // A guest may have opened a body and put nothing in it: only its end tells.
+            let opened = body.as_mut().map(http_body_util::BodyExt::frame);
+            if let Some(frame) = opened {
+                let frame = tokio::time::timeout(first_byte, frame).await;
+                match frame.map_err(|_| Error::ConnectionWriteTimeout)? {
+                    None => is_empty = true,
+                    Some(frame) => first = frame?.into_data().ok(),
+                }
+            }
+        }
+        let reads = is_empty && only_reads;
         let mut attempt = 0;
         let answer = loop {
             attempt += 1;
@@ -280,11 +308,14 @@ impl Egress {
                 if let (None, Some(length)) = (declared, body.size_hint().exact()) {
                     request = request.header(http::header::CONTENT_LENGTH, length);
                 }
-                request = request.body(self.metered(body, guest));
+                request = request.body(self.metered(first.take(), body, guest));
             }
             let sent = tokio::time::timeout(first_byte, request.send()).await;
-            let answer = sent.map_err(|_| Error::ConnectionReadTimeout)?;
-            let answer = answer.map_err(|error| self.refusal(&error))?;
+            let answer = sent.map_err(|_| {
+                guest.incidents.slow("first_byte_timeout", first_byte);
+                Error::ConnectionReadTimeout
+            })?;
+            let answer = answer.map_err(|error| self.refusal(&error, guest))?;
             if !reads || attempt >= ATTEMPTS || !self.again(&host, &found, &headers, &answer).await
             {
                 break answer;
@@ -309,7 +340,7 @@ impl Egress {
                     return false;
                 };
                 // The others wait as well, even if this one is not sent again.
-                let until = Instant::now() + after.min(10 * PATIENCE);
+                let until = Instant::now() + after.min(PATIENCE);
                 let mut not_before = host.not_before.lock().unwrap_or_else(PoisonError::into_inner);
                 *not_before = Some(not_before.map_or(until, |earlier| earlier.max(until)));
                 after <= PATIENCE
@@ -321,6 +352,7 @@ impl Egress {
     /// Waits until one of the connection's other requests to this host has been read to its end.
     async fn turn(
         &self,
+        guest: &Guest,
         host: &Host,
         target: &Target,
         patience: Duration,
@@ -331,9 +363,8 @@ impl Egress {
         let _waiting = self.waits.begin(why);
         let turn = tokio::time::timeout(patience, host.turns.clone().acquire_owned());
         let Ok(Ok(turn)) = turn.await else {
-            let what = format!("{most} requests to one host that are not read to their end");
-            let failure = self.over(&what, "host_requests");
-            return Err(Refusal::told(Error::ConnectionLimitReached, failure));
+            guest.incidents.slow("first_byte_timeout", patience);
+            return Err(Error::ConnectionLimitReached.into());
         };
         Ok(turn)
     }
@@ -352,6 +383,10 @@ impl Egress {
     fn host(&self, target: &Target) -> Arc<Host> {
         let limits = &self.grant.limits;
         let mut hosts = self.hosts.lock().unwrap_or_else(PoisonError::into_inner);
+        if hosts.len() >= MOST_HOSTS {
+            // A pattern may allow names without number: those that rest are forgotten.
+            hosts.retain(|_, host| Arc::strong_count(host) > 1);
+        }
         let host = hosts.entry(target.to_string()).or_insert_with(|| {
             let rate = limits.host_requests_per_second;
             Arc::new(Host {
@@ -364,7 +399,7 @@ impl Egress {
     }
 
     /// A guest's body on its way: counted, and without stand-ins.
-    fn metered(&self, body: WasiBody, guest: &Guest) -> reqwest::Body {
+    fn metered(&self, first: Option<Bytes>, body: WasiBody, guest: &Guest) -> reqwest::Body {
         let most = self.grant.limits.request_bytes;
         let over = self.too_much("request", most);
         let incidents = guest.incidents.clone();
@@ -376,7 +411,8 @@ impl Egress {
         };
         let misplaced = misplaced.failure(&self.connection, &self.grant.policy.granted);
         let mut left = most;
-        let pieces = futures::StreamExt::map(body.into_data_stream(), move |piece| {
+        let whole = stream::iter(first.map(Ok)).chain(body.into_data_stream());
+        let pieces = whole.map(move |piece| {
             let piece = piece?;
             let Some(rest) = left.checked_sub(piece.len() as u64) else {
                 incidents.record(over.clone());
@@ -423,11 +459,19 @@ impl Egress {
         }))
     }
 
-    fn refusal(&self, error: &reqwest::Error) -> Refusal {
+    fn refusal(&self, error: &reqwest::Error, guest: &Guest) -> Refusal {
         let wasi = wasi_error(error);
+        if matches!(wasi, Error::ConnectionTimeout) {
+            guest.incidents.slow("connect_timeout", self.grant.limits.connect_timeout);
+        }
         let failure = find::<Blocked>(error)
             .map(|blocked| blocked.0.failure(&self.connection, &self.grant.policy.granted))
             .or_else(|| match &wasi {
+                _ if cause(error).contains("too many headers") => Some(
+                    Failure::new(Kind::Limit, format!("a response has more than {MOST_HEADERS} headers"))
+                        .at(self.connection.clone())
+                        .next("ask whoever runs the source: no limit of Sheaf's allows more"),
+                ),
                 Error::HttpResponseHeaderSectionSize(_) => Some(self.over(
                     &format!("{} of headers in one response", bytes(self.grant.limits.response_header_bytes as u64)),
                     "response_header_bytes",
@@ -482,7 +526,7 @@ impl Egress {
             .no_proxy()
             .retry(reqwest::retry::never())
             .pool_idle_timeout(Duration::from_secs(60))
-            .http1_max_headers(256)
+            .http1_max_headers(MOST_HEADERS)
             .http2_max_header_list_size(
                 u32::try_from(limits.response_header_bytes).unwrap_or(u32::MAX),
             )
@@ -537,7 +581,7 @@ pub(super) fn wasi_error(error: &reqwest::Error) -> Error {
     if text.contains("certificate") {
         return Error::TlsCertificateError;
     }
-    if text.contains("message head is too large") || text.contains("too many headers") {
+    if text.contains("message head is too large") {
         return Error::HttpResponseHeaderSectionSize(None);
     }
     if error.is_timeout() {

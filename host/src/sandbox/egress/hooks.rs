@@ -32,9 +32,9 @@ impl Hooks {
         self.guest.stand_ins.of(name)
     }
 
-    /// The first refusal since this was asked last.
-    pub fn take_incident(&self) -> Option<crate::failure::Failure> {
-        self.guest.incidents.take()
+    /// What went wrong with this call's requests.
+    pub fn incidents(&self) -> &Incidents {
+        &self.guest.incidents
     }
 }
 
@@ -45,6 +45,11 @@ impl WasiHttpHooks for Hooks {
     /// The host's name comes from the URL that was checked, in its one spelling.
     fn set_host_header(&mut self) -> bool {
         false
+    }
+
+    /// What the host keeps of a body that is being written: a guest may have many, and send none.
+    fn p2_outgoing_body_chunk_size(&mut self) -> usize {
+        16 << 10
     }
 
     fn send_request(

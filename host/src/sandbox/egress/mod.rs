@@ -22,6 +22,7 @@ mod tests;
 
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 pub use client::{Egress, Grant, Limits, Tls};
 pub use hooks::Hooks;
@@ -87,13 +88,13 @@ impl Denied {
                  would allow it"
                     .into(),
             ),
-            Self::Address { host, address, why, metadata: false } => {
-                let network = ipnet::IpNet::from(*address);
-                (
-                    format!("the connector may not reach {host}: {address} is {why}"),
-                    key(&format!("networks = [\"{network}\"], if this is where {host} should be")),
-                )
-            }
+            Self::Address { host, address, why, metadata: false } => (
+                format!("the connector may not reach {host}: {address} is {why}"),
+                format!(
+                    "if this is where {host} should be, {}",
+                    key(&format!("networks = [\"{}\"]", ipnet::IpNet::from(*address)))
+                ),
+            ),
             Self::Credential { name, host, why } => (
                 format!("the credential `{name}` was not sent to {host}: {why}"),
                 "tell the connector's author".into(),
@@ -103,19 +104,48 @@ impl Denied {
     }
 }
 
-/// The first thing that was refused in a call: what is behind a fault that follows from it.
+/// What went wrong with a call's requests: it is what a fault follows from.
 #[derive(Clone, Debug, Default)]
-pub struct Incidents(Arc<Mutex<Option<Failure>>>);
+pub struct Incidents(Arc<Mutex<Call>>);
+
+#[derive(Debug, Default)]
+struct Call {
+    /// The first that was refused.
+    first: Option<Failure>,
+    /// What may help where it was merely slow.
+    hint: Option<String>,
+    told: u32,
+}
+
+/// A guest that tries again and again fills no log.
+const TOLD: u32 = 5;
 
 impl Incidents {
     pub fn record(&self, failure: Failure) {
-        let next = failure.next.as_deref().unwrap_or_default();
-        tracing::warn!("{failure}; {next}");
-        let mut first = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        first.get_or_insert(failure);
+        let mut call = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        call.told += 1;
+        if call.told <= TOLD {
+            tracing::warn!("{failure}; {}", failure.next.as_deref().unwrap_or_default());
+        }
+        call.first.get_or_insert(failure);
+    }
+
+    /// A timeout: the limit's key, and what it is.
+    pub fn slow(&self, key: &str, limit: Duration) {
+        let mut call = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        call.hint = Some(format!("`{key}` in the connection's limits is {limit:?}"));
     }
 
     pub fn take(&self) -> Option<Failure> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).first.take()
+    }
+
+    pub fn take_hint(&self) -> Option<String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).hint.take()
+    }
+
+    /// A new call begins.
+    pub fn clear(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Call::default();
     }
 }

@@ -2,15 +2,19 @@
 
 use std::fmt;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs as _};
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use tokio::sync::Semaphore;
 
 use super::Denied;
 use super::rules::{Allowed, Policy};
+
+/// Names that are looked up at once in this process.
+static LOOKUPS: Semaphore = Semaphore::const_new(32);
 
 /// Where addresses come from.
 pub trait Names: Send + Sync {
@@ -23,9 +27,16 @@ pub struct System;
 
 impl Names for System {
     fn lookup<'a>(&'a self, name: &'a str) -> BoxFuture<'a, io::Result<Vec<IpAddr>>> {
+        let name = name.to_owned();
         Box::pin(async move {
-            let found = tokio::net::lookup_host((name, 0)).await?;
-            Ok(found.map(|address| address.ip()).collect())
+            // A lookup that is given up goes on in its thread, and keeps its turn so long.
+            let turn = LOOKUPS.acquire().await.map_err(io::Error::other)?;
+            let lookup = move || {
+                let _turn = turn;
+                let found = (name.as_str(), 0).to_socket_addrs()?;
+                Ok(found.map(|address| address.ip()).collect())
+            };
+            tokio::task::spawn_blocking(lookup).await.map_err(io::Error::other)?
         })
     }
 }

@@ -33,9 +33,6 @@ pub fn spellings(port: &str) -> Result<Page> {
         "[::ffff:7f00:1]",
         "0.0.0.0",
         "0",
-        "localhost",
-        "LOCALHOST",
-        "localhost.",
         "ip6-localhost",
         "granted.example.com@127.0.0.1",
         "%31%32%37.0.0.1",
@@ -46,6 +43,9 @@ pub fn spellings(port: &str) -> Result<Page> {
             Err(error) => last = error,
         }
     }
+    // What is granted works, in a spelling of its own.
+    raw("LOCALHOST.", port)
+        .map_err(|error| Error::retry(format!("not even localhost: {error}")))?;
     Err(last)
 }
 
@@ -91,6 +91,27 @@ pub fn flood(server: &str) -> Result<Page> {
         }
     }
     done("all open")
+}
+
+/// Prepares requests that it never sends, each with as much of a body as the host keeps.
+pub fn hoard() -> Result<Page> {
+    let mut hoard = Vec::new();
+    loop {
+        let request = OutgoingRequest::new(Fields::new());
+        let body = request.body().map_err(|()| Error::give_up("no body"))?;
+        let stream = body.write().map_err(|()| Error::give_up("no stream"))?;
+        while let Ok(room) = stream.check_write() {
+            if room == 0 {
+                break;
+            }
+            let some = usize::try_from(room.min(1 << 20)).unwrap_or_default();
+            stream.write(&vec![b'x'; some])?;
+        }
+        // What it wrote stays with the request.
+        drop(stream);
+        std::mem::forget(body);
+        hoard.push(request);
+    }
 }
 
 /// Never comes to the end of what it sends.

@@ -159,6 +159,7 @@ impl Cursor for Attack {
             "get-quietly" => http::get_quietly(&target),
             "spellings" => http::spellings(&target),
             "follow" => http::follow(&target),
+            "request-hoard" => http::hoard(),
             "request-flood" => http::flood(&server),
             "slow-write" => http::slow_write(&server),
             "huge-request" => http::huge_request(&server),
