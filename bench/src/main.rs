@@ -32,6 +32,9 @@ struct Cli {
     /// Writes the results here, as JSON.
     #[arg(long)]
     json: Option<PathBuf>,
+    /// Measures only what the sandbox costs, and what a neighbour that loops does.
+    #[arg(long)]
+    safety: bool,
 }
 
 #[derive(Subcommand)]
@@ -98,7 +101,7 @@ fn all(cli: &Cli) -> Result<(), Failure> {
             "-p",
             "guest-generator",
         ])
-        .args(["-p", "connector-rust"])
+        .args(["-p", "connector-rust", "-p", "guest-evil"])
         .status()?;
     if !built.success() {
         return Err("the guests were not built".into());
@@ -108,19 +111,87 @@ fn all(cli: &Cli) -> Result<(), Failure> {
     let cache = tempfile::tempdir()?;
     let mut sink = sink::Sink::start()?;
 
-    let sizes = crawls(cli, &guest, cache.path(), &sink.url)?;
+    let bench = Bench { cli, guest: &guest, cache: cache.path(), sink: &sink.url };
+    let safety = safety(&bench, &wasm.join("guest_evil.wasm"))?;
+    if cli.safety {
+        sink.stop();
+        return Ok(());
+    }
+    let sizes = crawls(&bench)?;
     sink.stop();
 
     let starts = starts(&target, &wasm)?;
     if let Some(path) = &cli.json {
-        let results = json!({ "crawls": sizes, "starts": starts });
+        let results = json!({ "crawls": sizes, "starts": starts, "safety": safety });
         std::fs::write(path, serde_json::to_string_pretty(&results)?)?;
     }
     Ok(())
 }
 
+/// What each crawl needs.
+struct Bench<'a> {
+    cli: &'a Cli,
+    guest: &'a Path,
+    cache: &'a Path,
+    sink: &'a str,
+}
+
+impl Bench<'_> {
+    /// One crawl, in a process of its own.
+    fn crawl(&self, by: &str, documents: u64, more: &[&str]) -> Result<Cost, Failure> {
+        let (documents, bytes) = (documents.to_string(), self.cli.bytes.to_string());
+        let arguments = [
+            "crawl",
+            "--feed",
+            by,
+            "--documents",
+            &documents,
+            "--bytes",
+            &bytes,
+            "--sink",
+            self.sink,
+            "--guest",
+            text(self.guest)?,
+            "--cache",
+            text(self.cache)?,
+        ];
+        Ok(serde_json::from_value(child(&[&arguments, more].concat())?)?)
+    }
+}
+
+/// A guest that is watched against one that is not, and a guest beside others that loop for ever.
+fn safety(bench: &Bench<'_>, evil: &Path) -> Result<Value, Failure> {
+    let documents = 200_000;
+    let evil = text(evil)?;
+    let (mut costs, mut beside) = (Vec::new(), [Vec::new(), Vec::new()]);
+    for run in 0..=bench.cli.runs {
+        let free = bench.crawl("unguarded", documents, &[])?;
+        let guarded = bench.crawl("guest", documents, &[])?;
+        let mut ratios = Vec::new();
+        for many in ["1", "4"] {
+            let slow = bench.crawl("guest", documents, &["--evil", evil, "--beside", many])?;
+            ratios.push(slow.seconds / guarded.seconds);
+        }
+        // The first warms the caches.
+        if run > 0 {
+            costs.push(guarded.cpu_seconds / free.cpu_seconds);
+            for (all, ratio) in beside.iter_mut().zip(ratios) {
+                all.push(ratio);
+            }
+        }
+    }
+    let cost = median(costs) - 1.0;
+    let [one, four] = beside.map(median);
+    println!("the sandbox's guards cost {:.1} % of CPU", cost * 100.0);
+    println!(
+        "beside one guest that loops for ever a crawl takes {one:.2} times as long, beside four {four:.2}\n"
+    );
+    Ok(json!({ "guards_overhead": cost, "beside_one": one, "beside_four": four }))
+}
+
 /// Crawls of each size: natively, by a guest, and by a guest with the ledger behind it.
-fn crawls(cli: &Cli, guest: &Path, cache: &Path, sink: &str) -> Result<Vec<Value>, Failure> {
+fn crawls(bench: &Bench<'_>) -> Result<Vec<Value>, Failure> {
+    let cli = bench.cli;
     let mut sizes = Vec::new();
     println!(
         "{:>9}  {:<6}  {:>11}  {:>14}  {:>8}",
@@ -132,30 +203,9 @@ fn crawls(cli: &Cli, guest: &Path, cache: &Path, sink: &str) -> Result<Vec<Value
         let mut kept = Vec::new();
         let ledger = tempfile::tempdir()?;
         for run in 0..=cli.runs {
-            let fed = |by: &str, ledger: Option<&Path>| -> Result<Cost, Failure> {
-                let (documents, bytes) = (documents.to_string(), cli.bytes.to_string());
-                let mut arguments = vec![
-                    "crawl",
-                    "--feed",
-                    by,
-                    "--documents",
-                    &documents,
-                    "--bytes",
-                    &bytes,
-                    "--sink",
-                    sink,
-                    "--guest",
-                    text(guest)?,
-                    "--cache",
-                    text(cache)?,
-                ];
-                if let Some(folder) = ledger {
-                    arguments.extend(["--ledger", text(folder)?]);
-                }
-                Ok(serde_json::from_value(child(&arguments)?)?)
-            };
-            let (by_native, by_guest) = (fed("native", None)?, fed("guest", None)?);
-            let with_ledger = fed("guest", Some(ledger.path()))?;
+            let fed = |by: &str, more: &[&str]| bench.crawl(by, *documents, more);
+            let (by_native, by_guest) = (fed("native", &[])?, fed("guest", &[])?);
+            let with_ledger = fed("guest", &["--ledger", text(ledger.path())?])?;
             // The first pair warms the caches.
             if run > 0 {
                 native.push(by_native);

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use clap::{Args, ValueEnum};
 use guest_generator::fields;
@@ -21,6 +21,7 @@ use sheaf::ledger::run::Run;
 use sheaf::sandbox::Limits;
 use sheaf::store::{Location, Store};
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::{Cost, Failure};
@@ -29,6 +30,8 @@ use crate::{Cost, Failure};
 enum Feed {
     Guest,
     Native,
+    /// A guest that nobody would stop.
+    Unguarded,
 }
 
 #[derive(Args)]
@@ -48,6 +51,11 @@ pub struct Crawl {
     /// Keep a journal and a ledger in this folder, and compare with the crawl before.
     #[arg(long)]
     ledger: Option<PathBuf>,
+    /// This guest loops beside it, so many times.
+    #[arg(long)]
+    evil: Option<PathBuf>,
+    #[arg(long, default_value_t = 0)]
+    beside: usize,
 }
 
 impl Crawl {
@@ -61,9 +69,13 @@ impl Crawl {
                 let source = Native { next: 0, documents: self.documents, bytes: self.bytes };
                 self.upload(source, page, &settings_rules()).await?
             }
-            Feed::Guest => {
-                let engine = Engine::new(&self.cache)?;
+            feed => {
+                let engine = match feed {
+                    Feed::Unguarded => Engine::unguarded(self.cache.join("unguarded"))?,
+                    _ => Engine::new(&self.cache)?,
+                };
                 let connector = engine.load_file(&self.guest).await?;
+                let _neighbours = self.neighbours(&engine).await?;
                 let grants = Grants {
                     settings: settings.to_string().into(),
                     ..Grants::none("bench", limits)
@@ -83,6 +95,31 @@ impl Crawl {
             cpu_seconds: cpu_seconds()?,
             peak_memory_mib: peak_memory()?,
         })
+    }
+
+    /// Guests that compute for ever, each on its own; they end when they are dropped.
+    async fn neighbours(&self, engine: &Engine) -> Result<JoinSet<()>> {
+        let mut neighbours = JoinSet::new();
+        let Some(evil) = self.evil.as_ref().filter(|_| self.beside > 0) else {
+            return Ok(neighbours);
+        };
+        let connector = engine.load_file(evil).await?;
+        for _ in 0..self.beside {
+            let hour = Duration::from_secs(3600);
+            let limits = Limits { cpu_per_call: hour, wall_per_call: hour, ..Limits::default() };
+            let grants = Grants {
+                settings: r#"{"misdeed":"endless-loop"}"#.into(),
+                ..Grants::none("evil", limits)
+            };
+            let guest = connector.start(grants).await?;
+            let crawl = Opened { mode: Mode::Full, scope: "0".into(), resume: None };
+            let mut cursor = guest.open(crawl).await?;
+            neighbours.spawn(async move {
+                let page = PageLimits { documents: 500, bytes: 1 << 20 };
+                drop(cursor.next(page).await);
+            });
+        }
+        Ok(neighbours)
     }
 
     async fn upload(
