@@ -2,7 +2,6 @@
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -31,8 +30,6 @@ pub struct Web {
 #[derive(Clone, Default)]
 struct Seen {
     requests: Arc<Mutex<Vec<Requested>>>,
-    at_once: Arc<AtomicUsize>,
-    most_at_once: Arc<AtomicUsize>,
 }
 
 /// `GET /path`, and `Authorization`.
@@ -76,10 +73,6 @@ impl Web {
     /// What was requested so far.
     pub fn requests(&self) -> Vec<Requested> {
         self.seen.requests.lock().expect("requests").clone()
-    }
-
-    pub fn most_at_once(&self) -> usize {
-        self.seen.most_at_once.load(Ordering::SeqCst)
     }
 }
 
@@ -146,11 +139,7 @@ async fn note(
     let authorization = authorization.map(|value| String::from_utf8_lossy(value.as_bytes()).into());
     let line = format!("{} {}", request.method(), request.uri());
     seen.requests.lock().expect("requests").push((line, authorization));
-    let now = seen.at_once.fetch_add(1, Ordering::SeqCst) + 1;
-    seen.most_at_once.fetch_max(now, Ordering::SeqCst);
-    let response = next.run(request).await;
-    seen.at_once.fetch_sub(1, Ordering::SeqCst);
-    response
+    next.run(request).await
 }
 
 /// All that came, the headers included: what an allowed host may do with a credential.

@@ -34,18 +34,10 @@ impl Api {
         let base = format!("{}/", self.base_url.trim_end_matches('/'));
         let wrong =
             |error| Error::fix_settings(format!("`{path}` makes no URL with `base_url`: {error}"));
-        let mut url = Url::parse(&base)
+        let url = Url::parse(&base)
             .and_then(|base| base.join(path.trim_start_matches('/')))
             .map_err(wrong)?;
-        if !query.is_empty() {
-            let kept: Vec<(String, String)> = url
-                .query_pairs()
-                .filter(|(name, _)| !query.contains_key(name.as_ref()))
-                .map(|(name, value)| (name.into_owned(), value.into_owned()))
-                .collect();
-            url.query_pairs_mut().clear().extend_pairs(kept).extend_pairs(query);
-        }
-        Ok(url)
+        Ok(extended(url, query))
     }
 
     /// An answer, whatever its status.
@@ -72,6 +64,19 @@ impl Api {
         }
         Ok(response)
     }
+}
+
+/// A URL with more parameters, which take the place of its own of the same names.
+pub fn extended(mut url: Url, query: &BTreeMap<String, String>) -> Url {
+    if !query.is_empty() {
+        let kept: Vec<(String, String)> = url
+            .query_pairs()
+            .filter(|(name, _)| !query.contains_key(name.as_ref()))
+            .map(|(name, value)| (name.into_owned(), value.into_owned()))
+            .collect();
+        url.query_pairs_mut().clear().extend_pairs(kept).extend_pairs(query);
+    }
+    url
 }
 
 /// How long an API wants to be left alone that says so before it refuses: `X-RateLimit-Remaining` and

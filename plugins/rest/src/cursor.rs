@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sheaf_sdk::{Crawl, Cursor, Error, Limits, Page, Result, Unreadable};
 
-use crate::api::{Api, clock};
+use crate::api::{Api, clock, extended};
 use crate::expression::{Expression, Template, shown};
 use crate::paging::Place;
 use crate::settings::Ready;
@@ -203,7 +203,10 @@ impl RestCursor {
             };
             match next {
                 Some(next) if !whole => {
-                    url = with(&url, &next)?;
+                    url = match &next.url {
+                        Some(named) => named.parse()?,
+                        None => extended(url, &next.parameters),
+                    };
                     place = next;
                 }
                 next => return Ok((all, next, now)),
@@ -353,21 +356,6 @@ impl RestCursor {
         }
         Ok(bytes)
     }
-}
-
-/// A URL's next page.
-fn with(url: &sheaf_sdk::url::Url, next: &Place) -> Result<sheaf_sdk::url::Url> {
-    if let Some(named) = &next.url {
-        return Ok(named.parse()?);
-    }
-    let mut url = url.clone();
-    let kept: Vec<(String, String)> = url
-        .query_pairs()
-        .filter(|(name, _)| !next.parameters.contains_key(name.as_ref()))
-        .map(|(name, value)| (name.into_owned(), value.into_owned()))
-        .collect();
-    url.query_pairs_mut().clear().extend_pairs(kept).extend_pairs(&next.parameters);
-    Ok(url)
 }
 
 fn filled(query: &BTreeMap<String, String>, context: &Value) -> Result<BTreeMap<String, String>> {
