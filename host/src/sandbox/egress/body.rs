@@ -79,7 +79,7 @@ impl Body for Metered {
             }
             Some(Err(error)) => {
                 this.turns.clear();
-                Some(Err(super::client::wasi_error(&error)))
+                Some(Err(super::error::wasi_error(&error)))
             }
             Some(Ok(frame)) => {
                 this.waiting = false;

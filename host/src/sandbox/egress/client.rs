@@ -16,7 +16,8 @@ use tokio::time::Instant;
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody};
 
 use super::body::{Finder, Metered, drain};
-use super::resolve::{Blocked, Filtered, Names, System, Unresolved};
+use super::error::{find, wasi_error};
+use super::resolve::{Blocked, Filtered, Names, System};
 use super::rules::Policy;
 use super::target::{Target, without_query};
 use super::{Denied, Incidents};
@@ -305,7 +306,7 @@ impl Egress {
             let mut request =
                 clients.guests.request(head.method.clone(), url.clone()).headers(headers.clone());
             if !is_empty && let Some(body) = body.take() {
-                if let (None, Some(length)) = (declared, body.size_hint().exact()) {
+                if let (None, None, Some(length)) = (declared, &first, body.size_hint().exact()) {
                     request = request.header(http::header::CONTENT_LENGTH, length);
                 }
                 request = request.body(self.metered(first.take(), body, guest));
@@ -316,8 +317,9 @@ impl Egress {
                 Error::ConnectionReadTimeout
             })?;
             let answer = answer.map_err(|error| self.refusal(&error, guest))?;
-            if !reads || attempt >= ATTEMPTS || !self.again(&host, &found, &headers, &answer).await
-            {
+            // What the server asks for holds for those that follow, too.
+            let helps = self.again(&host, &found, &headers, &answer).await;
+            if !helps || !reads || attempt >= ATTEMPTS {
                 break answer;
             }
         };
@@ -552,53 +554,5 @@ impl Egress {
             builder = builder.identity(identity);
         }
         Ok(builder)
-    }
-}
-
-/// An error that is somewhere behind another.
-fn find<'a, E: std::error::Error + 'static>(
-    error: &'a (dyn std::error::Error + 'static),
-) -> Option<&'a E> {
-    let mut next = Some(error);
-    while let Some(error) = next {
-        if let Some(found) = error.downcast_ref() {
-            return Some(found);
-        }
-        next = error.source();
-    }
-    None
-}
-
-/// What a guest is told of an error on the way.
-pub(super) fn wasi_error(error: &reqwest::Error) -> Error {
-    if find::<Blocked>(error).is_some() {
-        return Error::DestinationIpProhibited;
-    }
-    if let Some(unresolved) = find::<Unresolved>(error) {
-        return Error::DnsError { rcode: Some(unresolved.0.clone()), info_code: None };
-    }
-    let text = cause(error);
-    if text.contains("certificate") {
-        return Error::TlsCertificateError;
-    }
-    if text.contains("message head is too large") {
-        return Error::HttpResponseHeaderSectionSize(None);
-    }
-    if error.is_timeout() {
-        return if error.is_connect() {
-            Error::ConnectionTimeout
-        } else {
-            Error::ConnectionReadTimeout
-        };
-    }
-    match find::<std::io::Error>(error).map(std::io::Error::kind) {
-        Some(std::io::ErrorKind::ConnectionRefused) => Error::ConnectionRefused,
-        Some(
-            std::io::ErrorKind::ConnectionReset
-            | std::io::ErrorKind::BrokenPipe
-            | std::io::ErrorKind::UnexpectedEof,
-        ) => Error::ConnectionTerminated,
-        _ if error.is_connect() => Error::DestinationUnavailable,
-        _ => Error::InternalError(Some(text)),
     }
 }

@@ -13,6 +13,7 @@
 mod address;
 mod body;
 mod client;
+mod error;
 mod hooks;
 mod resolve;
 mod rules;
