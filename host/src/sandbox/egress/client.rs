@@ -190,11 +190,9 @@ impl Egress {
         let found = self.names.lookup(&name).await.map_err(|error| {
             Failure::new(Kind::Source, format!("{name} cannot be resolved: {error}"))
         })?;
-        let local = name == "localhost";
-        let allowed = super::Allowed { by: name.clone(), local };
         self.grant
             .policy
-            .dialled(&name, &allowed, found)
+            .dialled(&name, &super::Allowed::name(&name), found)
             .map_err(|denied| denied.failure(&self.connection, &self.grant.policy.granted))
     }
 

@@ -62,9 +62,8 @@ impl Resolve for Filtered {
             if found.is_empty() {
                 return Err(Unresolved("the name has no addresses".into()).into());
             }
-            // Only names that passed the policy come here, and only `localhost` is granted as local.
-            let allowed = Allowed { by: name.to_owned(), local: name == "localhost" };
-            let kept = policy.dialled(name, &allowed, found).map_err(Blocked)?;
+            // Only names that passed the policy come here.
+            let kept = policy.dialled(name, &Allowed::name(name), found).map_err(Blocked)?;
             Ok(Box::new(kept.into_iter().map(|address| SocketAddr::new(address, 0))) as Addrs)
         })
     }

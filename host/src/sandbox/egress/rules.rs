@@ -166,6 +166,13 @@ pub struct Allowed {
     pub local: bool,
 }
 
+impl Allowed {
+    /// Of a name that is allowed: only `localhost` is granted as local.
+    pub fn name(name: &str) -> Self {
+        Self { by: name.to_owned(), local: name == "localhost" }
+    }
+}
+
 impl Policy {
     pub fn allows(&self, target: &Target) -> Result<Allowed, Denied> {
         let host = target.to_string();
