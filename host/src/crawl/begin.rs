@@ -13,6 +13,7 @@ use super::steps::Crawler;
 use crate::config::Connection;
 use crate::connector::{Connector, Digest, Guest};
 use crate::failure::{Failure, Kind, Result};
+use crate::glean;
 use crate::glean::upload::SessionState;
 use crate::ledger::Journal;
 use crate::ledger::journal::Lease;
@@ -283,8 +284,9 @@ impl Crawler {
         let Memory { bookmarks, held, .. } = self.memories.of(name).await?;
         let known = match self.client.datasource_config(&connection.datasource).await {
             Ok(_) => true,
-            Err(failure) if failure.kind == Kind::Refused => false,
-            Err(failure) => return Err(failure),
+            // Nothing else that answers may make us forget what we know.
+            Err(glean::Error::UnknownDatasource(_)) => false,
+            Err(error) => return Err(error.into()),
         };
         if !known {
             // Not to be forgotten, should this crawl fail: Glean has nothing of what came before.

@@ -21,6 +21,7 @@ use crate::connector::Cursor;
 use crate::connector::model::{Access, AccessChange, Document, DocumentRef};
 use crate::connector::model::{Mode, Page, PageLimits, Progress, Unreadable};
 use crate::failure::{Failure, Kind, Result};
+use crate::glean;
 use crate::glean::batch::{Batch, Batcher, Pushed};
 use crate::glean::upload::{Refused, Upload};
 use crate::glean::wire::Permissions;
@@ -418,14 +419,14 @@ impl Run<'_> {
     }
 
     /// Sets aside a change that Glean refuses, so that it does not hold up the others for ever.
-    fn passed(&mut self, id: &str, changed: Result<()>) -> Result<bool> {
+    fn passed(&mut self, id: &str, changed: Result<(), glean::Error>) -> Result<bool> {
         match changed {
             Ok(()) => Ok(true),
-            Err(failure) if failure.kind == Kind::Refused => {
-                self.quarantine(id, &failure.what);
+            Err(error) if error.is_refusal() => {
+                self.quarantine(id, &error.to_string());
                 Ok(false)
             }
-            Err(failure) => Err(failure),
+            Err(error) => Err(error.into()),
         }
     }
 
@@ -460,6 +461,7 @@ impl Run<'_> {
         self.bytes_in_flight += bytes;
         self.work.spawn(async move {
             let outcome = if full { upload.bulk(&batch).await } else { upload.index(&batch).await };
+            let outcome = outcome.map_err(Failure::from);
             Done::Sent(Acknowledged { sequence, bytes, outcome })
         });
         self.parts.report.send_modify(|report| report.in_flight = len32(self.sending));

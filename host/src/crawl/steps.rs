@@ -22,8 +22,8 @@ use crate::config::{Config, Connection};
 use crate::connector::model::{Crawl, Mode, PageLimits};
 use crate::connector::{Connector, Engine, Guest};
 use crate::failure::{Failure, Kind, Result};
-use crate::glean::Client;
 use crate::glean::upload::{SessionState, Upload};
+use crate::glean::{self, Client};
 use crate::ledger::journal::Lease;
 use crate::ledger::{Journal, ScopeJournal};
 use crate::registry::Registry;
@@ -121,8 +121,8 @@ impl Crawler {
     pub(super) async fn session_state(&self, plan: &Plan) -> Result<SessionState> {
         match self.upload(plan).session_state().await {
             // A datasource that Glean does not know has no sessions.
-            Err(failure) if failure.kind == Kind::Refused => Ok(SessionState::Unknown),
-            state => state,
+            Err(glean::Error::UnknownDatasource(_)) => Ok(SessionState::Unknown),
+            state => Ok(state?),
         }
     }
 

@@ -1,17 +1,18 @@
 //! Sends requests to the Indexing API: one pooled client, deadlines, retries with full jitter, and
-//! the documented pace. What cannot be retried comes back as a [`Failure`] with the next step.
+//! the documented pace. What cannot be retried comes back as an [`Error`].
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use futures::stream;
-use reqwest::StatusCode;
 use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use serde::Deserialize as _;
 use serde_json::{Value, json};
 
+use super::error::{Answer, Error, Outage, Result, Verdict, is_html};
 use super::wire::DatasourceStatus;
-use crate::failure::{Failure, Kind, Result, bounded, cause};
+use crate::failure::{self, Failure, bounded, cause};
 use crate::pace::{Pace, Waits, retry_after};
 
 /// Where Glean is, and how it may be used.
@@ -44,26 +45,6 @@ impl Default for Endpoint {
     }
 }
 
-/// A request that Glean answered with a refusal, or a failure.
-#[derive(Debug)]
-pub enum CallError {
-    /// 413: less at once may pass.
-    TooLarge(Failure),
-    /// 400: some document in it may be at fault.
-    BadRequest(Failure),
-    Other(Failure),
-}
-
-impl From<CallError> for Failure {
-    fn from(error: CallError) -> Self {
-        match error {
-            CallError::TooLarge(failure)
-            | CallError::BadRequest(failure)
-            | CallError::Other(failure) => failure,
-        }
-    }
-}
-
 #[derive(Clone, Debug)]
 pub struct Client(Arc<Inner>);
 
@@ -83,7 +64,7 @@ const MAX_BACKOFF: Duration = Duration::from_secs(30);
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(120);
 
 impl Client {
-    pub fn new(endpoint: Endpoint) -> Result<Self> {
+    pub fn new(endpoint: Endpoint) -> failure::Result<Self> {
         // The process's provider may be set already: by Temporal's client, or by a client before.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let http = reqwest::Client::builder()
@@ -123,32 +104,59 @@ impl Client {
             .await;
     }
 
+    /// Sends a request that Glean answers with nothing but its status.
+    pub async fn post(&self, path: &str, body: Vec<Bytes>) -> Result<()> {
+        self.send(path, &body, nothing).await
+    }
+
+    /// Asks what Glean answers with JSON, which must be what the endpoint promises.
+    async fn ask(&self, path: &str, body: &Value, is: fn(&Value) -> bool) -> Result<Value> {
+        let read = |answer: &[u8]| match serde_json::from_slice(answer) {
+            Ok(value) if is(&value) => Ok(value),
+            Ok(_) => Err("it is not what this endpoint answers with".to_owned()),
+            Err(error) => Err(format!("it is not JSON: {error}")),
+        };
+        self.send(path, &[body.to_string().into()], read).await
+    }
+
     /// Sends one request as often as its retries allow.
-    pub async fn post(&self, path: &str, body: Vec<Bytes>) -> Result<Bytes, CallError> {
+    async fn send<T>(
+        &self,
+        path: &str,
+        body: &[Bytes],
+        read: impl Fn(&[u8]) -> Result<T, String>,
+    ) -> Result<T> {
         let mut attempt = 1;
         loop {
             let rate = self.0.endpoint.requests_per_second;
             let why = || format!("Glean's limit of {rate:.0} requests a second");
             self.0.requests.take(1.0, &self.0.waits, why).await;
-            let (failure, after) = match self.once(path, &body).await {
+            let outage = match self.once(path, body, &read).await {
                 Ok(answer) => return Ok(answer),
-                Err(Refusal::Final(error)) => return Err(error),
-                Err(Refusal::Passing { failure, after }) => (failure, after),
+                Err(Error::Unreachable(outage)) => outage,
+                Err(error) => return Err(error),
             };
+            let after = outage.retry_after;
             if attempt >= self.0.endpoint.attempts
                 || after.is_some_and(|after| after > MAX_RETRY_AFTER)
             {
-                return Err(CallError::Other(failure.retry_after(after)));
+                return Err(Error::Unreachable(outage));
             }
             let wait = after.unwrap_or_else(|| jittered(attempt));
-            tracing::warn!(path, attempt, wait_ms = wait.as_millis(), "{failure}; trying again");
-            let _waiting = self.0.waits.begin(format!("Glean, to try again: {failure}"));
+            let what = &outage.what;
+            tracing::warn!(path, attempt, wait_ms = wait.as_millis(), "{what}; trying again");
+            let _waiting = self.0.waits.begin(format!("Glean, to try again: {what}"));
             tokio::time::sleep(wait).await;
             attempt += 1;
         }
     }
 
-    async fn once(&self, path: &str, body: &[Bytes]) -> Result<Bytes, Refusal> {
+    async fn once<T>(
+        &self,
+        path: &str,
+        body: &[Bytes],
+        read: impl Fn(&[u8]) -> Result<T, String>,
+    ) -> Result<T> {
         let endpoint = &self.0.endpoint;
         let url = format!("{}/api/index/v1{path}", endpoint.server_url);
         let length: usize = body.iter().map(Bytes::len).sum();
@@ -165,104 +173,72 @@ impl Client {
         }
         let answer = request.send().await.map_err(|error| self.unreachable(&error))?;
         let status = answer.status();
-        let after = retry_after(answer.headers(), SystemTime::now());
+        let retry_after = retry_after(answer.headers(), SystemTime::now());
+        let content_type = answer.headers().get(CONTENT_TYPE).cloned();
         let body = answer.bytes().await.map_err(|error| self.unreachable(&error))?;
-        if status.is_success() {
-            return Ok(body);
+        let html = is_html(content_type.as_ref().and_then(|of| of.to_str().ok()), &body);
+        let said = String::from_utf8_lossy(&body);
+        let answer = Answer::new(self.server_url(), path, status, &said);
+        match answer.clone().verdict(html) {
+            Verdict::Done => read(&body).map_err(|why| {
+                let said = format!("{why} ({})", bounded(answer.said.clone(), 200));
+                Error::NotGlean(Answer { said, ..answer })
+            }),
+            Verdict::Passing => Err(Error::Unreachable(Outage {
+                server: answer.server.clone(),
+                what: answer.to_string(),
+                retry_after,
+            })),
+            Verdict::Refused(error) => Err(error),
         }
-        Err(self.refusal(path, status, after, &body))
     }
 
-    fn unreachable(&self, error: &reqwest::Error) -> Refusal {
+    fn unreachable(&self, error: &reqwest::Error) -> Error {
         let reason = if error.is_timeout() {
             format!("no answer within {:?}", self.0.endpoint.timeout)
         } else {
             cause(error)
         };
-        Refusal::Passing {
-            failure: Failure::new(Kind::Unreachable, format!("Glean does not answer: {reason}"))
-                .at(self.server_url())
-                .next("check `server_url` in [glean], and the network; `sheaf doctor` tries it"),
-            after: None,
-        }
-    }
-
-    fn refusal(
-        &self,
-        path: &str,
-        status: StatusCode,
-        after: Option<Duration>,
-        body: &[u8],
-    ) -> Refusal {
-        let text = bounded(String::from_utf8_lossy(body).trim().to_owned(), 1_000);
-        let said = if text.is_empty() { String::new() } else { format!(": {text}") };
-        let failure = |kind, what: String| Failure::new(kind, what).at(self.server_url());
-        match status.as_u16() {
-            408 | 429 | 500..=599 => Refusal::Passing {
-                failure: failure(Kind::Unreachable, format!("Glean answered {status} to {path}{said}"))
-                    .next("it is tried again; if it stays, see Glean's status"),
-                after,
-            },
-            401 | 403 => Refusal::Final(CallError::Other(
-                failure(Kind::Unauthorized, format!("Glean refused the token ({status}){said}")).next(
-                    "set GLEAN_INDEXING_API_TOKEN to an indexing token that is not expired and whose \
-                     scopes and IP list cover this datasource",
-                ),
-            )),
-            413 => Refusal::Final(CallError::TooLarge(
-                failure(Kind::Refused, format!("Glean finds the request too large{said}"))
-                    .next("lower `batch_bytes` in [glean]"),
-            )),
-            400 => Refusal::Final(CallError::BadRequest(
-                failure(Kind::Refused, format!("Glean refused the request to {path}{said}"))
-                    .next("mend what it names"),
-            )),
-            _ => Refusal::Final(CallError::Other(
-                failure(Kind::Refused, format!("Glean answered {status} to {path}{said}"))
-                    .next("check `server_url` in [glean]; it is the address of Glean's backend"),
-            )),
-        }
-    }
-
-    async fn call(&self, path: &str, body: &Value) -> Result<Value> {
-        let answer = self.post(path, vec![body.to_string().into()]).await?;
-        if answer.is_empty() {
-            return Ok(Value::Null);
-        }
-        serde_json::from_slice(&answer).map_err(|error| {
-            Failure::new(Kind::Refused, format!("Glean's answer to {path} is not JSON: {error}"))
-                .at(self.server_url())
-                .next("check `server_url` in [glean]; something else may be answering there")
+        Error::Unreachable(Outage {
+            server: self.server_url().to_owned(),
+            what: format!("Glean does not answer: {reason}"),
+            retry_after: None,
         })
     }
 
     /// Registers or changes a datasource.
     pub async fn add_datasource(&self, config: &Value) -> Result<()> {
-        self.call("/adddatasource", config).await.map(drop)
+        self.post("/adddatasource", vec![config.to_string().into()]).await
     }
 
+    /// How a datasource is registered.
     pub async fn datasource_config(&self, datasource: &str) -> Result<Value> {
-        self.call("/getdatasourceconfig", &json!({ "datasource": datasource })).await
+        let body = json!({ "datasource": datasource });
+        let config = self.ask("/getdatasourceconfig", &body, |config| config["name"].is_string());
+        config.await.map_err(|error| error.about(datasource))
     }
 
     pub async fn datasource_status(&self, datasource: &str) -> Result<DatasourceStatus> {
-        let answer = self.call(&format!("/debug/{datasource}/status"), &json!({})).await?;
-        serde_json::from_value(answer).map_err(|error| {
-            Failure::new(
-                Kind::Refused,
-                format!("Glean's datasource status is not understood: {error}"),
-            )
-            .at(datasource)
+        // Each part may be left out; an object with none of them is something else's.
+        let parts = |status: &Value| {
+            ["documents", "identity", "datasourceVisibility"]
+                .iter()
+                .any(|part| status.get(part).is_some())
+                && DatasourceStatus::deserialize(status).is_ok()
+        };
+        let path = format!("/debug/{datasource}/status");
+        let status = self.ask(&path, &json!({}), parts).await;
+        let status = status.map_err(|error| error.about(datasource))?;
+        DatasourceStatus::deserialize(status).map_err(|error| {
+            Failure::internal(format!("a status was read twice, and differs: {error}")).into()
         })
     }
 
     pub async fn document_count(&self, datasource: &str) -> Result<u64> {
-        let answer = self.call("/getdocumentcount", &json!({ "datasource": datasource })).await?;
-        answer["documentCount"].as_u64().ok_or_else(|| {
-            Failure::new(Kind::Refused, "Glean does not say how many documents it has")
-                .at(datasource)
-                .next("check `server_url` in [glean]; something else may be answering there")
-        })
+        let body = json!({ "datasource": datasource });
+        let is = |answer: &Value| answer["documentCount"].is_u64();
+        let answer = self.ask("/getdocumentcount", &body, is).await?;
+        Ok(answer["documentCount"].as_u64().unwrap_or_default())
     }
 
     /// What Glean says of one document.
@@ -273,7 +249,7 @@ impl Client {
         id: &str,
     ) -> Result<Value> {
         let body = json!({ "objectType": object_type, "docId": id });
-        self.call(&format!("/debug/{datasource}/document"), &body).await
+        self.ask(&format!("/debug/{datasource}/document"), &body, Value::is_object).await
     }
 
     /// Succeeds when the document is not there, too.
@@ -284,7 +260,7 @@ impl Client {
         id: &str,
     ) -> Result<()> {
         let body = json!({ "datasource": datasource, "objectType": object_type, "id": id });
-        self.call("/deletedocument", &body).await.map(drop)
+        self.post("/deletedocument", vec![body.to_string().into()]).await
     }
 
     pub async fn update_permissions(
@@ -297,13 +273,18 @@ impl Client {
         let body = json!({
             "datasource": datasource, "objectType": object_type, "id": id, "permissions": permissions,
         });
-        self.call("/updatepermissions", &body).await.map(drop)
+        self.post("/updatepermissions", vec![body.to_string().into()]).await
     }
 }
 
-enum Refusal {
-    Passing { failure: Failure, after: Option<Duration> },
-    Final(CallError),
+/// The endpoints that change something promise no body. An empty one is that, and so is JSON, which an
+/// endpoint may come to answer with; a page or a text is another's.
+fn nothing(body: &[u8]) -> Result<(), String> {
+    let empty = body.trim_ascii().is_empty();
+    let json = || serde_json::from_slice::<serde::de::IgnoredAny>(body).is_ok();
+    (empty || json())
+        .then_some(())
+        .ok_or_else(|| "it has a text where this endpoint answers with none".to_owned())
 }
 
 /// A random part of a wait that doubles: many clients do not come back at once.

@@ -5,9 +5,9 @@
 //! upload model".
 
 use super::batch::{Batch, PageFlags};
-use super::client::{CallError, Client};
+use super::client::Client;
+use super::error::{Error, Fault, Lost, Result};
 use super::wire::UploadEvent;
-use crate::failure::{Failure, Kind, Result};
 
 const BULK: &str = "/bulkindexdocuments";
 
@@ -94,8 +94,8 @@ impl Upload {
         match sent {
             // An answer was lost, and the same page again is a second opening: the first one stands,
             // and the documents go again as a middle page.
-            Err(failure)
-                if failure.kind == Kind::Refused
+            Err(error)
+                if error.is_refusal()
                     && opening == Opening::Fresh
                     && self.session_state().await? == SessionState::Active =>
             {
@@ -119,14 +119,14 @@ impl Upload {
     pub async fn bulk(&self, batch: &Batch) -> Result<Vec<Refused>> {
         match self.send(BULK, batch, PageFlags::default()).await {
             // Not the documents are at fault when the session is gone.
-            Err(failure)
-                if failure.kind == Kind::Refused
-                    && self.session_state().await? != SessionState::Active =>
+            Err(error)
+                if error.is_refusal() && self.session_state().await? != SessionState::Active =>
             {
-                Err(Failure::new(Kind::Busy, "the upload session was replaced or ended by another")
-                    .at(format!("{}, upload {}", self.datasource, self.upload_id))
-                    .next("let only one crawl upload to this datasource, and start this one again")
-                    .detail(failure.what))
+                Err(Error::SessionLost(Lost {
+                    datasource: self.datasource.clone(),
+                    upload_id: self.upload_id.clone(),
+                    said: error.to_string(),
+                }))
             }
             sent => sent,
         }
@@ -140,9 +140,8 @@ impl Upload {
         }
         match self.marker(PageFlags { last: true, approved, ..PageFlags::default() }).await {
             // An answer was lost: what is asked for again is done already.
-            Err(failure)
-                if failure.kind == Kind::Refused
-                    && self.session_state().await? == SessionState::Finished =>
+            Err(error)
+                if error.is_refusal() && self.session_state().await? == SessionState::Finished =>
             {
                 Ok(())
             }
@@ -166,8 +165,7 @@ impl Upload {
     async fn marker(&self, flags: PageFlags) -> Result<()> {
         let mut batcher = super::Batcher::new(&self.datasource, &self.upload_id, 0, 0, 0);
         let request = batcher.empty().request(flags);
-        self.client.post(BULK, request).await?;
-        Ok(())
+        self.client.post(BULK, request).await
     }
 
     /// Adds or changes documents outside a session, at the pace that Glean allows there.
@@ -179,8 +177,8 @@ impl Upload {
             match waiting.bulk(&again).await {
                 Ok(_) => {}
                 // It was ended, or replaced: it deletes nothing any more.
-                Err(failure) if failure.kind == Kind::Busy => {}
-                Err(failure) => return Err(failure),
+                Err(Error::SessionLost(_)) => {}
+                Err(error) => return Err(error),
             }
         }
         self.send("/indexdocuments", batch, PageFlags::default()).await
@@ -192,42 +190,38 @@ impl Upload {
         let mut flags = flags;
         let mut waiting = vec![batch.clone()];
         while let Some(batch) = waiting.pop() {
-            let failure = match self.client.post(path, batch.request(flags)).await {
-                Ok(_) => {
+            let error = match self.client.post(path, batch.request(flags)).await {
+                Ok(()) => {
                     // The session is open: what follows are middle pages.
                     flags = PageFlags::default();
                     continue;
                 }
-                Err(CallError::TooLarge(failure) | CallError::BadRequest(failure)) => failure,
-                Err(CallError::Other(failure)) => return Err(failure),
+                Err(error @ (Error::TooLarge(_) | Error::BadRequest(_))) => error,
+                Err(error) => return Err(error),
             };
             if refused.is_empty()
                 && path == BULK
                 && !flags.first
                 && self.session_state().await? != SessionState::Active
             {
-                return Err(failure);
+                return Err(error);
             }
             if let Some((first, second)) = batch.split() {
                 waiting.push(second);
                 waiting.push(first);
             } else {
                 let id = batch.ids().pop().unwrap_or_else(|| "?".to_owned());
-                refused.push(Refused { id, reason: failure.what });
+                refused.push(Refused { id, reason: error.to_string() });
             }
         }
         if refused.len() == batch.documents() && batch.documents() >= ALL_REFUSED {
             // Not one document is at fault: the request itself is.
             let first = refused.swap_remove(0);
-            return Err(Failure::new(
-                Kind::Refused,
-                format!(
-                    "Glean refused each document of a batch; the first reason: {}",
-                    first.reason
-                ),
-            )
-            .at(format!("{}, document {}", self.datasource, first.id))
-            .next("mend what it names"));
+            return Err(Error::RequestAtFault(Fault {
+                datasource: self.datasource.clone(),
+                id: first.id,
+                said: first.reason,
+            }));
         }
         Ok(refused)
     }
