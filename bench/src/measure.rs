@@ -138,6 +138,7 @@ impl Crawl {
             datasource: "bench".into(),
             upload_id: "bench".into(),
             beside: None,
+            accepted: Arc::default(),
         };
         let ledger = self.ledger.as_deref().map(Ledger::open).transpose()?;
         let (report, _reports) = watch::channel(ScopeProgress::default());

@@ -51,6 +51,8 @@ pub enum Kind {
     Quarantine,
     /// Something else is at work on the same datasource.
     Busy,
+    /// A late copy of our own request replaced the upload session: the crawl has to begin again.
+    SessionLost,
     /// Stopped from outside; goes on from its checkpoint.
     Interrupted,
     /// Anything else; a defect of Sheaf's if it is seen.
@@ -74,6 +76,7 @@ impl Kind {
             | Self::TimedOut
             | Self::Quarantine
             | Self::Busy
+            | Self::SessionLost
             | Self::Internal => 1,
             Self::Interrupted => 130,
         }
@@ -110,6 +113,7 @@ impl Kind {
             Self::TimedOut => "TimedOut",
             Self::Quarantine => "Quarantine",
             Self::Busy => "Busy",
+            Self::SessionLost => "SessionLost",
             Self::Interrupted => "Interrupted",
             Self::Internal => "Internal",
         }

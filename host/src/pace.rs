@@ -1,5 +1,6 @@
 //! Rates that are kept, and waits that a server asks for.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -8,83 +9,145 @@ use http::header::RETRY_AFTER;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-/// Lets so much through per second, on average; a full bucket may go at once.
+/// Lets at most so much through in any stretch of time of a certain length. What is taken at once is a
+/// part of that: the first minute allows no more than any other.
 #[derive(Debug)]
-pub struct Pace {
-    bucket: Mutex<(Bucket, Instant)>,
-}
+pub struct Pace(Mutex<Taken>);
 
 impl Pace {
-    pub fn new(per_second: f64, burst: f64) -> Self {
-        let bucket = Bucket { per_second, burst, tokens: burst };
-        Self { bucket: Mutex::new((bucket, Instant::now())) }
+    /// So much in any second; where that is no whole number, in so many seconds that it is one.
+    pub fn per_second(rate: f64) -> Self {
+        let rate = rate.max(SLOWEST);
+        let most = rate.ceil();
+        Self::new(most, Duration::from_secs_f64(most / rate))
     }
 
-    /// Takes `amount`, waiting until it is there. While it waits, `waits` says why.
-    pub async fn take(&self, amount: f64, waits: &Waits, why: impl FnOnce() -> String) {
+    /// So much in any minute.
+    pub fn per_minute(rate: f64) -> Self {
+        Self::new(rate.max(SLOWEST), Duration::from_secs(60))
+    }
+
+    fn new(most: f64, per: Duration) -> Self {
+        Self(Mutex::new(Taken { most, per, sum: 0.0, log: VecDeque::new() }))
+    }
+
+    /// Takes `amount`, waiting until it is there. While it waits, `waits` says why. A wait that is
+    /// given up has taken nothing, and changed nothing.
+    pub async fn take(&self, amount: f64, waits: &Waits, why: impl Fn() -> String) {
         // Held while waiting: turns are first come, first served.
-        let mut bucket = self.bucket.lock().await;
-        let now = Instant::now();
-        let passed = now - bucket.1;
-        let wait = bucket.0.take(amount, passed);
-        let _waiting = (wait >= WORTH_SAYING).then(|| waits.begin(why()));
-        tokio::time::sleep(wait).await;
-        bucket.1 = now + wait;
+        let mut taken = self.0.lock().await;
+        let mut waiting = None;
+        loop {
+            let wait = taken.wait(amount, Instant::now());
+            if wait.is_zero() {
+                break;
+            }
+            if waiting.is_none() && wait >= WORTH_SAYING {
+                waiting = Some(waits.begin(why()));
+            }
+            tokio::time::sleep(wait).await;
+        }
+        taken.take(amount, Instant::now());
     }
 }
+
+/// A slower pace is none: a wait would last longer than a clock can count.
+const SLOWEST: f64 = 1e-6;
 
 /// Shorter waits are not worth a word.
 const WORTH_SAYING: Duration = Duration::from_millis(200);
 
+/// What went through lately, with the time at which it counts no longer.
+#[derive(Debug)]
+struct Taken {
+    most: f64,
+    per: Duration,
+    sum: f64,
+    log: VecDeque<(Instant, f64)>,
+}
+
+impl Taken {
+    /// How long `amount` has to wait. More than what may go at all goes alone.
+    fn wait(&mut self, amount: f64, now: Instant) -> Duration {
+        while let Some((_, amount)) = self.log.pop_front_if(|(until, _)| *until <= now) {
+            self.sum -= amount;
+        }
+        let mut lacking = self.sum + amount - self.most;
+        for (until, amount) in &self.log {
+            if lacking <= 0.0 {
+                break;
+            }
+            lacking -= amount;
+            if lacking <= 0.0 || Some(until) == self.log.back().map(|(until, _)| until) {
+                return *until - now;
+            }
+        }
+        Duration::ZERO
+    }
+
+    fn take(&mut self, amount: f64, now: Instant) {
+        // What is more than may go at all is paid for by time.
+        let until = now + self.per.mul_f64((amount / self.most).max(1.0));
+        self.log.push_back((until, amount));
+        self.sum += amount;
+    }
+}
+
 /// What a client waits for now, for people.
 #[derive(Clone, Debug, Default)]
-pub struct Waits(Arc<std::sync::Mutex<Vec<String>>>);
+pub struct Waits(Arc<std::sync::Mutex<List>>);
+
+#[derive(Debug, Default)]
+struct List {
+    next: u64,
+    waits: Vec<(u64, Wait)>,
+}
+
+/// What somebody waits for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wait {
+    pub why: String,
+    pub since: SystemTime,
+}
 
 /// A wait that ends when this is dropped.
 pub struct Waiting {
     waits: Waits,
-    why: String,
+    number: u64,
 }
 
 impl Waits {
     pub fn begin(&self, why: String) -> Waiting {
-        self.list().push(why.clone());
-        Waiting { waits: self.clone(), why }
+        let mut list = self.list();
+        let number = list.next;
+        list.next += 1;
+        list.waits.push((number, Wait { why, since: SystemTime::now() }));
+        Waiting { waits: self.clone(), number }
     }
 
-    pub fn now(&self) -> Option<String> {
-        self.list().first().cloned()
+    /// The wait that has lasted longest.
+    pub fn now(&self) -> Option<Wait> {
+        self.list().waits.first().map(|(_, wait)| wait.clone())
     }
 
-    fn list(&self) -> std::sync::MutexGuard<'_, Vec<String>> {
+    fn list(&self) -> std::sync::MutexGuard<'_, List> {
         self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+impl Waiting {
+    /// It goes on, for a reason that is newer.
+    pub fn says(&self, why: String) {
+        let mut list = self.waits.list();
+        if let Some((_, wait)) = list.waits.iter_mut().find(|(number, _)| *number == self.number) {
+            wait.why = why;
+        }
     }
 }
 
 impl Drop for Waiting {
     fn drop(&mut self) {
-        let mut list = self.waits.list();
-        if let Some(at) = list.iter().position(|why| *why == self.why) {
-            list.remove(at);
-        }
-    }
-}
-
-#[derive(Debug)]
-struct Bucket {
-    per_second: f64,
-    burst: f64,
-    tokens: f64,
-}
-
-impl Bucket {
-    /// How long to wait for `amount`, when so much time passed since the last one was taken. More
-    /// than a whole bucket is owed afterwards.
-    fn take(&mut self, amount: f64, passed: Duration) -> Duration {
-        self.tokens = passed.as_secs_f64().mul_add(self.per_second, self.tokens).min(self.burst);
-        let lacking = (amount.min(self.burst) - self.tokens).max(0.0);
-        self.tokens += lacking - amount;
-        Duration::from_secs_f64(lacking / self.per_second)
+        self.waits.list().waits.retain(|(number, _)| *number != self.number);
     }
 }
 
@@ -102,24 +165,88 @@ pub fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_burst_goes_at_once_and_the_rest_at_the_rate() {
-        let mut bucket = Bucket { per_second: 10.0, burst: 5.0, tokens: 5.0 };
-        for _ in 0..5 {
-            assert_eq!(bucket.take(1.0, Duration::ZERO), Duration::ZERO);
+    /// Takes these amounts one after the other, on a clock of its own; when each went.
+    fn times(pace: &Pace, amounts: impl IntoIterator<Item = f64>) -> Vec<(Duration, f64)> {
+        let mut taken = pace.0.try_lock().expect("nobody else");
+        let begin = Instant::now();
+        let mut now = begin;
+        let mut times = Vec::new();
+        for amount in amounts {
+            loop {
+                let wait = taken.wait(amount, now);
+                if wait.is_zero() {
+                    break;
+                }
+                now += wait;
+            }
+            taken.take(amount, now);
+            times.push((now - begin, amount));
         }
-        for _ in 0..10 {
-            // Each wait is over when the next one begins.
-            assert_eq!(bucket.take(1.0, Duration::ZERO), Duration::from_millis(100));
-        }
-        assert_eq!(bucket.take(1.0, Duration::from_secs(60)), Duration::ZERO);
+        times
     }
 
     #[test]
-    fn more_than_a_bucket_goes_when_it_is_full_and_is_owed() {
-        let mut bucket = Bucket { per_second: 10.0, burst: 5.0, tokens: 5.0 };
-        assert_eq!(bucket.take(20.0, Duration::ZERO), Duration::ZERO);
-        assert_eq!(bucket.take(1.0, Duration::ZERO), Duration::from_millis(1600));
+    fn no_minute_has_more_than_its_share_the_first_neither() {
+        let minute = Duration::from_secs(60);
+        for amounts in [[100.0; 40], std::array::from_fn(|at| 1.0 + (at as f64 * 37.0) % 100.0)] {
+            let times = times(&Pace::per_minute(600.0), amounts);
+            for (from, _) in &times {
+                let within = times.iter().filter(|(at, _)| at >= from && *at < *from + minute);
+                let sum: f64 = within.map(|(_, amount)| amount).sum();
+                assert!(sum <= 600.0, "{sum} from {from:?}");
+            }
+            assert_eq!(times[4].0, Duration::ZERO, "what may go at once does");
+        }
+        // And no time is lost: 4,000 need six whole minutes after the first 600.
+        assert_eq!(times(&Pace::per_minute(600.0), [100.0; 40])[39].0, minute * 6);
+    }
+
+    #[test]
+    fn rates_that_are_no_whole_numbers_are_kept() {
+        for rate in [0.5, 1.0, 1.5, 4.0] {
+            let last = times(&Pace::per_second(rate), [1.0; 61])[60].0;
+            assert!((last.as_secs_f64() - 60.0 / rate).abs() < 0.001, "{rate}: {last:?}");
+        }
+    }
+
+    #[test]
+    fn more_than_may_go_at_all_goes_alone_and_is_paid_for() {
+        let times = times(&Pace::per_minute(60.0), [30.0, 180.0, 1.0]);
+        let minutes: Vec<_> = times.iter().map(|(at, _)| at.as_secs() / 60).collect();
+        assert_eq!(minutes, [0, 1, 4]);
+    }
+
+    #[tokio::test]
+    async fn a_wait_that_is_given_up_takes_nothing_and_credits_nothing() {
+        let waits = Waits::default();
+        let pace = Pace::new(1.0, Duration::from_secs(3600));
+        pace.take(1.0, &waits, String::new).await;
+        let left = |pace: &Pace| {
+            let now = Instant::now() + Duration::from_secs(1800);
+            pace.0.try_lock().expect("nobody else").wait(1.0, now)
+        };
+        let before = left(&pace);
+        for _ in 0..100 {
+            let mut wait = std::pin::pin!(pace.take(1.0, &waits, || "a turn".to_owned()));
+            assert!(futures::poll!(&mut wait).is_pending());
+            assert_eq!(waits.now().expect("a wait").why, "a turn");
+        }
+        assert_eq!(waits.now(), None);
+        assert!(before - left(&pace) < Duration::from_secs(60));
+        assert!(!left(&pace).is_zero());
+    }
+
+    #[test]
+    fn the_wait_that_lasts_longest_is_told_with_its_newest_reason() {
+        let waits = Waits::default();
+        let first = waits.begin("first".into());
+        let second = waits.begin("second".into());
+        first.says("first, still".into());
+        assert_eq!(waits.now().expect("a wait").why, "first, still");
+        drop(first);
+        assert_eq!(waits.now().expect("a wait").why, "second");
+        drop(second);
+        assert_eq!(waits.now(), None);
     }
 
     #[test]

@@ -12,6 +12,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use serde::Deserialize;
+use tokio::sync::Mutex;
 
 use crate::failure::{Failure, Result, bounded};
 
@@ -83,6 +84,109 @@ impl Source {
                 .next("see that it is really there"));
         }
         Ok(secret)
+    }
+}
+
+impl Source {
+    /// Reads it without holding up other work.
+    pub async fn ask(&self, base: &Path) -> Result<Secret> {
+        let (source, base) = (self.clone(), base.to_owned());
+        let read = move || source.read(&base, &|name| std::env::var(name).ok());
+        tokio::task::spawn_blocking(read).await.unwrap_or_else(|error| {
+            Err(Failure::internal(format!("a background task failed: {error}")))
+        })
+    }
+}
+
+/// A file or a command is asked again after this: secrets are rotated.
+pub const FRESH: Duration = Duration::from_secs(300);
+
+/// A source that fails is not asked for each request.
+const AGAIN: Duration = Duration::from_secs(10);
+
+/// A secret that may be another one tomorrow: its source is asked again when what it gave is old, or
+/// was refused.
+#[derive(Debug)]
+pub struct Rotating {
+    source: Source,
+    base: PathBuf,
+    kept: Mutex<Option<Kept>>,
+}
+
+#[derive(Debug)]
+struct Kept {
+    secret: Secret,
+    /// When the source gave it.
+    read: Instant,
+    /// When the source is asked again.
+    until: Instant,
+}
+
+impl Rotating {
+    /// A secret that is read when it is needed first. Paths are relative to `base`.
+    pub fn new(source: Source, base: &Path) -> Self {
+        Self { source, base: base.to_owned(), kept: Mutex::default() }
+    }
+
+    /// One that was read just now.
+    pub fn with(source: Source, base: &Path, secret: Secret) -> Self {
+        let kept = Some(Kept::new(secret, Instant::now()));
+        Self { source, base: base.to_owned(), kept: Mutex::new(kept) }
+    }
+
+    pub async fn get(&self) -> Result<Secret> {
+        self.get_at(Instant::now()).await
+    }
+
+    async fn get_at(&self, now: Instant) -> Result<Secret> {
+        let mut kept = self.kept.lock().await;
+        if let Some(kept) = &*kept
+            && (now < kept.until || matches!(self.source, Source::Env(_)))
+        {
+            return Ok(kept.secret.clone());
+        }
+        match (self.source.ask(&self.base).await, &mut *kept) {
+            (Ok(secret), kept) => {
+                *kept = Some(Kept::new(secret.clone(), now));
+                Ok(secret)
+            }
+            // A vault that is away for a moment does not end what goes well with the old one.
+            (Err(failure), Some(kept)) => {
+                tracing::warn!("a secret could not be read again, the old one is used: {failure}");
+                kept.until = now + AGAIN;
+                Ok(kept.secret.clone())
+            }
+            (Err(failure), None) => Err(failure),
+        }
+    }
+
+    /// It was refused: whether another one is to be had. What was read within `settled` is not read
+    /// again.
+    pub async fn renew(&self, refused: &Secret, settled: Duration) -> bool {
+        let mut kept = self.kept.lock().await;
+        match &*kept {
+            // Somebody else has renewed it meanwhile.
+            Some(kept) if kept.secret != *refused => return true,
+            Some(kept) if kept.read.elapsed() < settled => return false,
+            _ => {}
+        }
+        match self.source.ask(&self.base).await {
+            Ok(secret) => {
+                let other = secret != *refused;
+                *kept = Some(Kept::new(secret, Instant::now()));
+                other
+            }
+            Err(failure) => {
+                tracing::warn!("a secret was refused, and cannot be read again: {failure}");
+                false
+            }
+        }
+    }
+}
+
+impl Kept {
+    fn new(secret: Secret, now: Instant) -> Self {
+        Self { secret, read: now, until: now + FRESH }
     }
 }
 
@@ -228,6 +332,37 @@ mod tests {
         assert!(matches!(redact("nothing here"), Cow::Borrowed(_)));
         let failure = Failure::settings("marked-secret-7c1!").at("marked-secret-7c1");
         assert_eq!(failure.to_string(), "[redacted]! ([redacted])");
+    }
+
+    #[tokio::test]
+    async fn a_secret_is_asked_for_again_when_it_is_old_and_at_once_when_it_is_refused() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let write =
+            |text: &str| std::fs::write(folder.path().join("token"), text).expect("written");
+        let rotating = Rotating::new(Source::File("token".into()), folder.path());
+        assert!(rotating.get().await.is_err(), "it is not there yet");
+        write("first-secret");
+        let first = rotating.get().await.expect("read");
+        write("second-secret");
+        assert_eq!(rotating.get().await.expect("kept"), first);
+        let later = Instant::now() + FRESH;
+        let second = rotating.get_at(later).await.expect("read");
+        assert_eq!(&*second.reveal(), "second-secret");
+        // Refused, and there is no other one.
+        assert!(!rotating.renew(&second, Duration::ZERO).await);
+        write("third-secret");
+        assert!(!rotating.renew(&second, FRESH).await, "it was read just now");
+        assert!(rotating.renew(&second, Duration::ZERO).await);
+        assert!(rotating.renew(&second, Duration::ZERO).await, "somebody else renewed it");
+        assert_eq!(&*rotating.get().await.expect("kept").reveal(), "third-secret");
+        // Its source is away for a moment: the old one still serves.
+        std::fs::remove_file(folder.path().join("token")).expect("removed");
+        let later = Instant::now() + FRESH;
+        assert_eq!(&*rotating.get_at(later).await.expect("kept").reveal(), "third-secret");
+        write("fourth-secret");
+        assert_eq!(&*rotating.get_at(later).await.expect("kept").reveal(), "third-secret");
+        let later = later + AGAIN;
+        assert_eq!(&*rotating.get_at(later).await.expect("read").reveal(), "fourth-secret");
     }
 
     #[cfg(unix)]

@@ -62,9 +62,8 @@ fn line(view: &CrawlView) -> String {
         count(total.documents, "document"),
         count(view.scopes.len() as u64, "scope")
     );
-    let waits = view.scopes.iter().find_map(|scope| scope.progress.waiting.as_ref());
-    if let Some(waits) = waits {
-        text.push_str(&format!("; waits for {waits}"));
+    if let Some(waits) = view.scopes.iter().find_map(|scope| scope.progress.waits()) {
+        text.push_str(&format!("; {waits}"));
     }
     if let Some(note) = view.scopes.iter().find_map(|scope| scope.note.as_ref()) {
         text.push_str(&format!("; {note}"));

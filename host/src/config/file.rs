@@ -13,7 +13,7 @@ use crate::connector::CompileLimits;
 use crate::crawl::{Deletions, Tolerance, Window};
 use crate::failure::Result;
 use crate::glean::Endpoint;
-use crate::secret::{self, Secret};
+use crate::secret::{self, Rotating};
 use crate::store::Location;
 
 /// `GLEAN_INDEXING_API_TOKEN`: the token's usual home.
@@ -43,7 +43,9 @@ struct Glean {
     instance: Option<String>,
     token: Option<secret::Source>,
     timeout: Option<Span>,
-    attempts: Option<u32>,
+    patience: Option<Span>,
+    /// What `patience` has taken the place of.
+    attempts: Option<serde::de::IgnoredAny>,
     requests_per_second: Option<f64>,
     documents_per_minute: Option<f64>,
     batch_bytes: Option<Size>,
@@ -243,14 +245,22 @@ impl Glean {
                 .failure(keys, format!("`{server_url}` is not the address of a server"))
                 .next("write it like https://acme-be.glean.com"));
         }
-        let token = match (self.token, env(TOKEN_VARIABLE)) {
-            (Some(source), _) => Some(
-                source
-                    .read(base, env)
-                    .map_err(|failure| failure.at_least(|| locate.place(&["glean", "token"])))?,
-            ),
-            (None, value) => value.map(|value| Secret::new(&value)),
+        if self.attempts.is_some() {
+            return Err(locate
+                .failure(&["glean", "attempts"], "a number of attempts is not set any more")
+                .next(
+                    "write `patience = \"10m\"` instead: how long a request that fails is sent again",
+                ));
+        }
+        let source = self.token.map(|source| (source, locate.place(&["glean", "token"])));
+        let usual_source = || {
+            let there = env(TOKEN_VARIABLE).is_some_and(|value| !value.trim().is_empty());
+            let source = secret::Source::Env(TOKEN_VARIABLE.to_owned());
+            there.then(|| (source, TOKEN_VARIABLE.to_owned()))
         };
+        let token = source.or_else(usual_source).map(|(source, place)| {
+            rotating(source, base, env).map_err(|failure| failure.at_least(|| place))
+        });
         let rate = |value: Option<f64>, usual: f64, key: &str| match value {
             Some(value) if !(value > 0.0 && value.is_finite()) => {
                 Err(locate.failure(&["glean", key], "it must be more than 0"))
@@ -259,9 +269,9 @@ impl Glean {
         };
         Ok(Endpoint {
             server_url,
-            token: token.map(|token| token.reveal()),
+            token: token.transpose()?,
             timeout: self.timeout.map_or(usual.timeout, |span| span.0),
-            attempts: self.attempts.unwrap_or(usual.attempts).max(1),
+            patience: self.patience.map_or(usual.patience, |span| span.0),
             requests_per_second: rate(
                 self.requests_per_second,
                 usual.requests_per_second,
@@ -274,6 +284,12 @@ impl Glean {
             )?,
         })
     }
+}
+
+/// A secret that is read now, so that what is wrong with it is said now, and again later.
+fn rotating(source: secret::Source, base: &Path, env: Env<'_>) -> Result<Arc<Rotating>> {
+    let secret = source.read(base, env)?;
+    Ok(Arc::new(Rotating::with(source, base, secret)))
 }
 
 fn is_url(text: &str) -> bool {
@@ -300,8 +316,7 @@ impl TemporalSection {
             return Err(locate.failure(&at("backoff"), "it must be between 1.0 and 10.0"));
         }
         let api_key = self.api_key.map(|source| {
-            source
-                .read(base, env)
+            rotating(source, base, env)
                 .map_err(|failure| failure.at_least(|| locate.place(&["temporal", "api_key"])))
         });
         let span = |value: Option<Span>, usual| value.map_or(usual, |span| span.0);
@@ -409,6 +424,7 @@ mod tests {
             ("[glean]\nserver_url = \"ftp://x\"\n", ":2", "not the address of a server"),
             ("[glean]\nbatch_bytes = \"4 apples\"\n", ":2", "a size such as"),
             ("\n[connections.a]\nconnector = 1\n", ":3", "expected a string"),
+            ("[glean]\nattempts = 6\n", ":2", "not set any more"),
             ("[temporal.policy]\nbackoff = 0.5\n", ":2", "between 1.0 and 10.0"),
         ] {
             let failure = failure(text);
@@ -455,7 +471,7 @@ mod tests {
         let text = "[glean]\nserver_url = \"http://127.0.0.1:1\"\n";
         let config = Config::parse(Path::new("sheaf.toml"), text, &env).expect("valid");
         assert_eq!(config.glean.server_url, "https://acme-be.glean.com");
-        assert_eq!(config.glean.token.as_deref(), Some("secret"));
+        assert!(config.glean.token.is_some());
     }
 
     #[test]

@@ -18,7 +18,7 @@ use crate::crawl::{Deletions, Tolerance, Window};
 use crate::failure::{Failure, Result};
 use crate::glean::Endpoint;
 use crate::sandbox::Limits;
-use crate::secret::Secret;
+use crate::secret::Rotating;
 use crate::store::Location;
 
 pub const FILE_NAME: &str = "sheaf.toml";
@@ -50,7 +50,7 @@ pub struct Temporal {
     pub address: Option<String>,
     pub namespace: Option<String>,
     pub profile: Option<String>,
-    pub api_key: Option<Secret>,
+    pub api_key: Option<Arc<Rotating>>,
     pub task_queue: String,
     pub policy: PolicyConfig,
 }

@@ -14,7 +14,7 @@ use crate::config::Connection;
 use crate::connector::{Connector, Digest, Guest};
 use crate::failure::{Failure, Kind, Result};
 use crate::glean;
-use crate::glean::upload::SessionState;
+use crate::glean::upload::{Opening, SessionState};
 use crate::ledger::Journal;
 use crate::ledger::journal::Lease;
 use crate::observe::numbers::count;
@@ -128,9 +128,8 @@ impl Crawler {
             beside,
             temporal,
         };
-        if mode == ModeName::Full && plan.scopes.len() > 1 {
-            self.upload(&plan).open(None).await?;
-            plan.opened = true;
+        if mode == ModeName::Full {
+            self.open_session(&mut plan, &request).await?;
         }
         let begun = Begun {
             plan: plan.clone(),
@@ -139,8 +138,32 @@ impl Crawler {
             by: request.by,
             at: now(),
         };
-        self.journal(name, upload_id).begin(&begun).await?;
+        self.journal(name, &plan.upload_id).begin(&begun).await?;
         Ok(plan)
+    }
+
+    /// Opens the session where that cannot wait for the first document: several scopes share it, or one
+    /// that was left unfinished has to make way. The latter's place is taken under an id made for it,
+    /// which is the crawl's from then on.
+    async fn open_session(&self, plan: &mut Plan, request: &Request<'_>) -> Result<()> {
+        let upload = self.upload(plan);
+        if let Opening::Foreign(unfinished) = upload.opening().await? {
+            tracing::warn!(
+                datasource = plan.datasource,
+                unfinished,
+                "an upload session was left unfinished; it is replaced by this one"
+            );
+            plan.upload_id = upload.restart().await?;
+            plan.opened = true;
+            let lease = Lease::new(&request.by, request.temporal);
+            self.journal(&plan.connection, &plan.upload_id).live(&lease).await?;
+            return self.journal(&plan.connection, request.upload_id).remove().await;
+        }
+        if plan.scopes.len() > 1 {
+            upload.open(None).await?;
+            plan.opened = true;
+        }
+        Ok(())
     }
 
     /// An interrupted crawl of the same kind, with the same settings and connector, whose session is
@@ -192,12 +215,27 @@ impl Crawler {
             opened |= progress.as_ref().is_some_and(|progress| progress.opened);
             ended &= progress.is_some_and(|progress| progress.ending.is_some());
         }
-        let state = if opened { self.session_state(plan).await? } else { SessionState::Active };
+        let state = if opened {
+            self.session_state(plan).await?
+        } else if plan.mode == ModeName::Full && self.is_in_the_way(plan).await? {
+            // Nothing was uploaded: nothing is lost with it.
+            return not("another session was left unfinished meanwhile");
+        } else {
+            SessionState::Active
+        };
         // Where only the end was not written down, the session is closed already.
         if state != SessionState::Active && !(ended && state == SessionState::Finished) {
             return not("its session is gone");
         }
         Ok(Some(begun))
+    }
+
+    /// Whether another session than the crawl's own is unfinished.
+    async fn is_in_the_way(&self, plan: &Plan) -> Result<bool> {
+        match self.upload(plan).opening().await {
+            Err(glean::Error::UnknownDatasource(_)) => Ok(false),
+            opening => Ok(matches!(opening?, Opening::Foreign(_))),
+        }
     }
 
     async fn go_on(&self, begun: Begun, request: Request<'_>) -> Result<Plan> {

@@ -15,6 +15,7 @@ use crate::config::{Config, Connection};
 use crate::connector::model::Manifest;
 use crate::connector::{Connector, Grants, Guest};
 use crate::failure::{Failure, Kind, Result};
+use crate::pace::Wait;
 use crate::sandbox::egress::{self, Egress, Pattern, Policy};
 use crate::sandbox::limits::Usage;
 
@@ -92,7 +93,7 @@ impl Guests {
     }
 
     /// What a connection's requests wait for now.
-    pub fn waiting(&self, connection: &str) -> Option<String> {
+    pub fn waiting(&self, connection: &str) -> Option<Wait> {
         let connections = self.connections.lock().unwrap_or_else(PoisonError::into_inner);
         connections.get(connection)?.egress.waiting()
     }

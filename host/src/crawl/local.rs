@@ -11,7 +11,7 @@ use super::plan::{CrawlResult, Decision, ModeName, Plan};
 use super::progress::ScopeProgress;
 use super::steps::Crawler;
 use super::view::{CrawlView, ScopeState};
-use crate::failure::{Failure, Result};
+use crate::failure::{Failure, Kind, Result};
 
 /// How often the view is told what a crawl waits for.
 const LOOK: Duration = Duration::from_millis(500);
@@ -36,6 +36,23 @@ pub async fn run(
     let name = ask.connection;
     crawler.config.connection(name)?;
     let _lock = crawler.memories.lock(name)?;
+    match once(crawler, ask, view, cancel).await {
+        // What Glean has of it counts no longer: another session has to contain everything.
+        Err(failure) if failure.kind == Kind::SessionLost => {
+            tracing::warn!(connection = name, "{failure}; the crawl begins again");
+            once(crawler, ask, view, cancel).await
+        }
+        ended => ended,
+    }
+}
+
+async fn once(
+    crawler: &Crawler,
+    ask: Ask<'_>,
+    view: &watch::Sender<CrawlView>,
+    cancel: &CancellationToken,
+) -> Result<CrawlResult> {
+    let name = ask.connection;
     let started = Instant::now();
     let request = Request {
         connection: name,
@@ -46,7 +63,8 @@ pub async fn run(
         temporal: false,
         anew: ask.anew,
     };
-    let plan = Box::pin(unless(cancel, crawler.configure(request))).await?;
+    let configure = Box::pin(unless(cancel, crawler.configure(request)));
+    let plan = told(crawler, name, view, configure).await?;
     view.send_replace(CrawlView::of(&plan));
     let ended = Box::pin(crawl(crawler, &plan, view, cancel, started)).await;
     // After a failure, the next one who comes need not wait for the lease to end.
@@ -77,7 +95,7 @@ async fn crawl(
                 _ = looks.tick() => {}
             }
             let mut progress = reports.borrow_and_update().clone();
-            progress.waiting = crawler.waiting(&plan.connection);
+            progress.wait(crawler.waiting(&plan.connection));
             view.send_modify(|view| view.set_progress(&scope.id, progress));
         };
         let last = report.borrow().clone();
@@ -91,7 +109,8 @@ async fn crawl(
         ended?;
     }
     let seconds = started.elapsed().as_secs_f64();
-    Box::pin(unless(cancel, crawler.complete(plan, seconds))).await
+    let complete = Box::pin(unless(cancel, crawler.complete(plan, seconds)));
+    told(crawler, &plan.connection, view, complete).await
 }
 
 /// Decides about a crawl that waits, where no workflow does.
@@ -107,6 +126,29 @@ pub async fn decide(crawler: &Crawler, name: &str, decision: Decision) -> Result
 
 pub fn nothing_waits(name: &str) -> Failure {
     Failure::settings(format!("no crawl of `{name}` waits for approval")).next("see `sheaf status`")
+}
+
+/// A step that has no progress of its own: what it waits for is told instead.
+async fn told<T>(
+    crawler: &Crawler,
+    name: &str,
+    view: &watch::Sender<CrawlView>,
+    step: impl Future<Output = T>,
+) -> T {
+    let mut step = std::pin::pin!(step);
+    let mut looks = tokio::time::interval(LOOK);
+    let done = loop {
+        tokio::select! {
+            done = &mut step => break done,
+            _ = looks.tick() => view.send_modify(|view| {
+                let mut progress = ScopeProgress::default();
+                progress.wait(crawler.waiting(name));
+                view.note = progress.waits().map(|waits| format!("{name} {waits}"));
+            }),
+        }
+    };
+    view.send_modify(|view| view.note = None);
+    done
 }
 
 /// Work that a cancellation ends where it is.

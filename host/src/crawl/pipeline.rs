@@ -70,6 +70,8 @@ const MAX_BATCH_AGE: Duration = Duration::from_secs(5);
 const MAX_UNKEPT: Duration = Duration::from_secs(1);
 /// How long batches on their way may still finish after a cancellation.
 const DRAIN: Duration = Duration::from_secs(10);
+/// The same while Glean does not answer.
+const AWAY: Duration = Duration::from_secs(1);
 
 /// Everything one scope's crawl needs besides its source.
 pub struct Pipeline<'a> {
@@ -589,14 +591,22 @@ impl Run<'_> {
     async fn drain(&mut self) {
         self.eager = true;
         self.keep(true);
+        let client = self.parts.upload.client.clone();
         let finish = async {
             while let Some(done) = self.work.join_next().await {
                 // The failure that stopped the crawl is told; others only hold up the frontier.
                 let _ = self.finished(done);
             }
         };
-        if tokio::time::timeout(DRAIN, finish).await.is_err() {
-            tracing::warn!("batches on their way did not finish in time; they are sent again");
+        tokio::select! {
+            () = finish => {}
+            () = tokio::time::sleep(DRAIN) => {
+                tracing::warn!("batches on their way did not finish in time; they are sent again");
+            }
+            // They would wait for as long as Glean is away; what it has acknowledged is still kept.
+            () = async { client.away().await; tokio::time::sleep(AWAY).await } => {
+                tracing::warn!("Glean does not answer now; batches on their way are sent again");
+            }
         }
         self.parts.report.send_modify(|report| report.in_flight = 0);
     }

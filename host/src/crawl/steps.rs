@@ -26,6 +26,7 @@ use crate::glean::upload::{SessionState, Upload};
 use crate::glean::{self, Client};
 use crate::ledger::journal::Lease;
 use crate::ledger::{Journal, ScopeJournal};
+use crate::pace::Wait;
 use crate::registry::Registry;
 use crate::store::Store;
 
@@ -89,7 +90,7 @@ impl Crawler {
     }
 
     /// What a connection's crawl waits for now: Glean, or its source.
-    pub fn waiting(&self, connection: &str) -> Option<String> {
+    pub fn waiting(&self, connection: &str) -> Option<Wait> {
         self.client.waiting().or_else(|| self.guests.waiting(connection))
     }
 
@@ -114,6 +115,7 @@ impl Crawler {
             datasource: plan.datasource.clone(),
             upload_id: plan.upload_id.clone(),
             beside: plan.beside.clone(),
+            accepted: Arc::default(),
         }
     }
 
@@ -160,6 +162,7 @@ impl Crawler {
             opened: kept.opened || plan.opened,
             in_flight: 0,
             waiting: None,
+            waiting_since: None,
             ..kept
         };
         if start.checkpoint == tried.checkpoint && start.restarts == tried.restarts {

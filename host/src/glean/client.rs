@@ -1,7 +1,8 @@
-//! Sends requests to the Indexing API: one pooled client, deadlines, retries with full jitter, and
+//! Sends requests to the Indexing API: one pooled client, deadlines, patience while Glean is away, and
 //! the documented pace. What cannot be retried comes back as an [`Error`].
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
@@ -9,11 +10,15 @@ use futures::stream;
 use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use serde::Deserialize as _;
 use serde_json::{Value, json};
+use tokio::sync::watch;
+use tokio::time::Instant;
 
 use super::error::{Answer, Error, Outage, Result, Verdict, is_html};
+use super::patience::Patience;
 use super::wire::DatasourceStatus;
 use crate::failure::{self, Failure, bounded, cause};
-use crate::pace::{Pace, Waits, retry_after};
+use crate::pace::{Pace, Wait, Waiting, Waits, retry_after};
+use crate::secret::{Rotating, Secret};
 
 /// Where Glean is, and how it may be used.
 #[derive(Clone, Debug)]
@@ -21,11 +26,11 @@ pub struct Endpoint {
     /// Such as `https://acme-be.glean.com`.
     pub server_url: String,
     /// An indexing token.
-    pub token: Option<Arc<str>>,
+    pub token: Option<Arc<Rotating>>,
     /// The longest one request may take.
     pub timeout: Duration,
-    /// How often one request is sent before it is given up.
-    pub attempts: u32,
+    /// How long a request that fails is sent again.
+    pub patience: Duration,
     /// Glean: 30 requests per second and token.
     pub requests_per_second: f64,
     /// Glean: 600 documents per minute through `/indexdocuments`.
@@ -38,7 +43,7 @@ impl Default for Endpoint {
             server_url: String::new(),
             token: None,
             timeout: Duration::from_secs(60),
-            attempts: 6,
+            patience: Duration::from_secs(600),
             requests_per_second: 30.0,
             documents_per_minute: 600.0,
         }
@@ -55,13 +60,14 @@ struct Inner {
     requests: Pace,
     documents: Pace,
     waits: Waits,
+    /// Whether Glean itself has answered yet.
+    heard: AtomicBool,
+    /// Requests that Glean does not answer now, and that wait to be sent again.
+    away: watch::Sender<usize>,
 }
 
-/// The first wait; doubled with each attempt, and cut at random.
-const BACKOFF: Duration = Duration::from_millis(500);
-const MAX_BACKOFF: Duration = Duration::from_secs(30);
-/// A server may ask for more patience than this; the activity's retry has it.
-const MAX_RETRY_AFTER: Duration = Duration::from_secs(120);
+/// A token that is refused is asked for again so often for one request, if it is another one each time.
+const MAX_RENEWALS: u32 = 3;
 
 impl Client {
     pub fn new(endpoint: Endpoint) -> failure::Result<Self> {
@@ -76,16 +82,26 @@ impl Client {
             .user_agent(concat!("sheaf/", env!("CARGO_PKG_VERSION")))
             .build()
             .map_err(|error| Failure::internal(format!("no HTTP client: {error}")))?;
-        let requests = Pace::new(endpoint.requests_per_second, endpoint.requests_per_second);
-        let documents =
-            Pace::new(endpoint.documents_per_minute / 60.0, endpoint.documents_per_minute);
-        let waits = Waits::default();
-        Ok(Self(Arc::new(Inner { http, endpoint, requests, documents, waits })))
+        Ok(Self(Arc::new(Inner {
+            http,
+            requests: Pace::per_second(endpoint.requests_per_second),
+            documents: Pace::per_minute(endpoint.documents_per_minute),
+            endpoint,
+            waits: Waits::default(),
+            heard: AtomicBool::new(false),
+            away: watch::Sender::new(0),
+        })))
     }
 
     /// What requests wait for now, if they do.
-    pub fn waiting(&self) -> Option<String> {
+    pub fn waiting(&self) -> Option<Wait> {
         self.0.waits.now()
+    }
+
+    /// Ends when a request is not answered, and waits to be sent again.
+    pub async fn away(&self) {
+        // The sender is ours: it does not go away while we ask.
+        let _ = self.0.away.subscribe().wait_for(|away| *away > 0).await;
     }
 
     pub fn server_url(&self) -> &str {
@@ -119,35 +135,70 @@ impl Client {
         self.send(path, &[body.to_string().into()], read).await
     }
 
-    /// Sends one request as often as its retries allow.
+    /// Sends one request until it is answered, or patience is over.
     async fn send<T>(
         &self,
         path: &str,
         body: &[Bytes],
         read: impl Fn(&[u8]) -> Result<T, String>,
     ) -> Result<T> {
-        let mut attempt = 1;
+        let mut tries = self.tries(path);
         loop {
-            let rate = self.0.endpoint.requests_per_second;
-            let why = || format!("Glean's limit of {rate:.0} requests a second");
-            self.0.requests.take(1.0, &self.0.waits, why).await;
-            let outage = match self.once(path, body, &read).await {
-                Ok(answer) => return Ok(answer),
-                Err(Error::Unreachable(outage)) => outage,
-                Err(error) => return Err(error),
-            };
-            let after = outage.retry_after;
-            if attempt >= self.0.endpoint.attempts
-                || after.is_some_and(|after| after > MAX_RETRY_AFTER)
-            {
-                return Err(Error::Unreachable(outage));
+            match self.send_once(path, body, &read).await {
+                Ok(answer) => return Ok(tries.done(answer)),
+                Err(error) => tries.again(error).await?,
             }
-            let wait = after.unwrap_or_else(|| jittered(attempt));
-            let what = &outage.what;
-            tracing::warn!(path, attempt, wait_ms = wait.as_millis(), "{what}; trying again");
-            let _waiting = self.0.waits.begin(format!("Glean, to try again: {what}"));
-            tokio::time::sleep(wait).await;
-            attempt += 1;
+        }
+    }
+
+    /// Sends a request that must not be sent twice: what came of it may be unknown.
+    pub(super) async fn post_once(&self, path: &str, body: &[Bytes]) -> Result<()> {
+        self.send_once(path, body, nothing).await
+    }
+
+    /// What is tried until it is done or refused, or patience is over.
+    pub(super) fn tries<'a>(&'a self, path: &'a str) -> Tries<'a> {
+        let patience = Patience::new(self.0.endpoint.patience);
+        Tries { client: self, path, patience, away: None }
+    }
+
+    /// Whether what came may be over soon. What is not Glean's answer is a proxy's while Glean is
+    /// deployed, if this client has heard Glean before; if it never has, the address is wrong.
+    fn may_pass(&self, error: &Error) -> bool {
+        match error {
+            Error::Unreachable(_) => true,
+            Error::NotGlean(_) => self.0.heard.load(Ordering::Relaxed),
+            _ => false,
+        }
+    }
+
+    /// Sends a request once, at the pace that Glean allows; and again where another token is to be had
+    /// in place of one that was refused.
+    async fn send_once<T>(
+        &self,
+        path: &str,
+        body: &[Bytes],
+        read: impl Fn(&[u8]) -> Result<T, String>,
+    ) -> Result<T> {
+        let rate = self.0.endpoint.requests_per_second;
+        let why = || format!("Glean's limit of {rate:.0} requests a second");
+        let mut renewals = 0;
+        loop {
+            self.0.requests.take(1.0, &self.0.waits, why).await;
+            let source = self.0.endpoint.token.as_ref();
+            let token = match source {
+                Some(source) => Some(source.get().await?),
+                None => None,
+            };
+            let answered = self.once(path, body, token.as_ref(), &read).await;
+            match (&answered, source, token) {
+                (Err(Error::Unauthorized(_)), Some(source), Some(refused))
+                    if renewals < MAX_RENEWALS && source.renew(&refused, Duration::ZERO).await =>
+                {
+                    renewals += 1;
+                }
+                _ => return answered,
+            }
         }
     }
 
@@ -155,6 +206,7 @@ impl Client {
         &self,
         path: &str,
         body: &[Bytes],
+        token: Option<&Secret>,
         read: impl Fn(&[u8]) -> Result<T, String>,
     ) -> Result<T> {
         let endpoint = &self.0.endpoint;
@@ -168,8 +220,8 @@ impl Client {
             .header(CONTENT_TYPE, "application/json")
             .header(CONTENT_LENGTH, length)
             .body(reqwest::Body::wrap_stream(stream::iter(parts)));
-        if let Some(token) = &endpoint.token {
-            request = request.bearer_auth(token);
+        if let Some(token) = token {
+            request = request.bearer_auth(token.reveal());
         }
         let answer = request.send().await.map_err(|error| self.unreachable(&error))?;
         let status = answer.status();
@@ -179,17 +231,25 @@ impl Client {
         let html = is_html(content_type.as_ref().and_then(|of| of.to_str().ok()), &body);
         let said = String::from_utf8_lossy(&body);
         let answer = Answer::new(self.server_url(), path, status, &said);
+        let heard = |result: Result<T>| {
+            self.0.heard.store(true, Ordering::Relaxed);
+            result
+        };
         match answer.clone().verdict(html) {
-            Verdict::Done => read(&body).map_err(|why| {
-                let said = format!("{why} ({})", bounded(answer.said.clone(), 200));
-                Error::NotGlean(Answer { said, ..answer })
-            }),
+            Verdict::Done => match read(&body) {
+                Ok(answer) => heard(Ok(answer)),
+                Err(why) => {
+                    let said = format!("{why} ({})", bounded(answer.said.clone(), 200));
+                    Err(Error::NotGlean(Answer { said, ..answer }))
+                }
+            },
             Verdict::Passing => Err(Error::Unreachable(Outage {
                 server: answer.server.clone(),
                 what: answer.to_string(),
                 retry_after,
             })),
-            Verdict::Refused(error) => Err(error),
+            Verdict::Refused(error @ Error::NotGlean(_)) => Err(error),
+            Verdict::Refused(error) => heard(Err(error)),
         }
     }
 
@@ -287,8 +347,77 @@ fn nothing(body: &[u8]) -> Result<(), String> {
         .ok_or_else(|| "it has a text where this endpoint answers with none".to_owned())
 }
 
-/// A random part of a wait that doubles: many clients do not come back at once.
-fn jittered(attempt: u32) -> Duration {
-    let most = BACKOFF.saturating_mul(1 << attempt.min(10).saturating_sub(1)).min(MAX_BACKOFF);
-    most.mul_f64(rand::random::<f64>())
+/// A stretch of time, for people.
+fn rounded(time: Duration) -> String {
+    humantime::format_duration(Duration::from_secs(time.as_secs())).to_string()
+}
+
+/// One request's tries.
+pub(super) struct Tries<'a> {
+    client: &'a Client,
+    path: &'a str,
+    patience: Patience,
+    away: Option<Away<'a>>,
+}
+
+impl Tries<'_> {
+    /// It failed: waits for the next try, or gives the failure back where another one is no use.
+    pub(super) async fn again(&mut self, error: Error) -> Result<()> {
+        if !self.client.may_pass(&error) {
+            return Err(error);
+        }
+        let retry_after = match &error {
+            Error::Unreachable(outage) => outage.retry_after,
+            _ => None,
+        };
+        let now = Instant::now();
+        let Some(wait) = self.patience.next(now, retry_after, rand::random()) else {
+            return Err(error.after(self.patience.tries(), self.patience.lasted(now)));
+        };
+        let (path, tries) = (self.path, self.patience.tries());
+        if tries == 1 {
+            tracing::warn!(path, "{error}; trying again");
+        } else {
+            tracing::debug!(path, tries, wait_ms = wait.as_millis(), "{error}; trying again");
+        }
+        let client = self.client;
+        self.away.get_or_insert_with(|| Away::begin(&client.0)).says(&error);
+        tokio::time::sleep(wait).await;
+        Ok(())
+    }
+
+    pub(super) fn done<T>(&self, answer: T) -> T {
+        if self.away.is_some() {
+            let lasted = rounded(self.patience.lasted(Instant::now()));
+            tracing::info!(path = self.path, "Glean answers again, after {lasted}");
+        }
+        answer
+    }
+}
+
+/// Glean is away for one request: seen by people, and by whoever would wait for that request.
+struct Away<'a> {
+    client: &'a Inner,
+    waiting: Option<Waiting>,
+}
+
+impl<'a> Away<'a> {
+    fn begin(client: &'a Inner) -> Self {
+        client.away.send_modify(|away| *away += 1);
+        Self { client, waiting: None }
+    }
+
+    fn says(&mut self, error: &Error) {
+        let why = format!("Glean, to try again: {error}");
+        match &self.waiting {
+            Some(waiting) => waiting.says(why),
+            None => self.waiting = Some(self.client.waits.begin(why)),
+        }
+    }
+}
+
+impl Drop for Away<'_> {
+    fn drop(&mut self) {
+        self.client.away.send_modify(|away| *away -= 1);
+    }
 }

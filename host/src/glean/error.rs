@@ -68,6 +68,8 @@ pub struct Outage {
 pub struct Lost {
     pub datasource: String,
     pub upload_id: String,
+    /// What replaced it is a request of our own that had timed out.
+    pub late_copy: bool,
     /// What Glean answered to the page that showed it.
     pub said: String,
 }
@@ -162,6 +164,20 @@ impl Error {
         }
     }
 
+    /// The same, after so many tries in so much time.
+    pub(super) fn after(mut self, tries: u32, lasted: Duration) -> Self {
+        let (Self::Unreachable(Outage { what: said, .. }) | Self::NotGlean(Answer { said, .. })) =
+            &mut self
+        else {
+            return self;
+        };
+        if tries > 1 {
+            let lasted = humantime::format_duration(Duration::from_secs(lasted.as_secs().max(1)));
+            said.push_str(&format!("; it was tried {tries} times in {lasted}"));
+        }
+        self
+    }
+
     /// Whether Glean itself refused what was asked for, for good. A wrong token, an outage and a
     /// stranger's answer are no refusals of a document.
     pub fn is_refusal(&self) -> bool {
@@ -216,6 +232,9 @@ impl fmt::Display for Error {
                 answer.colon()
             ),
             Self::Unreachable(outage) => f.write_str(&outage.what),
+            Self::SessionLost(lost) if lost.late_copy => f.write_str(
+                "the upload session was replaced: Glean carried out a request that had timed out",
+            ),
             Self::SessionLost(_) => {
                 f.write_str("the upload session was replaced or ended by another")
             }
@@ -263,13 +282,18 @@ impl From<Error> for Failure {
             Error::Unreachable(outage) => failure(Kind::Unreachable, &outage.server)
                 .next(
                     "check `server_url` in [glean], the network, and Glean's status; `sheaf doctor` \
-                     tries it",
+                     tries it; `patience` in [glean] is how long it is waited for",
                 )
                 .retry_after(outage.retry_after),
             Error::SessionLost(lost) => {
-                failure(Kind::Busy, &format!("{}, upload {}", lost.datasource, lost.upload_id))
-                    .next("let only one crawl upload to this datasource, and start this one again")
-                    .detail(lost.said.clone())
+                let at = format!("{}, upload {}", lost.datasource, lost.upload_id);
+                let (kind, next) = if lost.late_copy {
+                    (Kind::SessionLost, "start the crawl again: it begins a new session")
+                } else {
+                    let next = "let only one crawl upload to this datasource, and start this one again";
+                    (Kind::Busy, next)
+                };
+                failure(kind, &at).next(next).detail(lost.said.clone())
             }
             Error::RequestAtFault(fault) => {
                 failure(Kind::Refused, &format!("{}, document {}", fault.datasource, fault.id))

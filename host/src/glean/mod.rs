@@ -8,6 +8,7 @@
 pub mod batch;
 pub mod client;
 pub mod error;
+pub mod patience;
 pub mod upload;
 pub mod wire;
 

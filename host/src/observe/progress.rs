@@ -104,8 +104,8 @@ async fn plain(views: watch::Receiver<CrawlView>) {
         if total.quarantined > 0 {
             text.push_str(&format!(", {} set aside", grouped(total.quarantined)));
         }
-        if let Some(waits) = view.scopes.iter().find_map(|scope| scope.progress.waiting.as_ref()) {
-            text.push_str(&format!(", waits for {waits}"));
+        if let Some(waits) = view.scopes.iter().find_map(|scope| scope.progress.waits()) {
+            text.push_str(&format!(", {waits}"));
         }
         if let Some(note) = view.scopes.iter().find_map(|scope| scope.note.as_ref()) {
             text.push_str(&format!(", {note}"));
@@ -142,8 +142,8 @@ fn line(scope: &ScopeView, rate: u64) -> String {
     match scope.state {
         ScopeState::Done => text.push_str(" · done"),
         ScopeState::Failed => text.push_str(" · failed"),
-        _ => match &progress.waiting {
-            Some(waits) => text.push_str(&format!(" · waits for {waits}")),
+        _ => match progress.waits() {
+            Some(waits) => text.push_str(&format!(" · {waits}")),
             None => {
                 text.push_str(&format!(
                     " · {}/s · {} in flight",

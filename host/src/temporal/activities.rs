@@ -18,6 +18,7 @@ use crate::crawl::begin::Request;
 use crate::crawl::{CrawlResult, Crawler, Decision, Ending, ModeName, Plan, ScopeProgress};
 use crate::failure::{Failure, Kind};
 use crate::ledger::journal::TAKE_OVER;
+use crate::pace::Wait;
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ConfigureInput {
@@ -83,7 +84,8 @@ impl Activities {
             temporal: true,
             anew,
         });
-        let mut plan = Box::pin(counted(&context, attempts, configure)).await?;
+        let waiting = || self.crawler.waiting(&connection);
+        let mut plan = Box::pin(counted(&context, attempts, configure, waiting)).await?;
         // The journal has these; a history need not.
         plan.bookmarks.clear();
         plan.runs.clear();
@@ -118,12 +120,13 @@ impl Activities {
                 tokio::select! {
                     ended = &mut crawl => break ended,
                     Ok(()) = reports.changed() => {
-                        let progress = reports.borrow_and_update().clone();
+                        let mut progress = reports.borrow_and_update().clone();
+                        progress.wait(self.crawler.waiting(&plan.connection));
                         context.record_heartbeat(progress).await?;
                     }
                     _ = alive.tick() => {
                         let mut progress = reports.borrow().clone();
-                        progress.waiting = self.crawler.waiting(&plan.connection);
+                        progress.wait(self.crawler.waiting(&plan.connection));
                         context.record_heartbeat(progress).await?;
                     }
                     () = context.cancelled(), if !cancel.is_cancelled() => cancel.cancel(),
@@ -192,7 +195,7 @@ impl Activities {
                 Err(failure) => Err(failure),
             }
         };
-        counted(&context, attempts, decide).await
+        counted(&context, attempts, decide, || self.crawler.waiting(&connection)).await
     }
 
     #[activity(name = "complete_upload")]
@@ -203,7 +206,8 @@ impl Activities {
     ) -> Result<CrawlResult, ActivityError> {
         let CompleteInput { plan, seconds, attempts } = input;
         let complete = self.crawler.complete(&plan, seconds);
-        let result = Box::pin(counted(&context, attempts, complete)).await?;
+        let waiting = || self.crawler.waiting(&plan.connection);
+        let result = Box::pin(counted(&context, attempts, complete, waiting)).await?;
         tracing::info!(
             connection = result.connection,
             documents = result.documents,
@@ -224,12 +228,13 @@ impl Activities {
     }
 }
 
-/// A short step: it says that it lives, hears when it is to stop, and counts its own failures, like a
-/// crawl does.
+/// A short step: it says that it lives and what it waits for, hears when it is to stop, and counts its
+/// own failures, like a crawl does.
 async fn counted<T>(
     context: &ActivityContext,
     attempts: u32,
     step: impl Future<Output = Result<T, Failure>>,
+    waiting: impl Fn() -> Option<Wait>,
 ) -> Result<T, ActivityError> {
     let tried = context.heartbeat_details().deserialize::<ScopeProgress>();
     let mut tried = tried.ok().flatten().unwrap_or_default();
@@ -238,13 +243,17 @@ async fn counted<T>(
     let ended = loop {
         tokio::select! {
             ended = &mut step => break ended,
-            _ = alive.tick() => context.record_heartbeat(tried.clone()).await?,
+            _ = alive.tick() => {
+                tried.wait(waiting());
+                context.record_heartbeat(tried.clone()).await?;
+            }
             () = context.cancelled() => return Err(ActivityError::cancelled()),
         }
     };
     match ended {
         Ok(done) => Ok(done),
         Err(failure) => {
+            tried.wait(None);
             let (failure, last) = tried.failed(failure, attempts.max(1));
             tracing::warn!(failures = tried.failures, last, "{failure}");
             context.record_heartbeat(tried).await?;

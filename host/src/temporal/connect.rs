@@ -7,6 +7,7 @@ use temporalio_client::envconfig::LoadClientConfigProfileOptions;
 use temporalio_client::{Client, ClientOptions, Connection, ConnectionOptions, TlsOptions};
 use url::Url;
 
+use super::api_key;
 use crate::config::{Config, Temporal};
 use crate::failure::{Failure, Kind, Result};
 use crate::ledger::journal::host_name;
@@ -44,13 +45,14 @@ pub async fn connect(config: &Config) -> Result<Client> {
     {
         client.namespace.clone_from(namespace);
     }
-    if let Some(key) = &settings.api_key
-        && !from_environment("TEMPORAL_API_KEY")
-    {
-        connection.api_key = Some(key.reveal().to_string());
-        connection.tls_options.get_or_insert_with(TlsOptions::default);
-    }
-    connect_with(connection, client).await
+    let key = settings.api_key.clone().filter(|_| !from_environment("TEMPORAL_API_KEY"));
+    let Some(key) = key else { return connect_with(connection, client).await };
+    let sent = key.get().await?;
+    connection.api_key = Some(sent.reveal().to_string());
+    connection.tls_options.get_or_insert_with(TlsOptions::default);
+    let client = connect_with(connection, client).await?;
+    tokio::spawn(api_key::keep_fresh(client.clone(), key, sent));
+    Ok(client)
 }
 
 /// The server at this address and no other, whatever the environment says.

@@ -161,6 +161,10 @@ pub async fn progress(handle: &Handle) -> Option<CrawlView> {
         let progress: Option<ScopeProgress> =
             details.and_then(|payload| serde_json::from_slice(&payload.data).ok());
         let Some(progress) = progress else { continue };
+        if pending.activity_type.as_ref().is_some_and(|of| of.name != "execute_indexing") {
+            view.note = progress.waits().map(|waits| format!("{} {waits}", view.connection));
+            continue;
+        }
         let Some(scope) = view.scope(&progress.scope) else {
             continue;
         };

@@ -6,6 +6,7 @@
 //! [`connect`] and [`dev_server`] find a server.
 
 pub mod activities;
+pub mod api_key;
 pub mod approvals;
 pub mod connect;
 pub mod dev_server;

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -18,7 +18,7 @@ pub use oauth::{ClientAuth, OAuth};
 
 use super::egress::{Denied, Pattern, Target};
 use crate::failure::{Failure, Kind, Result};
-use crate::secret::{Secret, Source, register};
+use crate::secret::{Rotating, Secret, Source, register};
 
 /// What a credential is made of.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,6 +31,18 @@ pub enum Form {
     Header { name: HeaderName, value: Source },
     /// A bearer token that is fetched, and fetched again when it is old.
     OAuth(OAuth),
+}
+
+impl Form {
+    /// Where its secret comes from. A token is fetched, with secrets of its own.
+    fn source(&self) -> Option<&Source> {
+        match self {
+            Self::Bearer(source)
+            | Self::Basic { password: source, .. }
+            | Self::Header { value: source, .. } => Some(source),
+            Self::OAuth(_) => None,
+        }
+    }
 }
 
 /// What it is and where it comes from, without its value.
@@ -57,9 +69,6 @@ pub struct Grant {
     pub base: PathBuf,
 }
 
-/// A file or a command is asked again after this: secrets are rotated.
-const FRESH: Duration = Duration::from_secs(300);
-
 /// A secret that was just read is not read again because it was refused.
 const SETTLED: Duration = Duration::from_secs(10);
 
@@ -68,13 +77,15 @@ const SETTLED: Duration = Duration::from_secs(10);
 pub struct Credential {
     name: String,
     grant: Grant,
-    value: Mutex<Option<(Arc<str>, Instant)>>,
+    /// Of every form but OAuth.
+    secret: Option<Rotating>,
     token: Mutex<oauth::State>,
 }
 
 impl Credential {
     fn new(name: &str, grant: Grant) -> Self {
-        Self { name: name.to_owned(), grant, value: Mutex::default(), token: Mutex::default() }
+        let secret = grant.form.source().map(|source| Rotating::new(source.clone(), &grant.base));
+        Self { name: name.to_owned(), grant, secret, token: Mutex::default() }
     }
 
     /// The header it belongs into.
@@ -87,22 +98,32 @@ impl Credential {
 
     /// What stands in that header, all of it.
     pub async fn value(&self, http: &reqwest::Client) -> Result<HeaderValue> {
-        let text = match &self.grant.form {
-            Form::Bearer(source) => format!("Bearer {}", self.secret(source).await?),
-            Form::Basic { username, password } => {
-                let pair = format!("{username}:{}", self.secret(password).await?);
-                let encoded: Arc<str> = BASE64_STANDARD.encode(pair).into();
+        if let Form::OAuth(oauth) = &self.grant.form {
+            // Whoever comes while a token is fetched waits for that one.
+            let mut state = self.token.lock().await;
+            let token = oauth.token(&mut state, &self.grant.base, http).await;
+            return self.header_value(&format!("Bearer {}", token.map_err(|it| self.at(it))?));
+        }
+        let secret = self.secret().await?;
+        self.header_value(&self.text(&secret))
+    }
+
+    /// A secret as its header holds it.
+    fn text(&self, secret: &Secret) -> String {
+        let secret = secret.reveal();
+        match &self.grant.form {
+            Form::Basic { username, .. } => {
+                let encoded: Arc<str> =
+                    BASE64_STANDARD.encode(format!("{username}:{secret}")).into();
                 register(&encoded);
                 format!("Basic {encoded}")
             }
-            Form::Header { value, .. } => self.secret(value).await?.to_string(),
-            Form::OAuth(oauth) => {
-                // Whoever comes while a token is fetched waits for that one.
-                let mut state = self.token.lock().await;
-                let token = oauth.token(&mut state, &self.grant.base, http).await;
-                format!("Bearer {}", token.map_err(|failure| self.at(failure))?)
-            }
-        };
+            Form::Header { .. } => secret.to_string(),
+            Form::Bearer(_) | Form::OAuth(_) => format!("Bearer {secret}"),
+        }
+    }
+
+    fn header_value(&self, text: &str) -> Result<HeaderValue> {
         let mut value = HeaderValue::try_from(text).map_err(|_| {
             self.at(Failure::settings("the secret has characters that no header can hold")
                 .next("see that it is a single line of text"))
@@ -116,60 +137,33 @@ impl Credential {
         if let Form::OAuth(_) = &self.grant.form {
             return self.token.lock().await.forget(refused);
         }
-        let mut kept = self.value.lock().await;
-        // A guest that asks for what is refused again and again does not read a vault each time.
-        if kept.as_ref().is_none_or(|(_, since)| since.elapsed() < SETTLED) {
-            return false;
-        }
-        let before = kept.take();
-        drop(kept);
-        let (Form::Bearer(source)
-        | Form::Basic { password: source, .. }
-        | Form::Header { value: source, .. }) = &self.grant.form
-        else {
-            return false;
-        };
-        let now = self.secret(source).await.ok();
-        now.is_some_and(|now| before.is_none_or(|(before, _)| before != now))
+        let Some(secret) = &self.secret else { return false };
+        let Ok(kept) = secret.get().await else { return false };
+        // What was sent may be older than what is kept by now. And a guest that asks for what is
+        // refused again and again does not read a vault each time.
+        self.text(&kept).as_bytes() != refused.as_bytes() || secret.renew(&kept, SETTLED).await
     }
 
     /// Whether its value can be had, without fetching a token.
     pub async fn check(&self) -> Result<()> {
         match &self.grant.form {
-            Form::Bearer(source)
-            | Form::Basic { password: source, .. }
-            | Form::Header { value: source, .. } => self.secret(source).await.map(drop),
             Form::OAuth(oauth) => {
                 oauth.check(&self.grant.base).await.map_err(|failure| self.at(failure))
             }
+            _ => self.secret().await.map(drop),
         }
     }
 
-    async fn secret(&self, source: &Source) -> Result<Arc<str>> {
-        let mut kept = self.value.lock().await;
-        if let Some((value, since)) = &*kept
-            && since.elapsed() < FRESH
-        {
-            return Ok(value.clone());
-        }
-        let secret = read(source, &self.grant.base).await.map_err(|failure| self.at(failure))?;
-        let value = secret.reveal();
-        *kept = Some((value.clone(), Instant::now()));
-        Ok(value)
+    async fn secret(&self) -> Result<Secret> {
+        let Some(secret) = &self.secret else {
+            return Err(Failure::internal("a credential has no secret"));
+        };
+        secret.get().await.map_err(|failure| self.at(failure))
     }
 
     fn at(&self, failure: Failure) -> Failure {
         failure.at_least(|| format!("credential {}", self.name))
     }
-}
-
-/// Reads a secret without holding up other work.
-async fn read(source: &Source, base: &std::path::Path) -> Result<Secret> {
-    let (source, base) = (source.clone(), base.to_owned());
-    let read = move || source.read(&base, &|name| std::env::var(name).ok());
-    tokio::task::spawn_blocking(read).await.unwrap_or_else(|error| {
-        Err(Failure::internal(format!("a background task failed: {error}")))
-    })
 }
 
 /// All credentials of a connection.

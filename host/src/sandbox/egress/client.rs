@@ -23,7 +23,7 @@ use super::target::{Target, without_query};
 use super::{Denied, Incidents};
 use crate::failure::{Failure, Kind, Result, cause};
 use crate::observe::numbers::bytes;
-use crate::pace::{Pace, Waits, retry_after};
+use crate::pace::{Pace, Wait, Waits, retry_after};
 use crate::sandbox::credentials::{self, Credentials, StandIns, Substitutions};
 
 /// How much HTTP a connection's guests may do, each under its key in `[connections.NAME.limits]`.
@@ -157,7 +157,7 @@ impl Egress {
     }
 
     /// What requests wait for now, for people.
-    pub fn waiting(&self) -> Option<String> {
+    pub fn waiting(&self) -> Option<Wait> {
         self.waits.now()
     }
 
@@ -391,7 +391,7 @@ impl Egress {
             let rate = limits.host_requests_per_second;
             Arc::new(Host {
                 turns: Arc::new(Semaphore::new(limits.host_requests)),
-                pace: Pace::new(rate, rate.max(1.0)),
+                pace: Pace::per_second(rate),
                 not_before: Mutex::default(),
             })
         });

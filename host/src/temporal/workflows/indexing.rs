@@ -9,11 +9,13 @@ use temporalio_sdk::{
 };
 
 use super::activity;
+use super::all::told;
 use super::approval::{ApprovalInput, ApprovalWorkflow};
 use crate::config::PolicyConfig;
 use crate::connector::Digest;
 use crate::crawl::view::{CrawlView, Phase, ScopeState};
 use crate::crawl::{CrawlResult, ModeName, Plan};
+use crate::failure::Kind;
 use crate::temporal::activities::{Activities, CompleteInput, ConfigureInput, ScopeInput};
 use crate::temporal::{approval_id, workflow_id};
 
@@ -60,44 +62,16 @@ impl IndexingWorkflow {
 
     #[run(name = "IndexingWorkflow")]
     pub async fn run(context: &mut WorkflowContext<Self>) -> WorkflowResult<CrawlResult> {
-        let started = context.workflow_time();
         let input = context.state(|state| state.input.clone());
-        let policy = &input.policy;
-        let configure = ConfigureInput {
-            connection: input.connection.clone(),
-            mode: input.mode,
-            connector: input.connector.clone().or(input.digest.map(|digest| digest.to_string())),
-            anew: input.anew,
-            by: format!("workflow {}, run {}", workflow_id(&input.connection), context.run_id()),
-            upload_id: format!("sheaf-{}-{}", input.connection, context.run_id()),
-            attempts: policy.attempts,
+        let upload_id = format!("sheaf-{}-{}", input.connection, context.run_id());
+        let result = match crawl(context, &input, upload_id.clone()).await {
+            // What Glean has of it counts no longer: another session has to contain everything.
+            Err(error) if session_lost(&error) && context.patched("session lost") => {
+                context.state_mut(|state| (state.next, state.failed) = (0, false));
+                crawl(context, &input, format!("{upload_id}-2")).await?
+            }
+            ended => ended?,
         };
-        let plan: Plan = context
-            .execute_activity(
-                Activities::configure_datasource,
-                configure,
-                activity(policy, format!("configure the datasource of {}", input.connection)),
-            )
-            .await?;
-        context.state_mut(|state| state.view = CrawlView::of(&plan));
-
-        let lanes = policy.parallel_scopes.clamp(1, plan.scopes.len().max(1));
-        let this = &*context;
-        let ended = join_all((0..lanes).map(|_| crawl_scopes(this, &plan, policy))).await;
-        ended.into_iter().collect::<Result<Vec<()>, _>>()?;
-
-        context.state_mut(|state| state.view.phase = Phase::Completing);
-        let seconds = match (started, context.workflow_time()) {
-            (Some(from), Some(to)) => to.duration_since(from).unwrap_or_default().as_secs_f64(),
-            _ => 0.0,
-        };
-        let result: CrawlResult = context
-            .execute_activity(
-                Activities::complete_upload,
-                CompleteInput { plan, seconds, attempts: policy.attempts },
-                activity(policy, format!("complete the upload of {}", input.connection)),
-            )
-            .await?;
         context.state_mut(|state| state.view.phase = Phase::Ended);
         // Histories from before there were approvals replay without one.
         if let Some(waiting) = &result.held
@@ -133,6 +107,57 @@ impl IndexingWorkflow {
 
 /// The workflow as its handles name it.
 pub type Run = indexing_workflow::Run;
+
+/// One crawl, from its configuration to the end of its session.
+async fn crawl(
+    context: &WorkflowContext<IndexingWorkflow>,
+    input: &CrawlInput,
+    upload_id: String,
+) -> Result<CrawlResult, ActivityExecutionError> {
+    let started = context.workflow_time();
+    let policy = &input.policy;
+    let digest = input.digest.as_ref().map(ToString::to_string);
+    let configure = ConfigureInput {
+        connection: input.connection.clone(),
+        mode: input.mode,
+        connector: input.connector.clone().or(digest),
+        anew: input.anew,
+        by: format!("workflow {}, run {}", workflow_id(&input.connection), context.run_id()),
+        upload_id,
+        attempts: policy.attempts,
+    };
+    let plan: Plan = context
+        .execute_activity(
+            Activities::configure_datasource,
+            configure,
+            activity(policy, format!("configure the datasource of {}", input.connection)),
+        )
+        .await?;
+    context.state_mut(|state| state.view = CrawlView::of(&plan));
+
+    let lanes = policy.parallel_scopes.clamp(1, plan.scopes.len().max(1));
+    let ended = join_all((0..lanes).map(|_| crawl_scopes(context, &plan, policy))).await;
+    ended.into_iter().collect::<Result<Vec<()>, _>>()?;
+
+    context.state_mut(|state| state.view.phase = Phase::Completing);
+    let seconds = match (started, context.workflow_time()) {
+        (Some(from), Some(to)) => to.duration_since(from).unwrap_or_default().as_secs_f64(),
+        _ => 0.0,
+    };
+    context
+        .execute_activity(
+            Activities::complete_upload,
+            CompleteInput { plan, seconds, attempts: policy.attempts },
+            activity(policy, format!("complete the upload of {}", input.connection)),
+        )
+        .await
+}
+
+/// Whether a late copy of a request of our own replaced the session.
+fn session_lost(error: &ActivityExecutionError) -> bool {
+    let failure = error.cause().and_then(told);
+    failure.is_some_and(|failure| failure.kind == Kind::SessionLost)
+}
 
 /// One lane: takes scopes one after the other until there are none, or one has failed.
 async fn crawl_scopes(
