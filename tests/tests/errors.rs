@@ -121,7 +121,10 @@ async fn a_glean_that_is_out_of_reach() {
     let site = site().await;
     site.write(
         "sheaf.toml",
-        &format!("[glean]\nserver_url = \"http://127.0.0.1:9\"\nattempts = 1\n\n{}", files("")),
+        &format!(
+            "[glean]\nserver_url = \"http://127.0.0.1:9\"\npatience = \"1s\"\n\n{}",
+            files("")
+        ),
     );
     named(&sync(&site).await, 3, "Glean does not answer", "sheaf doctor");
 }

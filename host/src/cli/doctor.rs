@@ -1,5 +1,7 @@
 //! `sheaf doctor`: each part of a set-up, tried, with the next step where one is wrong.
 
+use std::time::Duration;
+
 use clap::Args as ClapArgs;
 use serde_json::json;
 
@@ -13,6 +15,8 @@ use crate::temporal::connect::{address, connect};
 
 #[derive(ClapArgs)]
 pub struct Args {}
+
+const PATIENCE: Duration = Duration::from_secs(3);
 
 struct Finding {
     part: String,
@@ -39,6 +43,9 @@ pub async fn run(_: Args, context: &Context) -> Result<Report> {
             count(config.connections.len() as u64, "connection")
         )),
     );
+    let mut config = config;
+    // Whoever asks what is wrong does not wait until it is not.
+    config.glean.patience = config.glean.patience.min(PATIENCE);
     let crawler = Crawler::offline(config.clone())?;
     match crawler.registry.all().await {
         Err(failure) => add("connectors", Err(failure)),

@@ -1,5 +1,7 @@
 //! `sheaf explain NAME ID`: all that is known of one document, here and in Glean.
 
+use std::time::Duration;
+
 use clap::Args as ClapArgs;
 use serde_json::{Value, json};
 
@@ -16,8 +18,12 @@ pub struct Args {
     id: String,
 }
 
+const PATIENCE: Duration = Duration::from_secs(3);
+
 pub async fn run(args: Args, context: &Context) -> Result<Report> {
-    let config = context.config()?;
+    let mut config = context.config()?;
+    // What the ledger says need not wait for Glean.
+    config.glean.patience = config.glean.patience.min(PATIENCE);
     let Args { name, id } = args;
     let connection = config.connection(&name)?;
     let crawler = Crawler::offline(config)?;

@@ -48,12 +48,13 @@ impl Patience {
         let since = *self.since.get_or_insert(now);
         let left = self.lasts.saturating_sub(now - since);
         let most = FIRST.saturating_mul(1 << (self.tries - 1).min(10)).min(LONGEST);
+        // Where a server says how long, only a little is added: many clients heard the same.
+        let (least, more) = retry_after.map_or((Duration::ZERO, most), |after| (after, FIRST));
         // The last try is at the end of what is left. A server that wants more is not asked again.
-        let least = retry_after.unwrap_or_default();
         if left.is_zero() || least > left {
             return None;
         }
-        Some((least + most.mul_f64(random)).min(left))
+        Some((least + more.mul_f64(random)).min(left))
     }
 }
 
