@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use crate::App;
 use crate::answer::{Answer, Refusal, read};
+use crate::lag;
 use crate::rules::Datasource;
 use crate::visibility::groups_of;
 
@@ -24,7 +25,10 @@ async fn status(State(app): State<App>, Path(datasource): Path<String>) -> Answe
     app.store
         .with(move |database| {
             Datasource::find(database, &datasource)?;
-            let counts = counts(database, &datasource)?;
+            let counts: Vec<Value> = lag::counts(database, &datasource)?
+                .into_iter()
+                .map(|(object_type, count)| json!({ "objectType": object_type, "count": count }))
+                .collect();
             let of = |table: &str| -> Answer<i64> {
                 let sql = format!("SELECT count(*) FROM {table} WHERE datasource = ?1");
                 Ok(database.query_row(&sql, [&datasource], |row| row.get(0))?)
@@ -35,7 +39,7 @@ async fn status(State(app): State<App>, Path(datasource): Path<String>) -> Answe
                     "counts": { "uploaded": count },
                 }))
             };
-            Ok(Json(json!({
+            let status = json!({
                 "documents": {
                     "bulkUploadHistory": history(database, &datasource, "documents")?,
                     "counts": { "uploaded": counts, "indexed": counts },
@@ -48,19 +52,11 @@ async fn status(State(app): State<App>, Path(datasource): Path<String>) -> Answe
                     "memberships": identity("memberships:%", of("memberships")?)?,
                 },
                 "datasourceVisibility": "ENABLED_FOR_ALL",
-            })))
+            });
+            lag::status_was_read(database, &datasource)?;
+            Ok(Json(status))
         })
         .await
-}
-
-fn counts(database: &Transaction<'_>, datasource: &str) -> Answer<Vec<Value>> {
-    let mut statement = database.prepare_cached(
-        "SELECT object_type, count(*) FROM documents WHERE datasource = ?1 GROUP BY object_type",
-    )?;
-    let rows = statement.query_map([datasource], |row| {
-        Ok(json!({ "objectType": row.get::<_, String>(0)?, "count": row.get::<_, i64>(1)? }))
-    })?;
-    Ok(rows.collect::<Result<_, _>>()?)
 }
 
 /// Active and successful uploads, the newest first.
@@ -76,6 +72,7 @@ fn history(database: &Transaction<'_>, datasource: &str, kind: &str) -> Answer<V
         let (status, processing) = match state.as_str() {
             "ACTIVE" if pages <= 1 => ("ACTIVE", "UPLOAD STARTED"),
             "ACTIVE" => ("ACTIVE", "UPLOAD IN PROGRESS"),
+            "COMPLETED" => ("SUCCESSFUL", "UPLOAD COMPLETED"),
             "DELETION PAUSED" => ("SUCCESSFUL", "DELETION PAUSED"),
             _ => ("SUCCESSFUL", "INDEXING COMPLETED"),
         };

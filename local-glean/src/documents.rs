@@ -10,8 +10,9 @@ use serde_json::{Value, json};
 
 use crate::App;
 use crate::answer::{Answer, Refusal, read};
+use crate::lag;
 use crate::rules::{self, Datasource};
-use crate::sessions::{Page, is_suspicious};
+use crate::sessions::{Page, Session, is_suspicious};
 use crate::store::{advance, timestamp};
 use crate::text;
 use crate::visibility::may_see;
@@ -69,10 +70,11 @@ async fn datasource_config(State(app): State<App>, body: Bytes) -> Answer<Json<V
 
 async fn bulk_index(State(app): State<App>, body: Bytes) -> Answer {
     let request: BulkIndexDocuments = read(&body)?;
-    app.store.with(move |database| bulk(database, &request)).await
+    let reads = app.drill.stale_check_after_reads();
+    app.store.with(move |database| bulk(database, &request, reads)).await
 }
 
-fn bulk(database: &Transaction<'_>, request: &BulkIndexDocuments) -> Answer {
+fn bulk(database: &Transaction<'_>, request: &BulkIndexDocuments, reads: u32) -> Answer {
     let datasource = Datasource::find(database, &request.datasource)?;
     let now = advance(database)?;
     let page = Page {
@@ -92,20 +94,30 @@ fn bulk(database: &Transaction<'_>, request: &BulkIndexDocuments) -> Answer {
     if !request.is_last_page {
         return Ok(());
     }
+    if reads > 0 {
+        return lag::put_off(database, &session, reads, page.skip_deletion_check);
+    }
+    delete_stale(database, &request.datasource, &session, page.skip_deletion_check)
+}
+
+/// Deletes what a session did not bring, or pauses where that would be too much.
+pub fn delete_stale(
+    database: &Transaction<'_>,
+    datasource: &str,
+    session: &Session,
+    unchecked: bool,
+) -> Answer {
+    let which = "datasource = ?1 AND seen < ?2";
+    let parameters = params![datasource, session.since];
     let stale: i64 = database.query_row(
-        "SELECT count(*) FROM documents WHERE datasource = ?1 AND seen < ?2",
-        params![request.datasource, session.since],
+        &format!("SELECT count(*) FROM documents WHERE {which}"),
+        parameters,
         |row| row.get(0),
     )?;
-    let total = count_documents(database, &request.datasource)?;
-    if is_suspicious(stale, total) && !page.skip_deletion_check {
+    if is_suspicious(stale, count_documents(database, datasource)?) && !unchecked {
         return session.close(database, 0, true);
     }
-    let deleted = remove(
-        database,
-        "datasource = ?1 AND seen < ?2",
-        params![request.datasource, session.since],
-    )?;
+    let deleted = remove(database, which, parameters)?;
     session.close(database, deleted, false)
 }
 

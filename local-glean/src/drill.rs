@@ -1,9 +1,16 @@
 //! Misbehaviour on demand, the token's check, and the record of requests.
 //!
-//! A drill is put in by `POST /drill` with `{"path": "/bulkindexdocuments", "skip": 2, "times": 1,
-//! "status": 503, "retryAfter": 1, "delayMs": 100, "drop": "before"}`: after so many requests to the
-//! path, so many get that answer instead. `drop` closes the connection before or after the request
-//! took effect; `half` breaks off in the middle of the answer. An answer with a `delayMs` and nothing else is only late.
+//! `POST /drill` with `{"path": "/bulkindexdocuments", "skip": 2, "times": 1, "status": 503,
+//! "retryAfter": "1", "delayMs": 100, "drop": "before", "hold": 3}` puts in a fault: after so many
+//! requests to the path, so many get that answer instead. `drop` closes the connection before or after
+//! the request took effect; `half` breaks off in the middle of the answer. A `delayMs` and nothing else
+//! is only late. `hold` keeps the request and carries it out later, whether or not its client still
+//! waits: before the answer to the third request to that path after it, or with 0 only when
+//! `POST /drill` with `{"release": true}` says so.
+//!
+//! `POST /drill` also sets how Glean lags: `{"counts": "frozen"}`, `{"counts": {"lagging": 3}}` and
+//! `{"counts": "live"}` for the counts in `/debug/{datasource}/status`, and
+//! `{"staleCheckAfterReads": 2}` for the check that follows the last page of an upload.
 
 use std::io::Write as _;
 use std::path::Path;
@@ -19,9 +26,11 @@ use axum::routing::post;
 use axum::{Json, Router};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use tokio::sync::oneshot;
 
 use crate::App;
-use crate::answer::Refusal;
+use crate::answer::{Answer, Refusal, read};
+use crate::lag::{self, Counts};
 
 /// What shall go wrong.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -35,6 +44,8 @@ pub struct Fault {
     pub retry_after: Option<String>,
     pub delay_ms: u64,
     pub drop: Option<Dropped>,
+    /// Carried out before the answer to so many further requests to `path`; 0: when it is released.
+    pub hold: Option<u32>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -52,8 +63,29 @@ pub struct Drill(Arc<Mutex<Inner>>);
 #[derive(Default)]
 struct Inner {
     faults: Vec<Fault>,
+    held: Vec<Held>,
     record: Option<std::fs::File>,
     requests: u64,
+    stale_check_after_reads: u32,
+}
+
+/// A request that waits to be carried out.
+struct Held {
+    path: String,
+    /// Further requests that it waits for; 0 for none in particular.
+    after: u32,
+    is_due: bool,
+    go: oneshot::Sender<()>,
+    done: oneshot::Receiver<()>,
+}
+
+/// How Glean lags behind what it was told.
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+struct Lag {
+    counts: Option<Counts>,
+    stale_check_after_reads: Option<u32>,
+    release: bool,
 }
 
 impl Drill {
@@ -74,6 +106,64 @@ impl Drill {
     /// Requests to the Indexing API so far, those that were made to fail included.
     pub fn requests(&self) -> u64 {
         self.inner().requests
+    }
+
+    /// Requests that are held now.
+    pub fn held(&self) -> usize {
+        self.inner().held.len()
+    }
+
+    /// Carries out the requests that are held; how many there were.
+    pub async fn release(&self) -> usize {
+        let held = std::mem::take(&mut self.inner().held);
+        carry_out(held).await
+    }
+
+    /// After the last page of an upload, stale documents stay and its state is `UPLOAD COMPLETED`, until
+    /// the datasource's status was read so often: then they are deleted, or the deletion is paused.
+    pub fn check_stale_after_reads(&self, reads: u32) {
+        self.inner().stale_check_after_reads = reads;
+    }
+
+    pub(crate) fn stale_check_after_reads(&self) -> u32 {
+        self.inner().stale_check_after_reads
+    }
+
+    /// A request of the client was carried out: what was held until then comes next.
+    async fn passed(&self, path: &str) {
+        let due: Vec<_> = {
+            let mut inner = self.inner();
+            for held in &mut inner.held {
+                if held.after > 0 && (held.path.is_empty() || held.path == path) {
+                    held.after -= 1;
+                    if held.after == 0 {
+                        held.is_due = true;
+                    }
+                }
+            }
+            inner.held.extract_if(.., |held| held.is_due).collect()
+        };
+        carry_out(due).await;
+    }
+
+    /// Keeps a request; whoever still waits for its answer gets it when it was carried out.
+    async fn hold(&self, path: &str, after: u32, request: Request, next: Next) -> Response {
+        let (go, told) = oneshot::channel();
+        let (finished, done) = oneshot::channel();
+        let (parts, body) = request.into_parts();
+        let Ok(body) = to_bytes(body, usize::MAX).await else {
+            return broken();
+        };
+        self.inner().held.push(Held { path: path.to_owned(), after, is_due: false, go, done });
+        // A task of its own: it outlives the client's connection.
+        let carried_out = tokio::spawn(async move {
+            // A drill that is gone releases nothing.
+            told.await.ok()?;
+            let response = next.run(Request::from_parts(parts, Body::from(body))).await;
+            let _ = finished.send(());
+            Some(response)
+        });
+        carried_out.await.ok().flatten().unwrap_or_else(broken)
     }
 
     fn inner(&self) -> std::sync::MutexGuard<'_, Inner> {
@@ -118,8 +208,32 @@ pub fn routes() -> Router<App> {
     Router::new().route("/drill", post(add))
 }
 
-async fn add(State(app): State<App>, Json(fault): Json<Fault>) {
-    app.drill.add(Fault { times: fault.times.max(1), ..fault });
+async fn add(State(app): State<App>, body: Bytes) -> Answer<Json<Value>> {
+    let order: Value = read(&body)?;
+    if !["counts", "staleCheckAfterReads", "release"].iter().any(|key| order.get(key).is_some()) {
+        let fault: Fault = read(&body)?;
+        app.drill.add(Fault { times: fault.times.max(1), ..fault });
+        return Ok(Json(json!({})));
+    }
+    let lag: Lag = read(&body)?;
+    if let Some(counts) = lag.counts {
+        app.store.with(move |database| lag::set_counts(database, counts)).await?;
+    }
+    if let Some(reads) = lag.stale_check_after_reads {
+        app.drill.check_stale_after_reads(reads);
+    }
+    let released = if lag.release { app.drill.release().await } else { 0 };
+    Ok(Json(json!({ "released": released })))
+}
+
+async fn carry_out(held: Vec<Held>) -> usize {
+    let count = held.len();
+    for held in held {
+        if held.go.send(()).is_ok() {
+            let _ = held.done.await;
+        }
+    }
+    count
 }
 
 /// Around each request to the Indexing API.
@@ -142,13 +256,19 @@ pub async fn around(State(app): State<App>, request: Request, next: Next) -> Res
         request
     };
     let Some(fault) = app.drill.meet(&path) else {
-        return next.run(request).await;
+        let response = next.run(request).await;
+        app.drill.passed(&path).await;
+        return response;
     };
+    if let Some(after) = fault.hold {
+        return app.drill.hold(&fault.path, after, request, next).await;
+    }
     tokio::time::sleep(Duration::from_millis(fault.delay_ms)).await;
     match (fault.drop, fault.status) {
         (Some(dropped), _) => {
             if dropped != Dropped::Before {
                 next.run(request).await;
+                app.drill.passed(&path).await;
             }
             let mut response = broken();
             if dropped == Dropped::Half {
@@ -168,7 +288,11 @@ pub async fn around(State(app): State<App>, request: Request, next: Next) -> Res
             }
             response
         }
-        (None, None) => next.run(request).await,
+        (None, None) => {
+            let response = next.run(request).await;
+            app.drill.passed(&path).await;
+            response
+        }
     }
 }
 

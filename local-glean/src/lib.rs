@@ -13,6 +13,7 @@ mod debug;
 mod documents;
 mod drill;
 mod identities;
+mod lag;
 mod page;
 mod rules;
 mod search;
@@ -32,6 +33,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 pub use drill::{Drill, Dropped, Fault};
+pub use lag::Counts;
 use store::Store;
 
 /// Glean names no number; its own SDK treats 5 MiB as the ceiling of a request.
@@ -125,6 +127,12 @@ impl LocalGlean {
     /// Tells it to misbehave.
     pub fn drill(&self) -> &Drill {
         &self.drill
+    }
+
+    /// How the counts in `/debug/{datasource}/status` follow what is there.
+    pub async fn set_counts(&self, counts: Counts) -> Result<(), Error> {
+        let set = self.store.with(move |database| lag::set_counts(database, counts)).await;
+        set.map_err(|refusal| Error::Read(refusal.1))
     }
 
     /// Each document of a datasource by its id, as it was uploaded.

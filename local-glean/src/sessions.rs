@@ -108,10 +108,20 @@ impl Session {
         Ok(())
     }
 
-    /// The last page was there: `deleted` are gone, or deletion waits for a person.
+    /// The last page was there; what is stale is looked at later.
+    pub fn complete(&self, database: &Transaction<'_>) -> Answer {
+        database.execute(
+            "UPDATE uploads SET state = 'COMPLETED', ended_at = ?2 WHERE number = ?1",
+            params![self.number, timestamp()],
+        )?;
+        Ok(())
+    }
+
+    /// What was stale is gone, `deleted` in number, or deletion waits for a person.
     pub fn close(&self, database: &Transaction<'_>, deleted: usize, paused: bool) -> Answer {
         database.execute(
-            "UPDATE uploads SET state = ?2, ended_at = ?3, deleted = ?4 WHERE number = ?1",
+            "UPDATE uploads SET state = ?2, ended_at = coalesce(ended_at, ?3), deleted = ?4
+             WHERE number = ?1",
             params![
                 self.number,
                 if paused { "DELETION PAUSED" } else { "SUCCESSFUL" },

@@ -41,6 +41,16 @@ CREATE TABLE IF NOT EXISTS uploads (
 );
 CREATE TABLE IF NOT EXISTS clock (only INTEGER PRIMARY KEY CHECK (only = 0), now INTEGER NOT NULL);
 INSERT OR IGNORE INTO clock VALUES (0, 1);
+CREATE TABLE IF NOT EXISTS count_lag (
+    only INTEGER PRIMARY KEY CHECK (only = 0), every INTEGER NOT NULL, reads INTEGER NOT NULL
+);
+CREATE TABLE IF NOT EXISTS shown_counts (
+    datasource TEXT NOT NULL, object_type TEXT NOT NULL, count INTEGER NOT NULL,
+    PRIMARY KEY (datasource, object_type)
+);
+CREATE TABLE IF NOT EXISTS stale_checks (
+    upload INTEGER PRIMARY KEY, reads_left INTEGER NOT NULL, unchecked INTEGER NOT NULL
+);
 CREATE TABLE IF NOT EXISTS users (
     datasource TEXT NOT NULL, email TEXT NOT NULL COLLATE NOCASE, user_id TEXT, active INTEGER NOT NULL,
     seen INTEGER NOT NULL, PRIMARY KEY (datasource, email)
