@@ -1,6 +1,7 @@
 //! What would be deleted is known, told, and waits for a person.
 
 use serde_json::json;
+use sheaf_local_glean::{Counts, Fault};
 use sheaf_tests::{Site, files, odd};
 
 /// A hundred documents.
@@ -112,6 +113,54 @@ async fn documents_that_others_put_into_the_datasource_are_not_deleted_unasked()
     let held = site.sync("docs", 5).await;
     assert_eq!(held["held"]["would_go"], 100, "{held}");
     assert_eq!(site.ids("docs").await.len(), 101);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn counts_that_stand_still_neither_hold_a_crawl_nor_hide_documents_of_others() {
+    let site = docs().await;
+    let path = "/getdocumentcount".to_owned();
+    site.glean.drill().add(Fault { path, times: 1000, status: Some(404), ..Fault::default() });
+    site.glean.set_counts(Counts::Frozen).await.expect("set");
+    // Glean goes on counting a hundred, whatever is deleted and added.
+    remove(&site, 0..20);
+    assert_eq!(site.sync("docs", 5).await["held"]["would_go"], 20);
+    let approved = site.sheaf(&["approve", "docs", "--json"]).await;
+    assert_eq!(approved.json()["result"]["deleted"], 20, "{approved:?}");
+    let next = site.sync("docs", 0).await;
+    assert_eq!((&next["unchanged"], &next["deleted"]), (&json!(80), &json!(0)));
+    for number in 200..300 {
+        site.write(&format!("docs/{number}.md"), "# New");
+    }
+    assert_eq!(site.sync("docs", 0).await["added"], 100);
+    assert_eq!(site.ids("docs").await.len(), 180);
+    // The state is lost, and what the crawl brings is more than what Glean still counts.
+    std::fs::remove_dir_all(site.path(".sheaf")).expect("removed");
+    std::fs::remove_dir_all(site.path("docs")).expect("removed");
+    for number in 1000..1200 {
+        site.write(&format!("docs/{number}.md"), "# Another");
+    }
+    for _ in 0..2 {
+        let held = site.sync("docs", 5).await;
+        assert_eq!(held["held"]["would_go"], 100, "{held}");
+        assert!(held["reason"].as_str().unwrap_or_default().contains("no ledger"), "{held}");
+    }
+    assert_eq!(site.ids("docs").await.len(), 380);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_an_emptying_the_share_is_of_what_has_come_since() {
+    let site = Site::new(&odd("pages = 20")).await.connector("guest_odd");
+    site.sync("odd", 0).await;
+    site.configure(&odd("pages = 20, misdeed = \"empty\""));
+    site.sync("odd", 5).await;
+    site.sheaf(&["approve", "odd"]).await;
+    // A hundred come by an incremental crawl, and fifteen of them are gone in the next full one.
+    site.configure(&odd("pages = 10, misdeed = \"old-bookmark\""));
+    let incremental = site.sheaf(&["sync", "odd", "--local", "--incremental", "--json"]).await;
+    assert_eq!(incremental.json()["result"]["documents"], 100, "{incremental:?}");
+    site.configure(&odd("pages = 10, without = 7"));
+    let held = &site.sync("odd", 5).await["held"];
+    assert_eq!((&held["would_go"], &held["of"]), (&json!(15), &json!(100)));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::census::Counted;
 use super::memory::{Memory, now};
 use super::plan::{ModeName, Plan};
 use super::steps::Crawler;
@@ -51,6 +52,9 @@ pub struct Begun {
     pub by: String,
     /// Seconds since 1970.
     pub at: u64,
+    /// Full crawls: what Glean counted before it uploaded anything.
+    #[serde(default)]
+    pub counted: Option<Counted>,
 }
 
 impl Crawler {
@@ -108,6 +112,10 @@ impl Crawler {
         if mode == ModeName::Full {
             self.replace_held(name).await?;
         }
+        let counted = match mode {
+            ModeName::Full => self.counted(&connection.datasource).await?,
+            ModeName::Incremental => None,
+        };
         let memory = self.memories.of(name).await?;
         let beside = match mode {
             ModeName::Incremental => memory.held.map(|held| held.plan.upload_id),
@@ -137,6 +145,7 @@ impl Crawler {
             settings: settings_digest(&connection),
             by: request.by,
             at: now(),
+            counted,
         };
         self.journal(name, &plan.upload_id).begin(&begun).await?;
         Ok(plan)

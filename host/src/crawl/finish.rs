@@ -7,12 +7,14 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::begin::Begun;
+use super::census::Counted;
 use super::guard::Intent;
 use super::memory::{Held, Memory, now};
 use super::plan::{CrawlResult, Decision, ModeName, Plan, Waiting};
 use super::progress::{Ending, Outcome, ScopeProgress};
 use super::steps::{Crawler, keep_alive};
 use crate::failure::{Failure, Kind, Result};
+use crate::glean;
 use crate::glean::upload::SessionState;
 use crate::ledger::compare::{Sealed, compare, seal};
 use crate::ledger::run::Run;
@@ -67,7 +69,7 @@ impl Crawler {
             }
         }
         let result = tokio::select! {
-            ended = self.finish(&begun.plan, &memory, &scopes, seconds) => ended?,
+            ended = self.finish(&begun, &memory, &scopes, seconds) => ended?,
             failure = keep_alive(&journal, &begun) => return Err(failure),
         };
         journal.end_lease().await?;
@@ -76,11 +78,12 @@ impl Crawler {
 
     async fn finish(
         &self,
-        plan: &Plan,
+        begun: &Begun,
         memory: &Memory,
         scopes: &BTreeMap<String, ScopeProgress>,
         seconds: f64,
     ) -> Result<CrawlResult> {
+        let plan = &begun.plan;
         let connection = self.config.connection(&plan.connection)?;
         let sealed = self.seal(plan).await?;
         let mut total = Total::of(plan, scopes);
@@ -98,7 +101,10 @@ impl Crawler {
             |outcome, reasons: &[String]| plan.result(outcome, &total.progress, seconds, reasons);
         if plan.mode == ModeName::Incremental {
             let outcome = if reasons.is_empty() { Outcome::Complete } else { Outcome::Partial };
-            return self.end(plan, scopes, result(outcome, &reasons), &sealed.run, None).await;
+            let deleted = total.progress.deleted;
+            let moved = |memory: &mut Memory| memory.census.moved(now(), sealed.uploaded, deleted);
+            let result = result(outcome, &reasons);
+            return self.end(plan, scopes, result, &sealed.run, None, moved).await;
         }
         if total.progress.nameless > 0 {
             reasons.push(format!(
@@ -111,16 +117,29 @@ impl Crawler {
                 "the source delivered no documents; check the settings. Nothing was deleted".into(),
             );
         }
+        let now_there = [vec![sealed.run.clone()], later(memory, plan, &sealed.run)].concat();
+        let difference = compare(&self.store, &plan.runs, &now_there).await?;
+        let counted = if reasons.is_empty() { self.counted(&plan.datasource).await? } else { None };
+        let found = difference.clone();
+        let hear = |memory: &mut Memory| {
+            // Without a complete crawl before it there is nothing that it might take the place of.
+            memory.unsettled += if memory.whole.is_some() { found.added } else { 0 };
+            memory.census.crawled(begun.counted, counted, &found, now())
+        };
+        let heard = |memory: &mut Memory| _ = hear(memory);
         if !reasons.is_empty() {
             let result = result(Outcome::Partial, &reasons);
-            return self.end(plan, scopes, result, &sealed.run, None).await;
+            return self.end(plan, scopes, result, &sealed.run, None, heard).await;
         }
         let lost_scopes = memory.scopes.iter().filter(|(id, _)| !scopes.contains_key(*id));
+        let mut then = memory.clone();
+        let in_doubt = !hear(&mut then);
         let intent = Intent {
-            difference: compare(&self.store, &plan.runs, std::slice::from_ref(&sealed.run)).await?,
+            difference,
             uploaded: sealed.uploaded,
-            in_glean: self.client.document_count(&plan.datasource).await?,
-            last: memory.whole,
+            foreign: then.census.foreign(),
+            in_doubt,
+            unsettled: memory.unsettled,
             lost_scopes: lost_scopes.map(|(_, title)| title.clone()).collect(),
         };
         let state = self.session_state(plan).await?;
@@ -144,7 +163,7 @@ impl Crawler {
             differ(&mut result, &intent);
             result.deleted = 0;
             result.held = Some(waiting(&held));
-            return self.end(plan, scopes, result, &sealed.run, Some(held)).await;
+            return self.end(plan, scopes, result, &sealed.run, Some(held), heard).await;
         }
         let mut result = result(Outcome::Complete, &[]);
         differ(&mut result, &intent);
@@ -152,7 +171,25 @@ impl Crawler {
         if sealed.uploaded > 0 {
             self.close(plan, false, &mut result).await?;
         }
-        self.end(plan, scopes, result, &sealed.run, None).await
+        let deleted = result.deleted;
+        let closed = result.outcome == Outcome::Complete && sealed.uploaded > 0;
+        self.end(plan, scopes, result, &sealed.run, None, |memory| {
+            hear(memory);
+            if closed {
+                memory.census.closed(now(), deleted);
+            }
+        })
+        .await
+    }
+
+    /// How many documents Glean counts now, as far as it says.
+    pub(super) async fn counted(&self, datasource: &str) -> Result<Option<Counted>> {
+        let at = now();
+        match self.client.datasource_status(datasource).await {
+            Ok(status) => Ok(status.documents.counted().map(|documents| Counted { documents, at })),
+            Err(glean::Error::UnknownDatasource(_)) => Ok(Some(Counted { documents: 0, at })),
+            Err(error) => Err(error.into()),
+        }
     }
 
     async fn close(&self, plan: &Plan, approved: bool, result: &mut CrawlResult) -> Result<()> {
@@ -186,7 +223,7 @@ impl Crawler {
         format!("{}/ledger/{}", self.memories.place(&plan.connection), plan.upload_id)
     }
 
-    /// Remembers how a crawl ended, and what it left in Glean.
+    /// Remembers how a crawl ended, and what it left in Glean. `also` is remembered with it.
     async fn end(
         &self,
         plan: &Plan,
@@ -194,16 +231,19 @@ impl Crawler {
         result: CrawlResult,
         run: &Run,
         held: Option<Held>,
+        also: impl Fn(&mut Memory),
     ) -> Result<CrawlResult> {
         let whole = plan.mode == ModeName::Full && result.outcome == Outcome::Complete;
         let done = result.outcome == Outcome::Complete;
         let waits = held.is_some();
         self.memories
             .update(&plan.connection, |memory| {
+                also(memory);
                 if whole {
                     replace(memory, plan, run);
                     memory.scopes = titles(plan);
                     memory.whole = Some(result.documents);
+                    memory.unsettled = 0;
                     memory.bookmarks.clear();
                 } else if !memory.runs.contains(run) && run.records > 0 {
                     memory.runs.push(run.clone());
@@ -234,10 +274,19 @@ impl Crawler {
                     documents = run.records,
                     "an earlier crawl did not end; what it uploaded is known"
                 );
+                let known = self.memories.of(connection).await?;
+                let found = compare(&self.store, &known.runs, std::slice::from_ref(&run)).await?;
+                let full = plan.mode == ModeName::Full;
                 self.memories
                     .update(connection, |memory| {
-                        if !memory.runs.contains(&run) {
-                            memory.runs.push(run.clone());
+                        if memory.runs.contains(&run) {
+                            return;
+                        }
+                        memory.runs.push(run.clone());
+                        let deleted = if full { 0 } else { run.records };
+                        memory.census.moved(now(), run.records, deleted);
+                        if full && memory.whole.is_some() {
+                            memory.unsettled += found.added;
                         }
                     })
                     .await?;
@@ -286,14 +335,12 @@ impl Crawler {
                 .next("run a full crawl again"));
             }
         }
-        let mut now = vec![held.run.clone()];
-        now.extend(later(&memory, plan, &held.run));
+        let now_there = [vec![held.run.clone()], later(&memory, plan, &held.run)].concat();
         let intent = Intent {
-            difference: compare(&self.store, &plan.runs, &now).await?,
+            difference: compare(&self.store, &plan.runs, &now_there).await?,
             uploaded: held.uploaded,
-            in_glean: self.client.document_count(&plan.datasource).await?,
-            last: None,
-            lost_scopes: Vec::new(),
+            foreign: memory.census.foreign(),
+            ..Intent::default()
         };
         result.outcome = Outcome::Complete;
         result.reason = None;
@@ -318,6 +365,8 @@ impl Crawler {
                     replace(memory, plan, &held.run);
                     memory.scopes = titles(plan);
                     memory.whole = Some(result.documents);
+                    memory.unsettled = 0;
+                    memory.census.closed(now(), result.deleted);
                     // An incremental crawl meanwhile may have come further.
                     for (scope, bookmark) in bookmarks(&held.scopes) {
                         memory.bookmarks.entry(scope).or_insert(bookmark);
@@ -390,7 +439,7 @@ fn hold(
     let since = now();
     let mut difference = intent.difference.clone();
     // What others put there has no name, and goes all the same.
-    difference.gone += intent.foreign();
+    difference.gone += intent.foreign;
     difference.before = intent.before();
     Held {
         plan: plan.clone(),

@@ -30,31 +30,27 @@ impl Default for Deletions {
 pub struct Intent {
     pub difference: Difference,
     pub uploaded: u64,
-    /// Documents that Glean has now, those of this crawl included.
-    pub in_glean: u64,
-    /// Documents of the last full crawl that was complete. What came since, or was not allowed to go,
-    /// makes no room for deletions.
-    pub last: Option<u64>,
+    /// Documents in Glean that neither this crawl nor an earlier one put there.
+    pub foreign: u64,
+    /// Glean's counts are older than this crawl: what looks foreign may be what it brought again.
+    pub in_doubt: bool,
+    /// Documents that came by full crawls which were not complete: rejected ones, partial ones. What
+    /// took the place of what was not allowed to go makes no room for deletions.
+    pub unsettled: u64,
     /// Titles of scopes that the last full crawl had and this one has not.
     pub lost_scopes: Vec<String>,
 }
 
 impl Intent {
-    /// Documents in Glean that neither this crawl nor an earlier one put there.
-    pub fn foreign(&self) -> u64 {
-        self.in_glean.saturating_sub(self.difference.before + self.difference.added)
-    }
-
     /// What ending the session would delete.
     pub fn deleted(&self) -> u64 {
-        self.difference.gone + self.difference.withheld + self.foreign()
+        self.difference.gone + self.difference.withheld + self.foreign
     }
 
-    /// What the deletions are a share of.
+    /// What the deletions are a share of: what was there to lose before this crawl.
     pub fn before(&self) -> u64 {
-        // What others put there may be among what was uploaded, too.
-        let before = if self.foreign() > 0 { self.in_glean } else { self.difference.before };
-        self.last.map_or(before, |last| last.min(before))
+        let before = self.difference.before + self.foreign;
+        if self.unsettled < before { before - self.unsettled } else { before }
     }
 }
 
@@ -79,10 +75,17 @@ impl Deletions {
                 self.max_percent
             ));
         }
-        if intent.foreign() > 0 && !reasons.is_empty() {
+        if intent.foreign > 0 && !reasons.is_empty() {
+            let doubt = if intent.in_doubt {
+                "; Glean's counts may be older than this crawl, so a full crawl in some hours may find \
+                 fewer"
+            } else {
+                ""
+            };
             reasons.push(format!(
-                "{} of them are in no ledger of Sheaf's: others put them there, or its state was lost",
-                grouped(intent.foreign())
+                "{} of them are in no ledger of Sheaf's: others put them there, or its state was \
+                 lost{doubt}",
+                grouped(intent.foreign)
             ));
         }
         if let Some(most) = self.max_count
@@ -120,9 +123,7 @@ mod tests {
         Intent {
             difference: Difference { before, gone, ..Difference::default() },
             uploaded,
-            in_glean: before,
-            last: None,
-            lost_scopes: Vec::new(),
+            ..Intent::default()
         }
     }
 
@@ -144,8 +145,22 @@ mod tests {
     #[test]
     fn what_was_not_allowed_to_go_does_not_make_itself_a_smaller_share() {
         // Rejected yesterday: Glean has what is gone and what is new.
-        let rejected = Intent { last: Some(3183), ..intent(3919, 335, 3584) };
+        let rejected = Intent { unsettled: 3919 - 3183, ..intent(3919, 335, 3584) };
         assert_eq!(Deletions::default().objections(&rejected).len(), 1);
+    }
+
+    #[test]
+    fn the_share_is_of_what_is_there_to_lose() {
+        // All of it came after an emptying.
+        let reasons = Deletions::default().objections(&intent(100, 15, 85));
+        assert!(reasons[0].starts_with("15 of 100 documents (15.0 %)"), "{reasons:?}");
+        // All of it by crawls that were not complete.
+        let unsettled = Intent { unsettled: 100, ..intent(100, 15, 85) };
+        assert_eq!(Deletions::default().objections(&unsettled).len(), 1);
+        // What a crawl brings is not there to lose, however much it is.
+        let mut found = intent(0, 0, 10_000);
+        (found.difference.added, found.foreign) = (10_000, 490);
+        assert!(Deletions::default().objections(&found)[0].starts_with("490 of 490 documents"));
     }
 
     #[test]
@@ -159,8 +174,8 @@ mod tests {
     fn documents_that_others_put_there_count_as_deleted() {
         let mut intent = intent(0, 0, 10);
         intent.difference.added = 10;
-        intent.in_glean = 500;
-        assert_eq!((intent.foreign(), intent.deleted(), intent.before()), (490, 490, 500));
+        intent.foreign = 490;
+        assert_eq!((intent.deleted(), intent.before()), (490, 490));
         assert!(!Deletions::default().objections(&intent).is_empty());
     }
 

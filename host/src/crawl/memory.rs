@@ -14,6 +14,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
+use super::census::Census;
 use super::plan::{CrawlResult, Plan};
 use super::progress::ScopeProgress;
 use crate::failure::{Failure, Kind, Result};
@@ -31,6 +32,9 @@ pub struct Memory {
     pub scopes: BTreeMap<String, String>,
     /// How many documents it uploaded.
     pub whole: Option<u64>,
+    /// How many new ones full crawls have brought since: rejected ones, partial ones.
+    pub unsettled: u64,
+    pub census: Census,
     /// The ledger, the oldest run first.
     pub runs: Vec<Run>,
     pub held: Option<Held>,

@@ -4,11 +4,12 @@
 //! [`pipeline`] is the way through for one scope; [`check`] sets aside what Glean would refuse;
 //! [`recorder`] writes what goes into the ledger; [`progress`] is what survives an interruption.
 //! [`begin`], [`steps`] and [`finish`] are the parts of a whole crawl, the last one behind the [`guard`]
-//! of deletions;
+//! of deletions, for which a [`census`] is kept of what others have in Glean;
 //! [`local`] runs them in one process and Temporal as activities. [`memory`] is what one crawl leaves
 //! to the next; [`known`] looks into the ledger, and [`view`] shows a crawl to people.
 
 pub mod begin;
+pub mod census;
 pub mod check;
 pub mod finish;
 pub mod guard;

@@ -294,13 +294,6 @@ impl Client {
         })
     }
 
-    pub async fn document_count(&self, datasource: &str) -> Result<u64> {
-        let body = json!({ "datasource": datasource });
-        let is = |answer: &Value| answer["documentCount"].is_u64();
-        let answer = self.ask("/getdocumentcount", &body, is).await?;
-        Ok(answer["documentCount"].as_u64().unwrap_or_default())
-    }
-
     /// What Glean says of one document.
     pub async fn document_status(
         &self,

@@ -224,9 +224,8 @@ impl Upload {
             let waiting = Self { upload_id: waiting.clone(), beside: None, ..self.clone() };
             let again = batch.readdressed(&self.datasource, &waiting.upload_id);
             match waiting.bulk(&again).await {
-                Ok(_) => {}
                 // It was ended, or replaced: it deletes nothing any more.
-                Err(Error::SessionLost(_)) => {}
+                Ok(_) | Err(Error::SessionLost(_)) => {}
                 Err(error) => return Err(error),
             }
         }

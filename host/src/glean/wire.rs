@@ -259,6 +259,16 @@ pub struct DatasourceStatus {
 #[serde(rename_all = "camelCase", default)]
 pub struct DocumentsStatus {
     pub bulk_upload_history: Vec<UploadEvent>,
+    /// Read with care: it "might undergo breaking changes", and nothing else may fail by it.
+    counts: serde_json::Value,
+}
+
+impl DocumentsStatus {
+    /// How many documents Glean counts, of all types; nothing where it does not say. May be hours old.
+    pub fn counted(&self) -> Option<u64> {
+        let types = self.counts["uploaded"].as_array()?;
+        types.iter().map(|entry| entry["count"].as_u64()).sum()
+    }
 }
 
 #[derive(Debug, Default, Deserialize, Serialize)]

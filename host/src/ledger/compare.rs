@@ -146,6 +146,9 @@ fn double<'a>(group: &'a [Record], winner: &Record) -> Option<&'a Record> {
 pub struct Difference {
     /// Documents that Glean had.
     pub before: u64,
+    /// Others that it had, and that incremental crawls deleted meanwhile.
+    #[serde(default)]
+    pub deleted: u64,
     /// Of these, how many the crawl did not see: ending the session deletes them.
     pub gone: u64,
     pub gone_samples: Vec<Sample>,
@@ -195,7 +198,10 @@ impl Difference {
             }
             (Some(old), Some(new)) => match new.record.state() {
                 // Deleted meanwhile, by an incremental crawl: it is gone already.
-                State::Deleted => self.before -= 1,
+                State::Deleted => {
+                    self.before -= 1;
+                    self.deleted += 1;
+                }
                 State::Quarantined | State::Outdated => {
                     self.withheld += 1;
                     sample(&mut self.withheld_samples, &new.record);
