@@ -26,7 +26,6 @@ MODELS = {
     "/indexdocuments": "IndexDocumentsRequest",
     "/deletedocument": "DeleteDocumentRequest",
     "/updatepermissions": "UpdatePermissionsRequest",
-    "/getdocumentcount": "GetDocumentCountRequest",
 }
 
 
@@ -38,7 +37,10 @@ class Api:
             self.spec = yaml.safe_load(text)
         self.validators = {}
         self.paths = []
+        self.removed = {}
         for path, operations in self.spec["paths"].items():
+            if mark := operations.get("post", {}).get("x-glean-deprecated"):
+                self.removed[path] = mark["removal"]
             pattern = re.compile(re.sub(r"\{[^}]*\}", "[^/]+", path))
             content = operations.get("post", {}).get("requestBody", {}).get("content", {})
             schema = next((part["schema"] for part in content.values()), None)
@@ -76,6 +78,8 @@ class Api:
         if not matches:
             return [f"the API has no {path}"]
         _, name, schema = matches[0]
+        if name in self.removed:
+            return [f"{name} is marked for removal on {self.removed[name]}"]
         if schema is None:
             return []
         if name not in self.validators:

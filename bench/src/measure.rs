@@ -150,6 +150,7 @@ impl Crawl {
             page,
             report: &report,
             tolerance: &Tolerance::default(),
+            changes: None,
             cancel: &CancellationToken::new(),
             journal: match &ledger {
                 Some(ledger) => Some(ledger.journal.scope("all").await?.0),

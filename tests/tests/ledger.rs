@@ -1,6 +1,6 @@
 //! What would be deleted is known, told, and waits for a person.
 
-use serde_json::json;
+use serde_json::{Value, json};
 use sheaf_local_glean::{Counts, Fault};
 use sheaf_tests::{Site, files, odd};
 
@@ -232,6 +232,139 @@ async fn what_comes_while_an_emptied_source_waits_is_not_deleted_with_the_rest()
     site.sheaf(&["approve", "odd"]).await;
     assert!(site.ids("odd").await.is_empty());
     assert_eq!(site.sync("odd", 0).await["outcome"], "complete");
+}
+
+/// An incremental crawl of `odd`, which must end with this code; its result.
+async fn incremental(site: &Site, code: i32) -> Value {
+    let ended = site.sheaf(&["sync", "odd", "--local", "--incremental", "--json"]).await;
+    assert_eq!(ended.code, code, "{ended:?}");
+    ended.json()["result"].clone()
+}
+
+/// So many requests to this path are refused, after so many that are not.
+fn refuse(site: &Site, path: &str, skip: u32, times: u32) {
+    let path = path.to_owned();
+    let fault = Fault { path, skip, times, status: Some(400), ..Fault::default() };
+    site.glean.drill().add(fault);
+}
+
+async fn status(site: &Site) -> Value {
+    site.sheaf(&["status", "--json"]).await.json()["result"]["connections"][0].clone()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deletion_that_glean_refuses_is_kept_by_name_and_tried_again_until_it_passes() {
+    let site = Site::new(&odd("pages = 20")).await.connector("guest_odd");
+    site.sync("odd", 0).await;
+    site.configure(&odd("pages = 20, misdeed = \"changes\""));
+    refuse(&site, "/deletedocument", 0, 2);
+    let first = incremental(&site, 5).await;
+    assert_eq!((&first["outcome"], &first["deleted"]), (&json!("partial"), &json!(0)));
+    assert!(
+        first["reason"].as_str().unwrap_or_default().contains("deletion of `odd-2`"),
+        "{first}"
+    );
+    let shown = site.sheaf(&["status"]).await;
+    assert!(shown.stdout.contains("Glean refuses 1 change"), "{shown:?}");
+    let list = site.sheaf(&["quarantine", "list", "odd"]).await;
+    assert!(list.stdout.contains("odd-2: deletion, since "), "{list:?}");
+    // The source does not say it again: its bookmark has moved on.
+    site.configure(&odd("pages = 20, misdeed = \"empty\""));
+    assert_eq!(incremental(&site, 5).await["outcome"], "partial");
+    assert_eq!(status(&site).await["refused_changes"][0]["attempts"], 2);
+    assert_eq!(incremental(&site, 0).await["outcome"], "complete");
+    assert_eq!(status(&site).await["refused_changes"], json!([]));
+    assert!(!site.ids("odd").await.contains(&"odd-2".to_owned()));
+    // The ledger knows: it is not counted among what a full crawl would delete.
+    site.configure(&odd("pages = 19, without = 2"));
+    assert_eq!(site.sync("odd", 5).await["held"]["would_go"], 105);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_change_of_access_is_tried_again_or_overtaken_by_a_full_crawl() {
+    let site = Site::new(&odd("pages = 1")).await.connector("guest_odd");
+    site.sync("odd", 0).await;
+    let refused = || async {
+        site.configure(&odd("pages = 1, misdeed = \"everything\""));
+        refuse(&site, "/updatepermissions", 0, 1);
+        let partial = incremental(&site, 5).await;
+        let reason = partial["reason"].as_str().unwrap_or_default();
+        assert!(reason.contains("change of access of `odd-1`"), "{partial}");
+        let kept = status(&site).await["refused_changes"][0].clone();
+        assert_eq!(kept["want"]["access"]["allowAnonymousAccess"], true, "{kept}");
+    };
+    refused().await;
+    site.configure(&odd("pages = 1, misdeed = \"empty\""));
+    assert_eq!(incremental(&site, 0).await["outcome"], "complete");
+    assert_eq!(status(&site).await["refused_changes"], json!([]));
+    refused().await;
+    // Refused at its beginning, too; then the document comes with its access of today.
+    refuse(&site, "/updatepermissions", 0, 1);
+    site.configure(&odd("pages = 1"));
+    assert_eq!(site.sync("odd", 0).await["outcome"], "complete");
+    assert_eq!(status(&site).await["refused_changes"], json!([]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_deleted_while_a_session_was_open_is_deleted_once_more_after_its_end() {
+    let site = Site::new(&odd("pages = 20")).await.connector("guest_odd");
+    site.sync("odd", 0).await;
+    site.configure(&odd("pages = 10, misdeed = \"changes\""));
+    site.sync("odd", 5).await;
+    // The first one passes, and what its repetition comes to is told.
+    refuse(&site, "/deletedocument", 1, 1);
+    assert_eq!(incremental(&site, 0).await["deleted"], 1);
+    let approved = site.sheaf(&["approve", "odd", "--json"]).await;
+    assert_eq!(approved.code, 5, "{approved:?}");
+    assert!(approved.stdout.contains("deletion of `odd-2`"), "{approved:?}");
+    assert_eq!(site.ids("odd").await.len(), 100);
+    site.configure(&odd("pages = 20, misdeed = \"empty\""));
+    assert_eq!(incremental(&site, 0).await["outcome"], "complete");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deletion_that_glean_pauses_after_the_crawl_has_ended_is_told_and_still_in_the_ledger() {
+    let limit = "[connections.docs.deletions]\nmax_percent = 100.0\n";
+    let site = docs().await;
+    site.configure(&format!("{}\n{limit}", files("")));
+    remove(&site, 0..50);
+    site.glean.drill().check_stale_after_reads(1);
+    assert_eq!(site.sync("docs", 0).await["deleted"], 50);
+    let shown = site.sheaf(&["status"]).await;
+    assert!(shown.stdout.contains("Glean holds the deletion"), "{shown:?}");
+    let paused = status(&site).await;
+    assert_eq!(paused["deletion_paused"], true, "{paused}");
+    assert_eq!(
+        (&paused["last"]["outcome"], &paused["last"]["deleted"]),
+        (&json!("held"), &json!(0))
+    );
+    assert_eq!(site.ids("docs").await.len(), 100);
+    site.configure(&files(""));
+    let held = &site.sync("docs", 5).await["held"];
+    assert_eq!((&held["would_go"], &held["of"]), (&json!(50), &json!(100)));
+    assert_eq!(site.sheaf(&["approve", "docs"]).await.code, 0);
+    assert_eq!(status(&site).await["deletion_paused"], false);
+    assert_eq!(site.ids("docs").await.len(), 50);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_comes_while_glean_works_on_the_end_of_a_full_crawl_comes_again() {
+    let site = Site::new(&odd("pages = 20, misdeed = \"changes\"")).await.connector("guest_odd");
+    site.glean.drill().check_stale_after_reads(2);
+    site.sync("odd", 0).await;
+    let bookmark = || {
+        let place = site.path(".sheaf/connections/odd");
+        let glean = std::fs::read_dir(place).expect("a folder").next().expect("a Glean");
+        let states = std::fs::read_dir(glean.expect("an entry").path().join("state"));
+        let newest = states.expect("a folder").flatten().map(|entry| entry.path()).max();
+        let text = std::fs::read(newest.expect("a version")).expect("a state");
+        serde_json::from_slice::<Value>(&text).expect("JSON")["bookmarks"]["0"].clone()
+    };
+    assert_eq!(bookmark(), "since then");
+    incremental(&site, 0).await;
+    assert_eq!(bookmark(), "since then");
+    incremental(&site, 0).await;
+    assert_eq!(bookmark(), "later");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -4,9 +4,10 @@ use clap::{Args as ClapArgs, Subcommand};
 use serde_json::json;
 
 use super::{Context, Report, sync};
+use crate::crawl::changes::{Want, refused};
 use crate::crawl::{Crawler, ModeName};
 use crate::failure::{Failure, Result};
-use crate::observe::numbers::{count, grouped};
+use crate::observe::numbers::{count, grouped, time};
 
 #[derive(ClapArgs)]
 pub struct Args {
@@ -65,7 +66,28 @@ async fn list(crawler: &Crawler, name: &str, limit: usize) -> Result<Report> {
     if more > 0 {
         text.push_str(&format!("\n  … and {} more: --limit", grouped(more)));
     }
-    Ok(Report::new(summary, json!({ "count": all, "documents": documents })).text(text))
+    let memory = crawler.memories.of(name).await?;
+    let changes: Vec<_> = refused(&memory).collect();
+    if !changes.is_empty() {
+        let number = count(changes.len() as u64, "change");
+        text.push_str(&format!("\n{number} that Glean refuses, tried again by each crawl:"));
+    }
+    for change in changes.iter().take(limit) {
+        let access = match &change.want {
+            Want::Access(access) => format!(" to {access}"),
+            Want::Delete => String::new(),
+        };
+        text.push_str(&format!(
+            "\n  {}: {}{access}, since {}, {}: {}",
+            change.id,
+            change.wanted(),
+            time(change.since),
+            count(u64::from(change.attempts), "attempt"),
+            change.refused.as_deref().unwrap_or_default()
+        ));
+    }
+    let result = json!({ "count": all, "documents": documents, "refused_changes": changes });
+    Ok(Report::new(summary, result).text(text))
 }
 
 async fn show(crawler: &Crawler, name: &str, id: &str) -> Result<Report> {

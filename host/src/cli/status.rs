@@ -9,11 +9,14 @@ use temporalio_client::{Client, WorkflowDescribeOptions, WorkflowExecutionStatus
 use super::{Context, Report, sync};
 use crate::config::Config;
 use crate::crawl::begin::Begun;
+use crate::crawl::changes::{notes, refused};
+use crate::crawl::closing;
 use crate::crawl::memory::{Held, Memories};
 use crate::crawl::plan::Waiting;
 use crate::crawl::view::ScopeState;
 use crate::crawl::{CrawlView, finish};
 use crate::failure::Result;
+use crate::glean;
 use crate::ledger::Journal;
 use crate::observe::numbers::{bytes, count, grouped, time};
 use crate::store::Store;
@@ -24,7 +27,7 @@ use crate::temporal::{approvals, follow};
 pub struct Args {
     /// Only this connection.
     name: Option<String>,
-    /// Do not ask Temporal.
+    /// Ask neither Temporal nor Glean.
     #[arg(long)]
     offline: bool,
 }
@@ -120,9 +123,18 @@ async fn one(
     name: &str,
     store: &Store,
     memories: &Memories,
+    glean: Option<&glean::Client>,
     temporal: Option<&Client>,
 ) -> Result<(String, Value)> {
     let mut text = String::new();
+    if let Some(glean) = glean {
+        let look = closing::look_again(glean, memories, name);
+        match tokio::time::timeout(Duration::from_secs(5), look).await {
+            Ok(Ok(_)) => {}
+            Ok(Err(failure)) => text.push_str(&format!("  Glean could not be asked: {failure}\n")),
+            Err(_) => text.push_str("  Glean could not be asked: no answer within 5 s\n"),
+        }
+    }
     let memory = memories.of(name).await?;
     match &memory.last {
         Some(last) => {
@@ -142,6 +154,9 @@ async fn one(
             }
         }
         None => text.push_str(&format!("{name}: never crawled\n")),
+    }
+    for note in &notes(&memory, name) {
+        text.push_str(&format!("  {note}\n"));
     }
     let held = memory.held.as_ref();
     let upload = held.map(|held| held.plan.upload_id.as_str());
@@ -172,6 +187,8 @@ async fn one(
         "last": memory.last,
         "interrupted": !journals.is_empty(),
         "waiting": waiting,
+        "refused_changes": refused(&memory).collect::<Vec<_>>(),
+        "deletion_paused": memory.closing.as_ref().is_some_and(|closing| closing.paused),
         "running": running,
     });
     Ok((text, result))
@@ -186,12 +203,14 @@ pub async fn run(args: Args, context: &Context) -> Result<Report> {
     let memories =
         Memories::new(store.clone(), config.state.join("locks"), &config.glean.server_url);
     let temporal = if args.offline { None } else { temporal(&config).await };
+    let asked = !args.offline && !config.glean.server_url.is_empty();
+    let glean = if asked { Some(glean::Client::new(config.glean.clone())?) } else { None };
     let mut text = String::new();
     let mut results = Vec::new();
     let mut code = 0;
     let named = |name: &&String| args.name.as_ref().is_none_or(|wanted| wanted == *name);
     for name in config.connections.keys().filter(named) {
-        match one(name, &store, &memories, temporal.as_ref()).await {
+        match one(name, &store, &memories, glean.as_ref(), temporal.as_ref()).await {
             Ok((said, result)) => {
                 text.push_str(&said);
                 results.push(result);

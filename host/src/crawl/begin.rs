@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::census::Counted;
+use super::closing;
 use super::memory::{Memory, now};
 use super::plan::{ModeName, Plan};
 use super::steps::Crawler;
@@ -55,6 +56,9 @@ pub struct Begun {
     /// Full crawls: what Glean counted before it uploaded anything.
     #[serde(default)]
     pub counted: Option<Counted>,
+    /// Glean was still at work on the end of the last full crawl.
+    #[serde(default)]
+    pub settling: bool,
 }
 
 impl Crawler {
@@ -116,11 +120,15 @@ impl Crawler {
             ModeName::Full => self.counted(&connection.datasource).await?,
             ModeName::Incremental => None,
         };
-        let memory = self.memories.of(name).await?;
+        let settling = closing::look_again(&self.client, &self.memories, name).await?;
         let beside = match mode {
-            ModeName::Incremental => memory.held.map(|held| held.plan.upload_id),
+            ModeName::Incremental => {
+                self.memories.of(name).await?.held.map(|held| held.plan.upload_id)
+            }
             ModeName::Full => None,
         };
+        self.try_again(name, &connection.datasource, upload_id, beside.as_deref()).await?;
+        let memory = self.memories.of(name).await?;
         let mut plan = Plan {
             connection: name.to_owned(),
             datasource: connection.datasource.clone(),
@@ -146,6 +154,7 @@ impl Crawler {
             by: request.by,
             at: now(),
             counted,
+            settling,
         };
         self.journal(name, &plan.upload_id).begin(&begun).await?;
         Ok(plan)

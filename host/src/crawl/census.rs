@@ -99,6 +99,12 @@ impl Census {
         after.is_none_or(|after| self.hear(after, found.before + found.added))
     }
 
+    /// What was said of the end of a session is not so: nothing was deleted.
+    pub fn undone(&mut self, at: u64, deleted: u64, foreign: u64) {
+        self.moved(at, deleted, 0);
+        self.foreign = foreign;
+    }
+
     /// A full crawl's session was ended: what others put there goes with the rest, in Glean's counts
     /// some hours later.
     pub fn closed(&mut self, at: u64, deleted: u64) {

@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use super::begin::Begun;
 use super::census::Counted;
+use super::changes::{self, Sent};
+use super::closing::{Closing, PAUSED};
 use super::guard::Intent;
 use super::memory::{Held, Memory, now};
 use super::plan::{CrawlResult, Decision, ModeName, Plan, Waiting};
@@ -15,7 +17,7 @@ use super::progress::{Ending, Outcome, ScopeProgress};
 use super::steps::{Crawler, keep_alive};
 use crate::failure::{Failure, Kind, Result};
 use crate::glean;
-use crate::glean::upload::SessionState;
+use crate::glean::upload::{Processing, SessionState};
 use crate::ledger::compare::{Sealed, compare, seal};
 use crate::ledger::run::Run;
 use crate::observe::numbers::count;
@@ -94,6 +96,7 @@ impl Crawler {
         let named = sealed.double_samples.len() as u64;
         total.progress.quarantined += sealed.doubles.saturating_sub(named);
         let mut reasons = total.missing;
+        let mut read = bookmarks(scopes);
         if let Err(failure) = connection.quarantine.check(&total.progress) {
             reasons.push(failure.what);
         }
@@ -104,7 +107,10 @@ impl Crawler {
             let deleted = total.progress.deleted;
             let moved = |memory: &mut Memory| memory.census.moved(now(), sealed.uploaded, deleted);
             let result = result(outcome, &reasons);
-            return self.end(plan, scopes, result, &sealed.run, None, moved).await;
+            if !reasons.is_empty() || !self.is_spared(begun).await? {
+                read.clear();
+            }
+            return self.end(plan, read, result, &sealed.run, None, moved).await;
         }
         if total.progress.nameless > 0 {
             reasons.push(format!(
@@ -129,7 +135,7 @@ impl Crawler {
         let heard = |memory: &mut Memory| _ = hear(memory);
         if !reasons.is_empty() {
             let result = result(Outcome::Partial, &reasons);
-            return self.end(plan, scopes, result, &sealed.run, None, heard).await;
+            return self.end(plan, Vec::new(), result, &sealed.run, None, heard).await;
         }
         let lost_scopes = memory.scopes.iter().filter(|(id, _)| !scopes.contains_key(*id));
         let mut then = memory.clone();
@@ -163,23 +169,48 @@ impl Crawler {
             differ(&mut result, &intent);
             result.deleted = 0;
             result.held = Some(waiting(&held));
-            return self.end(plan, scopes, result, &sealed.run, Some(held), heard).await;
+            return self.end(plan, Vec::new(), result, &sealed.run, Some(held), heard).await;
         }
         let mut result = result(Outcome::Complete, &[]);
         differ(&mut result, &intent);
         // A session in which nothing was uploaded is never closed: there is nothing to delete either.
-        if sealed.uploaded > 0 {
-            self.close(plan, false, &mut result).await?;
-        }
-        let deleted = result.deleted;
-        let closed = result.outcome == Outcome::Complete && sealed.uploaded > 0;
-        self.end(plan, scopes, result, &sealed.run, None, |memory| {
+        let after = if sealed.uploaded > 0 {
+            let runs = (&sealed.run, now_there.as_slice());
+            Some(self.close(plan, false, runs, now(), &mut result).await?)
+        } else {
+            None
+        };
+        let whole = result.outcome == Outcome::Complete;
+        let ended = result.clone();
+        self.end(plan, if whole { read } else { Vec::new() }, result, &sealed.run, None, |memory| {
             hear(memory);
-            if closed {
-                memory.census.closed(now(), deleted);
+            if let Some(after) = &after {
+                after.remember(memory, plan, &ended, &intent);
             }
         })
         .await
+    }
+
+    /// Whether what an incremental crawl brought is safe from the end of a full crawl's session.
+    async fn is_spared(&self, begun: &Begun) -> Result<bool> {
+        let plan = &begun.plan;
+        let spared = match plan.beside.as_deref() {
+            _ if begun.settling => false,
+            None => true,
+            // It was sent to this session, too: as long as it was open.
+            Some(session) => {
+                let held = self.memories.of(&plan.connection).await?.held;
+                held.is_some_and(|held| held.plan.upload_id == session)
+                    || self.journal(&plan.connection, session).begun::<Begun>().await?.is_some()
+            }
+        };
+        if !spared {
+            tracing::info!(
+                connection = plan.connection,
+                "Glean is at work on the end of a full crawl: the next crawl brings the same again"
+            );
+        }
+        Ok(spared)
     }
 
     /// How many documents Glean counts now, as far as it says.
@@ -192,18 +223,27 @@ impl Crawler {
         }
     }
 
-    async fn close(&self, plan: &Plan, approved: bool, result: &mut CrawlResult) -> Result<()> {
+    /// Ends the session, whose crawl read until `ended`. `runs`: the crawl's own, and all that say what
+    /// Glean has now.
+    async fn close(
+        &self,
+        plan: &Plan,
+        approved: bool,
+        (run, runs): (&Run, &[Run]),
+        ended: u64,
+        result: &mut CrawlResult,
+    ) -> Result<After> {
         self.upload(plan).close(approved).await?;
-        if self.upload(plan).deletion_paused().await? {
+        let processing = self.upload(plan).processing().await?;
+        if processing == Processing::Paused {
             result.outcome = Outcome::Held;
             result.deleted = 0;
-            result.reason = Some(
-                "Glean holds the deletion of more than a fifth of the datasource back; look at \
-                 what would go, and let Glean's support release it or upload what is missing"
-                    .to_owned(),
-            );
+            result.reason = Some(PAUSED.to_owned());
         }
-        Ok(())
+        let memory = self.memories.of(&plan.connection).await?;
+        let under_way = processing == Processing::UnderWay;
+        let sent = self.repeat(plan, &memory, run, runs, ended, under_way).await?;
+        Ok(After { processing, sent })
     }
 
     async fn seal(&self, plan: &Plan) -> Result<Sealed> {
@@ -227,16 +267,18 @@ impl Crawler {
     async fn end(
         &self,
         plan: &Plan,
-        scopes: &BTreeMap<String, ScopeProgress>,
+        read: Vec<(String, String)>,
         result: CrawlResult,
         run: &Run,
         held: Option<Held>,
         also: impl Fn(&mut Memory),
     ) -> Result<CrawlResult> {
         let whole = plan.mode == ModeName::Full && result.outcome == Outcome::Complete;
-        let done = result.outcome == Outcome::Complete;
         let waits = held.is_some();
-        self.memories
+        let memory = self.memories.of(&plan.connection).await?;
+        let outdated = self.outdated(&memory, run, &plan.upload_id).await?;
+        let memory = self
+            .memories
             .update(&plan.connection, |memory| {
                 also(memory);
                 if whole {
@@ -248,18 +290,17 @@ impl Crawler {
                 } else if !memory.runs.contains(run) && run.records > 0 {
                     memory.runs.push(run.clone());
                 }
-                if done {
-                    memory.bookmarks.extend(bookmarks(scopes));
-                }
+                memory.bookmarks.extend(read.iter().cloned());
+                memory.changes.retain(|change| !outdated.contains(change));
                 if waits {
                     memory.held.clone_from(&held);
                 }
-                memory.last = Some(result.clone());
+                memory.last = Some(changes::told(result.clone(), memory));
             })
             .await?;
         self.journal(&plan.connection, &plan.upload_id).remove().await?;
         self.memories.tidy(&plan.connection).await?;
-        Ok(result)
+        Ok(memory.last.unwrap_or(result))
     }
 
     /// Takes what an abandoned crawl had uploaded into the ledger: it is in Glean.
@@ -321,8 +362,7 @@ impl Crawler {
                 _ => "rejected, and nothing was deleted",
             };
             result.reason = Some(format!("{why} ({})", held.reasons.join("; ")));
-            self.settle(&held, &result, false).await?;
-            return Ok(result);
+            return self.settle(&held, result, None).await;
         }
         match self.upload(plan).session_state().await? {
             SessionState::Active | SessionState::Finished => {}
@@ -345,15 +385,22 @@ impl Crawler {
         result.outcome = Outcome::Complete;
         result.reason = None;
         differ(&mut result, &intent);
-        self.close(plan, true, &mut result).await?;
-        self.settle(&held, &result, result.outcome == Outcome::Complete).await?;
-        Ok(result)
+        let runs = (&held.run, now_there.as_slice());
+        let after = self.close(plan, true, runs, held.since, &mut result).await?;
+        self.settle(&held, result, Some((&after, &intent))).await
     }
 
-    /// A held crawl waits no more.
-    async fn settle(&self, held: &Held, result: &CrawlResult, closed: bool) -> Result<()> {
+    /// A held crawl waits no more. `after`: what followed the end of its session.
+    async fn settle(
+        &self,
+        held: &Held,
+        result: CrawlResult,
+        after: Option<(&After, &Intent)>,
+    ) -> Result<CrawlResult> {
         let plan = &held.plan;
-        self.memories
+        let closed = result.outcome == Outcome::Complete;
+        let memory = self
+            .memories
             .update(&plan.connection, |memory| {
                 // A newer full crawl may have begun just now: the ledger is what it compares with.
                 let waits = memory.held.as_ref();
@@ -361,12 +408,14 @@ impl Crawler {
                 if ours {
                     memory.held = None;
                 }
+                if let Some((after, intent)) = after {
+                    after.remember(memory, plan, &result, intent);
+                }
                 if closed && ours {
                     replace(memory, plan, &held.run);
                     memory.scopes = titles(plan);
                     memory.whole = Some(result.documents);
                     memory.unsettled = 0;
-                    memory.census.closed(now(), result.deleted);
                     // An incremental crawl meanwhile may have come further.
                     for (scope, bookmark) in bookmarks(&held.scopes) {
                         memory.bookmarks.entry(scope).or_insert(bookmark);
@@ -376,11 +425,30 @@ impl Crawler {
                     last.upload_id != result.upload_id && last.ended_at > held.since
                 });
                 if !newer || closed {
-                    memory.last = Some(result.clone());
+                    memory.last = Some(changes::told(result.clone(), memory));
                 }
             })
-            .await
-            .map(drop)
+            .await?;
+        let last = memory.last.filter(|last| last.upload_id == result.upload_id);
+        Ok(last.unwrap_or(result))
+    }
+}
+
+/// What followed the end of a session.
+struct After {
+    processing: Processing,
+    sent: Sent,
+}
+
+impl After {
+    /// Before the crawl takes the place of what was remembered.
+    fn remember(&self, memory: &mut Memory, plan: &Plan, result: &CrawlResult, intent: &Intent) {
+        self.sent.remember(memory);
+        memory.closing = (self.processing != Processing::Done)
+            .then(|| Closing::new(plan, result, intent, memory, self.processing));
+        if self.processing != Processing::Paused {
+            memory.census.closed(now(), intent.deleted());
+        }
     }
 }
 

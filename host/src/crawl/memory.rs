@@ -15,6 +15,8 @@ use std::time::{Duration, Instant, SystemTime};
 use serde::{Deserialize, Serialize};
 
 use super::census::Census;
+use super::changes::Change;
+use super::closing::Closing;
 use super::plan::{CrawlResult, Plan};
 use super::progress::ScopeProgress;
 use crate::failure::{Failure, Kind, Result};
@@ -35,10 +37,22 @@ pub struct Memory {
     /// How many new ones full crawls have brought since: rejected ones, partial ones.
     pub unsettled: u64,
     pub census: Census,
+    /// Deletions and changes of access that are not done yet.
+    pub changes: Vec<Change>,
+    /// The end of the last full crawl, while Glean still works on it.
+    pub closing: Option<Closing>,
     /// The ledger, the oldest run first.
     pub runs: Vec<Run>,
     pub held: Option<Held>,
     pub last: Option<CrawlResult>,
+}
+
+impl Memory {
+    /// The runs of the ledger, and those that may be it again.
+    fn all_runs(&self) -> Vec<Run> {
+        let kept = self.closing.iter().flat_map(Closing::runs);
+        self.runs.iter().chain(kept).cloned().collect()
+    }
 }
 
 /// A full crawl that read and uploaded everything, and would delete more than it may.
@@ -167,12 +181,12 @@ impl Memories {
         if old.is_empty() {
             return Ok(());
         }
-        let mut known = memory.runs.clone();
+        let mut known = memory.all_runs();
         for version in kept {
-            known.extend(self.version(&version.name).await?.runs);
+            known.extend(self.version(&version.name).await?.all_runs());
         }
         for version in old {
-            for run in self.version(&version.name).await?.runs {
+            for run in self.version(&version.name).await?.all_runs() {
                 if !known.contains(&run) {
                     self.store.remove(&run.name).await?;
                 }

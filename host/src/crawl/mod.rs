@@ -4,13 +4,16 @@
 //! [`pipeline`] is the way through for one scope; [`check`] sets aside what Glean would refuse;
 //! [`recorder`] writes what goes into the ledger; [`progress`] is what survives an interruption.
 //! [`begin`], [`steps`] and [`finish`] are the parts of a whole crawl, the last one behind the [`guard`]
-//! of deletions, for which a [`census`] is kept of what others have in Glean;
+//! of deletions, for which a [`census`] is kept of what others have in Glean; what Glean has not done yet
+//! when a crawl ends is in [`changes`] and [`closing`];
 //! [`local`] runs them in one process and Temporal as activities. [`memory`] is what one crawl leaves
 //! to the next; [`known`] looks into the ledger, and [`view`] shows a crawl to people.
 
 pub mod begin;
 pub mod census;
+pub mod changes;
 pub mod check;
+pub mod closing;
 pub mod finish;
 pub mod guard;
 pub mod guests;

@@ -5,7 +5,7 @@
 //! when every batch that holds a document before it is acknowledged, and the journal has both: what a
 //! crash costs is at most one window, or one page if that is larger, to be uploaded again.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,17 +14,16 @@ use tokio::task::{JoinError, JoinHandle, JoinSet};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::changes::{self, Change, Keeper, Want};
 use super::check::{Rules, Suspicion, Tolerance};
 use super::progress::{Ending, ScopeProgress};
 use super::recorder::{Recorder, Records};
 use crate::connector::Cursor;
 use crate::connector::model::{Access, AccessChange, Document, DocumentRef};
 use crate::connector::model::{Mode, Page, PageLimits, Progress, Unreadable};
-use crate::failure::{Failure, Kind, Result};
-use crate::glean;
+use crate::failure::{Failure, Kind, Result, bounded};
 use crate::glean::batch::{Batch, Batcher, Pushed};
 use crate::glean::upload::{Refused, Upload};
-use crate::glean::wire::Permissions;
 use crate::ledger::{self, ScopeJournal, State};
 use crate::sandbox::limits::Usage;
 
@@ -87,6 +86,8 @@ pub struct Pipeline<'a> {
     pub journal: Option<ScopeJournal>,
     /// What the source's guest uses.
     pub usage: Arc<Usage>,
+    /// Incremental crawls: where changes are kept that are not done yet.
+    pub changes: Option<&'a Keeper>,
 }
 
 /// A batch that came back.
@@ -136,6 +137,12 @@ struct Run<'a> {
     /// Whether the journal is written whatever there is.
     eager: bool,
     recorder: Recorder,
+    /// Documents whose changes are kept; nothing until that matters.
+    known_changes: Option<HashSet<u128>>,
+    /// Documents whose changes this crawl has kept.
+    our_changes: HashSet<u128>,
+    /// Documents of this page whose kept changes have no object any more.
+    overtaken: HashSet<u128>,
     suspicion: Suspicion,
     /// Everything read so far.
     read: ScopeProgress,
@@ -171,6 +178,9 @@ impl Pipeline<'_> {
             journal: self.journal.clone(),
             eager: false,
             recorder: Recorder::new(&start, self.journal.is_some()),
+            known_changes: None,
+            our_changes: HashSet::new(),
+            overtaken: HashSet::new(),
             suspicion: Suspicion::new(*self.mode == Mode::Full),
             batches: start.batches,
             bytes: start.bytes,
@@ -178,6 +188,9 @@ impl Pipeline<'_> {
             // What an attempt before this one failed of is not a fact about the pages.
             read: ScopeProgress { in_flight: 0, failures: 0, cause: None, ..start },
         };
+        if run.read.pages > 0 {
+            run.know_changes().await?;
+        }
         let ended = tokio::select! {
             ended = run.pump(&mut pages) => ended,
             () = self.cancel.cancelled() => Err(interrupted()),
@@ -308,7 +321,7 @@ impl Run<'_> {
                 false
             }
             Progress::Partial(reason) => {
-                let reason = crate::failure::bounded(reason, 1_000);
+                let reason = bounded(reason, 1_000);
                 self.read.ending = Some(Ending::Partial { reason });
                 false
             }
@@ -347,6 +360,9 @@ impl Run<'_> {
                 return Ok(());
             }
         }
+        if self.our_changes.contains(&key) {
+            self.overtaken.insert(key);
+        }
         self.recorder.uploaded(document, key, self.batcher.last());
         self.read.documents += 1;
         if matches!(document.access, Access::Unknown) {
@@ -381,7 +397,7 @@ impl Run<'_> {
         access_changes: &[AccessChange],
     ) -> Result<()> {
         if deleted.is_empty() && access_changes.is_empty() {
-            return Ok(());
+            return self.keep_changes(Vec::new()).await;
         }
         if *self.parts.mode == Mode::Full {
             return Err(Failure::new(
@@ -397,39 +413,71 @@ impl Run<'_> {
         while self.sending > 0 {
             self.wait_for_one().await?;
         }
-        let Upload { client, datasource, .. } = self.parts.upload;
-        for change in access_changes {
-            let permissions = serde_json::to_value(Permissions::new(&change.access))
-                .map_err(|error| Failure::internal(error.to_string()))?;
-            let document = &change.document;
-            let changed = client
-                .update_permissions(datasource, &document.object_type, &document.id, &permissions)
-                .await;
-            if self.passed(&document.id, changed)? {
+        let Some(keeper) = self.parts.changes else {
+            return Err(Failure::internal("changes have nowhere to be kept"));
+        };
+        if self.known_changes.is_none() {
+            self.know_changes().await?;
+        }
+        let mut kept = Vec::new();
+        for AccessChange { document, access } in access_changes {
+            let change =
+                keeper.change(&document.id, &document.object_type, changes::access(access)?);
+            if self.change(change, &mut kept).await? {
                 self.read.access_changes += 1;
             }
         }
         for document in deleted {
-            let gone =
-                client.delete_document(datasource, &document.object_type, &document.id).await;
-            if self.passed(&document.id, gone)? {
+            let change = keeper.change(&document.id, &document.object_type, Want::Delete);
+            if self.change(change, &mut kept).await? {
                 self.recorder.mark(&document.id, &document.object_type, State::Deleted, "");
                 self.read.deleted += 1;
             }
         }
+        self.keep_changes(kept).await
+    }
+
+    /// Whether a change passes. One that Glean refuses is kept, so that it neither holds up the others
+    /// for ever nor is lost; and so is one that the end of an open session may undo.
+    async fn change(&mut self, change: Change, kept: &mut Vec<Change>) -> Result<bool> {
+        let Upload { client, datasource, .. } = self.parts.upload;
+        let refused = match change.send(client, datasource).await {
+            Ok(()) => None,
+            Err(error) if error.is_refusal() => Some(bounded(error.to_string(), 300)),
+            Err(error) => return Err(error.into()),
+        };
+        if let Some(reason) = &refused {
+            let what = format!("its {}: {reason}", change.wanted());
+            self.quarantine(&change.id, &what);
+        }
+        let passed = refused.is_none();
+        if !passed || change.beside.is_some() {
+            kept.push(Change { refused, ..change });
+        } else if self.known_changes.as_ref().is_some_and(|known| known.contains(&change.key())) {
+            self.overtaken.insert(change.key());
+        }
+        Ok(passed)
+    }
+
+    async fn know_changes(&mut self) -> Result<()> {
+        if let Some(keeper) = self.parts.changes {
+            let (known, ours) = keeper.kept().await?;
+            self.our_changes.extend(ours);
+            self.known_changes = Some(known);
+        }
         Ok(())
     }
 
-    /// Sets aside a change that Glean refuses, so that it does not hold up the others for ever.
-    fn passed(&mut self, id: &str, changed: Result<(), glean::Error>) -> Result<bool> {
-        match changed {
-            Ok(()) => Ok(true),
-            Err(error) if error.is_refusal() => {
-                self.quarantine(id, &error.to_string());
-                Ok(false)
-            }
-            Err(error) => Err(error.into()),
+    /// Keeps a page's changes before its checkpoint moves on.
+    async fn keep_changes(&mut self, kept: Vec<Change>) -> Result<()> {
+        let Some(keeper) = self.parts.changes else { return Ok(()) };
+        if kept.is_empty() && self.overtaken.is_empty() {
+            return Ok(());
         }
+        keeper.keep(&kept, &std::mem::take(&mut self.overtaken)).await?;
+        self.our_changes.extend(kept.iter().map(Change::key));
+        self.known_changes.get_or_insert_default().extend(kept.iter().map(Change::key));
+        Ok(())
     }
 
     /// Sends a batch, as soon as the window has room.

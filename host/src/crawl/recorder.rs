@@ -166,7 +166,7 @@ impl Recorder {
     }
 }
 
-const EMPTY: Entry<'static> = Entry {
+pub(super) const EMPTY: Entry<'static> = Entry {
     key: 0,
     content: 0,
     at: 0,

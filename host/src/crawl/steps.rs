@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::begin::Begun;
+use super::changes::Keeper;
 use super::check::Rules;
 use super::guests::Guests;
 use super::memory::{Memories, now};
@@ -245,8 +246,13 @@ impl Crawler {
             ModeName::Full => Mode::Full,
             ModeName::Incremental => Mode::Incremental { bookmark: String::new() },
         };
+        let changes = match plan.mode {
+            ModeName::Full => None,
+            ModeName::Incremental => Some(Keeper::new(&self.memories, plan)),
+        };
         let pipeline = Pipeline {
             upload: &self.upload(plan),
+            changes: changes.as_ref(),
             mode: &sent_as,
             rules: &rules,
             tolerance: &connection.quarantine,

@@ -73,6 +73,15 @@ pub enum SessionState {
     Finished,
 }
 
+/// What follows the end of a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Processing {
+    UnderWay,
+    /// Glean waits for a person before it deletes what the session did not contain.
+    Paused,
+    Done,
+}
+
 impl Upload {
     /// Asks Glean how the session stands, instead of guessing.
     pub async fn opening(&self) -> Result<Opening> {
@@ -170,10 +179,14 @@ impl Upload {
         }
     }
 
-    /// Whether Glean waits for a person before it deletes what the session did not contain.
-    pub async fn deletion_paused(&self) -> Result<bool> {
+    /// How far Glean is with what follows the session's end. One that it does not list any more is done.
+    pub async fn processing(&self) -> Result<Processing> {
         let ours = self.ours().await?;
-        Ok(ours.is_some_and(|upload| upload.processing_state == "DELETION PAUSED"))
+        Ok(match ours.as_ref().map(|upload| upload.processing_state.as_str()) {
+            None | Some("INDEXING COMPLETED") => Processing::Done,
+            Some("DELETION PAUSED") => Processing::Paused,
+            Some(_) => Processing::UnderWay,
+        })
     }
 
     /// What Glean knows of this upload id.
