@@ -53,6 +53,8 @@ pub enum Kind {
     Busy,
     /// A late copy of our own request replaced the upload session: the crawl has to begin again.
     SessionLost,
+    /// A part of Sheaf's own state cannot be read.
+    Damaged,
     /// Stopped from outside; goes on from its checkpoint.
     Interrupted,
     /// Anything else; a defect of Sheaf's if it is seen.
@@ -77,6 +79,7 @@ impl Kind {
             | Self::Quarantine
             | Self::Busy
             | Self::SessionLost
+            | Self::Damaged
             | Self::Internal => 1,
             Self::Interrupted => 130,
         }
@@ -114,6 +117,7 @@ impl Kind {
             Self::Quarantine => "Quarantine",
             Self::Busy => "Busy",
             Self::SessionLost => "SessionLost",
+            Self::Damaged => "Damaged",
             Self::Interrupted => "Interrupted",
             Self::Internal => "Internal",
         }

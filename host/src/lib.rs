@@ -13,6 +13,7 @@ pub mod crawl;
 pub mod failure;
 pub mod glean;
 pub mod ledger;
+pub mod machine;
 pub mod observe;
 pub mod pace;
 pub mod registry;

@@ -213,11 +213,35 @@ impl Store {
         Ok(kept)
     }
 
+    /// The store's own time, which stamps whatever is written: machines need not agree about theirs.
+    pub async fn now(&self, probe: &str) -> Result<SystemTime> {
+        self.put(probe, Bytes::new()).await?;
+        match self.objects.head(&self.path(probe)).await {
+            Ok(found) => Ok(found.last_modified.into()),
+            Err(error) => Err(self.failed(probe, "read", &error)),
+        }
+    }
+
     pub async fn remove(&self, name: &str) -> Result<()> {
         match self.objects.delete(&self.path(name)).await {
             Ok(()) | Err(Error::NotFound { .. }) => Ok(()),
             Err(error) => Err(self.failed(name, "removed", &error)),
         }
+    }
+
+    /// Puts whatever is kept below a name, or is the thing itself, below another.
+    pub async fn move_all(&self, from: &str, to: &str) -> Result<()> {
+        let mut names: Vec<String> =
+            self.list(from).await?.into_iter().map(|kept| kept.name).collect();
+        if names.is_empty() && self.size(from).await?.is_some() {
+            names.push(from.to_owned());
+        }
+        for name in names {
+            let target = format!("{to}{}", name.strip_prefix(from).unwrap_or(&name));
+            let moved = self.objects.rename(&self.path(&name), &self.path(&target)).await;
+            moved.map_err(|error| self.failed(&name, "moved aside", &error))?;
+        }
+        Ok(())
     }
 
     pub async fn remove_all(&self, below: &str) -> Result<()> {

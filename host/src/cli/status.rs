@@ -82,11 +82,12 @@ async fn journals(
     waiting: Option<&str>,
 ) -> Result<Vec<String>> {
     let place = &memories.place(connection);
+    let at_work = memories.claims(connection).at_work().await?;
     let mut lines = Vec::new();
     for upload in Journal::all(store, place).await? {
         let journal = Journal::new(store, place, &upload);
         let Some(begun) = journal.begun::<Begun>().await? else { continue };
-        if waiting == Some(upload.as_str()) || begun.plan.temporal {
+        if waiting == Some(upload.as_str()) || begun.plan.is_workflows() {
             continue;
         }
         let mut documents = 0;
@@ -94,13 +95,12 @@ async fn journals(
             let (_, progress) = journal.scope(&scope.id).await?;
             documents += progress.map_or(0, |progress| progress.documents);
         }
-        let lease = journal.lease().await?.filter(|lease| memories.is_at_work(connection, lease));
         let name = &begun.plan.connection;
-        lines.push(match lease {
-            Some(lease) => {
+        lines.push(match &at_work {
+            Some(lease) if lease.upload_id == upload => {
                 format!("under way by {}: {}", lease.by, count(documents, "document"))
             }
-            None => format!(
+            _ => format!(
                 "interrupted after {}; `sheaf sync {name} --local` goes on with it",
                 count(documents, "document")
             ),
@@ -200,8 +200,7 @@ pub async fn run(args: Args, context: &Context) -> Result<Report> {
         config.connection(name)?;
     }
     let store = Store::open(&config.store)?;
-    let memories =
-        Memories::new(store.clone(), config.state.join("locks"), &config.glean.server_url);
+    let memories = Memories::new(store.clone(), &config.state, &config.glean.server_url);
     let temporal = if args.offline { None } else { temporal(&config).await };
     let asked = !args.offline && !config.glean.server_url.is_empty();
     let glean = if asked { Some(glean::Client::new(config.glean.clone())?) } else { None };

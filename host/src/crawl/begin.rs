@@ -9,20 +9,17 @@ use serde_json::Value;
 
 use super::census::Counted;
 use super::closing;
+use super::lease::{Lease, Who};
 use super::memory::{Memory, now};
+use super::others::AsNow;
 use super::plan::{ModeName, Plan};
 use super::steps::Crawler;
 use crate::config::Connection;
 use crate::connector::{Connector, Digest, Guest};
 use crate::failure::{Failure, Kind, Result};
 use crate::glean;
-use crate::glean::upload::{Opening, SessionState};
-use crate::ledger::Journal;
-use crate::ledger::journal::Lease;
+use crate::glean::upload::Opening;
 use crate::observe::numbers::count;
-
-/// An interrupted crawl is gone on with for so long; what it uploaded is older than that then.
-const RESUME_WITHIN: u64 = 24 * 3600;
 
 /// Each scope is an activity, and a part of what travels through Temporal.
 const MAX_SCOPES: usize = 10_000;
@@ -37,7 +34,7 @@ pub struct Request<'a> {
     pub connector: Option<&'a str>,
     /// Who crawls, for people.
     pub by: String,
-    pub temporal: bool,
+    pub who: Who,
     /// Do not go on with an interrupted crawl.
     pub anew: bool,
 }
@@ -61,22 +58,49 @@ pub struct Begun {
     pub settling: bool,
 }
 
+/// What a crawl that begins is to do.
+enum Beginning {
+    New(Box<Plan>),
+    /// An interrupted crawl is gone on with.
+    Resumed(Box<Begun>),
+}
+
 impl Crawler {
     /// Registers the datasource and finds out what there is to crawl.
     pub async fn configure(&self, request: Request<'_>) -> Result<Plan> {
-        let journal = self.journal(request.connection, request.upload_id);
-        let plan = self.configured(request).await;
-        if plan.is_err() {
-            // What went wrong before is what is told.
-            if let Err(failure) = journal.end_lease().await {
-                tracing::debug!("{failure}");
+        let Request { connection: name, upload_id, .. } = request;
+        self.config.connection(name)?;
+        let claims = self.memories.claims(name);
+        let lease = Lease::new(request.who.clone(), &request.by, upload_id);
+        claims.claim(&lease).await?;
+        let begun = tokio::select! {
+            begun = self.configured(&request) => begun,
+            failure = claims.keep(&request.who, upload_id) => Err(failure),
+        };
+        let plan = match begun {
+            Ok(Beginning::New(plan)) => Ok(*plan),
+            Ok(Beginning::Resumed(begun)) => self.resume(*begun, &request).await,
+            Err(failure) => Err(failure),
+        };
+        let plan = match plan {
+            // It goes on under the id of the crawl that it resumes, or of the session that it restarted.
+            Ok(plan) if plan.upload_id != upload_id => {
+                let lease = Lease { upload_id: plan.upload_id.clone(), ..lease };
+                claims.claim(&lease).await.map(|()| plan)
             }
+            plan => plan,
+        };
+        if plan.is_err()
+            && let Err(failure) = claims.release(&request.who, upload_id).await
+        {
+            // What went wrong before is what is told.
+            tracing::debug!("{failure}");
         }
         plan
     }
 
-    async fn configured(&self, request: Request<'_>) -> Result<Plan> {
-        let Request { connection: name, mode, upload_id, temporal, .. } = request;
+    async fn configured(&self, request: &Request<'_>) -> Result<Beginning> {
+        let Request { connection: name, mode, upload_id, .. } = *request;
         let connection = self.config.connection(name)?;
         let chosen = request.connector.unwrap_or(&connection.connector);
         let connector = self.registry.pin(chosen).await.map_err(|failure| {
@@ -85,14 +109,18 @@ impl Crawler {
         let usage = self.guests.usage(upload_id, Duration::ZERO);
         let mut guest = self.guests.start(&connection, &connector, usage).await?;
         let datasource = datasource_config(&mut guest, &connection).await?;
-        if !request.anew
-            && let Some(begun) = self.resumable(&request, &connection, &connector).await?
-        {
-            return self.go_on(begun, request).await;
-        }
-        self.make_way(&request).await?;
         // Asked before it is registered: a Glean that has lost the datasource has lost its documents.
         let (mode, bookmarks) = self.begin(&connection, mode, &connector).await?;
+        let as_now = AsNow { connection: &connection, connector: &connector, mode };
+        let others = self.others(&as_now, upload_id).await?;
+        if !request.anew
+            && let Some(begun) = others.resumable
+        {
+            return Ok(Beginning::Resumed(Box::new(begun)));
+        }
+        for other in &others.over {
+            self.absorb(name, other).await?;
+        }
         self.client.add_datasource(&datasource).await?;
         let scopes = guest.scopes().await?;
         if scopes.len() > MAX_SCOPES {
@@ -123,7 +151,8 @@ impl Crawler {
         let settling = closing::look_again(&self.client, &self.memories, name).await?;
         let beside = match mode {
             ModeName::Incremental => {
-                self.memories.of(name).await?.held.map(|held| held.plan.upload_id)
+                let held = self.memories.of(name).await?.held;
+                held.map(|held| held.plan.upload_id).or(others.stopped)
             }
             ModeName::Full => None,
         };
@@ -142,28 +171,28 @@ impl Crawler {
             opened: false,
             runs: memory.runs,
             beside,
-            temporal,
+            who: Some(request.who.clone()),
         };
         if mode == ModeName::Full {
-            self.open_session(&mut plan, &request).await?;
+            self.open_session(&mut plan).await?;
         }
         let begun = Begun {
             plan: plan.clone(),
             asked: request.mode,
             settings: settings_digest(&connection),
-            by: request.by,
+            by: request.by.clone(),
             at: now(),
             counted,
             settling,
         };
         self.journal(name, &plan.upload_id).begin(&begun).await?;
-        Ok(plan)
+        Ok(Beginning::New(Box::new(plan)))
     }
 
     /// Opens the session where that cannot wait for the first document: several scopes share it, or one
     /// that was left unfinished has to make way. The latter's place is taken under an id made for it,
     /// which is the crawl's from then on.
-    async fn open_session(&self, plan: &mut Plan, request: &Request<'_>) -> Result<()> {
+    async fn open_session(&self, plan: &mut Plan) -> Result<()> {
         let upload = self.upload(plan);
         if let Opening::Foreign(unfinished) = upload.opening().await? {
             tracing::warn!(
@@ -173,9 +202,7 @@ impl Crawler {
             );
             plan.upload_id = upload.restart().await?;
             plan.opened = true;
-            let lease = Lease::new(&request.by, request.temporal);
-            self.journal(&plan.connection, &plan.upload_id).live(&lease).await?;
-            return self.journal(&plan.connection, request.upload_id).remove().await;
+            return Ok(());
         }
         if plan.scopes.len() > 1 {
             upload.open(None).await?;
@@ -184,126 +211,24 @@ impl Crawler {
         Ok(())
     }
 
-    /// An interrupted crawl of the same kind, with the same settings and connector, whose session is
-    /// still open: it was killed, cancelled or failed, here or elsewhere.
-    async fn resumable(
-        &self,
-        request: &Request<'_>,
-        connection: &Connection,
-        connector: &Connector,
-    ) -> Result<Option<Begun>> {
-        let name = request.connection;
-        let memory = self.memories.of(name).await?;
-        let held = memory.held.map(|held| held.plan.upload_id);
-        let ended = memory.last.map(|last| last.upload_id);
-        let mut newest: Option<Begun> = None;
-        for upload in Journal::all(&self.store, &self.memories.place(name)).await? {
-            let journal = self.journal(name, &upload);
-            let lease = journal.lease().await?;
-            let others = lease.is_some_and(|lease| self.excluded(name, &lease, request.temporal));
-            if !others
-                && held.as_ref() != Some(&upload)
-                && ended.as_ref() != Some(&upload)
-                && let Some(begun) = journal.begun::<Begun>().await?
-                && newest.as_ref().is_none_or(|newest| newest.at <= begun.at)
-            {
-                newest = Some(begun);
-            }
-        }
-        let Some(begun) = newest else { return Ok(None) };
-        let not = |why: &str| {
-            tracing::info!(connection = name, "an interrupted crawl is not gone on with: {why}");
-            Ok(None)
-        };
-        let Begun { plan, asked, settings, at, .. } = &begun;
-        if *settings != settings_digest(connection)
-            || *asked != request.mode
-            || plan.digest != connector.digest
-            || plan.datasource != connection.datasource
-        {
-            return not("its settings, mode or connector differ");
-        }
-        if now().saturating_sub(*at) > RESUME_WITHIN {
-            return not("it is too old");
-        }
-        let journal = self.journal(name, &plan.upload_id);
-        let (mut opened, mut ended) = (plan.opened, true);
-        for scope in &plan.scopes {
-            let (_, progress) = journal.scope(&scope.id).await?;
-            opened |= progress.as_ref().is_some_and(|progress| progress.opened);
-            ended &= progress.is_some_and(|progress| progress.ending.is_some());
-        }
-        let state = if opened {
-            self.session_state(plan).await?
-        } else if plan.mode == ModeName::Full && self.is_in_the_way(plan).await? {
-            // Nothing was uploaded: nothing is lost with it.
-            return not("another session was left unfinished meanwhile");
-        } else {
-            SessionState::Active
-        };
-        // Where only the end was not written down, the session is closed already.
-        if state != SessionState::Active && !(ended && state == SessionState::Finished) {
-            return not("its session is gone");
-        }
-        Ok(Some(begun))
-    }
-
     /// Whether another session than the crawl's own is unfinished.
-    async fn is_in_the_way(&self, plan: &Plan) -> Result<bool> {
+    pub(super) async fn is_in_the_way(&self, plan: &Plan) -> Result<bool> {
         match self.upload(plan).opening().await {
             Err(glean::Error::UnknownDatasource(_)) => Ok(false),
             opening => Ok(matches!(opening?, Opening::Foreign(_))),
         }
     }
 
-    async fn go_on(&self, begun: Begun, request: Request<'_>) -> Result<Plan> {
+    async fn resume(&self, begun: Begun, request: &Request<'_>) -> Result<Plan> {
         let name = request.connection;
         let upload_id = begun.plan.upload_id.clone();
         if upload_id != request.upload_id {
-            tracing::info!(connection = name, upload_id, "going on with an interrupted crawl");
+            tracing::info!(connection = name, upload_id, "an interrupted crawl is resumed");
         }
-        let plan = Plan { temporal: request.temporal, ..begun.plan };
-        let journal = self.journal(name, &upload_id);
-        let lease = Lease::new(&request.by, request.temporal);
-        journal.live(&lease).await?;
-        let begun = Begun { plan: plan.clone(), by: request.by, ..begun };
-        journal.begin(&begun).await?;
+        let plan = Plan { who: Some(request.who.clone()), ..begun.plan };
+        let begun = Begun { plan: plan.clone(), by: request.by.clone(), ..begun };
+        self.journal(name, &upload_id).begin(&begun).await?;
         Ok(plan)
-    }
-
-    /// Sees that no other crawl of the connection is under way, and takes into the ledger what those
-    /// that ended without a word had uploaded.
-    async fn make_way(&self, request: &Request<'_>) -> Result<()> {
-        let Request { connection: name, upload_id, temporal, .. } = *request;
-        let memory = self.memories.of(name).await?;
-        let waiting = memory.held.as_ref().map(|held| held.plan.upload_id.as_str());
-        for other in Journal::all(&self.store, &self.memories.place(name)).await? {
-            if other == upload_id || waiting == Some(other.as_str()) {
-                continue;
-            }
-            let journal = self.journal(name, &other);
-            if let Some(lease) = journal.lease().await?
-                && self.excluded(name, &lease, temporal)
-            {
-                let ends = lease.until.saturating_sub(now());
-                return Err(Failure::new(
-                    Kind::Busy,
-                    format!("`{name}` is being crawled already, by {}", lease.by),
-                )
-                .at(format!("upload {other}"))
-                .next(format!(
-                    "wait for it to end. If it was killed, it is forgotten in {ends} s"
-                )));
-            }
-            self.absorb(name, &other).await?;
-        }
-        let lease = Lease::new(&request.by, temporal);
-        self.journal(name, upload_id).live(&lease).await
-    }
-
-    /// Whether another is at work, whom nothing but its lease keeps apart from us.
-    fn excluded(&self, name: &str, lease: &Lease, temporal: bool) -> bool {
-        lease.excludes(temporal) && self.memories.is_at_work(name, lease)
     }
 
     /// A newer full crawl takes the place of one that waits for approval.
@@ -369,7 +294,7 @@ impl Crawler {
 }
 
 /// What decides which documents there are.
-fn settings_digest(connection: &Connection) -> String {
+pub(super) fn settings_digest(connection: &Connection) -> String {
     let text = format!("{} {:?}", connection.settings, connection.grants.folders);
     Digest::of(text.as_bytes()).to_string()
 }

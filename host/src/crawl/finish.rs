@@ -14,11 +14,12 @@ use super::guard::Intent;
 use super::memory::{Held, Memory, now};
 use super::plan::{CrawlResult, Decision, ModeName, Plan, Waiting};
 use super::progress::{Ending, Outcome, ScopeProgress};
-use super::steps::{Crawler, keep_alive};
+use super::steps::Crawler;
 use crate::failure::{Failure, Kind, Result};
 use crate::glean;
 use crate::glean::upload::{Processing, SessionState};
-use crate::ledger::compare::{Sealed, compare, seal};
+use crate::ledger;
+use crate::ledger::compare::{Sealed, seal};
 use crate::ledger::run::Run;
 use crate::observe::numbers::count;
 
@@ -63,7 +64,9 @@ impl Crawler {
             return Ok(last.clone());
         }
         let begun = self.begun(plan).await?;
+        let who = self.stands(&begun, plan)?;
         let journal = self.journal(&plan.connection, &plan.upload_id);
+        let claims = self.memories.claims(&plan.connection);
         let mut scopes = BTreeMap::new();
         for scope in &begun.plan.scopes {
             if let (_, Some(progress)) = journal.scope(&scope.id).await? {
@@ -72,9 +75,9 @@ impl Crawler {
         }
         let result = tokio::select! {
             ended = self.finish(&begun, &memory, &scopes, seconds) => ended?,
-            failure = keep_alive(&journal, &begun) => return Err(failure),
+            failure = claims.keep(who, &plan.upload_id) => return Err(failure),
         };
-        journal.end_lease().await?;
+        claims.release(who, &plan.upload_id).await?;
         Ok(result)
     }
 
@@ -124,7 +127,7 @@ impl Crawler {
             );
         }
         let now_there = [vec![sealed.run.clone()], later(memory, plan, &sealed.run)].concat();
-        let difference = compare(&self.store, &plan.runs, &now_there).await?;
+        let difference = self.compare(&plan.connection, &plan.runs, &now_there).await?;
         let counted = if reasons.is_empty() { self.counted(&plan.datasource).await? } else { None };
         let found = difference.clone();
         let hear = |memory: &mut Memory| {
@@ -137,11 +140,13 @@ impl Crawler {
             let result = result(Outcome::Partial, &reasons);
             return self.end(plan, Vec::new(), result, &sealed.run, None, heard).await;
         }
+        let doubt = self.memories.of(&plan.connection).await?.doubt;
         let lost_scopes = memory.scopes.iter().filter(|(id, _)| !scopes.contains_key(*id));
         let mut then = memory.clone();
         let in_doubt = !hear(&mut then);
         let intent = Intent {
             difference,
+            doubt: doubt.map(|doubt| doubt.what),
             uploaded: sealed.uploaded,
             foreign: then.census.foreign(),
             in_doubt,
@@ -246,7 +251,7 @@ impl Crawler {
         Ok(After { processing, sent })
     }
 
-    async fn seal(&self, plan: &Plan) -> Result<Sealed> {
+    pub(super) async fn seal(&self, plan: &Plan) -> Result<Sealed, ledger::Error> {
         let temporary = self.config.state.join("tmp");
         std::fs::create_dir_all(&temporary).map_err(|error| {
             Failure::settings(format!("cannot create a folder for temporary files: {error}"))
@@ -259,7 +264,7 @@ impl Crawler {
         seal(&self.store, &journal, name, full, temporary).await
     }
 
-    fn run_name(&self, plan: &Plan) -> String {
+    pub(super) fn run_name(&self, plan: &Plan) -> String {
         format!("{}/ledger/{}", self.memories.place(&plan.connection), plan.upload_id)
     }
 
@@ -287,6 +292,7 @@ impl Crawler {
                     memory.whole = Some(result.documents);
                     memory.unsettled = 0;
                     memory.bookmarks.clear();
+                    memory.doubt = None;
                 } else if !memory.runs.contains(run) && run.records > 0 {
                     memory.runs.push(run.clone());
                 }
@@ -299,41 +305,10 @@ impl Crawler {
             })
             .await?;
         self.journal(&plan.connection, &plan.upload_id).remove().await?;
-        self.memories.tidy(&plan.connection).await?;
-        Ok(memory.last.unwrap_or(result))
-    }
-
-    /// Takes what an abandoned crawl had uploaded into the ledger: it is in Glean.
-    pub(super) async fn absorb(&self, connection: &str, upload_id: &str) -> Result<()> {
-        let journal = self.journal(connection, upload_id);
-        if let Some(Begun { plan, .. }) = journal.begun().await? {
-            let run = self.seal(&plan).await?.run;
-            if run.records > 0 {
-                tracing::info!(
-                    connection,
-                    upload_id,
-                    documents = run.records,
-                    "an earlier crawl did not end; what it uploaded is known"
-                );
-                let known = self.memories.of(connection).await?;
-                let found = compare(&self.store, &known.runs, std::slice::from_ref(&run)).await?;
-                let full = plan.mode == ModeName::Full;
-                self.memories
-                    .update(connection, |memory| {
-                        if memory.runs.contains(&run) {
-                            return;
-                        }
-                        memory.runs.push(run.clone());
-                        let deleted = if full { 0 } else { run.records };
-                        memory.census.moved(now(), run.records, deleted);
-                        if full && memory.whole.is_some() {
-                            memory.unsettled += found.added;
-                        }
-                    })
-                    .await?;
-            }
+        if !self.are_others(plan).await? {
+            self.tidy(&plan.connection).await?;
         }
-        journal.remove().await
+        Ok(memory.last.unwrap_or(result))
     }
 
     /// Does what a person decided about a crawl that is held, or what nobody did.
@@ -377,7 +352,7 @@ impl Crawler {
         }
         let now_there = [vec![held.run.clone()], later(&memory, plan, &held.run)].concat();
         let intent = Intent {
-            difference: compare(&self.store, &plan.runs, &now_there).await?,
+            difference: self.compare(connection, &plan.runs, &now_there).await?,
             uploaded: held.uploaded,
             foreign: memory.census.foreign(),
             ..Intent::default()
@@ -416,6 +391,7 @@ impl Crawler {
                     memory.scopes = titles(plan);
                     memory.whole = Some(result.documents);
                     memory.unsettled = 0;
+                    memory.doubt = None;
                     // An incremental crawl meanwhile may have come further.
                     for (scope, bookmark) in bookmarks(&held.scopes) {
                         memory.bookmarks.entry(scope).or_insert(bookmark);
@@ -519,7 +495,7 @@ fn hold(
         seconds,
         since,
         until: since + wait.as_secs(),
-        temporal: plan.temporal,
+        temporal: plan.is_workflows(),
     }
 }
 

@@ -39,6 +39,8 @@ pub struct Intent {
     pub unsettled: u64,
     /// Titles of scopes that the last full crawl had and this one has not.
     pub lost_scopes: Vec<String>,
+    /// Why the ledger does not know all that Glean has, if so.
+    pub doubt: Option<String>,
 }
 
 impl Intent {
@@ -58,7 +60,7 @@ impl Deletions {
     /// Why a person has to look first; nothing where the session may be ended.
     pub fn objections(&self, intent: &Intent) -> Vec<String> {
         let (deleted, before) = (intent.deleted(), intent.before());
-        if deleted == 0 && intent.lost_scopes.is_empty() {
+        if deleted == 0 && intent.lost_scopes.is_empty() && intent.doubt.is_none() {
             return Vec::new();
         }
         let mut reasons = Vec::new();
@@ -94,6 +96,11 @@ impl Deletions {
             reasons.push(format!(
                 "{of} would be deleted, and {} may be without approval",
                 grouped(most)
+            ));
+        }
+        if let Some(doubt) = &intent.doubt {
+            reasons.push(format!(
+                "what Glean has is not fully known, and what it has besides would be deleted: {doubt}"
             ));
         }
         if intent.difference.withheld > 0 {

@@ -7,6 +7,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::begin::Request;
+use super::lease::Who;
 use super::plan::{CrawlResult, Decision, ModeName, Plan};
 use super::progress::ScopeProgress;
 use super::steps::Crawler;
@@ -35,7 +36,7 @@ pub async fn run(
 ) -> Result<CrawlResult> {
     let name = ask.connection;
     crawler.config.connection(name)?;
-    let _lock = crawler.memories.lock(name)?;
+    let _lock = crawler.memories.machine.lock(name)?;
     match once(crawler, ask, view, cancel).await {
         // What Glean has of it counts no longer: another session has to contain everything.
         Err(failure) if failure.kind == Kind::SessionLost => {
@@ -60,7 +61,7 @@ async fn once(
         upload_id: &upload_id(name),
         connector: ask.connector,
         by: format!("process {}", std::process::id()),
-        temporal: false,
+        who: Who::Process { machine: crawler.memories.machine.id()? },
         anew: ask.anew,
     };
     let configure = Box::pin(unless(cancel, crawler.configure(request)));
@@ -115,7 +116,7 @@ async fn crawl(
 
 /// Decides about a crawl that waits, where no workflow does.
 pub async fn decide(crawler: &Crawler, name: &str, decision: Decision) -> Result<CrawlResult> {
-    let _lock = crawler.memories.lock(name)?;
+    let _lock = crawler.memories.machine.lock(name)?;
     let held = crawler.memories.of(name).await?.held;
     let held = held.ok_or_else(|| nothing_waits(name))?;
     // Nobody watches the clock here: an answer that comes too late is none.

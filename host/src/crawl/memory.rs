@@ -8,8 +8,7 @@
 //! half of that between reading and writing says so instead of being believed.
 
 use std::collections::BTreeMap;
-use std::fs::{File, TryLockError};
-use std::path::PathBuf;
+use std::path::Path;
 use std::time::{Duration, Instant, SystemTime};
 
 use serde::{Deserialize, Serialize};
@@ -17,12 +16,13 @@ use serde::{Deserialize, Serialize};
 use super::census::Census;
 use super::changes::Change;
 use super::closing::Closing;
+use super::lease::Claims;
 use super::plan::{CrawlResult, Plan};
 use super::progress::ScopeProgress;
-use crate::failure::{Failure, Kind, Result};
-use crate::ledger::Difference;
-use crate::ledger::journal::{Lease, host_name};
+use crate::failure::{Failure, Result};
 use crate::ledger::run::{Run, compact};
+use crate::ledger::{self, Difference};
+use crate::machine::Machine;
 use crate::store::{Kept, Store};
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -45,6 +45,16 @@ pub struct Memory {
     pub runs: Vec<Run>,
     pub held: Option<Held>,
     pub last: Option<CrawlResult>,
+    /// Why it is not known what Glean has, if so.
+    pub doubt: Option<Doubt>,
+}
+
+/// A part of the state was damaged, and is not used.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Doubt {
+    pub what: String,
+    /// Seconds since 1970.
+    pub since: u64,
 }
 
 impl Memory {
@@ -78,8 +88,7 @@ pub struct Held {
 #[derive(Clone, Debug)]
 pub struct Memories {
     store: Store,
-    /// Locks are this machine's own.
-    locks: PathBuf,
+    pub machine: Machine,
     glean: String,
     /// How long a version is kept once it is not among the newest.
     keep: Duration,
@@ -93,15 +102,21 @@ const KEEP_FOR: Duration = Duration::from_secs(3600);
 const MAX_RUNS: usize = 48;
 
 impl Memories {
-    pub fn new(store: Store, locks: PathBuf, glean: &str) -> Self {
+    /// `state` is the folder of this machine's own state.
+    pub fn new(store: Store, state: &Path, glean: &str) -> Self {
         let glean = glean.split_once("://").map_or(glean, |(_, rest)| rest);
         let glean = glean.replace(|c: char| !c.is_ascii_alphanumeric() && c != '.', "-");
-        Self { store, locks, glean, keep: KEEP_FOR }
+        Self { store, machine: Machine::new(state), glean, keep: KEEP_FOR }
     }
 
     /// Where a connection's ledger, journals and memory are kept.
     pub fn place(&self, connection: &str) -> String {
         format!("connections/{connection}/{}", self.glean)
+    }
+
+    /// Who is at work on a connection.
+    pub fn claims(&self, connection: &str) -> Claims {
+        Claims::new(&self.store, connection, &self.place(connection), &self.machine)
     }
 
     fn folder(&self, connection: &str) -> String {
@@ -110,18 +125,23 @@ impl Memories {
 
     /// The newest version, and what is kept of all.
     async fn newest(&self, folder: &str) -> Result<(Memory, Vec<Kept>)> {
-        loop {
+        'changed: loop {
             let kept = self.store.list(folder).await?;
-            let Some(Kept { name, .. }) = kept.last() else {
-                return Ok((Memory::default(), kept));
-            };
-            let Some(bytes) = self.store.get(name).await? else { continue };
-            let memory = serde_json::from_slice(&bytes).map_err(|error| {
-                Failure::settings(format!("the state of a connection is damaged: {error}"))
-                    .at(self.store.place(name))
-                    .next("remove that file: the version before it is used then")
-            })?;
-            return Ok((memory, kept));
+            let mut damaged = None;
+            for Kept { name, .. } in kept.iter().rev() {
+                let Some(bytes) = self.store.get(name).await? else { continue 'changed };
+                match serde_json::from_slice::<Memory>(&bytes) {
+                    Ok(memory) => return Ok((doubtful(memory, damaged), kept)),
+                    // What the version before knew is better than nothing, and may not be all.
+                    Err(error) => {
+                        let place = self.store.place(name);
+                        damaged.get_or_insert(format!(
+                            "a version of the connection's state cannot be read ({place}): {error}"
+                        ));
+                    }
+                }
+            }
+            return Ok((doubtful(Memory::default(), damaged), kept));
         }
     }
 
@@ -203,7 +223,7 @@ impl Memories {
     }
 
     /// Many small runs of incremental crawls become one.
-    pub async fn tidy(&self, connection: &str) -> Result<()> {
+    pub async fn tidy(&self, connection: &str) -> Result<(), ledger::Error> {
         let memory = self.of(connection).await?;
         if memory.runs.len() <= MAX_RUNS || memory.held.is_some() {
             return Ok(());
@@ -216,37 +236,16 @@ impl Memories {
                 memory.runs.splice(..merged.len(), [whole.clone()]);
             }
         })
-        .await
-        .map(drop)
+        .await?;
+        Ok(())
     }
+}
 
-    /// Whether whoever took the lease is still at work. Of a process on this machine the lock tells it
-    /// better than the lease: it may have been killed.
-    pub fn is_at_work(&self, connection: &str, lease: &Lease) -> bool {
-        let near = !lease.temporal && lease.host == host_name();
-        lease.until > now() && !(near && self.lock(connection).is_ok())
+fn doubtful(mut memory: Memory, damaged: Option<String>) -> Memory {
+    if let Some(what) = damaged {
+        memory.doubt.get_or_insert(Doubt { what, since: now() });
     }
-
-    /// Keeps other local crawls of this connection out until the answer is dropped.
-    pub fn lock(&self, connection: &str) -> Result<File> {
-        let path = self.locks.join(format!("{connection}.lock"));
-        let unusable = |error: std::io::Error| {
-            Failure::settings(format!("a connection cannot be locked: {error}"))
-                .at(path.display().to_string())
-                .next("correct the folder's permissions")
-        };
-        std::fs::create_dir_all(&self.locks).map_err(unusable)?;
-        let file = File::create(&path).map_err(unusable)?;
-        match file.try_lock() {
-            Ok(()) => Ok(file),
-            Err(TryLockError::WouldBlock) => Err(Failure::new(
-                Kind::Busy,
-                format!("`{connection}` is being crawled by another process on this machine"),
-            )
-            .next("wait for it to end, or stop it")),
-            Err(TryLockError::Error(error)) => Err(unusable(error)),
-        }
-    }
+    memory
 }
 
 /// Seconds since 1970.
@@ -256,12 +255,14 @@ pub fn now() -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::File;
+
     use super::*;
     use crate::store::Location;
 
-    fn memories(folder: &std::path::Path) -> Memories {
+    fn memories(folder: &Path) -> Memories {
         let store = Store::open(&Location::Folder(folder.to_owned())).expect("a store");
-        Memories::new(store, folder.to_owned(), "http://127.0.0.1:1")
+        Memories::new(store, folder, "http://127.0.0.1:1")
     }
 
     async fn add(memories: &Memories, key: &str) {

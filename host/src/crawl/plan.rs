@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::lease::Who;
 use super::progress::{Outcome, Quarantined, ScopeProgress};
 use crate::connector::Digest;
 use crate::connector::model::{Mode, Scope};
@@ -54,9 +55,9 @@ pub struct Plan {
     /// Incremental crawls: the session of a full crawl that waits for approval.
     #[serde(default)]
     pub beside: Option<String>,
-    /// Whether a workflow runs it.
+    /// Who runs it; nothing where an earlier version began it.
     #[serde(default)]
-    pub temporal: bool,
+    pub who: Option<Who>,
 }
 
 impl Plan {
@@ -67,6 +68,10 @@ impl Plan {
             }
             _ => Mode::Full,
         }
+    }
+
+    pub fn is_workflows(&self) -> bool {
+        matches!(self.who, Some(Who::Workflow { .. }))
     }
 
     /// Only what one scope's crawl needs: a plan travels through Temporal once for each.

@@ -15,7 +15,8 @@ use super::begin::Begun;
 use super::changes::Keeper;
 use super::check::Rules;
 use super::guests::Guests;
-use super::memory::{Memories, now};
+use super::lease::Who;
+use super::memory::Memories;
 use super::pipeline::{Pipeline, interrupted};
 use super::plan::{ModeName, Plan};
 use super::progress::ScopeProgress;
@@ -25,7 +26,6 @@ use crate::connector::{Connector, Engine, Guest};
 use crate::failure::{Failure, Kind, Result};
 use crate::glean::upload::{SessionState, Upload};
 use crate::glean::{self, Client};
-use crate::ledger::journal::Lease;
 use crate::ledger::{Journal, ScopeJournal};
 use crate::pace::Wait;
 use crate::registry::Registry;
@@ -33,9 +33,6 @@ use crate::store::Store;
 
 /// A source whose checkpoints never last is given up after so many new beginnings of a scope.
 const MAX_RESTARTS: u32 = 3;
-
-/// A crawl under way says so this often.
-const LEASE: Duration = Duration::from_secs(10);
 
 /// What every crawl of this process shares.
 #[derive(Clone)]
@@ -69,12 +66,11 @@ impl Crawler {
         let cache = crate::connector::load::cache_folder();
         let engine = Engine::limited(cache, config.compile)?;
         let store = Store::open(&config.store)?;
-        let locks = config.state.join("locks");
         let config = Arc::new(config);
         Ok(Self {
             registry: Registry::new(engine, &config.connectors, store.clone()),
             client: Client::new(config.glean.clone())?,
-            memories: Memories::new(store.clone(), locks, &config.glean.server_url),
+            memories: Memories::new(store.clone(), &config.state, &config.glean.server_url),
             store,
             guests: Arc::new(Guests::new(config.clone())),
             config,
@@ -142,6 +138,19 @@ impl Crawler {
         })
     }
 
+    /// Whose crawl it is; fails where another has taken it over and goes on with it.
+    pub(super) fn stands<'a>(&self, begun: &'a Begun, plan: &Plan) -> Result<&'a Who> {
+        match &begun.plan.who {
+            Some(who) if plan.who.as_ref() == Some(who) => Ok(who),
+            _ => Err(Failure::new(
+                Kind::Busy,
+                format!("another process has taken over this crawl: {}", begun.by),
+            )
+            .at(format!("{}, upload {}", plan.connection, plan.upload_id))
+            .next("nothing: it goes on there")),
+        }
+    }
+
     /// Crawls one scope from where the journal left it. `report` always holds what is acknowledged
     /// and kept. `tried` is what the attempt before said of itself: its failures.
     pub async fn crawl_scope(
@@ -155,6 +164,8 @@ impl Crawler {
         self.check_glean(plan)?;
         let journal = self.journal(&plan.connection, &plan.upload_id);
         let begun = self.begun(plan).await?;
+        let who = self.stands(&begun, plan)?;
+        let claims = self.memories.claims(&plan.connection);
         let plan = &begun.plan;
         let (part, kept) = journal.scope(scope).await?;
         let kept = kept.unwrap_or_default();
@@ -176,7 +187,7 @@ impl Crawler {
         }
         let ended = tokio::select! {
             ended = self.crawl_restarting(plan, &journal, part, start, report, cancel) => ended,
-            failure = keep_alive(&journal, &begun) => Err(failure),
+            failure = claims.keep(who, &plan.upload_id) => Err(failure),
         };
         ended.map_err(|failure| failure.at_least(|| plan.connection.clone()))
     }
@@ -268,23 +279,11 @@ impl Crawler {
 
     /// Says that nobody is at work on a crawl for the moment, or for good.
     pub async fn rest(&self, plan: &Plan, for_now: Option<Duration>) -> Result<()> {
-        let journal = self.journal(&plan.connection, &plan.upload_id);
-        match (for_now, journal.lease().await?) {
-            (Some(pause), Some(lease)) => {
-                journal.live(&Lease { until: now() + pause.as_secs(), ..lease }).await
-            }
-            _ => journal.end_lease().await,
+        let Some(who) = &plan.who else { return Ok(()) };
+        let claims = self.memories.claims(&plan.connection);
+        match for_now {
+            Some(pause) => claims.renew(who, &plan.upload_id, pause).await,
+            None => claims.release(who, &plan.upload_id).await,
         }
-    }
-}
-
-/// Renews the lease until it is dropped; ends only by failing.
-pub(super) async fn keep_alive(journal: &Journal, begun: &Begun) -> Failure {
-    loop {
-        let lease = Lease::new(&begun.by, begun.plan.temporal);
-        if let Err(failure) = journal.live(&lease).await {
-            return failure;
-        }
-        tokio::time::sleep(LEASE).await;
     }
 }

@@ -4,11 +4,11 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::error::Result;
 use super::journal::Journal;
 use super::record::{Entry, Record, State};
 use super::run::{Known, Merged, Run, RunWriter};
 use super::sort::Sorter;
-use crate::failure::Result;
 use crate::store::Store;
 
 /// How many documents are named to people.
@@ -102,7 +102,7 @@ impl Sealing {
         let winner = group.iter().rev().find(stands).unwrap_or(last);
         self.uploaded += u64::from(winner.state() == State::Uploaded);
         if group.len() == 1 {
-            return self.writer.push(last.bytes()).await;
+            return Ok(self.writer.push(last.bytes()).await?);
         }
         let double = if self.full { double(group, winner) } else { None };
         let reason = if let Some(other) = double {
@@ -127,7 +127,7 @@ impl Sealing {
                 reason: reason.clone(),
             });
         }
-        self.writer.push(&bytes).await
+        Ok(self.writer.push(&bytes).await?)
     }
 }
 

@@ -1,16 +1,14 @@
 //! What a crawl under way has done, so that another process can go on with it.
 
-use std::time::Duration;
-
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
 use bytes::Bytes;
 
+use super::error::{Error, Result};
 use super::record::Record;
 use crate::crawl::ScopeProgress;
-use crate::crawl::memory::now;
-use crate::failure::{Failure, Kind, Result};
+use crate::failure::{self, Failure, Kind};
 use crate::store::{Kept, Log, Store};
 
 /// One crawl's journal.
@@ -40,7 +38,7 @@ impl Journal {
     }
 
     /// The crawls of a connection that have a journal: their upload ids.
-    pub async fn all(store: &Store, place: &str) -> Result<Vec<String>> {
+    pub async fn all(store: &Store, place: &str) -> failure::Result<Vec<String>> {
         let below = format!("{place}/crawls");
         let mut found: Vec<String> = store
             .list(&below)
@@ -62,34 +60,19 @@ impl Journal {
         serde_json::from_slice(&bytes).map(Some).map_err(|error| self.damaged(&name, &error))
     }
 
-    pub async fn begin(&self, plan: &impl Serialize) -> Result<()> {
+    pub async fn begin(&self, plan: &impl Serialize) -> failure::Result<()> {
         self.put("plan.json", plan).await
     }
 
-    async fn put(&self, name: &str, value: &impl Serialize) -> Result<()> {
+    async fn put(&self, name: &str, value: &impl Serialize) -> failure::Result<()> {
         let name = format!("{}/{name}", self.folder);
-        let text = serde_json::to_vec(value).map_err(|error| self.damaged(&name, &error))?;
+        let text = serde_json::to_vec(value).map_err(|error| unwritten(&error))?;
         self.store.put(&name, text).await
     }
 
-    fn damaged(&self, name: &str, error: &dyn std::fmt::Display) -> Failure {
-        damaged(&self.store, name, error)
-    }
-
-    /// Says that the crawl is alive until then, in seconds since 1970.
-    pub async fn live(&self, lease: &Lease) -> Result<()> {
-        self.put("lease.json", lease).await
-    }
-
-    pub async fn lease(&self) -> Result<Option<Lease>> {
-        let name = format!("{}/lease.json", self.folder);
-        let Some(bytes) = self.store.get(&name).await? else { return Ok(None) };
-        // One that cannot be read keeps nobody away.
-        Ok(serde_json::from_slice(&bytes).ok())
-    }
-
-    pub async fn end_lease(&self) -> Result<()> {
-        self.store.remove(&format!("{}/lease.json", self.folder)).await
+    fn damaged(&self, name: &str, error: &dyn std::fmt::Display) -> Error {
+        let why = format!("a crawl's journal cannot be read: {error}");
+        Error::Damaged { name: name.to_owned(), place: self.store.place(name), why }
     }
 
     /// A scope's journal, and how far it is.
@@ -134,7 +117,8 @@ impl Journal {
             }
             objects.push(Object { name, end: bytes });
         }
-        Ok(Frames { journal: self.clone(), objects, current: 0, at: 0 })
+        let folder = folder.to_owned();
+        Ok(Frames { journal: self.clone(), folder, objects, current: 0, at: 0 })
     }
 
     /// What stands at the beginning of a frame, and how long the frame is; nothing where the frame is
@@ -153,7 +137,7 @@ impl Journal {
         Ok(Some((head, lengths)))
     }
 
-    pub async fn remove(&self) -> Result<()> {
+    pub async fn remove(&self) -> failure::Result<()> {
         self.store.remove_all(&self.folder).await
     }
 }
@@ -206,6 +190,7 @@ pub struct Frame {
 /// Reads a scope's journal, a frame at a time.
 pub struct Frames {
     journal: Journal,
+    folder: String,
     objects: Vec<Object>,
     current: usize,
     at: u64,
@@ -231,6 +216,10 @@ impl Frames {
                 // What follows `at` in the last object is not whole, and counts for nobody.
                 return Ok(None);
             }
+            // Whoever goes on after a killed writer says where its last whole frame ends.
+            if self.at != *end {
+                return Err(self.journal.damaged(name, &"a frame in it is not whole"));
+            }
             self.current += 1;
             self.at = 0;
         }
@@ -244,7 +233,7 @@ impl Frames {
             (!bytes.is_empty()).then(|| {
                 Record::take(&mut bytes).map_err(|_| {
                     bytes.clear();
-                    self.journal.damaged("scopes", &"a record in it cannot be read")
+                    self.journal.damaged(&self.folder, &"a record in it cannot be read")
                 })
             })
         })
@@ -253,11 +242,14 @@ impl Frames {
 
 impl ScopeJournal {
     /// Keeps records, and the progress behind them. Only now may the progress be believed.
-    pub async fn commit(&mut self, records: &[u8], progress: &ScopeProgress) -> Result<()> {
+    pub async fn commit(
+        &mut self,
+        records: &[u8],
+        progress: &ScopeProgress,
+    ) -> failure::Result<()> {
         let name = format!("{}/{:010}", self.folder, self.next);
         let head = Head { progress: progress.clone(), before: self.before };
-        let head =
-            serde_json::to_vec(&head).map_err(|error| damaged(&self.store, &name, &error))?;
+        let head = serde_json::to_vec(&head).map_err(|error| unwritten(&error))?;
         let mut frame = Vec::with_capacity(16 + head.len() + records.len());
         for length in [head.len(), records.len()] {
             frame.extend_from_slice(&u32::try_from(length).unwrap_or(u32::MAX).to_be_bytes());
@@ -285,48 +277,8 @@ impl ScopeJournal {
     }
 }
 
-/// Who is at work on a crawl.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Lease {
-    /// For people: `workflow sheaf-docs, run …` or `process 4711`.
-    pub by: String,
-    /// The machine; the lock files of one keep its processes apart.
-    #[serde(default)]
-    pub host: String,
-    /// Temporal keeps its own crawls apart; only others have to look.
-    pub temporal: bool,
-    /// Seconds since 1970 after which it is not believed any more.
-    pub until: u64,
-}
-
-impl Lease {
-    /// Temporal keeps its own crawls apart. They are believed for as long as another worker may take
-    /// to notice and take over.
-    pub fn new(by: &str, temporal: bool) -> Self {
-        let lasts = if temporal { TAKE_OVER } else { Duration::from_secs(30) };
-        let until = now() + lasts.as_secs();
-        Self { by: by.to_owned(), host: host_name(), temporal, until }
-    }
-
-    /// Whether nothing but this keeps whoever took it apart from us.
-    pub fn excludes(&self, temporal: bool) -> bool {
-        let apart = if self.temporal { temporal } else { !temporal && self.host == host_name() };
-        !apart
-    }
-}
-
-/// Longer than the usual pauses between two attempts of an activity.
-pub const TAKE_OVER: Duration = Duration::from_secs(360);
-
-pub fn host_name() -> String {
-    std::fs::read_to_string("/etc/hostname")
-        .map_or_else(|_| "localhost".into(), |name| name.trim().to_owned())
-}
-
-fn damaged(store: &Store, name: &str, error: &dyn std::fmt::Display) -> Failure {
-    Failure::settings(format!("a crawl's journal is damaged: {error}"))
-        .at(store.place(name))
-        .next("remove the crawl's folder there; the next full crawl begins anew")
+fn unwritten(error: &dyn std::fmt::Display) -> Failure {
+    Failure::internal(format!("a crawl's journal is no JSON: {error}"))
 }
 
 #[cfg(test)]

@@ -9,11 +9,13 @@
 //! read buffer a run, whatever the number of documents; each costs about 100 bytes of the store.
 
 pub mod compare;
+pub mod error;
 pub mod journal;
 pub mod record;
 pub mod run;
 pub mod sort;
 
 pub use compare::{Difference, Sample};
+pub use error::Error;
 pub use journal::{Journal, ScopeJournal};
 pub use record::{Entry, Record, State, key};

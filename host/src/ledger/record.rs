@@ -140,6 +140,11 @@ impl Record {
         u128::from_be_bytes(self.number(20))
     }
 
+    /// When it was seen, in seconds since 1970.
+    pub fn at(&self) -> u32 {
+        u32::from_be_bytes(self.number(36))
+    }
+
     pub fn state(&self) -> State {
         State::of(self.number::<1>(44)[0])
     }
@@ -166,7 +171,7 @@ impl Record {
         Entry {
             key: self.key(),
             content: self.content(),
-            at: u32::from_be_bytes(self.number(36)),
+            at: self.at(),
             page: u32::from_be_bytes(self.number(40)),
             state: self.state(),
             generation: self.generation(),

@@ -5,8 +5,9 @@ use object_store::buffered::BufWriter;
 use serde::{Deserialize, Serialize};
 use tokio::io::AsyncWriteExt as _;
 
+use super::error::{Error, Result};
 use super::record::{Entry, Record, State, Unread};
-use crate::failure::{Failure, Result};
+use crate::failure::{self, Failure};
 use crate::store::Store;
 
 /// A run, as the connection's state names it.
@@ -36,7 +37,7 @@ impl RunWriter {
         Self { writer, name, place, buffer: Vec::with_capacity(WRITE), records: 0 }
     }
 
-    pub async fn push(&mut self, record: &[u8]) -> Result<()> {
+    pub async fn push(&mut self, record: &[u8]) -> failure::Result<()> {
         self.buffer.extend_from_slice(record);
         self.records += 1;
         if self.buffer.len() >= WRITE {
@@ -45,7 +46,7 @@ impl RunWriter {
         Ok(())
     }
 
-    async fn flush(&mut self) -> Result<()> {
+    async fn flush(&mut self) -> failure::Result<()> {
         let written = self.writer.write_all(&self.buffer).await;
         self.buffer.clear();
         written.map_err(|error| self.failed(&error))
@@ -57,7 +58,7 @@ impl RunWriter {
             .next("see that the store can be reached and has room")
     }
 
-    pub async fn finish(mut self) -> Result<Run> {
+    pub async fn finish(mut self) -> failure::Result<Run> {
         self.flush().await?;
         let closed = self.writer.shutdown().await;
         closed.map_err(|error| self.failed(&error))?;
@@ -75,14 +76,7 @@ struct RunReader {
 
 impl RunReader {
     async fn open(store: &Store, run: &Run) -> Result<Self> {
-        let gone = || {
-            Failure::settings("a part of the ledger is not in the store")
-                .at(store.place(&run.name))
-                .next(
-                    "put it back, or remove the connection's folder `state`: the next full crawl \
-                     then knows nothing of earlier ones",
-                )
-        };
+        let gone = || damaged(store, &run.name, "a part of the ledger is not there");
         let size = store.size(&run.name).await?.ok_or_else(gone)?;
         let (store, name) = (store.clone(), run.name.clone());
         Ok(Self { store, name, size, at: 0, buffer: Bytes::new() })
@@ -107,16 +101,16 @@ impl RunReader {
                 }
                 Err(Unread::Short) if self.buffer.is_empty() => return Ok(None),
                 Err(_) => {
-                    return Err(Failure::settings("a part of the ledger is damaged")
-                        .at(self.store.place(&self.name))
-                        .next(
-                            "remove the connection's folder `state`: the next full crawl then \
-                             knows nothing of earlier ones",
-                        ));
+                    let why = "a part of the ledger cannot be read";
+                    return Err(damaged(&self.store, &self.name, why));
                 }
             }
         }
     }
+}
+
+fn damaged(store: &Store, name: &str, why: &str) -> Error {
+    Error::Damaged { name: name.to_owned(), place: store.place(name), why: why.to_owned() }
 }
 
 /// Several runs read as one.
@@ -158,12 +152,19 @@ impl Merged {
         let Some(least) = self.heads.iter().flatten().map(Record::key).min() else {
             return Ok(None);
         };
-        let mut known: Option<Known> = None;
+        let mut records = Vec::new();
         for (head, reader) in self.heads.iter_mut().zip(&mut self.readers) {
             if head.as_ref().is_none_or(|record| record.key() != least) {
                 continue;
             }
             let Some(record) = std::mem::replace(head, reader.next().await?) else { continue };
+            records.push(record);
+        }
+        // A full crawl that stopped and was resumed saw some documents before and some after the
+        // incremental crawls in between.
+        records.sort_by_key(Record::at);
+        let mut known: Option<Known> = None;
+        for record in records {
             let before = known.as_ref().is_some_and(|known| known.in_glean);
             let in_glean = record.state().is_in_glean(before);
             known = Some(Known { record, in_glean });
@@ -188,5 +189,5 @@ pub async fn compact(store: &Store, runs: &[Run], name: String) -> Result<Run> {
             _ => writer.push(record.bytes()).await?,
         }
     }
-    writer.finish().await
+    Ok(writer.finish().await?)
 }

@@ -15,9 +15,9 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::crawl::begin::Request;
+use crate::crawl::lease::{TAKE_OVER, Who};
 use crate::crawl::{CrawlResult, Crawler, Decision, Ending, ModeName, Plan, ScopeProgress};
 use crate::failure::{Failure, Kind};
-use crate::ledger::journal::TAKE_OVER;
 use crate::pace::Wait;
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -61,6 +61,8 @@ pub struct CompleteInput {
 
 pub struct Activities {
     pub crawler: Crawler,
+    /// Which Temporal this is: its cluster and namespace.
+    pub temporal: String,
 }
 
 /// A crawl that waits for its source still says that it lives.
@@ -81,7 +83,7 @@ impl Activities {
             upload_id: &upload_id,
             connector: connector.as_deref(),
             by,
-            temporal: true,
+            who: self.who(&context),
             anew,
         });
         let waiting = || self.crawler.waiting(&connection);
@@ -220,6 +222,14 @@ impl Activities {
 }
 
 impl Activities {
+    /// The crawl's workflow, which keeps others of its connection out.
+    fn who(&self, context: &ActivityContext) -> Who {
+        Who::Workflow {
+            temporal: self.temporal.clone(),
+            workflow: context.info().workflow_id.clone().unwrap_or_default(),
+        }
+    }
+
     /// Another worker may take a while to take over: until then the crawl is still one.
     async fn rest(&self, plan: &Plan, pause: Option<Duration>) {
         if let Err(failure) = self.crawler.rest(plan, pause).await {

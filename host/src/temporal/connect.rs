@@ -3,14 +3,17 @@
 
 use std::time::Duration;
 
+use temporalio_client::NamespacedClient as _;
 use temporalio_client::envconfig::LoadClientConfigProfileOptions;
+use temporalio_client::tonic::IntoRequest as _;
 use temporalio_client::{Client, ClientOptions, Connection, ConnectionOptions, TlsOptions};
+use temporalio_common::protos::temporal::api::workflowservice::v1::DescribeNamespaceRequest;
 use url::Url;
 
 use super::api_key;
 use crate::config::{Config, Temporal};
 use crate::failure::{Failure, Kind, Result};
-use crate::ledger::journal::host_name;
+use crate::machine::host_name;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -104,4 +107,20 @@ mod tests {
         assert!(target("https://acme.tmprl.cloud:7233").is_some());
         assert!(target("").is_none());
     }
+}
+
+/// What tells a namespace from those of the same name in other clusters.
+pub async fn namespace_id(client: &Client) -> Result<String> {
+    let request = DescribeNamespaceRequest { namespace: client.namespace(), ..Default::default() };
+    let mut service = client.connection().workflow_service();
+    let described = service.describe_namespace(request.into_request()).await;
+    let described = described.map_err(|status| {
+        Failure::new(
+            Kind::Unreachable,
+            format!("Temporal does not describe its namespace: {}", status.message()),
+        )
+        .next("check [temporal]; `sheaf doctor` tries it")
+    })?;
+    let info = described.into_inner().namespace_info.unwrap_or_default();
+    Ok(format!("{}/{}", info.name, info.id))
 }

@@ -9,6 +9,7 @@ use temporalio_sdk::{Runtime, Worker, WorkerOptions, WorkerOptionsBuilder};
 use tokio_util::sync::CancellationToken;
 
 use super::activities::Activities;
+use super::connect;
 use super::workflows::{AllWorkflow, ApprovalWorkflow, IndexingWorkflow, ScheduledCrawl};
 use crate::crawl::Crawler;
 use crate::failure::{Failure, Kind, Result};
@@ -26,6 +27,7 @@ pub async fn run(crawler: Crawler, client: Client, stop: CancellationToken) -> R
     let task_queue = crawler.config.temporal.task_queue.clone();
     let runtime = Runtime::from_current_tokio(RuntimeOptions::default())
         .map_err(|error| broken("has no runtime", &error))?;
+    let temporal = connect::namespace_id(&client).await?;
     let options = WorkerOptions::new(task_queue.clone())
         .graceful_shutdown_period(GRACE)
         .max_heartbeat_throttle_interval(MAX_HEARTBEAT_THROTTLE)
@@ -44,7 +46,7 @@ pub async fn run(crawler: Crawler, client: Client, stop: CancellationToken) -> R
         .and_then(WorkerOptionsBuilder::register_workflow::<ScheduledCrawl>)
         .and_then(WorkerOptionsBuilder::register_workflow::<AllWorkflow>)
         .map_err(|error| broken("cannot register its workflows", &error))?
-        .register_activities(Activities { crawler })
+        .register_activities(Activities { crawler, temporal })
         .build();
     let mut worker = Worker::new(&runtime, client, options).map_err(|error| {
         broken("does not start", &error).next("see whether another worker of this process runs")

@@ -1,0 +1,186 @@
+//! A connection's other crawls, when one begins: one that was interrupted is resumed, a stopped full
+//! crawl is left to the next full one, and what the rest had uploaded goes into the ledger.
+
+use super::begin::{Begun, settings_digest};
+use super::memory::{Memory, now};
+use super::plan::{ModeName, Plan};
+use super::steps::Crawler;
+use crate::config::Connection;
+use crate::connector::Connector;
+use crate::failure::Result;
+use crate::glean::upload::SessionState;
+use crate::ledger::run::Run;
+use crate::ledger::{self, Journal};
+
+/// An interrupted crawl is resumed within so many seconds; what it uploaded is older than that then.
+const RESUME_WITHIN: u64 = 24 * 3600;
+
+/// A crawl as it would begin now.
+pub(super) struct AsNow<'a> {
+    pub connection: &'a Connection,
+    pub connector: &'a Connector,
+    pub mode: ModeName,
+}
+
+/// What becomes of the other crawls that have a journal.
+#[derive(Default)]
+pub(super) struct Others {
+    /// One of the same mode that can be resumed: the newest.
+    pub resumable: Option<Begun>,
+    /// Beside an incremental crawl: a full one that the next full crawl can resume. Its session stays
+    /// open, and gets what the incremental one brings.
+    pub stopped: Option<String>,
+    /// Those that nobody resumes any more.
+    pub over: Vec<String>,
+}
+
+impl Crawler {
+    /// `upload_id` is the crawl's that begins. Nobody else is at work: it has the claim.
+    pub(super) async fn others(&self, now: &AsNow<'_>, upload_id: &str) -> Result<Others> {
+        let name = &now.connection.name;
+        let memory = self.memories.of(name).await?;
+        let mut found = Vec::new();
+        let mut others = Others::default();
+        for upload in Journal::all(&self.store, &self.memories.place(name)).await? {
+            if memory.held.as_ref().is_some_and(|held| held.plan.upload_id == upload) {
+                continue;
+            }
+            let begun = match self.journal(name, &upload).begun::<Begun>().await {
+                Ok(begun) => begun,
+                Err(error) => {
+                    self.move_aside(name, error).await?;
+                    continue;
+                }
+            };
+            match begun {
+                Some(begun) if !has_ended(&memory, &upload, &self.run_name(&begun.plan)) => {
+                    found.push(begun);
+                }
+                // This crawl, begun again before it had written anything.
+                None if upload == upload_id => {}
+                _ => others.over.push(upload),
+            }
+        }
+        found.sort_by_key(|begun| std::cmp::Reverse(begun.at));
+        for begun in found {
+            let upload = begun.plan.upload_id.clone();
+            let (mode, full) = (begun.plan.mode, ModeName::Full);
+            let taken = if mode == now.mode {
+                others.resumable.is_some()
+            } else {
+                mode != full || others.stopped.is_some()
+            };
+            let obstacle = match taken {
+                true => Some("another takes its place"),
+                false => match self.obstacle(now, &begun).await {
+                    Ok(obstacle) => obstacle,
+                    Err(error) => {
+                        self.move_aside(name, error).await?;
+                        continue;
+                    }
+                },
+            };
+            match obstacle {
+                None if mode == now.mode => others.resumable = Some(begun),
+                None => others.stopped = Some(upload),
+                Some(why) => {
+                    tracing::info!(
+                        connection = name,
+                        upload_id = upload,
+                        "an interrupted crawl is not resumed: {why}"
+                    );
+                    others.over.push(upload);
+                }
+            }
+        }
+        Ok(others)
+    }
+
+    /// Why an interrupted crawl cannot be resumed, if so: it must be of the same settings and
+    /// connector, and its session still open.
+    async fn obstacle(
+        &self,
+        as_now: &AsNow<'_>,
+        begun: &Begun,
+    ) -> Result<Option<&'static str>, ledger::Error> {
+        let Begun { plan, settings, at, .. } = begun;
+        if *settings != settings_digest(as_now.connection)
+            || plan.digest != as_now.connector.digest
+            || plan.datasource != as_now.connection.datasource
+        {
+            return Ok(Some("its settings or its connector differ"));
+        }
+        if now().saturating_sub(*at) > RESUME_WITHIN {
+            return Ok(Some("it is too old"));
+        }
+        let journal = self.journal(&plan.connection, &plan.upload_id);
+        let (mut opened, mut ended) = (plan.opened, true);
+        for scope in &plan.scopes {
+            let (_, progress) = journal.scope(&scope.id).await?;
+            opened |= progress.as_ref().is_some_and(|progress| progress.opened);
+            ended &= progress.is_some_and(|progress| progress.ending.is_some());
+        }
+        let state = if opened {
+            self.session_state(plan).await?
+        } else if plan.mode == ModeName::Full && self.is_in_the_way(plan).await? {
+            // Nothing was uploaded: nothing is lost with it.
+            return Ok(Some("another session was left unfinished meanwhile"));
+        } else {
+            SessionState::Active
+        };
+        // Where only the end was not written down, the session is closed already.
+        let goes_on = state == SessionState::Active || (ended && state == SessionState::Finished);
+        Ok((!goes_on).then_some("its session is gone"))
+    }
+
+    /// Takes what a crawl that nobody resumes had uploaded into the ledger: it is in Glean.
+    pub(super) async fn absorb(&self, connection: &str, upload_id: &str) -> Result<()> {
+        let journal = self.journal(connection, upload_id);
+        let (plan, run) = match self.known_to(&journal).await {
+            Ok(Some(known)) => known,
+            Ok(None) => return journal.remove().await,
+            Err(error) => return self.move_aside(connection, error).await,
+        };
+        tracing::info!(
+            connection,
+            upload_id,
+            documents = run.records,
+            "an earlier crawl did not end; what it uploaded is known"
+        );
+        let known = self.memories.of(connection).await?.runs;
+        let found = self.compare(connection, &known, std::slice::from_ref(&run)).await?;
+        let full = plan.mode == ModeName::Full;
+        self.memories
+            .update(connection, |memory| {
+                if memory.runs.contains(&run) {
+                    return;
+                }
+                memory.runs.push(run.clone());
+                let deleted = if full { 0 } else { run.records };
+                memory.census.moved(now(), run.records, deleted);
+                if full && memory.whole.is_some() {
+                    memory.unsettled += found.added;
+                }
+            })
+            .await?;
+        journal.remove().await
+    }
+
+    async fn known_to(&self, journal: &Journal) -> Result<Option<(Plan, Run)>, ledger::Error> {
+        let Some(Begun { plan, .. }) = journal.begun().await? else { return Ok(None) };
+        let run = self.seal(&plan).await?.run;
+        Ok((run.records > 0).then_some((plan, run)))
+    }
+
+    /// Whether crawls besides this one have a journal: they compare with the ledger as it was.
+    pub(super) async fn are_others(&self, plan: &Plan) -> Result<bool> {
+        let all = Journal::all(&self.store, &self.memories.place(&plan.connection)).await?;
+        Ok(all.iter().any(|upload| *upload != plan.upload_id))
+    }
+}
+
+/// Only the journal's removal is missing.
+fn has_ended(memory: &Memory, upload_id: &str, run: &str) -> bool {
+    memory.last.as_ref().is_some_and(|last| last.upload_id == upload_id)
+        || memory.runs.iter().any(|known| known.name == run)
+}

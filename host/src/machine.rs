@@ -1,0 +1,77 @@
+//! This machine: its name for people, its id, and its locks.
+
+use std::fs::{File, TryLockError};
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use crate::failure::{Failure, Kind, Result};
+
+/// This machine, as its folder of local state knows it.
+#[derive(Clone, Debug)]
+pub struct Machine {
+    folder: PathBuf,
+}
+
+impl Machine {
+    /// `folder` is the local state's.
+    pub fn new(folder: &Path) -> Self {
+        Self { folder: folder.to_owned() }
+    }
+
+    /// The machine's id, made at the first call.
+    pub fn id(&self) -> Result<String> {
+        let path = self.folder.join("machine");
+        let unusable = |error: std::io::Error| {
+            Failure::settings(format!("this machine's id cannot be kept: {error}"))
+                .at(path.display().to_string())
+                .next("correct the folder's permissions, or change `state_folder`")
+        };
+        for _ in 0..2 {
+            match std::fs::read_to_string(&path) {
+                Ok(id) => return Ok(id.trim().to_owned()),
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                Err(error) => return Err(unusable(error)),
+            }
+            std::fs::create_dir_all(&self.folder).map_err(unusable)?;
+            // Whole or not at all, and whoever comes second takes the first one's.
+            let mut file = tempfile::NamedTempFile::new_in(&self.folder).map_err(unusable)?;
+            writeln!(file, "{:016x}{:016x}", rand::random::<u64>(), rand::random::<u64>())
+                .map_err(unusable)?;
+            match file.persist_noclobber(&path) {
+                Err(refused) if refused.error.kind() != std::io::ErrorKind::AlreadyExists => {
+                    return Err(unusable(refused.error));
+                }
+                _ => {}
+            }
+        }
+        Err(unusable(std::io::ErrorKind::NotFound.into()))
+    }
+
+    /// Keeps other local crawls of this connection out until the answer is dropped.
+    pub fn lock(&self, connection: &str) -> Result<File> {
+        let locks = self.folder.join("locks");
+        let path = locks.join(format!("{connection}.lock"));
+        let unusable = |error: std::io::Error| {
+            Failure::settings(format!("a connection cannot be locked: {error}"))
+                .at(path.display().to_string())
+                .next("correct the folder's permissions")
+        };
+        std::fs::create_dir_all(&locks).map_err(unusable)?;
+        let file = File::create(&path).map_err(unusable)?;
+        match file.try_lock() {
+            Ok(()) => Ok(file),
+            Err(TryLockError::WouldBlock) => Err(Failure::new(
+                Kind::Busy,
+                format!("`{connection}` is being crawled by another process on this machine"),
+            )
+            .next("wait for it to end, or stop it")),
+            Err(TryLockError::Error(error)) => Err(unusable(error)),
+        }
+    }
+}
+
+/// For people; two machines may have one name.
+pub fn host_name() -> String {
+    std::fs::read_to_string("/etc/hostname")
+        .map_or_else(|_| "localhost".into(), |name| name.trim().to_owned())
+}
