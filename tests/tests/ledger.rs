@@ -2,6 +2,8 @@
 
 use serde_json::{Value, json};
 use sheaf_local_glean::{Counts, Fault};
+use serde_json::json;
+use sheaf_local_glean::Fault;
 use sheaf_tests::{Site, files, odd};
 
 /// A hundred documents.
@@ -414,4 +416,82 @@ async fn the_pace_outside_a_session_is_told_while_it_holds() {
     };
     tokio::time::timeout(std::time::Duration::from_secs(60), told).await.expect("in time");
     child.kill().await.expect("ended");
+}
+
+/// Full crawls of it stop once after two batches of four.
+async fn stopped() -> (Site, String) {
+    let site = Site::new(&odd("pages = 400, misdeed = \"changes\"")).await.connector("guest_odd");
+    site.sync("odd", 0).await;
+    let path = "/bulkindexdocuments".to_owned();
+    let refused = Fault { path, skip: 2, status: Some(403), times: 1, ..Fault::default() };
+    site.glean.drill().add(refused);
+    site.sync("odd", 4).await;
+    let journals = std::fs::read_dir(place(&site).join("crawls")).expect("journals");
+    let names: Vec<_> = journals.map(|entry| entry.expect("an entry").file_name()).collect();
+    assert_eq!(names.len(), 1, "{names:?}");
+    let upload = names[0].to_string_lossy().into_owned();
+    (site, upload)
+}
+
+/// The folder of what is kept of the only connection.
+fn place(site: &Site) -> std::path::PathBuf {
+    let connections = site.path(".sheaf/connections/odd");
+    let place = std::fs::read_dir(&connections).expect("a folder").next().expect("a Glean");
+    place.expect("an entry").path()
+}
+
+/// All files below a folder.
+fn below(folder: &std::path::Path) -> Vec<std::path::PathBuf> {
+    let entries =
+        std::fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry"));
+    entries
+        .flat_map(
+            |entry| if entry.path().is_dir() { below(&entry.path()) } else { vec![entry.path()] },
+        )
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_crawl_that_stopped_is_resumed_after_incremental_ones() {
+    let (site, upload) = stopped().await;
+    for _ in 0..2 {
+        let incremental = site.sheaf(&["sync", "odd", "--local", "--incremental", "--json"]).await;
+        assert_eq!(incremental.code, 0, "{incremental:?}");
+    }
+    let resumed = site.sync("odd", 0).await;
+    assert_eq!((&resumed["outcome"], &resumed["upload_id"]), (&json!("complete"), &json!(upload)));
+    assert_eq!(resumed["deleted"], 0, "{resumed}");
+    // What came meanwhile is there, what went meanwhile is not, and the ledger knows it of both.
+    let ids = site.ids("odd").await;
+    assert!(ids.contains(&"odd-999999".to_owned()) && !ids.contains(&"odd-2".to_owned()));
+    assert_eq!(ids.len(), 4000);
+    let next = site.sync("odd", 0).await;
+    assert_eq!((&next["added"], &next["deleted"]), (&json!(1), &json!(1)), "{next}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_damaged_of_the_state_is_moved_aside_and_a_person_is_asked() {
+    let (site, upload) = stopped().await;
+    let damage = |folder: &str| {
+        for file in below(&place(&site).join(folder)) {
+            let mut bytes = std::fs::read(&file).expect("read");
+            let middle = bytes.len() / 2;
+            let end = bytes.len().min(middle + 64);
+            bytes[middle..end].fill(0xff);
+            std::fs::write(&file, bytes).expect("written");
+        }
+    };
+    let damages = [format!("crawls/{upload}/scopes"), "ledger".into(), "state".into()];
+    for folder in &damages {
+        damage(folder);
+        let held = site.sync("odd", 5).await;
+        let reason = held["reason"].as_str().unwrap_or_default();
+        assert!(reason.contains("what Glean has is not fully known"), "{folder}: {held}");
+        assert_eq!(site.ids("odd").await.len(), 4000, "{folder}");
+        let approved = site.sheaf(&["approve", "odd", "--json"]).await;
+        assert_eq!(approved.code, 0, "{folder}: {approved:?}");
+        let next = site.sync("odd", 0).await;
+        assert_eq!((&next["outcome"], &next["unchanged"]), (&json!("complete"), &json!(4000)));
+    }
+    assert!(place(&site).join("damaged").is_dir());
 }

@@ -376,7 +376,7 @@ impl Crawler {
 
 /// The permissions as Glean takes them.
 pub fn access(access: &crate::connector::model::Access) -> Result<Want> {
-    serde_json::to_value(Permissions::new(access))
+    serde_json::to_value(crate::glean::wire::Permissions::new(access))
         .map(Want::Access)
         .map_err(|error| Failure::internal(format!("permissions are no JSON: {error}")))
 }
