@@ -2,8 +2,6 @@
 
 use serde_json::{Value, json};
 use sheaf_local_glean::{Counts, Fault};
-use serde_json::json;
-use sheaf_local_glean::Fault;
 use sheaf_tests::{Site, files, odd};
 
 /// A hundred documents.
@@ -312,16 +310,33 @@ async fn what_was_deleted_while_a_session_was_open_is_deleted_once_more_after_it
     let site = Site::new(&odd("pages = 20")).await.connector("guest_odd");
     site.sync("odd", 0).await;
     site.configure(&odd("pages = 10, misdeed = \"changes\""));
-    site.sync("odd", 5).await;
-    // The first one passes, and what its repetition comes to is told.
-    refuse(&site, "/deletedocument", 1, 1);
+    let held = site.sync("odd", 5).await;
     assert_eq!(incremental(&site, 0).await["deleted"], 1);
+    // As if the end of the session brought back what it contains.
+    again(&site, &held["upload_id"], "odd-2").await;
+    assert!(site.ids("odd").await.contains(&"odd-2".to_owned()));
+    refuse(&site, "/deletedocument", 0, 1);
     let approved = site.sheaf(&["approve", "odd", "--json"]).await;
     assert_eq!(approved.code, 5, "{approved:?}");
     assert!(approved.stdout.contains("deletion of `odd-2`"), "{approved:?}");
-    assert_eq!(site.ids("odd").await.len(), 100);
+    assert_eq!(site.ids("odd").await.len(), 101);
     site.configure(&odd("pages = 20, misdeed = \"empty\""));
     assert_eq!(incremental(&site, 0).await["outcome"], "complete");
+    let ids = site.ids("odd").await;
+    assert!(ids.len() == 100 && !ids.contains(&"odd-2".to_owned()));
+}
+
+/// Puts a document of `odd` into an open session.
+async fn again(site: &Site, upload_id: &Value, id: &str) {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let document = json!({
+        "datasource": "odd", "objectType": "Page", "id": id, "title": id,
+        "viewURL": "https://odd.example.com/2", "permissions": { "allowAnonymousAccess": true },
+    });
+    let page = json!({ "uploadId": upload_id, "datasource": "odd", "documents": [document] });
+    let url = format!("{}/api/index/v1/bulkindexdocuments", site.glean.url());
+    let sent = reqwest::Client::new().post(url).body(page.to_string()).send().await;
+    assert_eq!(sent.expect("an answer").status(), 200);
 }
 
 #[tokio::test(flavor = "multi_thread")]

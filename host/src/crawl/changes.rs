@@ -24,7 +24,9 @@ use super::plan::{CrawlResult, Plan};
 use super::progress::Outcome;
 use super::recorder::EMPTY;
 use super::steps::Crawler;
+use crate::connector::model::Access;
 use crate::failure::{Failure, Result, bounded};
+use crate::glean::wire::Permissions;
 use crate::glean::{self, Client};
 use crate::ledger::run::{Known, Merged, Run, RunWriter};
 use crate::ledger::{Entry, State, key};
@@ -250,18 +252,27 @@ impl Crawler {
         let is_open = |change: &Change| open.is_some() && change.beside.as_deref() == open;
         // What passed and waits for the end of that session has nothing to be tried for.
         let due = memory.changes.iter().filter(|it| it.refused.is_some() || !is_open(it));
-        let due: Vec<_> = due.cloned().collect();
+        let mut due: Vec<_> = due.cloned().collect();
         if due.is_empty() {
             return Ok(());
+        }
+        let mut over = Vec::new();
+        if let Some(session) = open {
+            // What the stopped crawl has read of a document since is newer than the change.
+            let read = self.read_by(name, session, &due).await?;
+            (over, due) = due.into_iter().partition(|change| {
+                let read = read.get(&change.key());
+                read.is_some_and(|at| !is_open(change) || *at > change.since)
+            });
         }
         let mut sent = self.send_again(datasource, &due, &memory.runs).await?;
         let run = self.deleted(name, upload_id, &sent.passed).await?;
         // Until its session is over, or what its end began is done.
         let settling = memory.closing.as_ref().map(|closing| closing.upload_id.as_str());
-        let (stays, over): (Vec<_>, Vec<_>) = sent.passed.into_iter().partition(|change| {
+        let (stays, done): (Vec<_>, Vec<_>) = sent.passed.into_iter().partition(|change| {
             is_open(change) || (settling.is_some() && change.beside.as_deref() == settling)
         });
-        sent.passed = over;
+        sent.passed = done.into_iter().chain(over).collect();
         sent.refused.extend(stays.into_iter().map(|change| {
             let passed = Change { refused: None, ..change.clone() };
             (change, passed)
@@ -276,6 +287,30 @@ impl Crawler {
             })
             .await
             .map(drop)
+    }
+
+    /// When a crawl that was stopped has read these documents.
+    async fn read_by(
+        &self,
+        name: &str,
+        upload_id: &str,
+        changes: &[Change],
+    ) -> Result<BTreeMap<u128, u64>> {
+        let keys: HashSet<u128> = changes.iter().map(Change::key).collect();
+        let journal = self.journal(name, upload_id);
+        let mut found = BTreeMap::new();
+        for scope in journal.scopes().await? {
+            let mut frames = journal.frames(&scope).await?;
+            while let Some(frame) = frames.next(true).await? {
+                for record in frames.records(frame) {
+                    let record = record?;
+                    if keys.contains(&record.key()) && record.state() == State::Uploaded {
+                        found.insert(record.key(), u64::from(record.entry().at));
+                    }
+                }
+            }
+        }
+        Ok(found)
     }
 
     /// A session was ended: what was changed while it was open is done once more, and what else was kept
@@ -375,8 +410,8 @@ impl Crawler {
 }
 
 /// The permissions as Glean takes them.
-pub fn access(access: &crate::connector::model::Access) -> Result<Want> {
-    serde_json::to_value(crate::glean::wire::Permissions::new(access))
+pub fn access(access: &Access) -> Result<Want> {
+    serde_json::to_value(Permissions::new(access))
         .map(Want::Access)
         .map_err(|error| Failure::internal(format!("permissions are no JSON: {error}")))
 }

@@ -50,6 +50,15 @@ impl Total {
         }
         Self { progress, missing }
     }
+
+    fn count_doubles(&mut self, sealed: &Sealed) {
+        self.progress.documents = self.progress.documents.saturating_sub(sealed.doubles);
+        for double in &sealed.double_samples {
+            self.progress.quarantine(&double.id, &double.reason);
+        }
+        let named = sealed.double_samples.len() as u64;
+        self.progress.quarantined += sealed.doubles.saturating_sub(named);
+    }
 }
 
 impl Crawler {
@@ -92,12 +101,7 @@ impl Crawler {
         let connection = self.config.connection(&plan.connection)?;
         let sealed = self.seal(plan).await?;
         let mut total = Total::of(plan, scopes);
-        total.progress.documents = total.progress.documents.saturating_sub(sealed.doubles);
-        for double in &sealed.double_samples {
-            total.progress.quarantine(&double.id, &double.reason);
-        }
-        let named = sealed.double_samples.len() as u64;
-        total.progress.quarantined += sealed.doubles.saturating_sub(named);
+        total.count_doubles(&sealed);
         let mut reasons = total.missing;
         let mut read = bookmarks(scopes);
         if let Err(failure) = connection.quarantine.check(&total.progress) {

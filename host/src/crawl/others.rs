@@ -168,6 +168,12 @@ impl Crawler {
 
     async fn known_to(&self, journal: &Journal) -> Result<Option<(Plan, Run)>, ledger::Error> {
         let Some(Begun { plan, .. }) = journal.begun().await? else { return Ok(None) };
+        let name = self.run_name(&plan);
+        // It has ended, and only the journal's removal is missing: its run is not written again, from
+        // what may be left of the journal.
+        if self.memories.of(&plan.connection).await?.runs.iter().any(|run| run.name == name) {
+            return Ok(None);
+        }
         let run = self.seal(&plan).await?.run;
         Ok((run.records > 0).then_some((plan, run)))
     }
