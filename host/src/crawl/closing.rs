@@ -11,6 +11,7 @@
 //! same again.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -121,6 +122,7 @@ pub async fn look_again(client: &Client, memories: &Memories, connection: &str) 
         datasource: closing.datasource.clone(),
         upload_id: closing.upload_id.clone(),
         beside: None,
+        accepted: Arc::default(),
     };
     let processing = match upload.processing().await {
         // It has lost the datasource, and its documents.
