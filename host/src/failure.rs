@@ -55,6 +55,8 @@ pub enum Kind {
     SessionLost,
     /// A part of Sheaf's own state cannot be read.
     Damaged,
+    /// Another attempt at the same part of a crawl writes its journal now.
+    TakenOver,
     /// Stopped from outside; goes on from its checkpoint.
     Interrupted,
     /// Anything else; a defect of Sheaf's if it is seen.
@@ -80,6 +82,7 @@ impl Kind {
             | Self::Busy
             | Self::SessionLost
             | Self::Damaged
+            | Self::TakenOver
             | Self::Internal => 1,
             Self::Interrupted => 130,
         }
@@ -94,6 +97,7 @@ impl Kind {
                 | Self::StartOver
                 | Self::Trap
                 | Self::TimedOut
+                | Self::TakenOver
                 | Self::Internal
         )
     }
@@ -118,6 +122,7 @@ impl Kind {
             Self::Busy => "Busy",
             Self::SessionLost => "SessionLost",
             Self::Damaged => "Damaged",
+            Self::TakenOver => "TakenOver",
             Self::Interrupted => "Interrupted",
             Self::Internal => "Internal",
         }
@@ -136,6 +141,9 @@ pub struct Failure {
     /// What to do next.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub next: Option<String>,
+    /// The worker that raised it, where that is another process than the one which tells it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub worker: Option<String>,
     /// What only `-v` shows: a guest's backtrace and stderr, an answer's body.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub detail: Option<String>,
@@ -147,7 +155,7 @@ pub struct Failure {
 impl Failure {
     pub fn new(kind: Kind, what: impl Into<String>) -> Self {
         let what = clean(what.into(), MAX_TEXT);
-        Self { kind, what, at: None, next: None, detail: None, retry_after: None }
+        Self { kind, what, at: None, next: None, worker: None, detail: None, retry_after: None }
     }
 
     pub fn settings(what: impl Into<String>) -> Self {

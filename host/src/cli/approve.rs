@@ -1,22 +1,43 @@
 //! `sheaf approve NAME` and `sheaf reject NAME`: a person's word on a crawl that is held.
 
+use std::io::{BufRead as _, IsTerminal as _, Write as _};
+
 use clap::Args as ClapArgs;
 use serde_json::json;
+use temporalio_client::Client;
 
 use super::{Context, Report, sync};
-use crate::crawl::{Crawler, Decision, local};
+use crate::crawl::finish;
+use crate::crawl::plan::Waiting;
+use crate::crawl::{CrawlResult, Crawler, Decision, local};
 use crate::failure::{Failure, Kind, Result};
-use crate::observe::numbers::grouped;
+use crate::observe::numbers::{count, grouped};
 use crate::temporal::approvals;
 use crate::temporal::connect::connect;
+use crate::temporal::workflows::approval::Word;
 
 #[derive(ClapArgs)]
 pub struct Args {
     /// The connection in sheaf.toml.
     name: String,
-    /// Only show what would be deleted.
+    /// Only show what would be deleted, and the command that approves it.
     #[arg(long)]
     dry_run: bool,
+    /// The upload that is meant: nothing happens where another waits. `sheaf status` names it.
+    #[arg(long, value_name = "ID")]
+    upload: Option<String>,
+    /// How many documents it was said that would be deleted: nothing happens where it is another number.
+    #[arg(long, value_name = "N", requires = "upload")]
+    deletes: Option<u64>,
+}
+
+/// What waits, and who has to act on the answer.
+struct Held {
+    waiting: Waiting,
+    /// Nobody but this machine knows of it, or a workflow does.
+    temporal: bool,
+    /// The store has it, and not only its workflow.
+    here: bool,
 }
 
 pub async fn run(args: Args, decision: Decision, context: &Context) -> Result<Report> {
@@ -24,42 +45,21 @@ pub async fn run(args: Args, decision: Decision, context: &Context) -> Result<Re
     let name = &args.name;
     config.connection(name)?;
     let crawler = Crawler::offline(config)?;
-    let memory = crawler.memories.of(name).await?;
-    let held = memory.held;
+    let mut client = None;
+    let held = find(&crawler, name, &mut client).await?;
+    let waiting = &held.waiting;
     if args.dry_run {
-        let held = held.ok_or_else(|| local::nothing_waits(name))?;
-        let waiting = crate::crawl::finish::waiting(&held);
-        let summary = format!(
-            "{name}: {} of {} documents would be deleted",
-            grouped(waiting.would_go),
-            grouped(waiting.of)
-        );
-        let text = format!("{summary}\n{}", sync::waiting_text(&waiting, name));
-        return Ok(Report::new(summary, json!(waiting)).text(text));
+        let summary = summary(name, waiting);
+        let text = format!("{summary}\n{}", sync::waiting_text(waiting, name));
+        let mut result = json!(waiting);
+        result["command"] = json!(waiting.command(name));
+        return Ok(Report::new(summary, result).text(text));
     }
-    // A crawl that nobody but this machine knows of is answered here. What a workflow holds, or what
-    // only its workers' store knows, is answered there.
-    let result = match held {
-        Some(held) if !held.temporal => {
-            if crawler.client.server_url().is_empty() {
-                return Err(Failure::settings("there is no Glean to delete from")
-                    .next("name it as for the crawl: `server_url` in [glean]"));
-            }
-            local::decide(&crawler, name, decision).await?
-        }
-        // The store is the workers' own: what it does not know of is not there.
-        None if memory.last.is_some() => return Err(local::nothing_waits(name)),
-        held => {
-            let client = connect(&crawler.config).await?;
-            match approvals::decide(&client, name, decision).await {
-                // It waits, and its workflow is gone: cancelled, or failed for good.
-                Err(failure) if failure.kind == Kind::Settings && held.is_some() => {
-                    Box::pin(local::decide(&crawler, name, decision)).await?
-                }
-                decided => decided?,
-            }
-        }
-    };
+    check(&args, waiting)?;
+    if args.upload.is_none() && decision == Decision::Approve {
+        ask(name, waiting, context.json)?;
+    }
+    let result = decide(&crawler, name, held, decision, client).await?;
     let said = match decision {
         Decision::Approve => "approved",
         _ => "rejected",
@@ -71,4 +71,99 @@ pub async fn run(args: Args, decision: Decision, context: &Context) -> Result<Re
         None => summary.clone(),
     };
     Ok(Report::new(summary, json!(result)).text(text).exit_code(code))
+}
+
+fn summary(name: &str, waiting: &Waiting) -> String {
+    let (would_go, of) = (grouped(waiting.would_go), grouped(waiting.of));
+    format!("{name}: {would_go} of {of} documents would be deleted")
+}
+
+/// What waits: the store knows it, or, where that is the workers' own, its workflow.
+async fn find(crawler: &Crawler, name: &str, client: &mut Option<Client>) -> Result<Held> {
+    let memory = crawler.memories.of(name).await?;
+    if let Some(held) = &memory.held {
+        let waiting = finish::waiting(held);
+        return Ok(Held { waiting, temporal: held.temporal, here: true });
+    }
+    if memory.last.is_some() {
+        return Err(local::nothing_waits(name));
+    }
+    let connected = client.insert(connect(&crawler.config).await?);
+    let waiting = approvals::waiting(connected, &crawler.config, name).await?;
+    let waiting = waiting.ok_or_else(|| local::nothing_waits(name))?;
+    Ok(Held { waiting, temporal: true, here: false })
+}
+
+/// A word on something else than what waits is none.
+fn check(args: &Args, waiting: &Waiting) -> Result<()> {
+    let name = &args.name;
+    let look = format!("look at what waits now: `sheaf approve {name} --dry-run`");
+    if let Some(meant) = args.upload.as_ref().filter(|meant| **meant != waiting.upload_id) {
+        return Err(Failure::settings(format!(
+            "the upload {meant} does not wait for approval; a newer one does. Nothing was deleted"
+        ))
+        .at(format!("{name}, upload {}", waiting.upload_id))
+        .next(look));
+    }
+    if let Some(meant) = args.deletes.filter(|meant| *meant != waiting.would_go) {
+        return Err(Failure::settings(format!(
+            "{} would be deleted, and not {}. Nothing was deleted",
+            count(waiting.would_go, "document"),
+            grouped(meant)
+        ))
+        .at(format!("{name}, upload {}", waiting.upload_id))
+        .next(look));
+    }
+    Ok(())
+}
+
+/// Shows what would go and asks; where nobody can be asked, the command has to say it.
+fn ask(name: &str, waiting: &Waiting, json: bool) -> Result<()> {
+    let mut input = std::io::stdin().lock();
+    if json || !input.is_terminal() || !std::io::stderr().is_terminal() {
+        return Err(Failure::settings(format!(
+            "an approval names what it approves: {} of `{name}` would be deleted",
+            count(waiting.would_go, "document")
+        ))
+        .at(format!("upload {}", waiting.upload_id))
+        .next(format!("look at them with `--dry-run`; this approves them: {}", waiting.command(name))));
+    }
+    eprintln!("{}\n{}", summary(name, waiting), sync::waiting_text(waiting, name));
+    eprint!("Delete {}? Type yes: ", count(waiting.would_go, "document"));
+    let _ = std::io::stderr().flush();
+    let mut answer = String::new();
+    let read = input.read_line(&mut answer);
+    if read.is_ok() && answer.trim().eq_ignore_ascii_case("yes") {
+        return Ok(());
+    }
+    Err(Failure::new(Kind::Interrupted, "nothing was approved, and nothing was deleted")
+        .next(format!("it still waits; `sheaf reject {name}` ends that")))
+}
+
+/// A crawl that nobody but this machine knows of is answered here; what a workflow holds, there.
+async fn decide(
+    crawler: &Crawler,
+    name: &str,
+    held: Held,
+    decision: Decision,
+    client: Option<Client>,
+) -> Result<CrawlResult> {
+    let upload_id = held.waiting.upload_id;
+    if held.temporal {
+        let client = match client {
+            Some(client) => client,
+            None => connect(&crawler.config).await?,
+        };
+        let word = Word { upload_id: upload_id.clone(), decision };
+        match approvals::decide(&client, &crawler.config, name, word).await? {
+            Some(result) => return Ok(result),
+            None if !held.here => return Err(local::nothing_waits(name)),
+            // It waits, and its workflow is gone: cancelled, or failed for good.
+            None => {}
+        }
+    } else if crawler.client.server_url().is_empty() {
+        return Err(Failure::settings("there is no Glean to delete from")
+            .next("name it as for the crawl: `server_url` in [glean]"));
+    }
+    local::decide(crawler, name, &upload_id, decision).await
 }

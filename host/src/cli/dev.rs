@@ -245,15 +245,17 @@ async fn on_temporal(
     view: &watch::Sender<CrawlView>,
     stop: &CancellationToken,
 ) -> Result<crate::crawl::CrawlResult> {
-    let temporal = &crawler.config.temporal;
-    let handle =
-        match follow::start(client, temporal, name, ModeName::Full, Choice::default()).await {
-            Ok(handle) => handle,
-            // A crawl that an earlier `dev` left is ours to see to its end.
-            Err(failure) if failure.kind == Kind::Busy => follow::handle(client, name),
-            Err(failure) => return Err(failure),
-        };
-    follow::follow(&handle, &temporal.task_queue, view, stop).await
+    let config = &crawler.config;
+    let started = follow::start(client, config, name, ModeName::Full, Choice::default()).await;
+    let handle = match started {
+        Ok(started) => started.handle,
+        // A crawl that an earlier `dev` left is ours to see to its end.
+        Err(failure) if failure.kind == Kind::Busy => {
+            follow::handle(client, &config.temporal, name)
+        }
+        Err(failure) => return Err(failure),
+    };
+    follow::follow(client, handle, &config.temporal.task_queue, view, stop).await
 }
 
 /// The connectors of the folder as they were last seen.

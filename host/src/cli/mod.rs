@@ -1,6 +1,7 @@
 //! The command line: parsing and printing only. One file a command.
 
 mod approve;
+mod cancel;
 mod check;
 mod dev;
 mod doctor;
@@ -61,6 +62,8 @@ enum Command {
     Inspect(inspect::Args),
     /// Show each connection's last crawl, and what is under way.
     Status(status::Args),
+    /// End a crawl that is under way on Temporal; what it has done is kept.
+    Cancel(cancel::Args),
     /// Let a crawl that is held delete what it would.
     Approve(approve::Args),
     /// Let a crawl that is held end without deleting anything.
@@ -87,6 +90,7 @@ impl Command {
             Self::Preview(_) => "preview",
             Self::Inspect(_) => "inspect",
             Self::Status(_) => "status",
+            Self::Cancel(_) => "cancel",
             Self::Approve(_) => "approve",
             Self::Reject(_) => "reject",
             Self::Schedules(_) => "schedules",
@@ -149,6 +153,7 @@ pub fn main() -> ExitCode {
             Command::Preview(args) => preview::run(args, &context).await,
             Command::Inspect(args) => inspect::run(args).await,
             Command::Status(args) => status::run(args, &context).await,
+            Command::Cancel(args) => Box::pin(cancel::run(args, &context)).await,
             Command::Approve(args) => approve::run(args, Decision::Approve, &context).await,
             Command::Reject(args) => approve::run(args, Decision::Reject, &context).await,
             Command::Schedules(args) => Box::pin(schedules::run(args, &context)).await,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::Args as ClapArgs;
 use serde_json::{Value, json};
-use temporalio_client::{Client, WorkflowDescribeOptions, WorkflowExecutionStatus};
+use temporalio_client::Client;
 
 use super::{Context, Report, sync};
 use crate::config::Config;
@@ -39,12 +39,9 @@ async fn temporal(config: &Config) -> Option<Client> {
 }
 
 /// How far a connection's workflow is, if it runs.
-async fn running(client: &Client, connection: &str) -> Option<CrawlView> {
-    let handle = follow::handle(client, connection);
-    let described = handle.describe(WorkflowDescribeOptions::default()).await.ok()?;
-    if described.status() != WorkflowExecutionStatus::Running {
-        return None;
-    }
+async fn running(client: &Client, config: &Config, connection: &str) -> Option<CrawlView> {
+    let found = follow::under_way(client, config, connection).await.ok()??;
+    let handle = found.handle(client);
     Some(follow::progress(&handle).await.unwrap_or_else(|| CrawlView {
         connection: connection.to_owned(),
         note: Some("no worker has taken it yet, or answers".to_owned()),
@@ -110,10 +107,15 @@ async fn journals(
 }
 
 /// What a person has to decide: from the state, or, where that is not at hand, from the workflow.
-async fn waiting(held: Option<&Held>, client: Option<&Client>, name: &str) -> Option<Waiting> {
+async fn waiting(
+    held: Option<&Held>,
+    client: Option<&Client>,
+    config: &Config,
+    name: &str,
+) -> Option<Waiting> {
     match (held, client) {
         (Some(held), _) => Some(finish::waiting(held)),
-        (None, Some(client)) => approvals::waiting(client, name).await,
+        (None, Some(client)) => approvals::waiting(client, config, name).await.ok()?,
         (None, None) => None,
     }
 }
@@ -121,6 +123,7 @@ async fn waiting(held: Option<&Held>, client: Option<&Client>, name: &str) -> Op
 /// All about one connection: in words, and for `--json`.
 async fn one(
     name: &str,
+    config: &Config,
     store: &Store,
     memories: &Memories,
     glean: Option<&glean::Client>,
@@ -166,7 +169,7 @@ async fn one(
     }
     // The store is the workers' own: what it does not know of is not there.
     let ask = temporal.filter(|_| memory.last.is_none());
-    let waiting = waiting(held, ask, name).await;
+    let waiting = waiting(held, ask, config, name).await;
     if let Some(waiting) = &waiting {
         text.push_str(&format!(
             "  waits for approval: {} of {} would be deleted\n{}\n",
@@ -176,7 +179,7 @@ async fn one(
         ));
     }
     let running = match temporal {
-        Some(client) => running(client, name).await,
+        Some(client) => running(client, config, name).await,
         None => None,
     };
     if let Some(view) = &running {
@@ -209,7 +212,7 @@ pub async fn run(args: Args, context: &Context) -> Result<Report> {
     let mut code = 0;
     let named = |name: &&String| args.name.as_ref().is_none_or(|wanted| wanted == *name);
     for name in config.connections.keys().filter(named) {
-        match one(name, &store, &memories, glean.as_ref(), temporal.as_ref()).await {
+        match one(name, &config, &store, &memories, glean.as_ref(), temporal.as_ref()).await {
             Ok((said, result)) => {
                 text.push_str(&said);
                 results.push(result);

@@ -18,7 +18,7 @@ use crate::failure::{Failure, Kind, Result};
 use crate::observe::numbers::{bytes, count, grouped, time};
 use crate::observe::progress;
 use crate::temporal::connect::connect;
-use crate::temporal::follow::{self, Choice};
+use crate::temporal::follow::{self, Choice, Started};
 use crate::temporal::workflows::AllInput;
 use crate::temporal::workflows::all::OneOfAll;
 
@@ -46,6 +46,9 @@ pub struct Args {
     /// Begin anew, where an interrupted crawl would be gone on with.
     #[arg(long)]
     pub anew: bool,
+    /// Start nothing: follow the crawl that is under way on Temporal.
+    #[arg(long, conflicts_with_all = ["all", "local", "incremental", "connector", "anew"])]
+    pub follow: bool,
 }
 
 impl Args {
@@ -59,6 +62,7 @@ impl Args {
             incremental: mode == ModeName::Incremental,
             connector: None,
             anew: false,
+            follow: false,
         }
     }
 
@@ -114,9 +118,18 @@ async fn on_temporal(
     cancel: &CancellationToken,
 ) -> Result<CrawlResult> {
     let client = connect(config).await?;
-    let choice = Choice { connector: args.connector.clone(), anew: args.anew };
-    let handle = follow::start(&client, &config.temporal, name, args.mode(), choice).await?;
-    follow::follow(&handle, &config.temporal.task_queue, view, cancel).await
+    let started = if args.follow {
+        let found = follow::under_way(&client, config, name).await?;
+        let found = found.ok_or_else(|| follow::nothing_runs(name))?;
+        Started { handle: found.handle(&client), joined: false }
+    } else {
+        let choice = Choice { connector: args.connector.clone(), anew: args.anew };
+        follow::start(&client, config, name, args.mode(), choice).await?
+    };
+    if started.joined {
+        tracing::warn!("a crawl of {name} is under way already, and is followed");
+    }
+    follow::follow(&client, started.handle, &config.temporal.task_queue, view, cancel).await
 }
 
 /// Each connection's crawl; one that fails does not stop the others.
@@ -127,7 +140,7 @@ async fn all(args: &Args, config: Config, cancel: &CancellationToken) -> Result<
     } else {
         let client = connect(&config).await?;
         let choice = Choice { connector: None, anew: args.anew };
-        let crawl = |name: &String| follow::crawl(&config.temporal, name, mode, choice.clone());
+        let crawl = |name: &String| follow::crawl(&config, name, mode, choice.clone());
         let input = AllInput {
             crawls: config.connections.keys().map(crawl).collect(),
             parallel: usize::from(args.parallel),
@@ -243,8 +256,9 @@ pub fn waiting_text(waiting: &Waiting, name: &str) -> String {
         text.push_str(&format!("  … and {} more\n", grouped(more)));
     }
     text.push_str(&format!(
-        "  until {}: `sheaf approve {name}` deletes them, `sheaf reject {name}` does not",
-        time(waiting.until)
+        "  until {}: `{}` deletes them, `sheaf reject {name}` does not",
+        time(waiting.until),
+        waiting.command(name)
     ));
     text
 }

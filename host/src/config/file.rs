@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::Deserialize;
 
 use super::values::{PolicyConfig, Size, Span};
-use super::{Config, Connection, Locate, Temporal};
+use super::{Config, Connection, Locate, TASK_QUEUE, Temporal};
 use super::{grants, limits, schedules};
 use crate::connector::CompileLimits;
 use crate::crawl::{Deletions, Tolerance, Window};
@@ -18,6 +19,9 @@ use crate::store::Location;
 
 /// `GLEAN_INDEXING_API_TOKEN`: the token's usual home.
 pub const TOKEN_VARIABLE: &str = "GLEAN_INDEXING_API_TOKEN";
+
+/// Less than this would take a slow answer of the server for a dead worker.
+const LEAST_HEARTBEAT: Duration = Duration::from_secs(2);
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -315,6 +319,11 @@ impl TemporalSection {
         if policy.backoff.is_some_and(|backoff| !(1.0..=10.0).contains(&backoff)) {
             return Err(locate.failure(&at("backoff"), "it must be between 1.0 and 10.0"));
         }
+        if policy.heartbeat_timeout.is_some_and(|timeout| timeout.0 < LEAST_HEARTBEAT) {
+            return Err(locate
+                .failure(&at("heartbeat_timeout"), "it must be at least 2s")
+                .next("a worker says three times in it that it lives; 30s is usual"));
+        }
         let api_key = self.api_key.map(|source| {
             rotating(source, base, env)
                 .map_err(|failure| failure.at_least(|| locate.place(&["temporal", "api_key"])))
@@ -325,7 +334,7 @@ impl TemporalSection {
             namespace: self.namespace,
             profile: self.profile,
             api_key: api_key.transpose()?,
-            task_queue: self.task_queue.unwrap_or_else(|| "sheaf".into()),
+            task_queue: self.task_queue.unwrap_or_else(|| TASK_QUEUE.into()),
             policy: PolicyConfig {
                 attempts: policy.attempts.unwrap_or(usual.attempts),
                 initial_interval: span(policy.initial_interval, usual.initial_interval),
@@ -426,6 +435,7 @@ mod tests {
             ("\n[connections.a]\nconnector = 1\n", ":3", "expected a string"),
             ("[glean]\nattempts = 6\n", ":2", "not set any more"),
             ("[temporal.policy]\nbackoff = 0.5\n", ":2", "between 1.0 and 10.0"),
+            ("[temporal.policy]\nheartbeat_timeout = \"1s\"\n", ":2", "at least 2s"),
         ] {
             let failure = failure(text);
             assert!(failure.what.contains(part), "{failure}");
@@ -472,6 +482,28 @@ mod tests {
         let config = Config::parse(Path::new("sheaf.toml"), text, &env).expect("valid");
         assert_eq!(config.glean.server_url, "https://acme-be.glean.com");
         assert!(config.glean.token.is_some());
+    }
+
+    #[test]
+    fn a_connection_s_digest_is_of_what_decides_about_documents() {
+        let digest = |text: &str| {
+            let config = parse(&format!("{CONNECTION}{text}")).expect("valid");
+            config.digest("a").expect("a digest")
+        };
+        let plain = digest("");
+        assert_eq!(plain, digest("# nothing\n\n[connections.b]\nconnector=\"x\"\ndatasource=\"b\"\n"));
+        assert_eq!(plain, digest("[connections.a.limits]\nmemory = \"1 GiB\"\n"));
+        assert_eq!(plain, digest("[connections.a.schedules]\nfull = { every = \"1h\" }\n"));
+        for text in [
+            "settings = { access = \"everyone\" }\n",
+            "[connections.a.grants]\nhosts = [\"x.com\"]\n",
+            "[connections.a.deletions]\nmax_percent = 1.0\n",
+            "[connections.a.limits]\nresponse_bytes = \"1 KiB\"\n",
+        ] {
+            assert_ne!(plain, digest(text), "{text}");
+        }
+        let (one, other) = ("settings = { a = 1, b = 2 }\n", "settings = { b = 2, a = 1 }\n");
+        assert_eq!(digest(one), digest(other));
     }
 
     #[test]

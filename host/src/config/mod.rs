@@ -3,6 +3,7 @@
 mod file;
 mod grants;
 mod limits;
+mod live;
 pub mod schedules;
 mod values;
 
@@ -11,9 +12,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub use grants::Granted;
+pub use live::Live;
 pub use values::PolicyConfig;
 
-use crate::connector::CompileLimits;
+use crate::connector::{CompileLimits, Digest};
 use crate::crawl::{Deletions, Tolerance, Window};
 use crate::failure::{Failure, Result};
 use crate::glean::Endpoint;
@@ -22,6 +24,8 @@ use crate::secret::Rotating;
 use crate::store::Location;
 
 pub const FILE_NAME: &str = "sheaf.toml";
+/// The task queue where none is named.
+pub const TASK_QUEUE: &str = "sheaf";
 
 /// One `sheaf.toml`, valid as far as it can be known without running a connector.
 #[derive(Clone, Debug)]
@@ -76,12 +80,15 @@ impl Config {
             Some(path) => path.to_owned(),
             None => find()?,
         };
-        let text = std::fs::read_to_string(&path).map_err(|error| {
+        Self::parse(&path, &Self::text(&path)?, &|name| std::env::var(name).ok())
+    }
+
+    fn text(path: &Path) -> Result<String> {
+        std::fs::read_to_string(path).map_err(|error| {
             Failure::settings(format!("cannot read the configuration: {error}"))
                 .at(path.display().to_string())
                 .next("name it with `--config`, or run from a folder below it")
-        })?;
-        Self::parse(&path, &text, &|name| std::env::var(name).ok())
+        })
     }
 
     /// Checks the text of a file at `path`, with `env` for the environment.
@@ -105,6 +112,31 @@ impl Config {
                 .at(self.path.display().to_string())
                 .next(next)
         })
+    }
+
+    /// A digest of all that decides what a connection uploads and deletes, as it stands in the file:
+    /// the same on every machine that has the same text, whatever its paths and secrets lead to.
+    /// Limits end a crawl and change no document, but for the one that cuts answers off.
+    pub fn digest(&self, connection: &str) -> Option<Digest> {
+        let mut file: toml::Table = toml::from_str(&self.text).ok()?;
+        let found = file.get_mut("connections")?.get_mut(connection)?.as_table_mut()?;
+        found.remove("schedules");
+        if let Some(toml::Value::Table(limits)) = found.get_mut("limits") {
+            limits.retain(|key, _| key == "response_bytes");
+            if limits.is_empty() {
+                found.remove("limits");
+            }
+        }
+        // Keys in order, however they stand in the file.
+        let text = serde_json::to_value(&*found).ok()?.to_string();
+        Some(Digest::of(text.as_bytes()))
+    }
+
+    /// What stands in the file beside the connections.
+    fn rest(&self) -> Option<toml::Table> {
+        let mut file: toml::Table = toml::from_str(&self.text).ok()?;
+        file.remove("connections");
+        Some(file)
     }
 
     /// `sheaf.toml:12, connections.a.settings`: where a key stands, or the nearest one above it.

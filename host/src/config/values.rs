@@ -58,6 +58,15 @@ pub struct PolicyConfig {
     pub parallel_scopes: usize,
 }
 
+impl PolicyConfig {
+    /// How long to wait after so many failures in a row.
+    pub fn pause(&self, failures: u32) -> Duration {
+        let more = i32::try_from(failures.saturating_sub(1)).unwrap_or(i32::MAX);
+        let pause = self.initial_interval.as_secs_f64() * self.backoff.powi(more);
+        Duration::try_from_secs_f64(pause).unwrap_or(Duration::MAX).min(self.max_interval)
+    }
+}
+
 impl Default for PolicyConfig {
     fn default() -> Self {
         Self {
@@ -69,5 +78,17 @@ impl Default for PolicyConfig {
             heartbeat_timeout: Duration::from_secs(30),
             parallel_scopes: 4,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_by_the_policy_up_to_the_longest() {
+        let policy = PolicyConfig::default();
+        let pauses = [1, 2, 3, 4, 5, 40_000].map(|failures| policy.pause(failures).as_secs());
+        assert_eq!(pauses, [30, 60, 120, 240, 300, 300]);
     }
 }

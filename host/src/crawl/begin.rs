@@ -69,7 +69,7 @@ impl Crawler {
     /// Registers the datasource and finds out what there is to crawl.
     pub async fn configure(&self, request: Request<'_>) -> Result<Plan> {
         let Request { connection: name, upload_id, .. } = request;
-        self.config.connection(name)?;
+        self.live.now().connection(name)?;
         let claims = self.memories.claims(name);
         let lease = Lease::new(request.who.clone(), &request.by, upload_id);
         claims.claim(&lease).await?;
@@ -101,7 +101,8 @@ impl Crawler {
 
     async fn configured(&self, request: &Request<'_>) -> Result<Beginning> {
         let Request { connection: name, mode, upload_id, .. } = *request;
-        let connection = self.config.connection(name)?;
+        let connection = self.live.now().connection(name)?;
+        self.live.keep(upload_id, &connection);
         let chosen = request.connector.unwrap_or(&connection.connector);
         let connector = self.registry.pin(chosen).await.map_err(|failure| {
             failure.at_least(|| self.config.place(&["connections", name, "connector"]))
@@ -175,6 +176,7 @@ impl Crawler {
         };
         if mode == ModeName::Full {
             self.open_session(&mut plan).await?;
+            self.live.keep(&plan.upload_id, &connection);
         }
         let begun = Begun {
             plan: plan.clone(),
@@ -222,6 +224,9 @@ impl Crawler {
     async fn resume(&self, begun: Begun, request: &Request<'_>) -> Result<Plan> {
         let name = request.connection;
         let upload_id = begun.plan.upload_id.clone();
+        if let Some(connection) = self.live.of_crawl(request.upload_id) {
+            self.live.keep(&upload_id, &connection);
+        }
         if upload_id != request.upload_id {
             tracing::info!(connection = name, upload_id, "an interrupted crawl is resumed");
         }

@@ -98,7 +98,7 @@ impl Crawler {
         seconds: f64,
     ) -> Result<CrawlResult> {
         let plan = &begun.plan;
-        let connection = self.config.connection(&plan.connection)?;
+        let connection = self.crawled(plan)?;
         let sealed = self.seal(plan).await?;
         let mut total = Total::of(plan, scopes);
         total.count_doubles(&sealed);
@@ -508,6 +508,7 @@ pub fn waiting(held: &Held) -> Waiting {
     let difference = &held.difference;
     let samples = difference.gone_samples.iter().chain(&difference.withheld_samples);
     Waiting {
+        upload_id: held.plan.upload_id.clone(),
         would_go: difference.gone + difference.withheld,
         of: difference.before,
         reasons: held.reasons.clone(),

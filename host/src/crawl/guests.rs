@@ -11,7 +11,7 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio::sync::Semaphore;
 
-use crate::config::{Config, Connection};
+use crate::config::{Config, Connection, Live};
 use crate::connector::model::Manifest;
 use crate::connector::{Connector, Grants, Guest};
 use crate::failure::{Failure, Kind, Result};
@@ -21,7 +21,7 @@ use crate::sandbox::limits::Usage;
 
 /// What the guests of this process share.
 pub struct Guests {
-    config: Arc<Config>,
+    live: Live,
     places: Arc<Semaphore>,
     connections: Mutex<HashMap<String, Shared>>,
     /// What each crawl has computed here, by upload id; of the last crawls, over all their scopes.
@@ -39,10 +39,11 @@ struct Shared {
 }
 
 impl Guests {
-    pub fn new(config: Arc<Config>) -> Self {
+    /// `most` of them run at once.
+    pub fn new(live: Live, most: usize) -> Self {
         Self {
-            places: Arc::new(Semaphore::new(config.guests)),
-            config,
+            places: Arc::new(Semaphore::new(most)),
+            live,
             connections: Mutex::default(),
             crawls: Mutex::default(),
         }
@@ -55,12 +56,13 @@ impl Guests {
         connector: &Connector,
         usage: Arc<Usage>,
     ) -> Result<Guest> {
-        check_settings(&self.config, connection, connector)?;
+        let config = self.live.now();
+        check_settings(&config, connection, connector)?;
         let shared = self.shared(connection, connector)?;
         shared.egress.check().await.map_err(|failure| {
             let grants = ["connections", &connection.name, "grants"];
             let at = failure.at.clone().unwrap_or_default();
-            failure.at(format!("{}: {at}", self.config.place(&grants)))
+            failure.at(format!("{}: {at}", config.place(&grants)))
         })?;
         // One connection whose guests hang takes its own places before it takes everybody's.
         let mut places = Vec::new();

@@ -114,15 +114,21 @@ async fn crawl(
     told(crawler, &plan.connection, view, complete).await
 }
 
-/// Decides about a crawl that waits, where no workflow does.
-pub async fn decide(crawler: &Crawler, name: &str, decision: Decision) -> Result<CrawlResult> {
+/// Decides about the upload that waits, where no workflow does.
+pub async fn decide(
+    crawler: &Crawler,
+    name: &str,
+    upload_id: &str,
+    decision: Decision,
+) -> Result<CrawlResult> {
     let _lock = crawler.memories.machine.lock(name)?;
     let held = crawler.memories.of(name).await?.held;
+    let held = held.filter(|held| held.plan.upload_id == upload_id);
     let held = held.ok_or_else(|| nothing_waits(name))?;
     // Nobody watches the clock here: an answer that comes too late is none.
     let late = held.until < super::memory::now();
     let decision = if late { Decision::Expire } else { decision };
-    crawler.decide(name, &held.plan.upload_id, decision).await
+    crawler.decide(name, upload_id, decision).await
 }
 
 pub fn nothing_waits(name: &str) -> Failure {

@@ -5,7 +5,7 @@
 //! [`recorder`] writes what goes into the ledger; [`progress`] is what survives an interruption.
 //! [`begin`], [`steps`] and [`finish`] are the parts of a whole crawl, the last one behind the [`guard`]
 //! of deletions, for which a [`census`] is kept of what others have in Glean; what Glean has not done yet
-//! when a crawl ends is in [`changes`] and [`closing`];
+//! when a crawl ends is in [`changes`] and [`closing`]; [`connections`] says which settings a crawl has.
 //! [`local`] runs them in one process and Temporal as activities. [`memory`] is what one crawl leaves
 //! to the next; [`known`] looks into the ledger, and [`view`] shows a crawl to people.
 
@@ -15,6 +15,7 @@ pub mod changes;
 pub mod check;
 pub mod closing;
 mod damage;
+pub mod connections;
 pub mod finish;
 pub mod guard;
 pub mod guests;

@@ -172,6 +172,9 @@ pub struct CrawlResult {
 /// A deletion that waits for a person.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Waiting {
+    /// What an approval has to name.
+    #[serde(default)]
+    pub upload_id: String,
     /// Documents that would be deleted, of how many.
     pub would_go: u64,
     pub of: u64,
@@ -182,6 +185,14 @@ pub struct Waiting {
     pub until: u64,
     /// How long that is from the crawl's end.
     pub wait_seconds: u64,
+}
+
+impl Waiting {
+    /// The command that approves what is shown here, and nothing else.
+    pub fn command(&self, connection: &str) -> String {
+        let Self { upload_id, would_go, .. } = self;
+        format!("sheaf approve {connection} --upload {upload_id} --deletes {would_go}")
+    }
 }
 
 /// What a person, or nobody, said.

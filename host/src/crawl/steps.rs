@@ -20,7 +20,7 @@ use super::memory::Memories;
 use super::pipeline::{Pipeline, interrupted};
 use super::plan::{ModeName, Plan};
 use super::progress::ScopeProgress;
-use crate::config::{Config, Connection};
+use crate::config::{Config, Connection, Live};
 use crate::connector::model::{Crawl, Mode, PageLimits};
 use crate::connector::{Connector, Engine, Guest};
 use crate::failure::{Failure, Kind, Result};
@@ -37,7 +37,9 @@ const MAX_RESTARTS: u32 = 3;
 /// What every crawl of this process shares.
 #[derive(Clone)]
 pub struct Crawler {
+    /// As it was when the process began; the connections of a crawl are in `live`.
     pub config: Arc<Config>,
+    pub live: Live,
     pub registry: Registry,
     pub client: Client,
     pub store: Store,
@@ -67,12 +69,14 @@ impl Crawler {
         let engine = Engine::limited(cache, config.compile)?;
         let store = Store::open(&config.store)?;
         let config = Arc::new(config);
+        let live = Live::new(config.clone());
         Ok(Self {
             registry: Registry::new(engine, &config.connectors, store.clone()),
             client: Client::new(config.glean.clone())?,
             memories: Memories::new(store.clone(), &config.state, &config.glean.server_url),
             store,
-            guests: Arc::new(Guests::new(config.clone())),
+            guests: Arc::new(Guests::new(live.clone(), config.guests)),
+            live,
             config,
         })
     }
@@ -167,6 +171,7 @@ impl Crawler {
         let who = self.stands(&begun, plan)?;
         let claims = self.memories.claims(&plan.connection);
         let plan = &begun.plan;
+        let connection = self.connection_of(&begun).await?;
         let (part, kept) = journal.scope(scope).await?;
         let kept = kept.unwrap_or_default();
         let mut start = ScopeProgress {
@@ -186,7 +191,7 @@ impl Crawler {
             return Ok(start);
         }
         let ended = tokio::select! {
-            ended = self.crawl_restarting(plan, &journal, part, start, report, cancel) => ended,
+            ended = self.crawl_restarting(plan, &connection, &journal, part, start, report, cancel) => ended,
             failure = claims.keep(who, &plan.upload_id) => Err(failure),
         };
         ended.map_err(|failure| failure.at_least(|| plan.connection.clone()))
@@ -196,6 +201,7 @@ impl Crawler {
     async fn crawl_restarting(
         &self,
         plan: &Plan,
+        connection: &Connection,
         journal: &Journal,
         part: ScopeJournal,
         start: ScopeProgress,
@@ -204,7 +210,7 @@ impl Crawler {
     ) -> Result<ScopeProgress> {
         let scope = start.scope.clone();
         let opened = start.opened;
-        let failure = match self.crawl_from(plan, start, part, report, cancel).await {
+        let failure = match self.crawl_from(plan, connection, start, part, report, cancel).await {
             Err(failure) if failure.kind == Kind::StartOver => failure,
             ended => return ended,
         };
@@ -227,22 +233,22 @@ impl Crawler {
         let (mut part, _) = journal.scope(&scope).await?;
         part.commit(&[], &anew).await?;
         report.send_replace(anew.clone());
-        self.crawl_from(plan, anew, part, report, cancel).await
+        self.crawl_from(plan, connection, anew, part, report, cancel).await
     }
 
     async fn crawl_from(
         &self,
         plan: &Plan,
+        connection: &Connection,
         start: ScopeProgress,
         journal: ScopeJournal,
         report: &watch::Sender<ScopeProgress>,
         cancel: &CancellationToken,
     ) -> Result<ScopeProgress> {
-        let connection = self.config.connection(&plan.connection)?;
         let connector = self.registry.pinned(&plan.digest).await?;
         let usage = self.guests.usage(&plan.upload_id, Duration::from_millis(start.cpu_ms));
         let mut guest = tokio::select! {
-            guest = self.guests.start(&connection, &connector, usage.clone()) => guest?,
+            guest = self.guests.start(connection, &connector, usage.clone()) => guest?,
             () = cancel.cancelled() => return Err(interrupted()),
         };
         let rules = Rules::of(&guest.datasource().await?);

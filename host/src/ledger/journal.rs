@@ -264,7 +264,7 @@ impl ScopeJournal {
         }
         if !self.store.create(&name, frame).await? {
             return Err(Failure::new(
-                Kind::Busy,
+                Kind::TakenOver,
                 "another process has taken over this part of the crawl",
             )
             .at(self.store.place(&name))
@@ -324,6 +324,6 @@ mod tests {
             (checkpoint(&journal).await, checkpoint(&journal).await);
         one.commit(b"", &at("5")).await.expect("kept");
         let late = other.commit(b"", &at("5")).await.expect_err("taken over");
-        assert_eq!(late.kind, Kind::Busy);
+        assert_eq!(late.kind, Kind::TakenOver);
     }
 }

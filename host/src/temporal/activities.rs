@@ -14,7 +14,9 @@ use temporalio_sdk::activities::{ActivityContext, ActivityError};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use crate::config::PolicyConfig;
 use crate::crawl::begin::Request;
+use crate::crawl::connections::{Expected, this_process};
 use crate::crawl::lease::{TAKE_OVER, Who};
 use crate::crawl::{CrawlResult, Crawler, Decision, Ending, ModeName, Plan, ScopeProgress};
 use crate::failure::{Failure, Kind};
@@ -33,6 +35,13 @@ pub struct ConfigureInput {
     pub upload_id: String,
     #[serde(default)]
     pub attempts: u32,
+    #[serde(default)]
+    pub policy: Option<PolicyConfig>,
+    /// What whoever started the crawl has.
+    #[serde(default)]
+    pub glean: String,
+    #[serde(default)]
+    pub connection_digest: Option<String>,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -41,6 +50,8 @@ pub struct DecideInput {
     pub upload_id: String,
     pub decision: Decision,
     pub attempts: u32,
+    #[serde(default)]
+    pub policy: Option<PolicyConfig>,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -49,6 +60,9 @@ pub struct ScopeInput {
     pub scope: String,
     /// Failures in a row that end the crawl.
     pub attempts: u32,
+    /// How long to wait after each. Where an earlier version said nothing, the server knows.
+    #[serde(default)]
+    pub policy: Option<PolicyConfig>,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -57,6 +71,8 @@ pub struct CompleteInput {
     pub seconds: f64,
     #[serde(default)]
     pub attempts: u32,
+    #[serde(default)]
+    pub policy: Option<PolicyConfig>,
 }
 
 pub struct Activities {
@@ -65,8 +81,15 @@ pub struct Activities {
     pub temporal: String,
 }
 
-/// A crawl that waits for its source still says that it lives.
-const HEARTBEAT: Duration = Duration::from_secs(5);
+/// A crawl that waits for its source still says that it lives: three times before it is given up.
+fn heartbeats(context: &ActivityContext) -> tokio::time::Interval {
+    let timeout = context.info().heartbeat_timeout.unwrap_or(Duration::from_secs(15));
+    tokio::time::interval((timeout / 3).max(Duration::from_millis(100)))
+}
+
+/// Until an attempt that was replaced hears of it by its heartbeats.
+const REPLACED: Duration = Duration::from_secs(2);
+const PATIENCE: u32 = 10;
 
 #[activities]
 impl Activities {
@@ -76,18 +99,25 @@ impl Activities {
         context: ActivityContext,
         input: ConfigureInput,
     ) -> Result<Plan, ActivityError> {
-        let ConfigureInput { connection, mode, connector, anew, by, upload_id, attempts } = input;
-        let configure = self.crawler.configure(Request {
-            connection: &connection,
-            mode,
-            upload_id: &upload_id,
-            connector: connector.as_deref(),
-            by,
-            who: self.who(&context),
-            anew,
-        });
+        let ConfigureInput { connection, mode, connector, anew, by, upload_id, .. } = input;
+        let expected =
+            Expected { glean: &input.glean, digest: input.connection_digest.as_deref() };
+        let configure = async {
+            self.crawler.check_expected(&connection, expected).await?;
+            let request = Request {
+                connection: &connection,
+                mode,
+                upload_id: &upload_id,
+                connector: connector.as_deref(),
+                by,
+                who: self.who(&context),
+                anew,
+            };
+            self.crawler.configure(request).await
+        };
+        let allowed = Allowed { attempts: input.attempts, policy: input.policy.as_ref() };
         let waiting = || self.crawler.waiting(&connection);
-        let mut plan = Box::pin(counted(&context, attempts, configure, waiting)).await?;
+        let mut plan = Box::pin(counted(&context, allowed, configure, waiting)).await?;
         // The journal has these; a history need not.
         plan.bookmarks.clear();
         plan.runs.clear();
@@ -108,7 +138,7 @@ impl Activities {
         context: ActivityContext,
         input: ScopeInput,
     ) -> Result<ScopeProgress, ActivityError> {
-        let ScopeInput { plan, scope, attempts } = input;
+        let ScopeInput { plan, scope, attempts, policy } = input;
         let tried: ScopeProgress = context.heartbeat_details().deserialize()?.unwrap_or_default();
         let attempt = context.info().attempt;
         tracing::info!(connection = plan.connection, scope, attempt, "a scope's crawl begins");
@@ -117,7 +147,7 @@ impl Activities {
         let ended = {
             let crawl = self.crawler.crawl_scope(&plan, &scope, &tried, &report, &cancel);
             let mut crawl = std::pin::pin!(crawl);
-            let mut alive = tokio::time::interval(HEARTBEAT);
+            let mut alive = heartbeats(&context);
             loop {
                 tokio::select! {
                     ended = &mut crawl => break ended,
@@ -163,10 +193,14 @@ impl Activities {
                 Err(ActivityError::cancelled_with_details(progress))
             }
             Err(failure) => {
-                let (failure, last) = progress.failed(failure, attempts);
+                // That one was too slow to hear that it is replaced says nothing of the source.
+                let replaced = failure.kind == Kind::TakenOver;
+                let allowed = if replaced { attempts.max(PATIENCE) } else { attempts };
+                let (failure, last) = progress.failed(failure, allowed);
                 let again = !last && failure.kind.is_retryable();
-                let pause = TAKE_OVER + failure.retry_after.unwrap_or_default();
-                self.rest(&plan, again.then_some(pause)).await;
+                let pause = pause(&failure, progress.failures, policy.as_ref());
+                let lease = TAKE_OVER + pause.unwrap_or_default();
+                self.rest(&plan, again.then_some(lease)).await;
                 tracing::warn!(
                     connection = plan.connection,
                     scope,
@@ -175,7 +209,7 @@ impl Activities {
                     "{failure}"
                 );
                 context.record_heartbeat(progress).await?;
-                Err(failed(failure, last))
+                Err(failed(failure, last, pause))
             }
         }
     }
@@ -186,7 +220,7 @@ impl Activities {
         context: ActivityContext,
         input: DecideInput,
     ) -> Result<Option<CrawlResult>, ActivityError> {
-        let DecideInput { connection, upload_id, decision, attempts } = input;
+        let DecideInput { connection, upload_id, decision, attempts, policy } = input;
         let decide = async {
             match self.crawler.decide(&connection, &upload_id, decision).await {
                 Ok(result) => Ok(Some(result)),
@@ -197,7 +231,8 @@ impl Activities {
                 Err(failure) => Err(failure),
             }
         };
-        counted(&context, attempts, decide, || self.crawler.waiting(&connection)).await
+        let allowed = Allowed { attempts, policy: policy.as_ref() };
+        counted(&context, allowed, decide, || self.crawler.waiting(&connection)).await
     }
 
     #[activity(name = "complete_upload")]
@@ -206,10 +241,11 @@ impl Activities {
         context: ActivityContext,
         input: CompleteInput,
     ) -> Result<CrawlResult, ActivityError> {
-        let CompleteInput { plan, seconds, attempts } = input;
+        let CompleteInput { plan, seconds, attempts, policy } = input;
         let complete = self.crawler.complete(&plan, seconds);
         let waiting = || self.crawler.waiting(&plan.connection);
-        let result = Box::pin(counted(&context, attempts, complete, waiting)).await?;
+        let allowed = Allowed { attempts, policy: policy.as_ref() };
+        let result = Box::pin(counted(&context, allowed, complete, waiting)).await?;
         tracing::info!(
             connection = result.connection,
             documents = result.documents,
@@ -238,18 +274,25 @@ impl Activities {
     }
 }
 
+/// Failures that are borne with, and the pauses between them.
+#[derive(Clone, Copy)]
+struct Allowed<'a> {
+    attempts: u32,
+    policy: Option<&'a PolicyConfig>,
+}
+
 /// A short step: it says that it lives and what it waits for, hears when it is to stop, and counts its
 /// own failures, like a crawl does.
 async fn counted<T>(
     context: &ActivityContext,
-    attempts: u32,
+    allowed: Allowed<'_>,
     step: impl Future<Output = Result<T, Failure>>,
     waiting: impl Fn() -> Option<Wait>,
 ) -> Result<T, ActivityError> {
     let tried = context.heartbeat_details().deserialize::<ScopeProgress>();
     let mut tried = tried.ok().flatten().unwrap_or_default();
     let mut step = std::pin::pin!(step);
-    let mut alive = tokio::time::interval(HEARTBEAT);
+    let mut alive = heartbeats(context);
     let ended = loop {
         tokio::select! {
             ended = &mut step => break ended,
@@ -264,23 +307,32 @@ async fn counted<T>(
         Ok(done) => Ok(done),
         Err(failure) => {
             tried.wait(None);
-            let (failure, last) = tried.failed(failure, attempts.max(1));
+            let (failure, last) = tried.failed(failure, allowed.attempts.max(1));
             tracing::warn!(failures = tried.failures, last, "{failure}");
+            let pause = pause(&failure, tried.failures, allowed.policy);
             context.record_heartbeat(tried).await?;
-            Err(failed(failure, last))
+            Err(failed(failure, last, pause))
         }
     }
 }
 
+/// How long the server is to wait with the next attempt.
+fn pause(failure: &Failure, failures: u32, policy: Option<&PolicyConfig>) -> Option<Duration> {
+    match failure.kind {
+        Kind::TakenOver => Some(REPLACED),
+        _ => failure.retry_after.or_else(|| policy.map(|policy| policy.pause(failures))),
+    }
+}
+
 /// The failure as Temporal shows it, with all of it in the details for `sheaf`.
-fn failed(failure: Failure, last: bool) -> ActivityError {
+fn failed(failure: Failure, last: bool, pause: Option<Duration>) -> ActivityError {
     let kind = failure.kind;
-    let after = failure.retry_after;
+    let failure = Failure { worker: Some(this_process()), ..failure };
     let details = failure.clone();
     ApplicationFailure::builder(failure)
         .type_name(kind.type_name().to_owned())
         .non_retryable(last || !kind.is_retryable())
-        .maybe_next_retry_delay(after)
+        .maybe_next_retry_delay(pause)
         .details(details)
         .build()
         .into()

@@ -1,6 +1,6 @@
 //! Starts a crawl's workflow and watches it until it ends.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use temporalio_client::errors::{WorkflowGetResultError, WorkflowStartError};
 use temporalio_client::{
@@ -11,49 +11,138 @@ use temporalio_common::protos::temporal::api::enums::v1::PendingActivityState;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::workflow_id;
+use super::found::{self, Found};
 use super::workflows::all::{self, OneOfAll, told};
 use super::workflows::indexing::Run;
 use super::workflows::{AllInput, AllWorkflow, CrawlInput, IndexingWorkflow};
-use crate::config::Temporal;
+use super::{ids, queue};
+use crate::config::{Config, Temporal};
 use crate::crawl::view::{Phase, ScopeState};
 use crate::crawl::{CrawlResult, CrawlView, ModeName, ScopeProgress};
 use crate::failure::{Failure, Kind, Result};
+use crate::machine::host_name;
 
 pub type Handle = WorkflowHandle<Client, Run>;
 
 const LOOK: Duration = Duration::from_millis(500);
 /// A query that no worker answers within this is not going to be.
 pub(super) const QUERY_TIMEOUT: Duration = Duration::from_secs(3);
+/// A worker that listens says something within this.
+const SILENCE: Duration = Duration::from_secs(5);
+
+/// A crawl that is followed.
+pub struct Started {
+    pub handle: Handle,
+    /// It was under way already: whoever started it is gone.
+    pub joined: bool,
+}
 
 /// Starts a crawl of a connection. The worker may have other files than we do: the connector it finds
 /// when the crawl begins is what runs.
 pub async fn start(
     client: &Client,
-    temporal: &Temporal,
+    config: &Config,
     connection: &str,
     mode: ModeName,
     choice: Choice,
-) -> Result<Handle> {
-    let input = crawl(temporal, connection, mode, choice);
-    let options = WorkflowStartOptions::new(&temporal.task_queue, workflow_id(connection))
+) -> Result<Started> {
+    let id = ids::crawl(connection, &config.temporal.task_queue);
+    // Temporal keeps those of one id apart; an earlier version's crawl may have another.
+    let earlier = match ids::earlier(&id) {
+        earlier if earlier == id => None,
+        _ => under_way(client, config, connection).await?,
+    };
+    let wanted = crawl(config, connection, mode, choice);
+    if let Some(found) = earlier {
+        return join(client, config, &wanted, found);
+    }
+    let options = WorkflowStartOptions::new(&config.temporal.task_queue, &id)
         .id_conflict_policy(WorkflowIdConflictPolicy::Fail)
         .static_summary(format!("{mode} crawl of {connection}"))
         .build();
-    client.start_workflow(IndexingWorkflow::run, input, options).await.map_err(|error| {
-        not_started(error, &format!("`{connection}` is"), &workflow_id(connection))
-    })
+    match client.start_workflow(IndexingWorkflow::run, wanted.clone(), options).await {
+        Ok(handle) => Ok(Started { handle, joined: false }),
+        Err(error @ WorkflowStartError::AlreadyStarted { .. }) => {
+            match found::any::<CrawlInput>(client, &id).await? {
+                Some(found) if found.running => join(client, config, &wanted, found),
+                _ => Err(not_started(error, &format!("`{connection}` is"), &id)),
+            }
+        }
+        Err(error) => Err(not_started(error, &format!("`{connection}` is"), &id)),
+    }
+}
+
+/// Follows a crawl that is what was wanted, where nobody else can: the process that started it was on
+/// this machine, and is gone.
+fn join(
+    client: &Client,
+    config: &Config,
+    wanted: &CrawlInput,
+    found: Found<CrawlInput>,
+) -> Result<Started> {
+    let name = &wanted.connection;
+    let same = found.input.mode == wanted.mode && !wanted.anew && wanted.connector.is_none();
+    if found.is_of(config) && same && found.parent.is_none() && is_gone(&found.started_by) {
+        return Ok(Started { handle: found.handle(client), joined: true });
+    }
+    let at = format!("workflow {}, run {}", found.id, found.run_id);
+    let failure = if found.is_of(config) {
+        Failure::new(Kind::Busy, format!("`{name}` is being crawled already")).next(format!(
+            "wait for it, see it with `sheaf sync {name} --follow`, or end it with \
+             `sheaf cancel {name}`"
+        ))
+    } else {
+        let what = format!("`{name}` is being crawled already, by {}", found.whose());
+        Failure::new(Kind::Busy, what)
+            .next("wait for it; give each deployment a `task_queue` of its own in [temporal]")
+    };
+    Err(failure.at(at))
+}
+
+/// Whether a client was a process of this machine that is no more.
+fn is_gone(client: &str) -> bool {
+    let known = client.strip_prefix("sheaf-").and_then(|rest| rest.split_once('@'));
+    let Some((pid, host)) = known else { return false };
+    if host != host_name() || pid.parse::<u32>().is_err() {
+        return false;
+    }
+    let process = std::path::Path::new("/proc");
+    process.join("self").exists() && !process.join(pid).exists()
+}
+
+/// A connection's crawl that runs now, if it is this deployment's.
+pub async fn under_way(
+    client: &Client,
+    config: &Config,
+    connection: &str,
+) -> Result<Option<Found<CrawlInput>>> {
+    let id = ids::crawl(connection, &config.temporal.task_queue);
+    found::running(client, config, &id).await
+}
+
+pub fn nothing_runs(connection: &str) -> Failure {
+    Failure::settings(format!("no crawl of `{connection}` is under way on Temporal"))
+        .next("see `sheaf status`")
 }
 
 /// What a crawl's workflow is told.
 pub fn crawl(
-    temporal: &Temporal,
+    config: &Config,
     connection: &str,
     mode: ModeName,
     Choice { connector, anew }: Choice,
 ) -> CrawlInput {
-    let policy = temporal.policy.clone();
-    CrawlInput { connection: connection.to_owned(), mode, connector, anew, digest: None, policy }
+    CrawlInput {
+        connection: connection.to_owned(),
+        mode,
+        connector,
+        anew,
+        digest: None,
+        policy: config.temporal.policy.clone(),
+        task_queue: config.temporal.task_queue.clone(),
+        glean: config.glean.server_url.clone(),
+        connection_digest: config.digest(connection).map(|digest| digest.to_string()),
+    }
 }
 
 /// What may be chosen for one crawl.
@@ -72,16 +161,10 @@ fn not_started(error: WorkflowStartError, who: &str, workflow: &str) -> Failure 
                 .at(format!("workflow {workflow}, run {}", run_id.unwrap_or_default()))
                 .next("wait for it: `sheaf status` shows how far it is")
         }
-        WorkflowStartError::Rpc(status) => Failure::new(
-            Kind::Unreachable,
-            format!("Temporal did not start the crawl: {}", status.message()),
-        )
-        .next("check [temporal]; `sheaf doctor` tries it"),
+        WorkflowStartError::Rpc(status) => found::unanswered(&status),
         other => Failure::internal(format!("the crawl was not started: {other}")),
     }
 }
-
-const ALL: &str = "sheaf.all";
 
 /// Crawls several connections, so many at once, and waits for all of them. `said` hears of each
 /// change.
@@ -93,28 +176,54 @@ pub async fn all(
     mut said: impl FnMut(&[OneOfAll]),
 ) -> Result<Vec<OneOfAll>> {
     let summary = format!("crawls of {} connections", input.crawls.len());
-    let options = WorkflowStartOptions::new(&temporal.task_queue, ALL)
+    let id = ids::all(&temporal.task_queue);
+    let options = WorkflowStartOptions::new(&temporal.task_queue, &id)
         .id_conflict_policy(WorkflowIdConflictPolicy::Fail)
         .static_summary(summary)
         .build();
     let started = client.start_workflow(AllWorkflow::run, input, options).await;
     let handle: WorkflowHandle<Client, all::Run> =
-        started.map_err(|error| not_started(error, "several connections are", ALL))?;
-    let result = handle.get_result(WorkflowGetResultOptions::default());
+        started.map_err(|error| not_started(error, "several connections are", &id))?;
+    let mut watch = Watch::new(client, &temporal.task_queue);
     let look = async || {
         let query = handle.query(AllWorkflow::progress, (), WorkflowQueryOptions::default());
-        if let Ok(Ok(crawls)) = tokio::time::timeout(QUERY_TIMEOUT, query).await {
-            said(&crawls);
+        match tokio::time::timeout(QUERY_TIMEOUT, query).await {
+            Ok(Ok(crawls)) => {
+                watch.answered();
+                said(&crawls);
+            }
+            _ => drop(watch.unanswered().await),
         }
     };
-    watched(result, detach, look).await?.map_err(explain)
+    let result = || handle.get_result(WorkflowGetResultOptions::default());
+    patiently(result, detach, look).await?.map_err(explain)
 }
 
-/// Looks at a workflow until its result is there, or until nobody wants to see it any more.
+/// Looks at a workflow until its result is there, or until nobody wants to see it any more. A server
+/// that is away is waited for: the crawl goes on without us.
+pub(super) async fn patiently<T, F: Future<Output = Result<T, WorkflowGetResultError>>>(
+    result: impl Fn() -> F,
+    detach: &CancellationToken,
+    mut look: impl AsyncFnMut(),
+) -> Result<Result<T, WorkflowGetResultError>> {
+    loop {
+        match watched(result(), detach, &mut look).await? {
+            Err(WorkflowGetResultError::Rpc(status)) if found::is_away(&status) => {
+                tracing::debug!("{status}");
+                tokio::select! {
+                    () = tokio::time::sleep(LOOK) => look().await,
+                    () = detach.cancelled() => return Err(detached()),
+                }
+            }
+            ended => return Ok(ended),
+        }
+    }
+}
+
 async fn watched<T>(
     result: impl Future<Output = T>,
     detach: &CancellationToken,
-    mut look: impl AsyncFnMut(),
+    look: &mut impl AsyncFnMut(),
 ) -> Result<T> {
     let mut result = std::pin::pin!(result);
     let mut looks = tokio::time::interval(LOOK);
@@ -133,22 +242,86 @@ fn detached() -> Failure {
         .next("`sheaf status` shows how far it is")
 }
 
+/// Why a workflow says nothing: told once when it begins, and once when it is over.
+pub(super) struct Watch<'a> {
+    client: &'a Client,
+    task_queue: &'a str,
+    silent_since: Instant,
+    told: Option<String>,
+}
+
+impl<'a> Watch<'a> {
+    pub(super) fn new(client: &'a Client, task_queue: &'a str) -> Self {
+        Self { client, task_queue, silent_since: Instant::now(), told: None }
+    }
+
+    pub(super) fn answered(&mut self) {
+        self.silent_since = Instant::now();
+        if let Some(told) = self.told.take() {
+            tracing::warn!("it is over: {told}");
+        }
+    }
+
+    pub(super) async fn unanswered(&mut self) -> Option<String> {
+        let workers = queue::workers(self.client, self.task_queue);
+        let why = match tokio::time::timeout(QUERY_TIMEOUT, workers).await {
+            Ok(Ok(workers)) if !workers.is_empty() => None,
+            Ok(Ok(_)) if self.silent_since.elapsed() < SILENCE => None,
+            Ok(Ok(_)) => Some(format!(
+                "no worker listens on the task queue `{}`: run `sheaf worker`",
+                self.task_queue
+            )),
+            _ => Some(
+                "Temporal does not answer; what runs goes on, and is followed again when it does"
+                    .to_owned(),
+            ),
+        };
+        if let Some(why) = &why
+            && self.told.as_ref() != Some(why)
+        {
+            tracing::warn!("{why}");
+        }
+        self.told.clone_from(&why);
+        why
+    }
+}
+
 /// Watches a workflow to its end. When `detach` comes first, the crawl goes on without us.
 pub async fn follow(
-    handle: &Handle,
+    client: &Client,
+    mut handle: Handle,
     task_queue: &str,
     view: &watch::Sender<CrawlView>,
     detach: &CancellationToken,
 ) -> Result<CrawlResult> {
-    let result = handle.get_result(WorkflowGetResultOptions::default());
-    let ended = watched(result, detach, async || look(handle, task_queue, view).await).await?;
-    look(handle, task_queue, view).await;
-    ended.map_err(explain)
+    let mut watch = Watch::new(client, task_queue);
+    loop {
+        let result = || handle.get_result(WorkflowGetResultOptions::default());
+        let looking = async || look(&handle, &mut watch, view).await;
+        let ended = patiently(result, detach, looking).await?;
+        if let Err(WorkflowGetResultError::Terminated { .. }) = &ended
+            && let Some(reset) = reset_of(client, &handle).await?
+        {
+            handle = reset;
+            continue;
+        }
+        look(&handle, &mut watch, view).await;
+        return ended.map_err(explain);
+    }
+}
+
+/// The run that took the place of one that `temporal workflow reset` ended.
+async fn reset_of(client: &Client, handle: &Handle) -> Result<Option<Handle>> {
+    let info = handle.info();
+    let newest = found::any::<CrawlInput>(client, &info.workflow_id).await?;
+    let other = newest.filter(|newest| info.run_id.as_ref() != Some(&newest.run_id));
+    let of_ours = other.filter(|newest| info.run_id.as_ref() == Some(&newest.first_run_id));
+    Ok(of_ours.map(|newest| newest.handle(client)))
 }
 
 /// A connection's workflow, the one under way or the last.
-pub fn handle(client: &Client, connection: &str) -> Handle {
-    client.get_workflow_handle::<Run>(workflow_id(connection))
+pub fn handle(client: &Client, temporal: &Temporal, connection: &str) -> Handle {
+    client.get_workflow_handle::<Run>(ids::crawl(connection, &temporal.task_queue))
 }
 
 /// How far the crawl is: the workflow's view, and in it what the running scopes heartbeated.
@@ -181,17 +354,19 @@ pub async fn progress(handle: &Handle) -> Option<CrawlView> {
     Some(view)
 }
 
-async fn look(handle: &Handle, task_queue: &str, view: &watch::Sender<CrawlView>) {
-    match progress(handle).await {
-        Some(found) => drop(view.send_replace(found)),
-        None => view.send_modify(|view| {
-            if view.phase == Phase::Configuring {
-                view.note = Some(format!(
-                    "waiting for a worker on the task queue `{task_queue}`: run `sheaf worker`"
-                ));
-            }
-        }),
+async fn look(handle: &Handle, watch: &mut Watch<'_>, view: &watch::Sender<CrawlView>) {
+    if let Some(found) = progress(handle).await {
+        watch.answered();
+        view.send_replace(found);
+        return;
     }
+    let why = watch.unanswered().await;
+    view.send_modify(|view| {
+        view.note = match why {
+            None if view.phase == Phase::Configuring => Some("waiting for a worker".to_owned()),
+            why => why,
+        };
+    });
 }
 
 /// The failure that an activity reported, out of Temporal's wrapping.
@@ -210,6 +385,9 @@ pub fn explain(error: WorkflowGetResultError) -> Failure {
         }
         WorkflowGetResultError::Terminated { .. } => {
             Failure::new(Kind::Interrupted, "the crawl was terminated").next("start it again")
+        }
+        WorkflowGetResultError::Rpc(status) => {
+            found::unanswered(&status).next("`sheaf status` shows how it ended")
         }
         other => {
             Failure::new(Kind::Unreachable, format!("the crawl's result was not heard: {other}"))

@@ -2,25 +2,20 @@
 //!
 //! [`workflows`] decide and hold no I/O; [`activities`] do the work, in the steps of
 //! [`crate::crawl::steps`]; [`worker`] offers both to a task queue; [`follow`] starts a workflow and
-//! watches it; [`approvals`] answers one that waits; [`schedules`] starts them when they are due;
+//! watches it; [`approvals`] answers one that waits, and [`cancel`] ends one; [`schedules`] starts them when they are due;
+//! [`found`] finds those of this deployment by their [`ids`], and [`queue`] who listens;
 //! [`connect`] and [`dev_server`] find a server.
 
 pub mod activities;
 pub mod api_key;
 pub mod approvals;
+pub mod cancel;
 pub mod connect;
 pub mod dev_server;
 pub mod follow;
+pub mod found;
+pub mod ids;
+pub mod queue;
 pub mod schedules;
 pub mod worker;
 pub mod workflows;
-
-/// One workflow id per connection: Temporal itself keeps two crawls of one datasource apart.
-pub fn workflow_id(connection: &str) -> String {
-    format!("sheaf-{connection}")
-}
-
-/// The workflow that waits for a person's word on a connection's deletions.
-pub fn approval_id(connection: &str) -> String {
-    format!("sheaf-{connection}.approval")
-}

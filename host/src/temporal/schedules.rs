@@ -18,6 +18,8 @@ use temporalio_client::schedules::{
 };
 use temporalio_client::{Client, RpcOptions};
 
+use super::follow::{self, Choice};
+use super::ids;
 use super::workflows::{CrawlInput, ScheduledCrawl, ScheduledInput};
 use crate::config::schedules::{Calendar, Overlap, Schedule};
 use crate::config::{Config, Connection, Temporal};
@@ -42,7 +44,7 @@ pub struct Found {
     /// In RFC 3339.
     pub next: Option<String>,
     #[serde(skip)]
-    policy: crate::config::PolicyConfig,
+    crawl: CrawlInput,
 }
 
 /// What applying the file changed.
@@ -52,11 +54,6 @@ pub struct Applied {
     pub updated: Vec<String>,
     pub unchanged: Vec<String>,
     pub removed: Vec<String>,
-}
-
-pub fn id(connection: &str, schedule: &str) -> String {
-    // Neither name has a dot in it.
-    format!("sheaf-{connection}.{schedule}")
 }
 
 /// Makes the server's schedules those of the file.
@@ -69,9 +66,12 @@ pub async fn apply(client: &Client, config: &Config) -> Result<Applied> {
     let mut applied = Applied::default();
     for connection in config.connections.values() {
         for schedule in &connection.schedules {
-            let id = id(&connection.name, &schedule.name);
+            let id = ids::schedule(&connection.name, &schedule.name, &config.temporal.task_queue);
             match found.remove(&id) {
-                Some(one) if one.schedule == *schedule && one.policy == config.temporal.policy => {
+                Some(one)
+                    if one.schedule == *schedule
+                        && one.crawl == crawl(config, connection, schedule) =>
+                {
                     applied.unchanged.push(id);
                 }
                 Some(_) => {
@@ -80,6 +80,13 @@ pub async fn apply(client: &Client, config: &Config) -> Result<Applied> {
                 }
                 None => {
                     create(client, config, connection, schedule, &id).await?;
+                    // One that an earlier version made goes by another id: what was paused stays so.
+                    if let Some(earlier) = found.get(ids::earlier(&id)).filter(|one| one.paused) {
+                        let note = earlier.note.clone();
+                        let handle = client.get_schedule_handle(id.as_str());
+                        let paused = do_one(&handle, &Act::Pause(note)).await;
+                        paused.map_err(|error| failed(&id, &error))?;
+                    }
                     applied.created.push(id);
                 }
             }
@@ -106,7 +113,7 @@ async fn create(
     id: &str,
 ) -> Result<()> {
     let options = CreateScheduleOptions::builder()
-        .action(action(&config.temporal, connection, schedule, id))
+        .action(action(config, connection, schedule, id))
         .spec(spec(schedule))
         .overlap_policy(overlap(schedule.overlap))
         .build();
@@ -148,7 +155,7 @@ async fn update(
     let mut changed = described.into_update();
     changed
         .set_spec(spec(schedule))
-        .set_action(action(&config.temporal, connection, schedule, id))
+        .set_action(action(config, connection, schedule, id))
         .set_overlap_policy(overlap(schedule.overlap))
         .set_catchup_window(schedule.catch_up)
         .set_pause_on_failure(schedule.pause_on_failure);
@@ -169,7 +176,10 @@ fn refused(
                 .at(place(config, &connection.name, &schedule.name))
                 .next("correct it")
         }
-        error => failed(&id(&connection.name, &schedule.name), &error),
+        error => {
+            let task_queue = &config.temporal.task_queue;
+            failed(&ids::schedule(&connection.name, &schedule.name, task_queue), &error)
+        }
     }
 }
 
@@ -188,21 +198,23 @@ fn failed(id: &str, error: &ScheduleError) -> Failure {
 }
 
 fn action(
-    temporal: &Temporal,
+    config: &Config,
     connection: &Connection,
     schedule: &Schedule,
     id: &str,
 ) -> ScheduleAction {
-    let crawl = CrawlInput {
-        connection: connection.name.clone(),
-        mode: schedule.mode,
-        connector: None,
-        anew: false,
-        digest: None,
-        policy: temporal.policy.clone(),
-    };
+    let crawl = crawl(config, connection, schedule);
     let input = ScheduledInput { crawl, schedule: schedule.clone() };
-    ScheduleAction::start_workflow(ScheduledCrawl::run, input, &temporal.task_queue, id)
+    let task_queue = &config.temporal.task_queue;
+    ScheduleAction::start_workflow(ScheduledCrawl::run, input, task_queue, id)
+}
+
+/// What is due is crawled as the worker's file says then: settings that change need no `apply`.
+fn crawl(config: &Config, connection: &Connection, schedule: &Schedule) -> CrawlInput {
+    CrawlInput {
+        connection_digest: None,
+        ..follow::crawl(config, &connection.name, schedule.mode, Choice::default())
+    }
 }
 
 fn spec(schedule: &Schedule) -> ScheduleSpec {
@@ -284,7 +296,7 @@ async fn ours(described: &ScheduleDescription, temporal: &Temporal, id: &str) ->
     let input: ScheduledInput = action.args().await.ok()??;
     Some(Found {
         id: id.to_owned(),
-        connection: input.crawl.connection,
+        connection: input.crawl.connection.clone(),
         schedule: input.schedule,
         paused: described.paused(),
         note: described.note().filter(|note| !note.is_empty()).map(str::to_owned),
@@ -296,7 +308,7 @@ async fn ours(described: &ScheduleDescription, temporal: &Temporal, id: &str) ->
             .future_action_times()
             .first()
             .map(|time| humantime::format_rfc3339_seconds(*time).to_string()),
-        policy: input.crawl.policy,
+        crawl: input.crawl,
     })
 }
 

@@ -19,6 +19,19 @@ pub struct ApprovalInput {
     pub upload_id: String,
     pub waiting: Waiting,
     pub policy: PolicyConfig,
+    /// The Glean that the crawl went to, if whoever started it said.
+    #[serde(default)]
+    pub glean: String,
+    /// Only a word that names this upload counts. Those that an earlier version started take any.
+    #[serde(default)]
+    pub named: bool,
+}
+
+/// A person's word on one upload.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Word {
+    pub upload_id: String,
+    pub decision: Decision,
 }
 
 #[workflow]
@@ -49,6 +62,7 @@ impl ApprovalWorkflow {
             upload_id: input.upload_id,
             decision,
             attempts: input.policy.attempts,
+            policy: Some(input.policy.clone()),
         };
         let summary = format!("{decision:?} the deletions of {}", input.connection);
         let decided = context
@@ -58,10 +72,21 @@ impl ApprovalWorkflow {
     }
 
     #[signal]
-    pub fn approve(&mut self, _context: &mut SyncWorkflowContext<Self>) {
-        self.decision.get_or_insert(Decision::Approve);
+    pub fn decide(&mut self, _context: &mut SyncWorkflowContext<Self>, word: Word) {
+        if word.upload_id == self.input.upload_id {
+            self.decision.get_or_insert(word.decision);
+        }
     }
 
+    /// What an earlier version says.
+    #[signal]
+    pub fn approve(&mut self, _context: &mut SyncWorkflowContext<Self>) {
+        if !self.input.named {
+            self.decision.get_or_insert(Decision::Approve);
+        }
+    }
+
+    /// What an earlier version says. It deletes nothing.
     #[signal]
     pub fn reject(&mut self, _context: &mut SyncWorkflowContext<Self>) {
         self.decision.get_or_insert(Decision::Reject);

@@ -17,10 +17,10 @@ use crate::crawl::view::{CrawlView, Phase, ScopeState};
 use crate::crawl::{CrawlResult, ModeName, Plan};
 use crate::failure::Kind;
 use crate::temporal::activities::{Activities, CompleteInput, ConfigureInput, ScopeInput};
-use crate::temporal::{approval_id, workflow_id};
+use crate::temporal::ids;
 
 /// What a crawl is started with.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CrawlInput {
     pub connection: String,
     #[serde(default)]
@@ -37,6 +37,15 @@ pub struct CrawlInput {
     pub digest: Option<Digest>,
     #[serde(default)]
     pub policy: PolicyConfig,
+    /// Where it runs: its ids carry it. Those that an earlier version started do not say.
+    #[serde(default)]
+    pub task_queue: String,
+    /// The Glean that whoever started it means.
+    #[serde(default)]
+    pub glean: String,
+    /// Of the connection as whoever started it has it. A schedule means what the worker has.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub connection_digest: Option<String>,
 }
 
 #[workflow]
@@ -82,9 +91,11 @@ impl IndexingWorkflow {
                 upload_id: result.upload_id.clone(),
                 waiting: waiting.clone(),
                 policy: input.policy.clone(),
+                glean: input.glean.clone(),
+                named: true,
             };
             let options = ChildWorkflowOptions::builder()
-                .workflow_id(approval_id(&input.connection))
+                .workflow_id(ids::approval(&input.connection, &input.task_queue))
                 // It outlives this crawl, and a newer one takes its place.
                 .parent_close_policy(ParentClosePolicy::Abandon)
                 .id_reuse_policy(WorkflowIdReusePolicy::TerminateIfRunning)
@@ -122,9 +133,12 @@ async fn crawl(
         mode: input.mode,
         connector: input.connector.clone().or(digest),
         anew: input.anew,
-        by: format!("workflow {}, run {}", workflow_id(&input.connection), context.run_id()),
+        by: format!("workflow {}, run {}", context.workflow_id(), context.run_id()),
         upload_id,
         attempts: policy.attempts,
+        policy: Some(policy.clone()),
+        glean: input.glean.clone(),
+        connection_digest: input.connection_digest.clone(),
     };
     let plan: Plan = context
         .execute_activity(
@@ -147,7 +161,12 @@ async fn crawl(
     context
         .execute_activity(
             Activities::complete_upload,
-            CompleteInput { plan, seconds, attempts: policy.attempts },
+            CompleteInput {
+                plan,
+                seconds,
+                attempts: policy.attempts,
+                policy: Some(policy.clone()),
+            },
             activity(policy, format!("complete the upload of {}", input.connection)),
         )
         .await
@@ -177,6 +196,7 @@ async fn crawl_scopes(
             plan: plan.for_scope(&scope.id),
             scope: scope.id.clone(),
             attempts: policy.attempts,
+            policy: Some(policy.clone()),
         };
         let ended = context
             .execute_activity(

@@ -16,6 +16,8 @@ pub use approval::{ApprovalInput, ApprovalWorkflow};
 pub use indexing::{CrawlInput, IndexingWorkflow};
 pub use scheduled::{ScheduledCrawl, ScheduledInput, ScheduledResult};
 
+use std::time::Duration;
+
 use temporalio_common::RetryPolicy;
 use temporalio_sdk::{ActivityCancellationType, ActivityOptions};
 
@@ -25,20 +27,24 @@ use crate::config::PolicyConfig;
 fn activity(policy: &PolicyConfig, summary: String) -> ActivityOptions {
     ActivityOptions::with_start_to_close_timeout(policy.start_to_close)
         .heartbeat_timeout(policy.heartbeat_timeout)
-        .retry_policy(retry_policy(policy))
+        .retry_policy(retry_policy())
         .cancellation_type(ActivityCancellationType::WaitCancellationCompleted)
         .summary(summary)
         .build()
 }
 
-/// For the server a deploy or a kill is an attempt like a failure. So its attempts are unlimited, and
-/// each activity counts its own failures.
-fn retry_policy(policy: &PolicyConfig) -> RetryPolicy {
+/// A deploy or a kill is no failure of the source: another worker takes over as soon as the server
+/// notices, and as often as that happens.
+const TAKE_OVER: Duration = Duration::from_secs(1);
+
+/// For the server a deploy or a kill is an attempt like a failure. So its attempts are unlimited and
+/// follow at once; each activity counts its own failures, and says how long to wait after one.
+fn retry_policy() -> RetryPolicy {
     RetryPolicy::builder()
         .maximum_attempts(0)
-        .initial_interval(policy.initial_interval)
-        .backoff_coefficient(policy.backoff)
-        .maximum_interval(policy.max_interval)
+        .initial_interval(TAKE_OVER)
+        .backoff_coefficient(1.0)
+        .maximum_interval(TAKE_OVER)
         .build()
 }
 

@@ -13,7 +13,7 @@ use temporalio_sdk::{
 use super::indexing::{CrawlInput, IndexingWorkflow};
 use crate::config::schedules::Schedule;
 use crate::crawl::{CrawlResult, ModeName};
-use crate::temporal::workflow_id;
+use crate::temporal::ids;
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ScheduledInput {
@@ -78,7 +78,7 @@ impl ScheduledCrawl {
 /// A crawl under its connection's id.
 pub(super) fn as_child(crawl: &CrawlInput) -> ChildWorkflowOptions {
     ChildWorkflowOptions::builder()
-        .workflow_id(workflow_id(&crawl.connection))
+        .workflow_id(ids::crawl(&crawl.connection, &crawl.task_queue))
         .parent_close_policy(ParentClosePolicy::RequestCancel)
         .static_summary(format!("{} crawl of {}", crawl.mode, crawl.connection))
         .build()

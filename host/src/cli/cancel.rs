@@ -1,0 +1,49 @@
+//! `sheaf cancel NAME`: ends a crawl that is under way; what it has done is kept.
+
+use clap::Args as ClapArgs;
+use serde_json::json;
+
+use super::{Context, Report, signals, sync};
+use crate::failure::Result;
+use crate::observe::numbers::count;
+use crate::temporal::cancel::{Cancelled, cancel};
+use crate::temporal::connect::connect;
+
+#[derive(ClapArgs)]
+pub struct Args {
+    /// The connection in sheaf.toml.
+    name: String,
+}
+
+pub async fn run(args: Args, context: &Context) -> Result<Report> {
+    let config = context.config()?;
+    let name = &args.name;
+    config.connection(name)?;
+    let client = connect(&config).await?;
+    match cancel(&client, &config, name, &signals::token()).await? {
+        Cancelled::Yes(view) => {
+            let total = view.total();
+            let summary =
+                format!("{name}: cancelled after {}", count(total.documents, "document"));
+            let text = format!(
+                "{summary}\n  what it uploaded stays in Glean, and nothing was deleted; the next \
+                 {} crawl within a day goes on from there, `--anew` begins anew",
+                view.mode
+            );
+            let result = json!({
+                "connection": name,
+                "cancelled": true,
+                "mode": view.mode,
+                "upload_id": view.upload_id,
+                "documents": total.documents,
+            });
+            Ok(Report::new(summary, result).text(text))
+        }
+        Cancelled::Ended(ended) => {
+            let result = (*ended)?;
+            let summary = format!("it had come to its end: {}", sync::summary(&result));
+            let result = json!({ "connection": name, "cancelled": false, "ended": result });
+            Ok(Report::new(summary, result))
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! Which settings, grants and limits a crawl has: those of the file when it begins, whatever this
+//! process read before, and the same to its end, whatever the file becomes meanwhile.
+
+use std::sync::Arc;
+
+use super::begin::{Begun, settings_digest};
+use super::plan::Plan;
+use super::steps::Crawler;
+use crate::config::{Config, Connection};
+use crate::failure::{Failure, Result};
+use crate::machine::host_name;
+
+/// What whoever starts a crawl by Temporal has: the worker that takes it may have another file.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Expected<'a> {
+    /// Empty where it names no Glean.
+    pub glean: &'a str,
+    /// The connection's digest. A schedule has none: it means what the worker's file says when it is
+    /// due.
+    pub digest: Option<&'a str>,
+}
+
+/// This process, for people.
+pub fn this_process() -> String {
+    format!("process {} on {}", std::process::id(), host_name())
+}
+
+impl Crawler {
+    /// Reads the file again, and sees that the crawl will be what was asked for.
+    pub async fn check_expected(&self, name: &str, expected: Expected<'_>) -> Result<()> {
+        let config = self.read_again().await?;
+        let ours = self.client.server_url();
+        if !expected.glean.is_empty() && expected.glean != ours {
+            return Err(Failure::settings(format!(
+                "the worker ({}) uploads to {ours}, and the crawl was started for {}",
+                this_process(),
+                expected.glean
+            ))
+            .at(name)
+            .next("give deployments with different Gleans different task queues in [temporal]"));
+        }
+        config.connection(name)?;
+        let Some(digest) = expected.digest else { return Ok(()) };
+        if config.digest(name).is_some_and(|ours| ours.to_string() == digest) {
+            return Ok(());
+        }
+        Err(self.differs(&config, name, "whoever started the crawl has another"))
+    }
+
+    /// What a crawl under way began with. A worker that was not there then looks whether it has the
+    /// same.
+    pub(super) async fn connection_of(&self, begun: &Begun) -> Result<Arc<Connection>> {
+        let Begun { plan, settings, .. } = begun;
+        if let Some(kept) = self.live.of_crawl(&plan.upload_id) {
+            return Ok(kept);
+        }
+        let config = if plan.is_workflows() { self.read_again().await? } else { self.live.now() };
+        let connection = config.connection(&plan.connection)?;
+        if settings_digest(&connection) != *settings {
+            let why = "the crawl began with another: its documents would not fit each other";
+            return Err(self.differs(&config, &plan.connection, why));
+        }
+        self.live.keep(&plan.upload_id, &connection);
+        Ok(connection)
+    }
+
+    /// What a crawl began with; at its end, where there is nothing to read any more, the file will do.
+    pub(super) fn crawled(&self, plan: &Plan) -> Result<Arc<Connection>> {
+        match self.live.of_crawl(&plan.upload_id) {
+            Some(kept) => Ok(kept),
+            None => self.live.now().connection(&plan.connection),
+        }
+    }
+
+    async fn read_again(&self) -> Result<Arc<Config>> {
+        self.live.read_again().await.map_err(|failure| Failure {
+            what: format!("the worker cannot read its sheaf.toml again: {}", failure.what),
+            ..failure
+        })
+    }
+
+    fn differs(&self, config: &Config, name: &str, why: &str) -> Failure {
+        Failure::settings(format!(
+            "the worker ({}) has had this `{name}` since {}, and {why}",
+            this_process(),
+            self.live.since()
+        ))
+        .at(config.place(&["connections", name]))
+        .next(
+            "bring both files to the same state and start the crawl again: a worker reads its own \
+             when a crawl begins",
+        )
+    }
+}

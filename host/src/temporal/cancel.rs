@@ -1,0 +1,84 @@
+//! Ends a crawl that is under way, on somebody's word.
+
+use temporalio_client::errors::{WorkflowGetResultError, WorkflowInteractionError};
+use temporalio_client::{
+    Client, NamespacedClient as _, UntypedWorkflowHandle, WorkflowCancelOptions,
+    WorkflowDescribeOptions, WorkflowExecutionInfo, WorkflowGetResultOptions,
+};
+use tokio_util::sync::CancellationToken;
+
+use super::follow::{self, Handle, Watch, patiently};
+use super::found::unanswered;
+use crate::config::Config;
+use crate::crawl::{CrawlResult, CrawlView};
+use crate::failure::{Failure, Result};
+
+/// How a crawl ended that was to be cancelled.
+pub enum Cancelled {
+    /// As far as it had come.
+    Yes(Box<CrawlView>),
+    /// It had come to its end first.
+    Ended(Box<Result<CrawlResult>>),
+}
+
+/// Asks a connection's crawl to end, and waits until it has.
+pub async fn cancel(
+    client: &Client,
+    config: &Config,
+    connection: &str,
+    detach: &CancellationToken,
+) -> Result<Cancelled> {
+    let found = follow::under_way(client, config, connection).await?;
+    let found = found.ok_or_else(|| follow::nothing_runs(connection))?;
+    let handle: Handle = found.handle(client);
+    let mut view = follow::progress(&handle).await.unwrap_or_default();
+    // A schedule's start ends with its crawl, and is no failure then; the others of many go on.
+    let scheduled = match &found.parent {
+        Some((id, run)) => scheduled(client, id, run).await?,
+        None => None,
+    };
+    let reason = || WorkflowCancelOptions::builder().reason("sheaf cancel").build();
+    let asked = match &scheduled {
+        Some(parent) => parent.cancel(reason()).await,
+        None => handle.cancel(reason()).await,
+    };
+    match asked {
+        // It ended just now.
+        Ok(()) | Err(WorkflowInteractionError::NotFound(_)) => {}
+        Err(WorkflowInteractionError::Rpc(status)) => return Err(unanswered(&status)),
+        Err(other) => return Err(Failure::internal(format!("it was not cancelled: {other}"))),
+    }
+    let mut watch = Watch::new(client, &config.temporal.task_queue);
+    let look = async || match follow::progress(&handle).await {
+        Some(seen) => {
+            watch.answered();
+            view = seen;
+        }
+        None => drop(watch.unanswered().await),
+    };
+    let result = || handle.get_result(WorkflowGetResultOptions::default());
+    match patiently(result, detach, look).await? {
+        Err(WorkflowGetResultError::Cancelled { .. }) => Ok(Cancelled::Yes(Box::new(view))),
+        ended => Ok(Cancelled::Ended(Box::new(ended.map_err(follow::explain)))),
+    }
+}
+
+/// The workflow that a schedule started, if the one that started the crawl is such.
+async fn scheduled(
+    client: &Client,
+    id: &str,
+    run: &str,
+) -> Result<Option<UntypedWorkflowHandle<Client>>> {
+    let info = WorkflowExecutionInfo::builder()
+        .namespace(client.namespace())
+        .workflow_id(id)
+        .run_id(run)
+        .build();
+    let handle = UntypedWorkflowHandle::new(client.clone(), info);
+    match handle.describe(WorkflowDescribeOptions::default()).await {
+        Ok(described) if described.workflow_type() == "ScheduledCrawl" => Ok(Some(handle)),
+        Ok(_) | Err(WorkflowInteractionError::NotFound(_)) => Ok(None),
+        Err(WorkflowInteractionError::Rpc(status)) => Err(unanswered(&status)),
+        Err(other) => Err(Failure::internal(format!("the workflow {id}: {other}"))),
+    }
+}
