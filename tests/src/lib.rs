@@ -170,6 +170,17 @@ impl Site {
         ended.json()["result"].clone()
     }
 
+    /// Approves what waits now, by the command that is shown for it.
+    pub async fn approve(&self, connection: &str) -> Ended {
+        let shown = self.sheaf(&["approve", connection, "--dry-run", "--json"]).await;
+        if shown.code != 0 {
+            return shown;
+        }
+        let command = shown.json()["result"]["command"].as_str().unwrap_or_default().to_owned();
+        let words: Vec<_> = command.split(' ').skip(1).chain(["--json"]).collect();
+        self.sheaf(&words).await
+    }
+
     /// The ids that Glean has, in order.
     pub async fn ids(&self, datasource: &str) -> Vec<String> {
         let documents = self.glean.documents(datasource).await.expect("documents");

@@ -1,14 +1,14 @@
 //! What outlives processes: approvals, schedules, crawls that are cancelled, servers that restart.
 
 use serde_json::{Value, json};
+use sheaf::temporal::connect;
 use sheaf::temporal::dev_server::DevServer;
-use sheaf::temporal::{connect, follow};
 use sheaf_local_glean::Fault;
 use sheaf_tests::temporal::{
     QUICK, arrived, in_the_middle, replays, server, signal, until, worker,
 };
 use sheaf_tests::{Site, files, odd};
-use temporalio_client::{RpcOptions, WorkflowCancelOptions};
+use temporalio_client::RpcOptions;
 
 fn configured(connections: &str) -> String {
     format!("{QUICK}{connections}")
@@ -46,7 +46,7 @@ async fn a_workflow_waits_for_approval_and_lets_incremental_crawls_go_on() {
     // It waits on the server: no worker has to live for it.
     second.kill().await.expect("ended");
     let _third = worker(&site).await;
-    let approved = site.sheaf(&["approve", "odd", "--json"]).await;
+    let approved = site.approve("odd").await;
     assert_eq!(approved.code, 0, "{approved:?}");
     assert_eq!(approved.json()["result"]["deleted"], 100);
     let ids = site.ids("odd").await;
@@ -242,9 +242,12 @@ async fn a_cancelled_crawl_is_gone_on_with_in_its_session() {
     let server = server(&mut site).await;
     let _worker = worker(&site).await;
     let sync = in_the_middle(&site).await;
-    let client = connect::connect_to(&server.address).await.expect("a client");
-    let cancelled = follow::handle(&client, "odd").cancel(WorkflowCancelOptions::default()).await;
-    cancelled.expect("cancelled");
+    let cancelled = site.sheaf(&["cancel", "odd", "--json"]).await;
+    assert_eq!(cancelled.code, 0, "{cancelled:?}");
+    let kept = cancelled.json()["result"]["documents"].as_u64();
+    assert!(kept >= Some(2_000), "{cancelled:?}");
+    let none = site.sheaf(&["cancel", "odd"]).await;
+    assert!(none.stderr.contains("no crawl of `odd` is under way"), "{none:?}");
     let output = sync.wait_with_output().await.expect("an end");
     assert_ne!(output.status.code(), Some(0));
     // Not even by another way: it was a workflow's, and is this process's now.

@@ -37,7 +37,9 @@ async fn shrinking_by_more_than_a_tenth_is_held_until_it_is_approved() {
     }
     let dry = site.sheaf(&["approve", "docs", "--dry-run", "--json"]).await;
     assert_eq!(dry.json()["result"]["would_go"], 11);
-    let approved = site.sheaf(&["approve", "docs", "--json"]).await;
+    let command = dry.json()["result"]["command"].as_str().unwrap_or_default().to_owned();
+    assert!(status.stdout.contains(&command), "{command}: {status:?}");
+    let approved = site.approve("docs").await;
     assert_eq!(approved.code, 0, "{approved:?}");
     assert_eq!(approved.json()["result"]["deleted"], 11);
     assert_eq!(site.ids("docs").await.len(), 90);
@@ -46,6 +48,57 @@ async fn shrinking_by_more_than_a_tenth_is_held_until_it_is_approved() {
     assert!(again.stderr.contains("no crawl of `docs` waits"), "{again:?}");
     let next = site.sync("docs", 0).await;
     assert_eq!((&next["unchanged"], &next["deleted"]), (&json!(90), &json!(0)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_approval_of_what_was_shown_deletes_nothing_that_is_held_since() {
+    let site = docs().await;
+    remove(&site, 0..11);
+    let shown = site.sync("docs", 5).await["upload_id"].as_str().unwrap_or_default().to_owned();
+    // Nobody is there to be asked: the command has to say what it means.
+    let bare = site.sheaf(&["approve", "docs"]).await;
+    assert_eq!(bare.code, 2, "{bare:?}");
+    let command = format!("sheaf approve docs --upload {shown} --deletes 11");
+    assert!(bare.stderr.contains(&command), "{bare:?}");
+    let other = site.sheaf(&["approve", "docs", "--upload", &shown, "--deletes", "10"]).await;
+    assert_eq!(other.code, 2, "{other:?}");
+    assert!(other.stderr.contains("11 documents would be deleted, and not 10"), "{other:?}");
+    // A newer crawl is held for another reason.
+    remove(&site, 11..100);
+    site.sync("docs", 5).await;
+    let late = site.sheaf(&["approve", "docs", "--upload", &shown]).await;
+    assert_eq!(late.code, 2, "{late:?}");
+    assert!(late.stderr.contains("a newer one does"), "{late:?}");
+    assert_eq!(site.ids("docs").await.len(), 100);
+    let status = site.sheaf(&["status"]).await;
+    assert!(status.stdout.contains("--deletes 100"), "{status:?}");
+    // On a terminal it shows what would go, and asks.
+    for (answer, code, left) in [("no", 5, 100), ("yes", 0, 0)] {
+        let shown = on_a_terminal(&site, &["approve", "docs"], answer).await;
+        assert_eq!(shown.status.code(), Some(code), "{shown:?}");
+        let said = String::from_utf8_lossy(&shown.stdout);
+        assert!(said.contains("Delete 100 documents? Type yes: "), "{said}");
+        assert_eq!(site.ids("docs").await.len(), left);
+    }
+}
+
+/// Runs a command on a terminal, and types a line.
+async fn on_a_terminal(site: &Site, arguments: &[&str], line: &str) -> std::process::Output {
+    use tokio::io::AsyncWriteExt as _;
+    let code = "import pty, sys; sys.exit(pty.spawn(sys.argv[1:]) >> 8)";
+    let mut child = tokio::process::Command::new("python3")
+        .args(["-c", code])
+        .arg(sheaf_tests::binary())
+        .args(arguments)
+        .current_dir(site.folder.path())
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .expect("python3");
+    let mut input = child.stdin.take().expect("its input");
+    input.write_all(format!("{line}\n").as_bytes()).await.expect("typed");
+    drop(input);
+    child.wait_with_output().await.expect("an end")
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -75,7 +128,7 @@ async fn a_source_that_is_really_empty_is_emptied_after_an_approval_only() {
     let held = site.sync("docs", 5).await;
     assert!(held["reason"].as_str().unwrap_or_default().contains("no documents"), "{held}");
     assert_eq!(site.ids("docs").await.len(), 100);
-    let approved = site.sheaf(&["approve", "docs", "--json"]).await;
+    let approved = site.approve("docs").await;
     assert_eq!(approved.json()["result"]["deleted"], 100, "{approved:?}");
     assert_eq!(site.ids("docs").await.len(), 0);
 }
@@ -97,7 +150,7 @@ async fn the_limits_of_deletion_are_the_connection_s_own() {
         .as_u64()
         .is_some_and(|until| until >= sheaf::crawl::memory::now())
     {}
-    let late = site.sheaf(&["approve", "docs", "--json"]).await;
+    let late = site.approve("docs").await;
     assert_eq!(late.code, 5, "{late:?}");
     assert!(late.stdout.contains("nobody approved it in time"), "{late:?}");
     assert_eq!(site.ids("docs").await.len(), 86);
@@ -205,7 +258,7 @@ async fn incremental_crawls_go_on_beside_a_full_one_that_waits() {
     let result = &incremental.json()["result"];
     assert_eq!((&result["documents"], &result["deleted"]), (&json!(2), &json!(1)));
     // What came meanwhile stays, what went meanwhile stays away, and exactly the hundred go.
-    let approved = site.sheaf(&["approve", "odd", "--json"]).await;
+    let approved = site.approve("odd").await;
     assert_eq!(approved.json()["result"]["deleted"], 100, "{approved:?}");
     let ids = site.ids("odd").await;
     assert_eq!(ids.len(), 100);
@@ -223,13 +276,13 @@ async fn what_comes_while_an_emptied_source_waits_is_not_deleted_with_the_rest()
     site.configure(&odd("pages = 20, misdeed = \"changes\""));
     let incremental = site.sheaf(&["sync", "odd", "--local", "--incremental", "--json"]).await;
     assert_eq!(incremental.code, 0, "{incremental:?}");
-    let approved = site.sheaf(&["approve", "odd", "--json"]).await;
+    let approved = site.approve("odd").await;
     assert_eq!(approved.json()["result"]["deleted"], 198, "{approved:?}");
     assert_eq!(site.ids("odd").await, ["odd-1", "odd-999999"]);
     // An emptied source that stays empty is nothing to be asked about each night.
     site.configure(&odd("pages = 20, misdeed = \"empty\""));
     site.sync("odd", 5).await;
-    site.sheaf(&["approve", "odd"]).await;
+    site.approve("odd").await;
     assert!(site.ids("odd").await.is_empty());
     assert_eq!(site.sync("odd", 0).await["outcome"], "complete");
 }

@@ -9,8 +9,8 @@ use temporalio_client::Client;
 use super::{Context, Report, sync};
 use crate::crawl::finish;
 use crate::crawl::plan::Waiting;
-use crate::crawl::{CrawlResult, Crawler, Decision, local};
-use crate::failure::{Failure, Kind, Result};
+use crate::crawl::{CrawlResult, Crawler, Decision, Outcome, local};
+use crate::failure::{Failure, Result};
 use crate::observe::numbers::{count, grouped};
 use crate::temporal::approvals;
 use crate::temporal::connect::connect;
@@ -56,8 +56,10 @@ pub async fn run(args: Args, decision: Decision, context: &Context) -> Result<Re
         return Ok(Report::new(summary, result).text(text));
     }
     check(&args, waiting)?;
-    if args.upload.is_none() && decision == Decision::Approve {
-        ask(name, waiting, context.json)?;
+    let ask_first = args.upload.is_none() && decision == Decision::Approve;
+    if ask_first && !said_yes(name, waiting, context.json)? {
+        let summary = format!("{name}: not approved, nothing deleted; it still waits");
+        return Ok(Report::new(summary, json!(waiting)).exit_code(Outcome::Held.exit_code()));
     }
     let result = decide(&crawler, name, held, decision, client).await?;
     let said = match decision {
@@ -118,7 +120,7 @@ fn check(args: &Args, waiting: &Waiting) -> Result<()> {
 }
 
 /// Shows what would go and asks; where nobody can be asked, the command has to say it.
-fn ask(name: &str, waiting: &Waiting, json: bool) -> Result<()> {
+fn said_yes(name: &str, waiting: &Waiting, json: bool) -> Result<bool> {
     let mut input = std::io::stdin().lock();
     if json || !input.is_terminal() || !std::io::stderr().is_terminal() {
         return Err(Failure::settings(format!(
@@ -126,18 +128,17 @@ fn ask(name: &str, waiting: &Waiting, json: bool) -> Result<()> {
             count(waiting.would_go, "document")
         ))
         .at(format!("upload {}", waiting.upload_id))
-        .next(format!("look at them with `--dry-run`; this approves them: {}", waiting.command(name))));
+        .next(format!(
+            "look at them with `--dry-run`; this approves them: {}",
+            waiting.command(name)
+        )));
     }
     eprintln!("{}\n{}", summary(name, waiting), sync::waiting_text(waiting, name));
     eprint!("Delete {}? Type yes: ", count(waiting.would_go, "document"));
     let _ = std::io::stderr().flush();
     let mut answer = String::new();
     let read = input.read_line(&mut answer);
-    if read.is_ok() && answer.trim().eq_ignore_ascii_case("yes") {
-        return Ok(());
-    }
-    Err(Failure::new(Kind::Interrupted, "nothing was approved, and nothing was deleted")
-        .next(format!("it still waits; `sheaf reject {name}` ends that")))
+    Ok(read.is_ok() && answer.trim().eq_ignore_ascii_case("yes"))
 }
 
 /// A crawl that nobody but this machine knows of is answered here; what a workflow holds, there.

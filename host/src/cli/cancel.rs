@@ -23,8 +23,7 @@ pub async fn run(args: Args, context: &Context) -> Result<Report> {
     match cancel(&client, &config, name, &signals::token()).await? {
         Cancelled::Yes(view) => {
             let total = view.total();
-            let summary =
-                format!("{name}: cancelled after {}", count(total.documents, "document"));
+            let summary = format!("{name}: cancelled after {}", count(total.documents, "document"));
             let text = format!(
                 "{summary}\n  what it uploaded stays in Glean, and nothing was deleted; the next \
                  {} crawl within a day goes on from there, `--anew` begins anew",

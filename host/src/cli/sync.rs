@@ -204,7 +204,11 @@ fn line(one: &OneOfAll) -> String {
         (None, Some(failure)) => {
             let next =
                 failure.next.as_ref().map_or_else(String::new, |next| format!("\n  next: {next}"));
-            format!("✗ {}: {failure}{next}", one.connection)
+            let worker = failure
+                .worker
+                .as_ref()
+                .map_or_else(String::new, |worker| format!("\n  by: the worker, {worker}"));
+            format!("✗ {}: {failure}{worker}{next}", one.connection)
         }
         (None, None) => format!("  {}", one.connection),
     }
@@ -256,7 +260,7 @@ pub fn waiting_text(waiting: &Waiting, name: &str) -> String {
         text.push_str(&format!("  … and {} more\n", grouped(more)));
     }
     text.push_str(&format!(
-        "  until {}: `{}` deletes them, `sheaf reject {name}` does not",
+        "  it waits until {}; `sheaf reject {name}` lets nothing go, and this deletes them:\n  {}",
         time(waiting.until),
         waiting.command(name)
     ));

@@ -491,7 +491,10 @@ mod tests {
             config.digest("a").expect("a digest")
         };
         let plain = digest("");
-        assert_eq!(plain, digest("# nothing\n\n[connections.b]\nconnector=\"x\"\ndatasource=\"b\"\n"));
+        assert_eq!(
+            plain,
+            digest("# nothing\n\n[connections.b]\nconnector=\"x\"\ndatasource=\"b\"\n")
+        );
         assert_eq!(plain, digest("[connections.a.limits]\nmemory = \"1 GiB\"\n"));
         assert_eq!(plain, digest("[connections.a.schedules]\nfull = { every = \"1h\" }\n"));
         for text in [

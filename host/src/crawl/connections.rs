@@ -54,7 +54,14 @@ impl Crawler {
         if let Some(kept) = self.live.of_crawl(&plan.upload_id) {
             return Ok(kept);
         }
-        let config = if plan.is_workflows() { self.read_again().await? } else { self.live.now() };
+        let config = match self.read_again().await {
+            Ok(config) => config,
+            // A file that somebody is writing just now ends no crawl that began before.
+            Err(failure) => {
+                tracing::warn!("{failure}");
+                self.live.now()
+            }
+        };
         let connection = config.connection(&plan.connection)?;
         if settings_digest(&connection) != *settings {
             let why = "the crawl began with another: its documents would not fit each other";

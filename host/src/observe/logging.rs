@@ -20,7 +20,10 @@ pub fn lines() -> &'static MultiProgress {
 /// decides where it is set.
 pub fn start(verbose: u8, is_service: bool) {
     let usual = match (verbose, is_service) {
-        (0, false) => "warn,guest=info,sheaf::temporal::dev_server=info,jsonschema=off",
+        // A command says itself when Temporal is away.
+        (0, false) => {
+            "warn,guest=info,sheaf::temporal::dev_server=info,jsonschema=off,temporalio_client=off"
+        }
         (0, true) => "warn,sheaf=info,sheaf_local_glean=info,guest=info",
         (1, _) => "warn,sheaf=info,sheaf_local_glean=info,guest=debug",
         (_, _) => "info,sheaf=debug,sheaf_local_glean=debug,guest=trace",

@@ -100,8 +100,7 @@ impl Activities {
         input: ConfigureInput,
     ) -> Result<Plan, ActivityError> {
         let ConfigureInput { connection, mode, connector, anew, by, upload_id, .. } = input;
-        let expected =
-            Expected { glean: &input.glean, digest: input.connection_digest.as_deref() };
+        let expected = Expected { glean: &input.glean, digest: input.connection_digest.as_deref() };
         let configure = async {
             self.crawler.check_expected(&connection, expected).await?;
             let request = Request {

@@ -122,7 +122,7 @@ pub async fn under_way(
 
 pub fn nothing_runs(connection: &str) -> Failure {
     Failure::settings(format!("no crawl of `{connection}` is under way on Temporal"))
-        .next("see `sheaf status`")
+        .next("see `sheaf status`; one with `--local` is followed, and ended, where it runs")
 }
 
 /// What a crawl's workflow is told.

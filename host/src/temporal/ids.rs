@@ -27,7 +27,11 @@ pub fn schedule(connection: &str, schedule: &str, task_queue: &str) -> String {
 
 /// No connection or schedule has a dot or an `@` in its name.
 fn on(id: String, task_queue: &str) -> String {
-    if task_queue.is_empty() || task_queue == TASK_QUEUE { id } else { format!("{id}@{task_queue}") }
+    if task_queue.is_empty() || task_queue == TASK_QUEUE {
+        id
+    } else {
+        format!("{id}@{task_queue}")
+    }
 }
 
 /// An id as an earlier version gave it.
