@@ -141,9 +141,6 @@ pub struct Failure {
     /// What to do next.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub next: Option<String>,
-    /// The worker that raised it, where that is another process than the one which tells it.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub worker: Option<String>,
     /// What only `-v` shows: a guest's backtrace and stderr, an answer's body.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub detail: Option<String>,
@@ -155,7 +152,7 @@ pub struct Failure {
 impl Failure {
     pub fn new(kind: Kind, what: impl Into<String>) -> Self {
         let what = clean(what.into(), MAX_TEXT);
-        Self { kind, what, at: None, next: None, worker: None, detail: None, retry_after: None }
+        Self { kind, what, at: None, next: None, detail: None, retry_after: None }
     }
 
     pub fn settings(what: impl Into<String>) -> Self {

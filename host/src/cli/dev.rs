@@ -142,7 +142,7 @@ async fn with_temporal(
     let client = temporal.map(|temporal| temporal.client.clone());
     let work = work(args, &crawler, client.as_ref(), watch, stop);
     let Some(client) = client.clone() else {
-        return work.await;
+        return Box::pin(work).await;
     };
     let end = stop.child_token();
     let worker = worker::run(crawler.clone(), client, end.clone());

@@ -148,7 +148,7 @@ pub fn main() -> ExitCode {
         match cli.command {
             Command::Dev(args) => Box::pin(dev::run(args, &context)).await,
             Command::Worker(args) => worker::run(args, &context).await,
-            Command::Sync(args) => sync::run(args, &context).await,
+            Command::Sync(args) => Box::pin(sync::run(args, &context)).await,
             Command::Check(args) => check::run(args, &context).await,
             Command::Preview(args) => preview::run(args, &context).await,
             Command::Inspect(args) => inspect::run(args).await,

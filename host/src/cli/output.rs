@@ -97,9 +97,6 @@ fn explain(failure: &Failure, verbose: u8) -> String {
     if let Some(at) = &failure.at {
         text.push_str(&format!("   at: {at}\n"));
     }
-    if let Some(worker) = &failure.worker {
-        text.push_str(&format!("   by: the worker, {worker}\n"));
-    }
     if let Some(next) = &failure.next {
         text.push_str(&format!(" next: {next}\n"));
     }

@@ -47,7 +47,7 @@ pub async fn run(args: Args, context: &Context) -> Result<Report> {
     match args.what {
         What::List { name, limit } => list(&crawler, &name, limit).await,
         What::Show { name, id } => show(&crawler, &name, &id).await,
-        What::Retry { name, local } => retry(&crawler, &name, local, context).await,
+        What::Retry { name, local } => Box::pin(retry(&crawler, &name, local, context)).await,
     }
 }
 
@@ -105,7 +105,7 @@ async fn show(crawler: &Crawler, name: &str, id: &str) -> Result<Report> {
 async fn retry(crawler: &Crawler, name: &str, local: bool, context: &Context) -> Result<Report> {
     let (before, _) = crawler.quarantined(name, MANY).await?;
     let args = sync::Args { local, ..sync::Args::one(name, ModeName::Full) };
-    let mut report = sync::run(args, context).await?;
+    let mut report = Box::pin(sync::run(args, context)).await?;
     let (after, all) = crawler.quarantined(name, MANY).await?;
     let well: Vec<_> = before
         .iter()

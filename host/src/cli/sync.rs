@@ -75,7 +75,7 @@ pub async fn run(args: Args, context: &Context) -> Result<Report> {
     let config = context.config()?;
     let cancel = signals::token();
     match &args.name {
-        Some(name) if !args.all => one(&args, name, config, &cancel).await,
+        Some(name) if !args.all => Box::pin(one(&args, name, config, &cancel)).await,
         _ => all(&args, config, &cancel).await,
     }
 }
@@ -204,11 +204,7 @@ fn line(one: &OneOfAll) -> String {
         (None, Some(failure)) => {
             let next =
                 failure.next.as_ref().map_or_else(String::new, |next| format!("\n  next: {next}"));
-            let worker = failure
-                .worker
-                .as_ref()
-                .map_or_else(String::new, |worker| format!("\n  by: the worker, {worker}"));
-            format!("✗ {}: {failure}{worker}{next}", one.connection)
+            format!("✗ {}: {failure}{next}", one.connection)
         }
         (None, None) => format!("  {}", one.connection),
     }

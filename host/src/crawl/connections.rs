@@ -47,12 +47,12 @@ impl Crawler {
         Err(self.differs(&config, name, "whoever started the crawl has another"))
     }
 
-    /// What a crawl under way began with. A worker that was not there then looks whether it has the
-    /// same.
-    pub(super) async fn connection_of(&self, begun: &Begun) -> Result<Arc<Connection>> {
+    /// Goes on with what a crawl under way began with. A worker that was not there then looks whether
+    /// it has the same.
+    pub(super) async fn check_begun(&self, begun: &Begun) -> Result<()> {
         let Begun { plan, settings, .. } = begun;
-        if let Some(kept) = self.live.of_crawl(&plan.upload_id) {
-            return Ok(kept);
+        if self.live.of_crawl(&plan.upload_id).is_some() {
+            return Ok(());
         }
         let config = match self.read_again().await {
             Ok(config) => config,
@@ -68,10 +68,10 @@ impl Crawler {
             return Err(self.differs(&config, &plan.connection, why));
         }
         self.live.keep(&plan.upload_id, &connection);
-        Ok(connection)
+        Ok(())
     }
 
-    /// What a crawl began with; at its end, where there is nothing to read any more, the file will do.
+    /// What a crawl began with; at its end, where nothing is read any more, what the file says now.
     pub(super) fn crawled(&self, plan: &Plan) -> Result<Arc<Connection>> {
         match self.live.of_crawl(&plan.upload_id) {
             Some(kept) => Ok(kept),

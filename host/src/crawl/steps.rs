@@ -171,7 +171,7 @@ impl Crawler {
         let who = self.stands(&begun, plan)?;
         let claims = self.memories.claims(&plan.connection);
         let plan = &begun.plan;
-        let connection = self.connection_of(&begun).await?;
+        self.check_begun(&begun).await?;
         let (part, kept) = journal.scope(scope).await?;
         let kept = kept.unwrap_or_default();
         let mut start = ScopeProgress {
@@ -191,8 +191,13 @@ impl Crawler {
             return Ok(start);
         }
         let ended = tokio::select! {
+<<<<<<< HEAD
             ended = self.crawl_restarting(plan, &connection, &journal, part, start, report, cancel) => ended,
             failure = claims.keep(who, &plan.upload_id) => Err(failure),
+=======
+            ended = self.crawl_restarting(plan, &journal, part, start, report, cancel) => ended,
+            failure = keep_alive(&journal, &begun) => Err(failure),
+>>>>>>> 1ea8bcd (What clippy says; a worker's failures name it where they name their place)
         };
         ended.map_err(|failure| failure.at_least(|| plan.connection.clone()))
     }
@@ -201,7 +206,6 @@ impl Crawler {
     async fn crawl_restarting(
         &self,
         plan: &Plan,
-        connection: &Connection,
         journal: &Journal,
         part: ScopeJournal,
         start: ScopeProgress,
@@ -210,7 +214,7 @@ impl Crawler {
     ) -> Result<ScopeProgress> {
         let scope = start.scope.clone();
         let opened = start.opened;
-        let failure = match self.crawl_from(plan, connection, start, part, report, cancel).await {
+        let failure = match self.crawl_from(plan, start, part, report, cancel).await {
             Err(failure) if failure.kind == Kind::StartOver => failure,
             ended => return ended,
         };
@@ -233,22 +237,22 @@ impl Crawler {
         let (mut part, _) = journal.scope(&scope).await?;
         part.commit(&[], &anew).await?;
         report.send_replace(anew.clone());
-        self.crawl_from(plan, connection, anew, part, report, cancel).await
+        self.crawl_from(plan, anew, part, report, cancel).await
     }
 
     async fn crawl_from(
         &self,
         plan: &Plan,
-        connection: &Connection,
         start: ScopeProgress,
         journal: ScopeJournal,
         report: &watch::Sender<ScopeProgress>,
         cancel: &CancellationToken,
     ) -> Result<ScopeProgress> {
+        let connection = self.crawled(plan)?;
         let connector = self.registry.pinned(&plan.digest).await?;
         let usage = self.guests.usage(&plan.upload_id, Duration::from_millis(start.cpu_ms));
         let mut guest = tokio::select! {
-            guest = self.guests.start(connection, &connector, usage.clone()) => guest?,
+            guest = self.guests.start(&connection, &connector, usage.clone()) => guest?,
             () = cancel.cancelled() => return Err(interrupted()),
         };
         let rules = Rules::of(&guest.datasource().await?);

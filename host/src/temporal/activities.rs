@@ -326,7 +326,10 @@ fn pause(failure: &Failure, failures: u32, policy: Option<&PolicyConfig>) -> Opt
 /// The failure as Temporal shows it, with all of it in the details for `sheaf`.
 fn failed(failure: Failure, last: bool, pause: Option<Duration>) -> ActivityError {
     let kind = failure.kind;
-    let failure = Failure { worker: Some(this_process()), ..failure };
+    // Whoever reads it is elsewhere.
+    let worker = format!("worker {}", this_process());
+    let at = failure.at.as_ref().map_or_else(|| worker.clone(), |at| format!("{at}, {worker}"));
+    let failure = failure.at(at);
     let details = failure.clone();
     ApplicationFailure::builder(failure)
         .type_name(kind.type_name().to_owned())

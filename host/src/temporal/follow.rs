@@ -54,7 +54,7 @@ pub async fn start(
     };
     let wanted = crawl(config, connection, mode, choice);
     if let Some(found) = earlier {
-        return join(client, config, &wanted, found);
+        return join(client, config, &wanted, &found);
     }
     let options = WorkflowStartOptions::new(&config.temporal.task_queue, &id)
         .id_conflict_policy(WorkflowIdConflictPolicy::Fail)
@@ -64,7 +64,7 @@ pub async fn start(
         Ok(handle) => Ok(Started { handle, joined: false }),
         Err(error @ WorkflowStartError::AlreadyStarted { .. }) => {
             match found::any::<CrawlInput>(client, &id).await? {
-                Some(found) if found.running => join(client, config, &wanted, found),
+                Some(found) if found.running => join(client, config, &wanted, &found),
                 _ => Err(not_started(error, &format!("`{connection}` is"), &id)),
             }
         }
@@ -78,7 +78,7 @@ fn join(
     client: &Client,
     config: &Config,
     wanted: &CrawlInput,
-    found: Found<CrawlInput>,
+    found: &Found<CrawlInput>,
 ) -> Result<Started> {
     let name = &wanted.connection;
     let same = found.input.mode == wanted.mode && !wanted.anew && wanted.connector.is_none();

@@ -19,6 +19,7 @@ use temporalio_client::schedules::{
 use temporalio_client::{Client, RpcOptions};
 
 use super::follow::{self, Choice};
+use super::found::unanswered;
 use super::ids;
 use super::workflows::{CrawlInput, ScheduledCrawl, ScheduledInput};
 use crate::config::schedules::{Calendar, Overlap, Schedule};
@@ -192,9 +193,12 @@ fn is_there(status: &temporalio_client::tonic::Status) -> bool {
 }
 
 fn failed(id: &str, error: &ScheduleError) -> Failure {
-    Failure::new(Kind::Unreachable, format!("Temporal did not do it: {error}"))
-        .at(format!("schedule {id}"))
-        .next("check [temporal]; `sheaf doctor` tries it")
+    let failure = match error {
+        ScheduleError::Rpc(status) => unanswered(status),
+        error => Failure::new(Kind::Unreachable, format!("Temporal did not do it: {error}"))
+            .next("check [temporal]; `sheaf doctor` tries it"),
+    };
+    failure.at(format!("schedule {id}"))
 }
 
 fn action(

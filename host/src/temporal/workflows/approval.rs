@@ -73,8 +73,9 @@ impl ApprovalWorkflow {
 
     #[signal]
     pub fn decide(&mut self, _context: &mut SyncWorkflowContext<Self>, word: Word) {
-        if word.upload_id == self.input.upload_id {
-            self.decision.get_or_insert(word.decision);
+        let Word { upload_id, decision } = word;
+        if upload_id == self.input.upload_id {
+            self.decision.get_or_insert(decision);
         }
     }
 
