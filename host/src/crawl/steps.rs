@@ -191,13 +191,8 @@ impl Crawler {
             return Ok(start);
         }
         let ended = tokio::select! {
-<<<<<<< HEAD
-            ended = self.crawl_restarting(plan, &connection, &journal, part, start, report, cancel) => ended,
-            failure = claims.keep(who, &plan.upload_id) => Err(failure),
-=======
             ended = self.crawl_restarting(plan, &journal, part, start, report, cancel) => ended,
-            failure = keep_alive(&journal, &begun) => Err(failure),
->>>>>>> 1ea8bcd (What clippy says; a worker's failures name it where they name their place)
+            failure = claims.keep(who, &plan.upload_id) => Err(failure),
         };
         ended.map_err(|failure| failure.at_least(|| plan.connection.clone()))
     }
