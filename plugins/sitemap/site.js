@@ -1,10 +1,14 @@
 // A web site as the settings have it: its sitemaps, and its pages as documents.
 
+import { collect } from './bytes.js';
+import { send } from './http.js';
 import { authorization, read as readSettings } from './settings.js';
 import { decode, documentId, parse, timestamp, titleOf } from './sitemap.js';
-import { collect, fault, get } from './web.js';
+import { client, fault } from './web.js';
 
 export const OBJECT_TYPE = 'Page';
+
+const get = client(send);
 
 const MIB = 1 << 20;
 const MAX_SITEMAP_BYTES = 16 * MIB;
@@ -80,8 +84,14 @@ export class Site {
 // Large sitemaps come compressed, as files: the server does not say so in a header.
 async function unpacked(bytes) {
   if (bytes[0] !== 0x1f || bytes[1] !== 0x8b) return bytes;
-  const stream = new Response(bytes).body.pipeThrough(new DecompressionStream('gzip'));
-  const whole = await collect(stream.getReader(), MAX_SITEMAP_BYTES);
+  const packed = new ReadableStream({
+    start(controller) {
+      controller.enqueue(bytes);
+      controller.close();
+    },
+  });
+  const reader = packed.pipeThrough(new DecompressionStream('gzip')).getReader();
+  const whole = await collect(async () => (await reader.read()).value, MAX_SITEMAP_BYTES);
   if (!whole) throw new Error(`unpacked, it is larger than ${MAX_SITEMAP_BYTES / MIB} MiB`);
   return whole;
 }

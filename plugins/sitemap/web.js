@@ -1,4 +1,4 @@
-// HTTP for a connector: `get`, over `fetch`, and the contract's faults for what goes wrong.
+// HTTP for a connector: `get`, and the contract's faults for what goes wrong.
 //
 // The host sends what the connection's grants allow and gives up on what takes too long. It follows
 // no redirect, and puts a credential in the place of its stand-in on the way out.
@@ -7,83 +7,48 @@ const MAX_REDIRECTS = 5;
 const MAX_U32 = 2 ** 32 - 1;
 const MIB = 1 << 20;
 
-// Fetches a URL: its headers and its body. Where only this URL is wrong, the fault is `fix-settings`.
-export async function get(url, { maxBytes, authorization }) {
-  let at = new URL(url);
-  for (let redirects = 0; redirects <= MAX_REDIRECTS; redirects++) {
-    const response = await send(at, authorization, url);
-    const { status, headers } = response;
-    if (status === 200) return { headers, body: await bytes(response, at, maxBytes) };
-    await drain(response.body.getReader());
+// Makes `get(url, { maxBytes, authorization })`, which fetches a URL: its headers and its body. Where only
+// this URL is wrong, its fault is `fix-settings`. `send` is that of http.js; tests have another.
+export function client(send) {
+  return async function get(url, { maxBytes, authorization }) {
+    let at = new URL(url);
+    for (let redirects = 0; redirects <= MAX_REDIRECTS; redirects++) {
+      const response = await answer(send, at, { maxBytes, authorization });
+      const { status, headers, body } = response;
+      if (status === 200 && body) return { headers, body };
+      if (status === 200) throw fault('fix-settings', `${at} is larger than ${maxBytes / MIB} MiB.`);
 
-    const target =
-      [301, 302, 303, 307, 308].includes(status) && resolve(headers.get('location'), at);
-    if (!target) throw refused(at, response);
-    // A host can send us anywhere, but the credential is for itself.
-    if (target.origin !== at.origin) authorization = undefined;
-    at = target;
-  }
-  throw fault('fix-settings', `${url} redirects more than ${MAX_REDIRECTS} times.`);
+      const target = [301, 302, 303, 307, 308].includes(status) && resolve(headers.get('location'), at);
+      if (!target) throw refused(at, response);
+      // A host can send us anywhere, but the credential is for itself.
+      if (target.origin !== at.origin) authorization = undefined;
+      at = target;
+    }
+    throw fault('fix-settings', `${url} redirects more than ${MAX_REDIRECTS} times.`);
+  };
 }
 
-async function send(at, authorization, asked) {
+async function answer(send, at, { maxBytes, authorization }) {
   const headers = { 'user-agent': 'sheaf-sitemap/0.1.0' };
   if (authorization) headers.authorization = authorization;
   try {
-    return await fetch(at, { headers, redirect: 'manual' });
+    return await send(at, headers, maxBytes);
   } catch (error) {
-    // `fetch` does not tell a host that is not granted from one that is down.
-    if (at.host !== new URL(asked).host) {
-      throw fault('fix-settings', `${asked} redirects to ${at.host}, which cannot be reached.`);
-    }
-    throw fault('retry', `${at} cannot be reached: ${error.message}. Is ${at.host} granted?`);
+    if (error.code === undefined) throw error;
+    throw unreachable(at, error);
   }
 }
 
-async function bytes(response, at, maxBytes) {
-  const reader = response.body.getReader();
-  let body;
-  try {
-    body = await collect(reader, maxBytes);
-  } catch (error) {
-    throw fault('retry', `${at} broke off: ${error.message}.`);
+// The fault for a request without an answer.
+function unreachable(at, { code, detail }) {
+  if (code === 'HTTP-request-denied' || code === 'destination-IP-prohibited') {
+    return fault(
+      'fix-settings',
+      `It may not reach ${at.host}: grant it that host, or correct what leads there.`,
+    );
   }
-  if (body) return body;
-  await drain(reader);
-  throw fault('fix-settings', `${at} is larger than ${maxBytes / MIB} MiB.`);
-}
-
-// Reads what nobody wants. A connection has a few requests at a time, and one that is not read to its
-// end stays one of them: here neither `cancel` nor `abort` lets go of it.
-async function drain(reader) {
-  try {
-    while (!(await reader.read()).done);
-  } catch {
-    // It broke off, or was more than the host lets through. It is over either way.
-  }
-}
-
-// The bytes of a stream to its end, or nothing if there are more than that.
-export async function collect(reader, maxBytes) {
-  const chunks = [];
-  let size = 0;
-  for (;;) {
-    const { done, value } = await reader.read();
-    if (done) return join(chunks, size);
-    chunks.push(value);
-    size += value.length;
-    if (size > maxBytes) return undefined;
-  }
-}
-
-function join(chunks, size) {
-  const whole = new Uint8Array(size);
-  let end = 0;
-  for (const chunk of chunks) {
-    whole.set(chunk, end);
-    end += chunk.length;
-  }
-  return whole;
+  const reason = code === 'internal-error' && detail ? detail : code.replaceAll('-', ' ');
+  return fault('retry', `${at} could not be read: ${reason}.`);
 }
 
 // The fault that an answer means.

@@ -4,7 +4,23 @@ import assert from 'node:assert/strict';
 import { createServer } from 'node:http';
 import { after, before, test } from 'node:test';
 
-import { get } from './web.js';
+import { collect } from './bytes.js';
+import { client } from './web.js';
+
+// What http.js does, with Node's own way to a server.
+async function send(url, headers, maxBytes) {
+  try {
+    const response = await fetch(url, { headers, redirect: 'manual' });
+    const reader = response.body?.getReader();
+    const body = reader && (await collect(async () => (await reader.read()).value, maxBytes));
+    return { status: response.status, headers: response.headers, body };
+  } catch (error) {
+    throw { code: NOT_GRANTED.test(url) ? 'HTTP-request-denied' : 'connection-terminated', error };
+  }
+}
+
+const NOT_GRANTED = /denied/;
+const get = client(send);
 
 const server = createServer((request, response) => {
   const [what, more = ''] = request.url.slice(1).split('/').map(decodeURIComponent);
@@ -66,7 +82,8 @@ test('what goes wrong is a fault with its remedy', async () => {
     ['/500', 'retry'],
     ['/cut', 'retry'],
     [to('mailto:ann@example.com'), 'fix-settings'],
-    [to('http://nowhere.invalid/'), 'fix-settings'],
+    [to('http://denied.invalid/'), 'fix-settings'],
+    [to('http://nowhere.invalid/'), 'retry'],
   ]) {
     await assert.rejects(text(path), (fault) => {
       assert.deepEqual([fault.remedy, fault.retryAfter], [remedy, retryAfter], path);
