@@ -1,12 +1,16 @@
-//! The connector for any JSON API, against real servers: a `MediaWiki` and a Roundup, by the configurations
-//! in `examples/`.
+//! The connector for any JSON API, against real servers (a `MediaWiki` and a Roundup, by the configurations
+//! in `examples/`), and against lists that change while they are read.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use serde_json::Value;
+use axum::Json;
+use axum::extract::{Query, State};
+use axum::routing::get;
+use serde_json::{Value, json};
 use sheaf_tests::{Site, root};
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
@@ -169,4 +173,167 @@ async fn a_real_issue_tracker_is_crawled_with_its_changes_and_its_private_issues
     let ended = site.sheaf(&["sync", "issues", "--local"]).await;
     assert_eq!(ended.code, 2, "{ended:?}");
     assert!(ended.stderr.contains("ROUNDUP_PASSWORD is not set"), "{ended:?}");
+}
+
+/// An API that lists rows by 50 a page, whose rows go while somebody reads.
+#[derive(Clone)]
+struct Rows(Arc<Mutex<Listed>>);
+
+struct Listed {
+    rows: Vec<u32>,
+    /// So many of the first rows go with each of the next requests but the first.
+    goes: Vec<usize>,
+    requests: Vec<String>,
+}
+
+impl Rows {
+    async fn start() -> (Self, String) {
+        let listed = Listed { rows: (1..=300).collect(), goes: Vec::new(), requests: Vec::new() };
+        let rows = Self(Arc::new(Mutex::new(listed)));
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let url = format!("http://localhost:{}", listener.local_addr().expect("an address").port());
+        let routes = axum::Router::new().route("/rows", get(Self::page)).with_state(rows.clone());
+        tokio::spawn(async move { axum::serve(listener, routes).await.expect("serves") });
+        (rows, url)
+    }
+
+    async fn page(
+        State(Self(listed)): State<Self>,
+        Query(query): Query<BTreeMap<String, String>>,
+    ) -> Json<Value> {
+        let mut listed = listed.lock().expect("rows");
+        let page: usize = query.get("page").map_or(1, |page| page.parse().expect("a number"));
+        listed.requests.push(page.to_string());
+        let of_page = listed.rows.chunks(50).nth(page - 1).unwrap_or_default();
+        let items: Vec<_> = of_page.iter().map(|row| json!({ "id": row })).collect();
+        let mut answer = json!({ "items": items, "total": listed.rows.len() });
+        if page * 50 < listed.rows.len() {
+            let host = query.get("host").map_or("", String::as_str);
+            answer["next"] = format!("{host}/rows?page={}", page + 1).into();
+        }
+        let goes = listed.goes.pop().unwrap_or_default().min(listed.rows.len());
+        listed.rows.drain(..goes);
+        Json(answer)
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Listed)) {
+        change(&mut self.0.lock().expect("rows"));
+    }
+
+    fn living(&self) -> BTreeSet<String> {
+        self.0.lock().expect("rows").rows.iter().map(u32::to_string).collect()
+    }
+}
+
+/// A connection `rows`.
+fn rows(url: &str, query: &str, paging: &str) -> String {
+    format!(
+        r#"[connections.rows]
+connector = "rest"
+datasource = "rows"
+[connections.rows.grants]
+hosts = ["{url}"]
+[connections.rows.limits]
+host_requests_per_second = 1000.0
+[connections.rows.settings]
+base_url = "{url}"
+[[connections.rows.settings.endpoints]]
+name = "rows"
+path = "rows"
+items = "items"
+access = "everyone"
+query = {{ {query} }}
+paging = {{ {paging} }}
+document = {{ id = "{{id}}", url = "{url}/row/{{id}}" }}
+"#
+    )
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_that_go_while_their_list_is_read_take_no_others_with_them() {
+    for (paging, readings) in [
+        (r#"kind = "page-number", parameter = "page""#, 3),
+        (r#"kind = "page-number", parameter = "page", total = "total""#, 2),
+        // Counted by the source, which comes to the same.
+        (r#"kind = "next-url", value = "next""#, 3),
+    ] {
+        let (api, url) = Rows::start().await;
+        let site = Site::new(&rows(&url, "", paging)).await.connector("sheaf_rest");
+        site.sync("rows", 0).await;
+        assert_eq!(site.ids("rows").await.len(), 300, "{paging}");
+        // After the first page, ten that were not read go with those that were, and fifty move up.
+        api.change(|listed| {
+            listed.goes = vec![60];
+            listed.requests.clear();
+        });
+        let result = site.sync("rows", 0).await;
+        assert_eq!(result["outcome"], "complete", "{paging}: {result}");
+        let there: BTreeSet<_> = site.ids("rows").await.into_iter().collect();
+        assert!(there.is_superset(&api.living()), "{paging}: {there:?}");
+        assert_eq!(there.len(), 290, "{paging}: what went before it was read is deleted");
+        api.change(|listed| {
+            let first = listed.requests.iter().filter(|page| *page == "1").count();
+            assert_eq!(first, readings, "{paging}: {:?}", listed.requests);
+        });
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_that_changes_with_each_page_is_partial_and_the_setting_that_helps_is_named() {
+    let (api, url) = Rows::start().await;
+    let toml = rows(&url, "", r#"kind = "page-number", parameter = "page""#);
+    let site = Site::new(&toml).await.connector("sheaf_rest");
+    site.sync("rows", 0).await;
+    api.change(|listed| listed.goes = vec![1; 100]);
+    let ended = site.sheaf(&["sync", "rows", "--local"]).await;
+    assert_eq!(ended.code, 5, "{ended:?}");
+    assert!(format!("{}{}", ended.stdout, ended.stderr).contains("`total`"), "{ended:?}");
+    assert_eq!(site.ids("rows").await.len(), 300, "nothing is deleted on doubt");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn paging_that_finds_no_next_page_is_an_error_unless_the_settings_say_that_one_is_all() {
+    let (api, url) = Rows::start().await;
+    let wrong = r#"kind = "next-url", value = "nxt""#;
+    let site = Site::new(&rows(&url, "", wrong)).await.connector("sheaf_rest");
+    for command in [&["check", "rows"][..], &["sync", "rows", "--local"]] {
+        let ended = site.sheaf(command).await;
+        assert_eq!(ended.code, 2, "{ended:?}");
+        assert!(ended.stderr.contains("`one_page = true`"), "{ended:?}");
+    }
+    site.configure(&rows(&url, "", r#"kind = "next-url", value = "next""#));
+    let checked = site.sheaf(&["check", "rows"]).await;
+    assert!(
+        checked.stdout.contains("50 items on its first page, and names a next page"),
+        "{checked:?}"
+    );
+    api.change(|listed| listed.rows.truncate(30));
+    site.configure(&rows(&url, "", r#"kind = "next-url", value = "next", one_page = true"#));
+    let checked = site.sheaf(&["check", "rows"]).await;
+    assert!(
+        checked.stdout.contains("30 items on its first page, and names no next page"),
+        "{checked:?}"
+    );
+    site.sync("rows", 0).await;
+    assert_eq!(site.ids("rows").await.len(), 30);
+    // A parameter that turns no page.
+    site.configure(&rows(&url, "", r#"kind = "offset", parameter = "start""#));
+    let ended = site.sheaf(&["sync", "rows", "--local"]).await;
+    assert_eq!(ended.code, 2, "{ended:?}");
+    assert!(ended.stderr.contains("name what turns the page"), "{ended:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_next_page_on_another_host_is_refused_with_the_setting_that_helps() {
+    let (_api, url) = Rows::start().await;
+    let query = r#"host = "http://behind.example.com:8080""#;
+    let paging = r#"kind = "next-url", value = "next""#;
+    let site = Site::new(&rows(&url, query, paging)).await.connector("sheaf_rest");
+    let ended = site.sheaf(&["sync", "rows", "--local"]).await;
+    assert_eq!(ended.code, 2, "{ended:?}");
+    assert!(ended.stderr.contains("http://behind.example.com:8080"), "{ended:?}");
+    assert!(ended.stderr.contains("`keep_host = true`"), "{ended:?}");
+    site.configure(&rows(&url, query, &format!("{paging}, keep_host = true")));
+    site.sync("rows", 0).await;
+    assert_eq!(site.ids("rows").await.len(), 300);
 }

@@ -13,6 +13,7 @@ use crate::time;
 /// Longer pauses are the host's to make: the crawl is tried again after them.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+#[derive(Clone)]
 pub struct Api {
     base_url: String,
     credential: Option<String>,
@@ -40,15 +41,43 @@ impl Api {
         Ok(extended(url, query))
     }
 
+    /// The URL of a next page, as the page at `asked` names it.
+    pub fn next(&self, asked: &Url, named: &str, keep_host: bool) -> Result<Url> {
+        let mut url = asked.join(named)?;
+        let base = Url::parse(&self.base_url)?;
+        if url.origin() == base.origin() {
+            return Ok(url);
+        }
+        if !keep_host {
+            return Err(Error::fix_settings(format!(
+                "the API names its next page at {}, and only {} is read: if that is the same API by another name, add \
+                 `keep_host = true` to `paging`; if not, set `base_url` to an address there",
+                url.origin().ascii_serialization(),
+                base.origin().ascii_serialization()
+            )));
+        }
+        let (path, query) = (url.path().to_owned(), url.query().map(str::to_owned));
+        url = base;
+        url.set_path(&path);
+        url.set_query(query.as_deref());
+        Ok(url)
+    }
+
     /// An answer, whatever its status.
     pub fn get(&self, url: &Url) -> Result<Response> {
+        // The manifest asks for this one only, so that no grant could help.
+        let ours = Url::parse(&self.base_url).is_ok_and(|base| base.origin() == url.origin());
+        if !ours {
+            return Err(Error::fix_settings(format!(
+                "{} is not at `base_url`, and nothing else is read: correct the setting that leads there",
+                url.origin().ascii_serialization()
+            )));
+        }
         let mut request = http::get(url.as_str())?.header("accept", "application/json");
         for (name, value) in &self.headers {
             request = request.header(name, value);
         }
-        // What the API says of its own pages is followed, but no credential leaves its host.
-        let ours = Url::parse(&self.base_url).is_ok_and(|base| base.origin() == url.origin());
-        if let Some(header) = self.credential.as_ref().filter(|_| ours) {
+        if let Some(header) = &self.credential {
             request = request.credential_in(header, "api")?;
         }
         let response = request.send_any()?;

@@ -5,11 +5,14 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use sheaf_sdk::{Crawl, Cursor, Error, Limits, Page, Result, Unreadable};
+use sheaf_sdk::http::Response;
+use sheaf_sdk::url::Url;
+use sheaf_sdk::{Crawl, Cursor, Error, Limits, Page, Progress, Result, Unreadable};
 
 use crate::api::{Api, clock, extended};
+use crate::coverage::{Coverage, Tallies, Verdict};
 use crate::expression::{Expression, Template, shown};
-use crate::paging::Place;
+use crate::paging::{Next, Place, Said};
 use crate::settings::Ready;
 use crate::time;
 
@@ -22,17 +25,43 @@ struct Checkpoint {
     /// The source's clock when the crawl began.
     began: Option<i64>,
     place: Place,
+    /// Whether items of the list move to other pages when some come or go.
+    #[serde(default, skip_serializing_if = "is_false")]
+    shifts: bool,
+    /// How often it was read before, and what was seen of it, up to this page.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    readings: u32,
+    #[serde(default, skip_serializing_if = "is_new")]
+    tallies: Tallies,
     /// How many items of that page were delivered, and the last one's id.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     after: Option<(usize, String)>,
 }
 
-/// What follows on the items at hand.
-enum Next {
-    /// No page was read yet.
-    Unread,
-    Page(Place),
-    End,
+#[allow(clippy::trivially_copy_pass_by_ref)]
+fn is_false(value: &bool) -> bool {
+    !value
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)]
+fn is_zero(value: &u32) -> bool {
+    *value == 0
+}
+
+fn is_new(tallies: &Tallies) -> bool {
+    *tallies == Tallies::default()
+}
+
+/// A page of a list, whole.
+struct Batch {
+    items: Vec<Value>,
+    next: Next,
+    /// How many items the list has, as each answer said.
+    totals: Vec<u64>,
+    /// Whether items move to other pages.
+    shifts: bool,
+    /// The source's clock.
+    now: i64,
 }
 
 pub struct RestCursor {
@@ -45,24 +74,14 @@ pub struct RestCursor {
     items: VecDeque<Value>,
     /// How many of the page were taken before.
     taken: usize,
-    next: Next,
+    /// What follows on it; nothing before it was read.
+    next: Option<Next>,
+    coverage: Coverage,
     incremental: bool,
 }
 
-/// The beginning of an endpoint's list, to see whether it answers.
-pub fn first_page(api: &Api, endpoint: &Ready) -> Result<(Value, Vec<Value>)> {
-    let url = api.url(&endpoint.config.path, &endpoint.config.query)?;
-    let answer = answer(api, endpoint, &url)?.0;
-    let items = items(endpoint.items.as_ref(), &answer, endpoint)?;
-    Ok((answer, items))
-}
-
-/// An answer's JSON, with the page that its header names, and the source's clock.
-fn answer(
-    api: &Api,
-    endpoint: &Ready,
-    url: &sheaf_sdk::url::Url,
-) -> Result<(Value, Option<String>, i64)> {
+/// An answer's JSON, and the answer.
+fn answer(api: &Api, endpoint: &Ready, url: &Url) -> Result<(Value, Response)> {
     let response = api.get(url)?.success()?;
     let json: Value = response.json()?;
     if let Some(error) = &endpoint.error
@@ -72,7 +91,7 @@ fn answer(
         let said = shown(&said).unwrap_or_else(|| said.to_string());
         return Err(Error::retry(format!("the endpoint `{}` says: {said}", endpoint.config.name)));
     }
-    Ok((json, response.headers("link"), clock(&response)))
+    Ok((json, response))
 }
 
 fn items(expression: Option<&Expression>, answer: &Value, endpoint: &Ready) -> Result<Vec<Value>> {
@@ -115,13 +134,47 @@ impl RestCursor {
             _ => None,
         };
         let incremental = crawl.mode.bookmark().is_some();
-        let items = VecDeque::new();
-        let taken = 0;
-        Ok(Self { api, endpoint, since, checkpoint, items, taken, next: Next::Unread, incremental })
+        let begins = checkpoint.place == Place::default()
+            && checkpoint.after.is_none()
+            && checkpoint.readings == 0;
+        let coverage = Coverage::new(begins, checkpoint.tallies);
+        Ok(Self {
+            since,
+            checkpoint,
+            coverage,
+            incremental,
+            ..Self::at_its_beginning(api, endpoint)
+        })
+    }
+
+    pub fn at_its_beginning(api: Api, endpoint: Ready) -> Self {
+        Self {
+            api,
+            endpoint,
+            since: None,
+            checkpoint: Checkpoint::default(),
+            items: VecDeque::new(),
+            taken: 0,
+            next: None,
+            coverage: Coverage::new(true, Tallies::default()),
+            incremental: false,
+        }
+    }
+
+    /// Reads the first page, and says what is there.
+    pub fn look(mut self) -> Result<String> {
+        self.read()?;
+        let page = match (&self.next, &self.endpoint.pages) {
+            (Some(Next::Page(_)), Some(pages)) if !pages.counts() => ", and names a next page",
+            (Some(Next::End { said: true }), _) => ", and says that no other follows",
+            (Some(Next::End { said: false }), Some(_)) => ", and names no next page",
+            _ => "",
+        };
+        Ok(format!("has {} items on its first page{page}", self.items.len()))
     }
 
     /// The URL of the page that the crawl is at.
-    fn url(&self) -> Result<sheaf_sdk::url::Url> {
+    fn url(&self) -> Result<Url> {
         let config = &self.endpoint.config;
         let place = &self.checkpoint.place;
         if let Some(url) = &place.url {
@@ -148,10 +201,18 @@ impl RestCursor {
         let expression = changes.or(self.endpoint.items.as_ref());
         let place = self.checkpoint.place.clone();
         let url = self.url()?;
-        let (listed, next, now) = self.batch(url, place, expression, looks_up.is_none())?;
-        self.checkpoint.began.get_or_insert(now);
-        self.next = next.map_or(Next::End, Next::Page);
-        let mut found: VecDeque<_> = match looks_up {
+        let batch = self.batch(url, place, expression, looks_up.is_none())?;
+        self.checkpoint.began.get_or_insert(batch.now);
+        self.found_a_way_on(&batch)?;
+        // Whether pages are counted shows with the first or the second.
+        let begins = self.checkpoint.place.pages < 2;
+        self.checkpoint.shifts |= begins && batch.shifts;
+        let mut listed = batch.items;
+        if begins || self.checkpoint.shifts || !batch.totals.is_empty() {
+            listed = self.unseen(listed, &batch.totals)?;
+        }
+        self.next = Some(batch.next);
+        let mut found: VecDeque<_> = match self.since.and(self.endpoint.lookup_id.as_ref()) {
             Some(id) => self.look_up(id, &listed)?.into(),
             None => listed.into(),
         };
@@ -170,46 +231,94 @@ impl RestCursor {
         Ok(())
     }
 
-    /// A page's items, whole, with the page after it and the source's clock.
+    /// A list that should have pages, and whose first one names no other, may be read by a wrong setting.
+    fn found_a_way_on(&self, batch: &Batch) -> Result<()> {
+        let Some(pages) = &self.endpoint.pages else { return Ok(()) };
+        let only = self.checkpoint.place.pages == 0
+            && batch.next == Next::End { said: false }
+            && !batch.items.is_empty();
+        // Changes may well fit on a page: the full crawl before them has found the way.
+        if !only || self.incremental || pages.one_page || pages.counts() {
+            return Ok(());
+        }
+        Err(Error::fix_settings(format!(
+            "the first answer of the endpoint `{}` has {} items, and no next page where `paging` looks for it: correct \
+             `paging`; if the list may have a single page, add `one_page = true` to it",
+            self.endpoint.config.name,
+            batch.items.len()
+        )))
+    }
+
+    /// Notes a page of a list whose end proves nothing, and leaves out what an earlier reading of it has seen.
+    fn unseen(&mut self, listed: Vec<Value>, totals: &[u64]) -> Result<Vec<Value>> {
+        totals.iter().for_each(|total| self.coverage.said(*total));
+        let id = self.since.and(self.endpoint.lookup_id.as_ref());
+        let mut names = Vec::with_capacity(listed.len());
+        for item in &listed {
+            let name = match id {
+                Some(id) => id.text(item)?,
+                None => self.endpoint.mapping.id(item)?,
+            };
+            names.push(name.unwrap_or_else(|| item.to_string()));
+        }
+        let Some(known) = self.coverage.page(names.iter().map(String::as_str)) else {
+            return Err(Error::fix_settings(format!(
+                "two pages of the endpoint `{}` are the same: does `parameter` of its `paging` name what turns the page?",
+                self.endpoint.config.name
+            )));
+        };
+        let new = listed.into_iter().zip(known).filter(|(_, known)| !known);
+        Ok(new.map(|(item, _)| item).collect())
+    }
+
+    /// A page's items, whole, with what follows on it.
     fn batch(
         &self,
-        mut url: sheaf_sdk::url::Url,
+        mut url: Url,
         mut place: Place,
         expression: Option<&Expression>,
         merges: bool,
-    ) -> Result<(Vec<Value>, Option<Place>, i64)> {
-        let mut all: Vec<Value> = Vec::new();
-        let mut began = None;
+    ) -> Result<Batch> {
+        let mut items_of_all: Vec<Value> = Vec::new();
+        let (mut began, mut totals, mut shifts) = (None, Vec::new(), false);
+        // A list of changes that is one of its own says nothing of how many items there are.
+        let changes = self.endpoint.config.incremental.as_ref().filter(|_| self.since.is_some());
+        let elsewhere = changes.is_some_and(|changes| changes.path.is_some());
         loop {
-            let (answer, link, now) = answer(&self.api, &self.endpoint, &url)?;
-            let now = *began.get_or_insert(now);
+            let (answer, response) = answer(&self.api, &self.endpoint, &url)?;
+            let now = *began.get_or_insert(clock(&response));
             let some = items(expression, &answer, &self.endpoint)?;
-            let count = some.len();
-            let mut next = match &self.endpoint.config.paging {
-                Some(paging) => paging.next(&place, &answer, link.as_deref(), count)?,
-                None => None,
+            let header = |name: &str| response.headers(name);
+            let said = Said { answer: &answer, header: &header, items: some.len() };
+            let mut next = match &self.endpoint.pages {
+                Some(pages) => pages.next(&place, &said)?,
+                None => Next::End { said: true },
             };
-            // What an API names is relative to what was asked.
-            if let Some(named) = next.as_mut().and_then(|next| next.url.as_mut()) {
-                *named = url.join(named)?.to_string();
-                if *named == url.as_str() {
-                    return Err(Error::retry("the source names the same page as the next one"));
+            if let Some(pages) = &self.endpoint.pages {
+                if !elsewhere {
+                    totals.extend(pages.total(&said)?);
+                }
+                shifts |= pages.shifts(&url, &place, &next);
+                if let Next::Page(next) = &mut next
+                    && let Some(named) = &next.url
+                {
+                    next.url = Some(self.api.next(&url, named, pages.keep_host)?.into());
                 }
             }
-            self.merge(&mut all, some)?;
+            self.merge(&mut items_of_all, some)?;
             let whole = match &self.endpoint.whole {
                 Some(whole) if merges => whole.holds(&answer)?,
                 _ => true,
             };
             match next {
-                Some(next) if !whole => {
+                Next::Page(next) if !whole => {
                     url = match &next.url {
                         Some(named) => named.parse()?,
                         None => extended(url, &next.parameters),
                     };
                     place = next;
                 }
-                next => return Ok((all, next, now)),
+                next => return Ok(Batch { items: items_of_all, next, totals, shifts, now }),
             }
         }
     }
@@ -264,8 +373,8 @@ impl RestCursor {
             let context = json!({ "ids": some.join(&lookup.separator) });
             let url = self.api.url(&lookup.path, &filled(&lookup.query, &context)?)?;
             let items = self.endpoint.items.as_ref();
-            let (items, next, _) = self.batch(url, Place::default(), items, true)?;
-            if next.is_some() {
+            let Batch { items, next, .. } = self.batch(url, Place::default(), items, true)?;
+            if matches!(next, Next::Page(_)) {
                 return Err(Error::fix_settings(format!(
                     "`lookup` of the endpoint `{}` asks for more than fits on a page: lower its `size`",
                     self.endpoint.config.name
@@ -366,14 +475,14 @@ fn filled(query: &BTreeMap<String, String>, context: &Value) -> Result<BTreeMap<
     Ok(filled)
 }
 
-impl Cursor for RestCursor {
-    fn next(&mut self, limits: Limits) -> Result<Page> {
+impl RestCursor {
+    /// The next items, or the next page of the list.
+    fn step(&mut self, limits: Limits, since: Instant) -> Result<Page> {
         let mut page = Page::more(Vec::new(), "");
-        if self.items.is_empty() && matches!(self.next, Next::Unread) {
+        if self.next.is_none() {
             self.read()?;
         }
         let mut bytes = 0;
-        let since = Instant::now();
         while page.documents.len() < limits.documents as usize
             && bytes < limits.bytes as usize
             && since.elapsed() < PATIENCE
@@ -384,21 +493,71 @@ impl Cursor for RestCursor {
             self.checkpoint.after = id.map(|id| (self.taken, id));
             bytes += self.take(item, &mut page)?;
         }
-        let Page { documents, deleted, unreadable, .. } = page;
-        let mut page = if self.items.is_empty() && matches!(self.next, Next::End) {
-            let began =
-                self.checkpoint.began.filter(|_| self.endpoint.config.incremental.is_some());
-            Page::complete(documents, began.map(|began| began.to_string()))
-        } else {
-            if self.items.is_empty()
-                && let Next::Page(place) = std::mem::replace(&mut self.next, Next::Unread)
-            {
-                self.checkpoint.place = place;
-                self.checkpoint.after = None;
+        page.progress = self.progress()?;
+        Ok(page)
+    }
+
+    /// How the crawl stands. Where a page was taken to its end, it goes on with what follows on it.
+    fn progress(&mut self) -> Result<Progress> {
+        if self.items.is_empty() {
+            match self.next.take() {
+                Some(Next::Page(place)) => self.turn_to(place),
+                None => {}
+                Some(Next::End { .. }) => match self.verdict() {
+                    Verdict::Whole => return Ok(Progress::Complete(self.bookmark())),
+                    Verdict::ReadAgain => {
+                        log::info!(
+                            "items of the list may have moved while it was read: reading it again"
+                        );
+                        self.coverage.read_again();
+                        self.checkpoint.readings += 1;
+                        self.turn_to(Place::default());
+                    }
+                    Verdict::Unknown => {
+                        return Ok(Progress::Partial(format!(
+                            "the list of the endpoint `{}` changed while it was read, and some of it may have been missed: \
+                             let `total` or `total_header` in its `paging` say how many items there are, or sort it by \
+                             what does not change",
+                            self.endpoint.config.name
+                        )));
+                    }
+                },
             }
-            Page::more(documents, serde_json::to_string(&self.checkpoint)?)
-        };
-        page.deleted = deleted;
-        Ok(page.unreadable(unreadable))
+        }
+        Ok(Progress::More(serde_json::to_string(&self.checkpoint)?))
+    }
+
+    fn turn_to(&mut self, place: Place) {
+        self.checkpoint.tallies = self.coverage.tallies();
+        self.checkpoint.place = place;
+        self.checkpoint.after = None;
+    }
+
+    /// Whether the list's end proves that all of it was seen.
+    fn verdict(&self) -> Verdict {
+        let proves = self.checkpoint.shifts || self.coverage.is_told();
+        if proves { self.coverage.end() } else { Verdict::Whole }
+    }
+
+    fn bookmark(&self) -> Option<String> {
+        let began = self.checkpoint.began.filter(|_| self.endpoint.config.incremental.is_some());
+        began.map(|began| began.to_string())
+    }
+}
+
+impl Cursor for RestCursor {
+    fn next(&mut self, limits: Limits) -> Result<Page> {
+        let since = Instant::now();
+        loop {
+            let page = self.step(limits, since)?;
+            // The host stops who delivers one empty page after the other, as a list that is read again would.
+            let empty = page.documents.is_empty()
+                && page.deleted.is_empty()
+                && page.unreadable.is_empty()
+                && matches!(page.progress, Progress::More(_));
+            if !empty || self.checkpoint.readings == 0 || since.elapsed() >= PATIENCE {
+                return Ok(page);
+            }
+        }
     }
 }

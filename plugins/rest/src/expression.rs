@@ -19,6 +19,12 @@ enum Kind {
     Path(jmespath::Expression<'static>),
 }
 
+impl fmt::Display for Expression {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
 impl Expression {
     pub fn new(text: &str) -> Result<Self> {
         let kind = if text.starts_with('/') {
@@ -45,6 +51,18 @@ impl Expression {
                 let variable = Variable::from_serializable(json).map_err(|error| failed(&error))?;
                 let found = expression.search(variable).map_err(|error| failed(&error))?;
                 serde_json::to_value(&*found).map_err(|error| failed(&error))
+            }
+        }
+    }
+
+    /// Whether what it points at is there, be it empty. Only of a pointer and of names joined by dots that is
+    /// known.
+    pub fn is_there(&self, json: &Value) -> bool {
+        match &self.kind {
+            Kind::Pointer => json.pointer(&self.text).is_some(),
+            Kind::Path(_) => {
+                let mut names = self.text.split('.').map(|name| name.trim().trim_matches('"'));
+                names.try_fold(json, |value, name| value.get(name)).is_some()
             }
         }
     }

@@ -6,6 +6,7 @@
 //! source's own clock when the crawl began.
 
 mod api;
+mod coverage;
 mod cursor;
 mod document;
 mod expression;
@@ -53,16 +54,18 @@ impl Connector for Rest {
     fn check(settings: &Settings) -> Result<String> {
         let prepared = Prepared::new(settings.clone())?;
         let api = Api::new(settings);
-        let mut found = Vec::new();
-        for endpoint in &prepared.endpoints {
-            let (_, items) = cursor::first_page(&api, endpoint)?;
-            found.push(format!(
-                "{} has {} items on its first page",
-                endpoint.config.name,
-                items.len()
-            ));
+        let (mut found, mut wrong) = (Vec::new(), Vec::new());
+        for endpoint in prepared.endpoints {
+            let name = endpoint.config.name.clone();
+            match RestCursor::at_its_beginning(api.clone(), endpoint).look() {
+                Ok(said) => found.push(format!("{name} {said}")),
+                Err(error) => wrong.push(error),
+            }
         }
-        Ok(found.join(", "))
+        match Error::all(wrong) {
+            Some(error) => Err(error),
+            None => Ok(found.join(", ")),
+        }
     }
 
     fn scopes(settings: &Settings) -> Result<Vec<Scope>> {

@@ -8,7 +8,7 @@ use sheaf_sdk::{Error, Result, category, schemars};
 
 use crate::document::{AccessMap, Mapping};
 use crate::expression::{Expression, Template};
-use crate::paging::Paging;
+use crate::paging::{Pages, Paging};
 
 /// Settings of the rest connector. Expressions are JMESPath, or JSON Pointers where they begin with a
 /// slash; templates are texts with expressions in braces.
@@ -172,6 +172,7 @@ pub struct Prepared {
 pub struct Ready {
     pub config: Endpoint,
     pub items: Option<Expression>,
+    pub pages: Option<Pages>,
     pub error: Option<Expression>,
     pub whole: Option<Expression>,
     pub skip: Option<Expression>,
@@ -236,9 +237,11 @@ impl Prepared {
 
 impl Ready {
     fn new(config: Endpoint) -> Result<Self> {
-        let counts =
-            matches!(config.paging, Some(Paging::Offset { .. } | Paging::PageNumber { .. }));
-        if counts && config.items.as_ref().is_some_and(|items| items.contains("[?")) {
+        let pages = config.paging.as_ref().map(|paging| Pages::new(paging, &config.name));
+        let pages = pages.transpose()?;
+        if pages.as_ref().is_some_and(Pages::counts)
+            && config.items.as_ref().is_some_and(|items| items.contains("[?"))
+        {
             return Err(Error::fix_settings(format!(
                 "the endpoint `{}` counts its items to find the next page, so `items` must not filter them: \
                  use `skip`",
@@ -257,6 +260,7 @@ impl Ready {
         };
         Ok(Self {
             items: expression(&config.items)?,
+            pages,
             error: expression(&config.error)?,
             whole: expression(&config.whole)?,
             skip: expression(&config.skip)?,

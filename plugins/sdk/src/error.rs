@@ -49,6 +49,14 @@ impl Error {
         self
     }
 
+    /// Several as one, with what the first asks for; nothing if there are none.
+    pub fn all(errors: impl IntoIterator<Item = Self>) -> Option<Self> {
+        errors.into_iter().reduce(|mut first, other| {
+            first.0.message = format!("{}; {}", first.0.message, other.0.message);
+            first
+        })
+    }
+
     fn within(mut self, what: impl fmt::Display) -> Self {
         self.0.message = format!("{what}: {}", self.0.message);
         self

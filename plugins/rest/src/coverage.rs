@@ -1,0 +1,271 @@
+//! Whether a list was seen whole, though its items move to other pages when some come or go.
+//!
+//! Where pages are counted, an item that is removed from a page that was read pulls the first item of the next
+//! page over to it, and that one is never seen. So the list's end proves nothing. Two things do:
+//!
+//! - The source says how many items there are, the same number with each page, and as many were seen.
+//! - The list was read twice, and everything that the first reading saw was seen by the second one, too.
+//!   For what the first one missed, something was removed while it read, and is missing from the second. What
+//!   only the second one sees is delivered then.
+//!
+//! A process that goes on where another was interrupted does not know which items that one saw, only how many,
+//! and the sum of their names' hashes. It reads the list once more, and delivers nothing of it: the same sum
+//! proves as much.
+
+use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+
+use serde::{Deserialize, Serialize};
+
+/// A list that changes under each of so many readings is given up for today.
+const MOST_READINGS: u32 = 3;
+
+/// How many items there were, and the sum of their names' hashes: whoever goes on knows that much.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tally {
+    items: u64,
+    sum: (u64, u64),
+}
+
+/// The tallies of this reading, up to the page that the crawl is at, and of the one before it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tallies {
+    now: Tally,
+    before: Option<Tally>,
+}
+
+impl Tally {
+    fn add(&mut self, (high, low): (u64, u64)) {
+        self.items += 1;
+        self.sum = (self.sum.0.wrapping_add(high), self.sum.1.wrapping_add(low));
+    }
+}
+
+/// What one process saw of a list.
+pub struct Coverage {
+    tallies: Tallies,
+    /// In which reading each item was last seen.
+    seen: HashMap<(u64, u64), u32>,
+    reading: u32,
+    /// Whether this process has seen the list from its first reading's first page on.
+    whole: bool,
+    /// How many items this reading saw, and how many of them the reading before saw, too.
+    items: usize,
+    again: usize,
+    /// How many the reading before saw.
+    before: Option<usize>,
+    total: Total,
+    /// The page before, to notice one that comes again.
+    page: Vec<(u64, u64)>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Total {
+    Unsaid,
+    Steady(u64),
+    Changed,
+}
+
+/// What is known at the end of a reading.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Everything was seen.
+    Whole,
+    /// Something may have been missed, which another reading would find.
+    ReadAgain,
+    /// It changes too much.
+    Unknown,
+}
+
+impl Coverage {
+    /// `whole` if nobody read any of it before; otherwise goes on with what that process noted.
+    pub fn new(whole: bool, tallies: Tallies) -> Self {
+        Self {
+            tallies,
+            seen: HashMap::new(),
+            reading: if tallies.before.is_some() { 2 } else { 1 },
+            whole,
+            items: 0,
+            again: 0,
+            before: None,
+            total: Total::Unsaid,
+            page: Vec::new(),
+        }
+    }
+
+    /// What a process that goes on after the pages so far needs to know.
+    pub fn tallies(&self) -> Tallies {
+        self.tallies
+    }
+
+    /// An answer says how many items there are.
+    pub fn said(&mut self, total: u64) {
+        self.total = match self.total {
+            Total::Unsaid => Total::Steady(total),
+            Total::Steady(before) if before == total => Total::Steady(total),
+            _ => Total::Changed,
+        };
+    }
+
+    /// Whether the source says how many items there are.
+    pub fn is_told(&self) -> bool {
+        self.total != Total::Unsaid
+    }
+
+    /// Takes a page's items, by their names. For each, whether it was delivered by an earlier reading, or may
+    /// have been; or nothing, if the page is the same as the one before it.
+    pub fn page<'a>(&mut self, names: impl Iterator<Item = &'a str>) -> Option<Vec<bool>> {
+        let page: Vec<_> = names.map(key).collect();
+        if !page.is_empty() && page == self.page {
+            return None;
+        }
+        let known = page.iter().map(|key| self.see(*key)).collect();
+        self.page = page;
+        Some(known)
+    }
+
+    fn see(&mut self, key: (u64, u64)) -> bool {
+        self.tallies.now.add(key);
+        let last = self.seen.insert(key, self.reading);
+        if last != Some(self.reading) {
+            self.items += 1;
+            if last == Some(self.reading - 1) {
+                self.again += 1;
+            }
+        }
+        let proves_only = !self.whole && self.reading > 1;
+        proves_only || last.is_some_and(|last| last < self.reading)
+    }
+
+    /// The list's last page was read.
+    pub fn end(&self) -> Verdict {
+        let counted = self.total == Total::Steady(self.items as u64);
+        let Tallies { now, before } = self.tallies;
+        let proven = if self.whole {
+            // Nothing can have moved where there is nothing.
+            counted || self.items == 0 || self.before == Some(self.again)
+        } else {
+            before == Some(now)
+        };
+        let another = if self.whole { self.reading < MOST_READINGS } else { before.is_none() };
+        match (proven, another) {
+            (true, _) => Verdict::Whole,
+            (false, true) => Verdict::ReadAgain,
+            (false, false) => Verdict::Unknown,
+        }
+    }
+
+    /// Another reading begins.
+    pub fn read_again(&mut self) {
+        self.tallies = Tallies { now: Tally::default(), before: Some(self.tallies.now) };
+        self.before = Some(self.items);
+        self.reading += 1;
+        self.items = 0;
+        self.again = 0;
+        self.total = Total::Unsaid;
+        self.page.clear();
+    }
+}
+
+/// Short, as lists are long, and no two alike.
+fn key(name: &str) -> (u64, u64) {
+    let half = |salt: u8| {
+        let mut hasher = DefaultHasher::new();
+        (salt, name).hash(&mut hasher);
+        hasher.finish()
+    };
+    (half(0), half(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Reads a list of one page for each of these.
+    fn read(coverage: &mut Coverage, pages: &[&[&str]], total: Option<u64>) -> Vec<String> {
+        let mut new = Vec::new();
+        for page in pages {
+            total.into_iter().for_each(|total| coverage.said(total));
+            let known = coverage.page(page.iter().copied()).expect("another page");
+            let of_page = page.iter().zip(known).filter(|(_, known)| !known);
+            new.extend(of_page.map(|(name, _)| (*name).to_owned()));
+        }
+        new
+    }
+
+    #[test]
+    fn a_list_is_whole_when_a_second_reading_sees_all_of_the_first() {
+        let mut coverage = Coverage::new(true, Tallies::default());
+        read(&mut coverage, &[&["a", "b"], &["c"]], None);
+        assert_eq!(coverage.end(), Verdict::ReadAgain);
+        coverage.read_again();
+        // What has come meanwhile is no sign of something missed.
+        assert_eq!(read(&mut coverage, &[&["n", "a"], &["b", "c"]], None), ["n"]);
+        assert_eq!(coverage.end(), Verdict::Whole);
+    }
+
+    #[test]
+    fn what_moved_to_a_page_that_was_read_is_found_by_the_next_reading() {
+        let mut coverage = Coverage::new(true, Tallies::default());
+        // `a` was removed after the first page, and `c` took the place of `b`.
+        read(&mut coverage, &[&["a", "b"], &["d", "e"]], None);
+        coverage.read_again();
+        assert_eq!(read(&mut coverage, &[&["b", "c"], &["d", "e"]], None), ["c"]);
+        assert_eq!(coverage.end(), Verdict::ReadAgain, "`a` is gone: something may be missing");
+        coverage.read_again();
+        assert!(read(&mut coverage, &[&["b", "c"], &["d", "e"]], None).is_empty());
+        assert_eq!(coverage.end(), Verdict::Whole);
+    }
+
+    #[test]
+    fn a_list_that_loses_items_under_each_reading_is_not_whole() {
+        let mut coverage = Coverage::new(true, Tallies::default());
+        read(&mut coverage, &[&["a", "b"], &["d"]], None);
+        coverage.read_again();
+        read(&mut coverage, &[&["b", "c"]], None);
+        coverage.read_again();
+        read(&mut coverage, &[&["c"]], None);
+        assert_eq!(coverage.end(), Verdict::Unknown);
+    }
+
+    #[test]
+    fn a_total_that_stays_the_same_and_was_seen_needs_one_reading() {
+        let verdict = |first: u64, last: u64| {
+            let mut coverage = Coverage::new(true, Tallies::default());
+            read(&mut coverage, &[&["a", "b"]], Some(first));
+            read(&mut coverage, &[&["c"]], Some(last));
+            coverage.end()
+        };
+        assert_eq!(verdict(3, 3), Verdict::Whole);
+        assert_eq!(verdict(4, 4), Verdict::ReadAgain, "one was not seen");
+        assert_eq!(verdict(4, 3), Verdict::ReadAgain, "one was removed meanwhile");
+    }
+
+    #[test]
+    fn whoever_goes_on_reads_once_more_delivers_nothing_of_it_and_compares() {
+        let taken_over = |pages: &[&[&str]]| {
+            let mut first = Coverage::new(true, Tallies::default());
+            read(&mut first, &[&["a", "b"]], None);
+            let mut other = Coverage::new(false, first.tallies());
+            assert_eq!(read(&mut other, &[&["c"]], Some(1)), ["c"]);
+            assert_eq!(other.end(), Verdict::ReadAgain, "one process did not see all of it");
+            other.read_again();
+            assert!(read(&mut other, &pages[..1], None).is_empty(), "perhaps it was delivered");
+            // It is interrupted, too.
+            let mut last = Coverage::new(false, other.tallies());
+            assert!(read(&mut last, &pages[1..], None).is_empty());
+            last.end()
+        };
+        assert_eq!(taken_over(&[&["a", "b"], &["c"]]), Verdict::Whole);
+        assert_eq!(taken_over(&[&["b", "x"], &["c"]]), Verdict::Unknown);
+    }
+
+    #[test]
+    fn an_empty_list_is_whole_and_a_page_that_comes_again_is_noticed() {
+        let mut coverage = Coverage::new(true, Tallies::default());
+        read(&mut coverage, &[&[]], None);
+        assert_eq!(coverage.end(), Verdict::Whole);
+        read(&mut coverage, &[&["a", "b"]], None);
+        assert_eq!(coverage.page(["a", "b"].into_iter()), None);
+    }
+}
