@@ -2,9 +2,11 @@
 
 import json
 import re
+from dataclasses import replace
 from urllib.parse import urlsplit
 
 import web
+from componentize_py_types import Err
 from documents import HEADERS, OBJECT_TYPE, Cursor, parse
 from settings import SCHEMA, Settings
 from wit_world import exports
@@ -43,10 +45,17 @@ class Connector(exports.Connector):
     def check(self) -> str:
         settings = Settings()
         authorization = settings.authorization()
-        pages = [parse(web.get(url, HEADERS, authorization)) for url in settings.feeds]
-        return (
-            f"Entries on the first pages of the feeds: {sum(len(page.entries) for page in pages)}."
-        )
+        entries, faults = 0, []
+        for url in settings.feeds:
+            try:
+                page = parse(web.get(url, HEADERS, settings.feed_hosts, authorization))
+                entries += len(page.entries)
+            except Err as error:
+                faults.append(error.value)
+        if faults:
+            message = " ".join(fault.message for fault in faults)
+            raise Err(replace(faults[0], message=message))
+        return f"Entries on the first pages of the feeds: {entries}."
 
 
 class Documents(exports.Documents):

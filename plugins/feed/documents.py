@@ -18,10 +18,18 @@ from wit_world.exports.documents import (
     Progress,
     Progress_Complete,
     Progress_More,
+    Progress_Partial,
     Unreadable,
 )
 from wit_world.imports.base import Remedy
-from wit_world.imports.document import Container, Content, Data_Text, Document, UserRef
+from wit_world.imports.document import (
+    Container,
+    Content,
+    Data_Binary,
+    Data_Text,
+    Document,
+    UserRef,
+)
 
 OBJECT_TYPE = "Entry"
 HEADERS = {
@@ -43,11 +51,28 @@ class Bookmark:
         return json.dumps(asdict(self))
 
 
+# A feed that loses entries under each of so many readings is given up for today.
+MOST_READINGS = 3
+
+
 class Cursor(documents.Cursor):
-    """Reads one feed. A page of the feed is a page of documents."""
+    """Reads one feed. A page of the feed is a page of documents.
+
+    Where an entry is removed while a feed of several pages is read, another may move to a page that was read
+    before, and is never seen. So a full crawl reads such a feed twice: what the second reading sees first is
+    delivered then, and everything is known once it saw all that the first one did. For what that one missed,
+    something was removed, and is missing from the second. Archived pages do not move.
+    """
 
     def __init__(self, settings: Settings, crawl: Crawl):
         self.access = settings.access
+        self.hosts = settings.feed_hosts
+        # Whether pages move, and the entries that this reading, the one before and all of them saw.
+        self.moves = False
+        self.reading = 1
+        self.seen: set[str] = set()
+        self.now: set[str] = set()
+        self.last: set[str] | None = None
         self.authorization = settings.authorization()
         self.feed = self.url = crawl.scope
         self.before: Bookmark | None = None
@@ -60,25 +85,58 @@ class Cursor(documents.Cursor):
                 checkpoint = json.loads(crawl.resume)
                 self.url = checkpoint["url"]
                 self.bookmark = Bookmark(**checkpoint["bookmark"])
+                if checkpoint["moves"] and not self.before:
+                    message = f"{self.feed} may have changed since its crawl was interrupted."
+                    raise web.fault(Remedy.START_OVER, message)
         except (ValueError, TypeError, KeyError) as error:
             message = f"The checkpoint or bookmark is not one of this connector: {error!r}."
             raise web.fault(Remedy.START_OVER, message) from error
 
     # The limits are a wish. That no page is more than the host takes, web.MAX_BYTES sees to.
     def next(self, limits: Limits) -> Page:
-        response = web.get(self.url, self.headers(), self.secret())
+        response = web.get(self.url, self.headers(), self.hosts, self.secret())
         if response.status == 304:
             return self.page(None, [], Progress_Complete(self.bookmark.to_json()))
 
         found = parse(response)
         fresh = [entry for entry in found.entries if self.is_fresh(entry)]
-        self.remember(response, fresh)
+        # What changes while it is read again is for the next crawl.
+        if self.reading == 1:
+            self.remember(response, fresh)
+        new = [entry for entry in fresh if self.reading == 1 or self.key(entry) not in self.seen]
+        keys = set(map(self.key, found.entries))
+        self.now |= keys
+        self.seen |= keys
         # Feeds begin with what is new. After a page that has nothing new, neither has the rest.
         if found.older and (fresh or not self.before):
             self.url = found.older
-            checkpoint = {"url": self.url, "bookmark": asdict(self.bookmark)}
-            return self.page(found.title, fresh, Progress_More(json.dumps(checkpoint)))
-        return self.page(found.title, fresh, Progress_Complete(self.bookmark.to_json()))
+            self.moves = self.moves or not found.archived
+            return self.page(found.title, new, self.more())
+        return self.page(found.title, new, self.end())
+
+    def key(self, entry: Entry) -> str:
+        return entry.guid or entry.title or ""
+
+    def more(self) -> Progress:
+        checkpoint = {
+            "url": self.url,
+            "bookmark": asdict(self.bookmark),
+            "moves": self.moves,
+            "reading": self.reading,
+        }
+        return Progress_More(json.dumps(checkpoint))
+
+    def end(self) -> Progress:
+        known = self.before or not self.moves
+        if known or self.last is not None and self.last <= self.now:
+            return Progress_Complete(self.bookmark.to_json())
+        if self.reading == MOST_READINGS:
+            return Progress_Partial(
+                f"{self.feed} lost entries each time it was read, so that others may have been missed."
+            )
+        self.url, self.last, self.now = self.feed, self.now, set()
+        self.reading += 1
+        return self.more()
 
     def headers(self) -> dict[str, str]:
         conditions = {}
@@ -153,14 +211,19 @@ UNKNOWN: dict[str, Any] = dict(
 
 def parse(response: web.Response) -> Feed:
     try:
-        return feed.parse(response.body, response.url)
-    except feed.NotAFeed as error:
-        message = f"{response.url} is not a feed that can be read: {error}."
+        return feed.parse(response.body, response.url, response.headers.get("content-type", ""))
+    # What a stranger wrote must end the reading of this feed only, whatever it is.
+    except Exception as error:
+        reason = str(error) if isinstance(error, feed.NotAFeed) else repr(error)
+        message = f"{response.url} is not a feed that can be read: {reason}."
         raise web.fault(Remedy.FIX_SETTINGS, message) from error
 
 
 def content(text: Text | None) -> Content | None:
-    return Content(text.mime, Data_Text(text.text)) if text else None
+    if not text:
+        return None
+    is_file = isinstance(text.text, bytes)
+    return Content(text.mime, Data_Binary(text.text) if is_file else Data_Text(text.text))
 
 
 def user(author: Author | None) -> UserRef | None:

@@ -1,11 +1,6 @@
 """RSS 2.0, RSS 1.0 and Atom, out of their XML. Knows nothing of the host, so tests need none."""
 
-# expat finds these by their names. What is not imported here is not there when the component runs.
-import encodings.cp1251
-import encodings.cp1252
-import encodings.iso8859_2
-import encodings.iso8859_15
-import encodings.koi8_r
+import binascii
 import re
 from collections.abc import Iterable
 from contextlib import suppress
@@ -18,17 +13,26 @@ from typing import NamedTuple
 from urllib.parse import urljoin, urlsplit
 from xml.etree.ElementTree import Element, ParseError, TreeBuilder, XMLParser, fromstring, tostring
 
+from encoding import Unknown, decode, without_entities
+
 ATOM = "{http://www.w3.org/2005/Atom}"
+# Its draft, which some still write.
+ATOM03 = "{http://purl.org/atom/ns#}"
 CONTENT = "{http://purl.org/rss/1.0/modules/content/}"
 DC = "{http://purl.org/dc/elements/1.1/}"
 RDF = "{http://www.w3.org/1999/02/22-rdf-syntax-ns#}"
 RSS1 = "{http://purl.org/rss/1.0/}"
 XHTML = "{http://www.w3.org/1999/xhtml}"
+XML_BASE = "{http://www.w3.org/XML/1998/namespace}base"
 
 URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:\S+")
 # Printable ASCII without capitals: what stays itself when ids are compared without case.
 PLAIN = re.compile(r"[!-@\[-~]{1,200}")
 TAG = re.compile(r"<[^>]*>")
+# What the draft of Atom called otherwise.
+RENAMED = {ATOM03 + "modified": ATOM + "updated", ATOM03 + "issued": ATOM + "published"}
+# Files in a feed that have text.
+FILES = re.compile(r"application/(pdf|msword|rtf|vnd\.(ms-|openxmlformats-|oasis\.opendocument).*)")
 
 
 class NotAFeed(Exception):
@@ -37,7 +41,8 @@ class NotAFeed(Exception):
 
 class Text(NamedTuple):
     mime: str
-    text: str
+    # Bytes are a file, which Glean takes apart itself.
+    text: str | bytes
 
 
 class Author(NamedTuple):
@@ -66,27 +71,45 @@ class Feed:
     entries: list[Entry]
     # Where older entries are, if the feed has several pages: RFC 5005.
     older: str
+    # Whether that is an archive, whose entries stay where they are.
+    archived: bool = False
 
 
-def parse(xml: bytes, url: str) -> Feed:
+def parse(xml: bytes, url: str, content_type: str = "") -> Feed:
     """Reads a feed that was found at `url`."""
     try:
         # Some feeds begin with an empty line, which XML does not allow.
-        root = fromstring(xml.lstrip(), XMLParser(target=Builder()))
+        text = without_entities(decode(xml, content_type)).lstrip()
+        root = fromstring(text.encode(), XMLParser(target=Builder(), encoding="utf-8"))
+    except Unknown as error:
+        raise NotAFeed(f"its encoding {error} is not known") from error
     except ParseError as error:
         raise NotAFeed(f"it is not XML: {error}") from error
 
+    if root.tag == ATOM03 + "feed":
+        for element in root.iter():
+            element.tag = RENAMED.get(element.tag, element.tag.replace(ATOM03, ATOM))
+    url = base(url, root)
     if root.tag == ATOM + "feed":
-        entries = [atom_entry(entry, url) for entry in root.iterfind(ATOM + "entry")]
-        return Feed(plain(root.find(ATOM + "title")), entries, older(root, url))
+        entries = [atom_entry(entry, base(url, entry)) for entry in root.iterfind(ATOM + "entry")]
+        return Feed(plain(root.find(ATOM + "title")), entries, *older(root, url))
     if root.tag == "rss" and (channel := root.find("channel")) is not None:
-        entries = [rss_entry(item, url) for item in channel.iterfind("item")]
-        return Feed(first(channel, "title") or None, entries, older(channel, url))
+        url = base(url, channel)
+        entries = [rss_entry(item, base(url, item)) for item in channel.iterfind("item")]
+        return Feed(first(channel, "title") or None, entries, *older(channel, url))
     # In RSS 1.0 everything has a namespace, and items are beside the channel.
     if root.tag == RDF + "RDF" and (channel := root.find(RSS1 + "channel")) is not None:
-        entries = [rss_entry(item, url, RSS1) for item in root.iterfind(RSS1 + "item")]
-        return Feed(first(channel, RSS1 + "title") or None, entries, older(channel, url))
+        entries = [rss_entry(item, base(url, item), RSS1) for item in root.iterfind(RSS1 + "item")]
+        return Feed(first(channel, RSS1 + "title") or None, entries, *older(channel, url))
     raise NotAFeed(f"<{root.tag}> is neither RSS nor Atom")
+
+
+def base(url: str, element: Element | None) -> str:
+    """What links in an element are relative to."""
+    named = element.get(XML_BASE, "") if element is not None else ""
+    with suppress(ValueError):
+        return urljoin(url, named.strip())
+    return url
 
 
 def document_id(feed: str, guid: str) -> str:
@@ -110,7 +133,7 @@ def rss_entry(item: Element, url: str, ns: str = "") -> Entry:
     written = timestamp(first(item, "pubDate", DC + "date"))
     return Entry(
         guid=guid or link,
-        link=web_address(url, link),
+        link=web_address(base(url, item.find(ns + "link")), link),
         title=first(item, ns + "title") or None,
         body=long or short,
         summary=short if long else None,
@@ -156,27 +179,54 @@ def atom_author(author: Element) -> Author | None:
     return Author(name, email) if name or email else None
 
 
-def older(feed: Element, url: str) -> str:
-    return atom_link(feed, url, "next") or atom_link(feed, url, "prev-archive")
+def older(feed: Element, url: str) -> tuple[str, bool]:
+    if following := atom_link(feed, url, "next"):
+        return following, False
+    archive = atom_link(feed, url, "prev-archive")
+    return archive, bool(archive)
 
 
 def atom_link(parent: Element, url: str, relation: str) -> str:
     for link in parent.iterfind(ATOM + "link"):
         if link.get("rel", "alternate") == relation:
-            return web_address(url, link.get("href", ""))
+            return web_address(base(url, link), link.get("href", "").strip())
     return ""
 
 
 def atom_text(element: Element | None) -> Text | None:
-    """Content that lies in the feed and is text."""
-    if element is None:
+    """Content that lies in the feed and has text."""
+    if element is None or element.get("src"):
         return None
-    kind = element.get("type", "text")
-    if kind == "xhtml":
+    kind = element.get("type", "text").split(";")[0].strip().lower()
+    mode = element.get("mode", "")
+    if kind == "xhtml" or mode == "xml" and len(element):
         return html(markup(element))
-    mime = {"text": "text/plain", "html": "text/html"}.get(kind, kind)
-    if mime.startswith("text/") and element.text and not element.get("src"):
-        return Text(mime, element.text.strip())
+    mime = {"text": "text/plain", "html": "text/html", "": "text/plain"}.get(kind, kind)
+    text = (element.text or "").strip()
+    is_xml = mime.endswith(("/xml", "+xml"))
+    # What is neither text nor XML is base64: RFC 4287, section 4.1.3.3.
+    if mode == "base64" or not (mime.startswith("text/") or is_xml or mode):
+        return unpacked(mime, text)
+    if is_xml and len(element):
+        return html(markup(element))
+    if mime == "application/xhtml+xml":
+        mime = "text/html"
+    return Text(mime, text) if text and mime.startswith("text/") else None
+
+
+def unpacked(mime: str, text: str) -> Text | None:
+    """What base64 holds, if Glean finds text in it."""
+    try:
+        content = binascii.a2b_base64("".join(text.split()), strict_mode=True)
+    except binascii.Error:
+        return None
+    if FILES.fullmatch(mime):
+        return Text(mime, content)
+    if mime.startswith("text/") or mime in ("application/octet-stream", "application/xhtml+xml"):
+        with suppress(UnicodeError):
+            found = content.decode().strip()
+            is_html = "html" in mime or TAG.search(found)
+            return Text("text/html" if is_html else "text/plain", found) if found else None
     return None
 
 
@@ -185,7 +235,12 @@ def plain(element: Element | None) -> str | None:
     if element is None:
         return None
     text = "".join(element.itertext())
-    if element.get("type") == "html":
+    kind, mode = element.get("type", ""), element.get("mode")
+    if mode == "base64" or kind and "/" in kind and not kind.startswith("text/") and not len(element):
+        found = unpacked(kind or "text/html", text)
+        text = found.text if found and isinstance(found.text, str) else text
+        kind = found.mime if found else kind
+    if kind in ("html", "text/html"):
         text = unescape(TAG.sub("", text))
     return " ".join(text.split()) or None
 
@@ -193,12 +248,15 @@ def plain(element: Element | None) -> str | None:
 def markup(element: Element) -> str | None:
     """The XHTML in an element, as HTML."""
     div = element.find(XHTML + "div")
-    if div is None:
+    if div is None and not len(element):
         return None
-    for part in div.iter():
+    found = element if div is None else div
+    for part in found.iter():
         part.tag = part.tag.removeprefix(XHTML)
-    div.tail = None
-    return tostring(div, encoding="unicode", method="html")
+    if div is None:
+        found.tag, found.attrib = "div", {}
+    found.tail = None
+    return tostring(found, encoding="unicode", method="html")
 
 
 def html(text: str | None) -> Text | None:

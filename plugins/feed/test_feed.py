@@ -1,6 +1,7 @@
 """What becomes of a feed's XML: `python3 -m unittest`, in this folder."""
 
 import unittest
+from base64 import b64encode
 
 from feed import Author, Entry, Feed, NotAFeed, Text, document_id, parse, timestamp
 
@@ -152,6 +153,68 @@ class Parsing(unittest.TestCase):
         xml += "<rss><channel><title>Мир</title></channel></rss>"
         self.assertEqual(parse(xml.encode("cp1251"), URL).title, "Мир")
 
+    def test_every_encoding_is_read_that_python_knows(self) -> None:
+        for name, title in (
+            ("euc-kr", "한국어"),
+            ("ks_c_5601-1987", "한국어"),
+            ("shift_jis", "日本語"),
+            ("x-sjis", "①日本語"),
+            ("iso-2022-jp", "日本語"),
+            ("euc-jp", "日本語"),
+            ("big5", "中文"),
+            ("gb2312", "中文"),
+            ("utf-16", "Мир"),
+            ("koi8-u", "Мир"),
+            ("iso-8859-1", "caf\u00e9 \u2013"),
+        ):
+            xml = f'<?xml version="1.0" encoding="{name}"?>'
+            xml += f"<rss><channel><title>{title}</title></channel></rss>"
+            python = {"x-sjis": "cp932", "iso-8859-1": "cp1252"}.get(name, name)
+            self.assertEqual(parse(xml.encode(python), URL).title, title, name)
+
+    def test_the_server_s_word_counts_before_the_feed_s_and_broken_bytes_are_replaced(self) -> None:
+        xml = "<rss><channel><title>Мир</title></channel></rss>"
+        declared = '<?xml version="1.0" encoding="iso-8859-1"?>' + xml
+        found = parse(declared.encode("koi8_r"), URL, "text/xml; charset=koi8-r")
+        self.assertEqual(found.title, "Мир")
+        self.assertEqual(parse(xml.encode(), URL, "text/xml; charset=klingon").title, "Мир")
+        self.assertEqual(parse(xml.encode()[:-24] + b"\xff</title></channel></rss>", URL).title, "Мир\ufffd")
+
+    def test_names_of_characters_are_read_that_only_html_knows(self) -> None:
+        self.assertEqual(item("<title>a&nbsp;&eacute; &lt;b&amp;</title>").title, "a\xa0é <b&")
+
+    def test_links_are_relative_to_xml_base(self) -> None:
+        xml = """<feed xmlns="http://www.w3.org/2005/Atom" xml:base="https://x.com/a/">
+            <link rel="next" href="2"/><entry xml:base="b/"><id>urn:1</id><link href="c"/></entry>
+            <entry><id>urn:2</id><link xml:base="/d/" href="e"/></entry></feed>"""
+        found = read(xml)
+        self.assertEqual(found.older, "https://x.com/a/2")
+        self.assertEqual([entry.link for entry in found.entries], ["https://x.com/a/b/c", "https://x.com/d/e"])
+        xml = """<rss xml:base="https://x.com/"><channel xml:base="a/">
+            <item><link xml:base="b/">c</link></item></channel></rss>"""
+        self.assertEqual(read(xml).entries[0].link, "https://x.com/a/b/c")
+
+    def test_content_in_base64_is_what_it_holds(self) -> None:
+        for attributes, content, body in (
+            ('type="application/octet-stream"', b"<b>bold</b>", Text("text/html", "<b>bold</b>")),
+            ('type="application/octet-stream"', b"plain", Text("text/plain", "plain")),
+            ('type="application/pdf"', b"%PDF-1.7", Text("application/pdf", b"%PDF-1.7")),
+            ('type="image/png"', b"\x89PNG", None),
+        ):
+            text = b64encode(content).decode()
+            xml = f'<feed xmlns="http://www.w3.org/2005/Atom"><entry><content {attributes}>{text}</content></entry></feed>'
+            self.assertEqual(read(xml).entries[0].body, body, attributes)
+
+    def test_the_draft_of_atom_is_read(self) -> None:
+        xml = """<feed version="0.3" xmlns="http://purl.org/atom/ns#"><entry>
+            <title mode="base64">PGI+VGl0bGU8L2I+</title><modified>2026-01-02T00:00:00Z</modified>
+            <issued>2026-01-01T00:00:00Z</issued><link rel="alternate" href="/1"/>
+            <content type="text/html" mode="escaped">&lt;p>long&lt;/p></content></entry></feed>"""
+        [entry] = read(xml).entries
+        self.assertEqual((entry.title, entry.link), ("Title", "https://blog.example.com/1"))
+        self.assertEqual((entry.created, entry.updated), (1767225600, 1767312000))
+        self.assertEqual(entry.body, Text("text/html", "<p>long</p>"))
+
     def test_what_is_no_feed_is_refused(self) -> None:
         bomb = '<!DOCTYPE rss [<!ENTITY a "ha"><!ENTITY b "&a;&a;">]><rss>&b;</rss>'
         for xml, reason in (
@@ -160,6 +223,7 @@ class Parsing(unittest.TestCase):
             ("<html/>", "<html>"),
             ("<rss/>", "<rss>"),
             (bomb, "DOCTYPE"),
+            ('<?xml version="1.0" encoding="klingon"?><rss/>', "encoding klingon is not known"),
         ):
             with self.assertRaisesRegex(NotAFeed, reason):
                 read(xml)

@@ -46,10 +46,16 @@ class Response:
     body: bytes
 
 
-def get(url: str, headers: dict[str, str], authorization: str | None = None) -> Response:
-    """Fetches a URL. The answer's status is 200, or 304 if the headers set conditions."""
+def get(
+    url: str, headers: dict[str, str], hosts: list[str], authorization: str | None = None
+) -> Response:
+    """Fetches a URL on one of these hosts. The answer's status is 200, or 304 if the headers set conditions."""
     asked = url
     for _ in range(MAX_REDIRECTS + 1):
+        # The manifest asks for no other, so that no grant could help.
+        if urlsplit(url).netloc not in hosts:
+            message = f"{asked} leads to {url}, and only the hosts of `feeds` are read: if that is where"
+            raise fault(Remedy.FIX_SETTINGS, f"{message} the feed is, name that URL in `feeds`.")
         secret = {"authorization": authorization} if authorization else {}
         response = send(url, headers | secret)
         # A 304 that nobody asked for would pass for a feed without entries.

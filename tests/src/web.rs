@@ -118,7 +118,13 @@ fn routes(seen: Seen) -> Router {
         .route("/half", get(half))
         .route("/busy", get(busy))
         .route("/feed.xml", get(feed))
-        .route("/sitemap.xml", get(sitemap))
+        .route("/korean.xml", get(korean))
+        .route(
+            "/klingon.xml",
+            get(|| async { "<?xml version=\"1.0\" encoding=\"klingon\"?><rss/>" }),
+        )
+        .route("/sitemap.xml", get(|headers| sitemap(headers, 20)))
+        .route("/sitemap-long.xml", get(|headers| sitemap(headers, 300)))
         .route("/page/{number}", get(page))
         .route("/token", post(token))
         .route(
@@ -168,12 +174,21 @@ async fn feed(headers: HeaderMap) -> Response {
     ([("content-type", "application/rss+xml"), ("etag", tag)], text).into_response()
 }
 
-async fn sitemap(headers: HeaderMap) -> Response {
+/// A feed in EUC-KR, which says so.
+async fn korean() -> Bytes {
+    let mut feed =
+        b"<?xml version=\"1.0\" encoding=\"EUC-KR\"?><rss><channel><item><title>".to_vec();
+    feed.extend(b"\xc7\xd1\xb1\xb9\xbe\xee");
+    feed.extend(b"</title><link>https://blog.example.com/korean</link></item></channel></rss>");
+    feed.into()
+}
+
+async fn sitemap(headers: HeaderMap, pages: u32) -> Response {
     let host = headers.get("host").and_then(|host| host.to_str().ok()).unwrap_or_default();
     let url = |number| {
         format!("<url><loc>http://{host}/page/{number}</loc><lastmod>2024-01-12</lastmod></url>")
     };
-    let urls: String = (0..20).map(url).collect();
+    let urls: String = (0..pages).map(url).collect();
     let text =
         format!("<urlset xmlns=\"http://www.sitemaps.org/schemas/sitemap/0.9\">{urls}</urlset>");
     ([("content-type", "application/xml")], text).into_response()

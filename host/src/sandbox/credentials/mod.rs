@@ -13,12 +13,13 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use http::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 use tokio::sync::Mutex;
+use tokio::time::Instant;
 
 pub use oauth::{ClientAuth, OAuth};
 
 use super::egress::{Denied, Pattern, Target};
 use crate::failure::{Failure, Kind, Result};
-use crate::secret::{Rotating, Secret, Source, register};
+use crate::secret::{FRESH, Rotating, Secret, Source, register};
 
 /// What a credential is made of.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,6 +73,15 @@ pub struct Grant {
 /// A secret that was just read is not read again because it was refused.
 const SETTLED: Duration = Duration::from_secs(10);
 
+/// What the source said to a credential.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refused {
+    /// 401: it is not valid.
+    Invalid,
+    /// 403: it does not suffice, or, as some sources say it, is not valid any more.
+    Forbidden,
+}
+
 /// A granted credential with its value, once it was asked for.
 #[derive(Debug)]
 pub struct Credential {
@@ -80,12 +90,15 @@ pub struct Credential {
     /// Of every form but OAuth.
     secret: Option<Rotating>,
     token: Mutex<oauth::State>,
+    /// When it was asked for anew after a 403, which has not helped so far.
+    renewed: Mutex<Option<Instant>>,
 }
 
 impl Credential {
     fn new(name: &str, grant: Grant) -> Self {
         let secret = grant.form.source().map(|source| Rotating::new(source.clone(), &grant.base));
-        Self { name: name.to_owned(), grant, secret, token: Mutex::default() }
+        let token = Mutex::default();
+        Self { name: name.to_owned(), grant, secret, token, renewed: Mutex::default() }
     }
 
     /// The header it belongs into.
@@ -133,15 +146,33 @@ impl Credential {
     }
 
     /// The source refused it: the next request asks for it anew. False if that cannot help.
-    pub async fn forget(&self, refused: &HeaderValue) -> bool {
+    pub async fn forget(&self, sent: &HeaderValue, refused: Refused) -> bool {
+        if refused == Refused::Forbidden {
+            // What is really forbidden may be asked for a thousand times, and costs one new token in a while.
+            let mut renewed = self.renewed.lock().await;
+            if renewed.is_some_and(|since| since.elapsed() < FRESH) {
+                return self.is_other_than(sent).await;
+            }
+            *renewed = Some(Instant::now());
+        }
         if let Form::OAuth(_) = &self.grant.form {
-            return self.token.lock().await.forget(refused);
+            return self.token.lock().await.forget(sent);
         }
         let Some(secret) = &self.secret else { return false };
         let Ok(kept) = secret.get().await else { return false };
         // What was sent may be older than what is kept by now. And a guest that asks for what is
         // refused again and again does not read a vault each time.
-        self.text(&kept).as_bytes() != refused.as_bytes() || secret.renew(&kept, SETTLED).await
+        self.text(&kept).as_bytes() != sent.as_bytes() || secret.renew(&kept, SETTLED).await
+    }
+
+    /// It was taken after a 403: the next one may mean the same.
+    pub async fn helped(&self) {
+        *self.renewed.lock().await = None;
+    }
+
+    /// Whether the token in use is another one by now.
+    async fn is_other_than(&self, sent: &HeaderValue) -> bool {
+        matches!(self.grant.form, Form::OAuth(_)) && self.token.lock().await.is_other_than(sent)
     }
 
     /// Whether its value can be had, without fetching a token.
@@ -278,14 +309,21 @@ impl Substitutions {
     }
 
     /// The source refused what was sent. Whether another value may be had.
-    pub async fn forget(&self, sent: &HeaderMap) -> bool {
+    pub async fn forget(&self, sent: &HeaderMap, refused: Refused) -> bool {
         let mut renewed = false;
         for (header, credential) in &self.0 {
             if let Some(value) = sent.get(header) {
-                renewed |= credential.forget(value).await;
+                renewed |= credential.forget(value, refused).await;
             }
         }
         renewed
+    }
+
+    /// What was sent after a 403 was taken.
+    pub async fn helped(&self) {
+        for (_, credential) in &self.0 {
+            credential.helped().await;
+        }
     }
 }
 

@@ -43,11 +43,14 @@ pub struct State {
 }
 
 impl State {
+    /// Whether there is a token in use, and it is another one.
+    pub fn is_other_than(&self, sent: &HeaderValue) -> bool {
+        self.token.as_ref().is_some_and(|(token, _)| !sent.as_bytes().ends_with(token.as_bytes()))
+    }
+
     /// Whether the refused token is the one in use: if not, another was fetched meanwhile.
     pub fn forget(&mut self, refused: &HeaderValue) -> bool {
-        if let Some((token, _)) = &self.token
-            && refused.as_bytes().ends_with(token.as_bytes())
-        {
+        if !self.is_other_than(refused) {
             self.token = None;
         }
         true

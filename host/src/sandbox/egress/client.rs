@@ -24,7 +24,7 @@ use super::{Denied, Incidents};
 use crate::failure::{Failure, Kind, Result, cause};
 use crate::observe::numbers::bytes;
 use crate::pace::{Pace, Wait, Waits, retry_after};
-use crate::sandbox::credentials::{self, Credentials, StandIns, Substitutions};
+use crate::sandbox::credentials::{self, Credentials, Refused, StandIns, Substitutions};
 
 /// How much HTTP a connection's guests may do, each under its key in `[connections.NAME.limits]`.
 #[derive(Clone, Debug, PartialEq)]
@@ -136,6 +136,14 @@ impl Refusal {
 impl From<Error> for Refusal {
     fn from(error: Error) -> Self {
         Self(error, None)
+    }
+}
+
+fn refused(status: StatusCode) -> Option<Refused> {
+    match status {
+        StatusCode::UNAUTHORIZED => Some(Refused::Invalid),
+        StatusCode::FORBIDDEN => Some(Refused::Forbidden),
+        _ => None,
     }
 }
 
@@ -293,7 +301,7 @@ impl Egress {
             }
         }
         let reads = is_empty && only_reads;
-        let mut attempt = 0;
+        let (mut attempt, mut renewed) = (0, None);
         let answer = loop {
             attempt += 1;
             self.pace(&host, &target).await;
@@ -315,8 +323,16 @@ impl Egress {
                 Error::ConnectionReadTimeout
             })?;
             let answer = answer.map_err(|error| self.refusal(&error, guest))?;
-            // What the server asks for holds for those that follow, too.
-            let helps = self.again(&host, &found, &headers, &answer).await;
+            let refused = refused(answer.status());
+            if refused.is_none() && renewed == Some(Refused::Forbidden) {
+                found.helped().await;
+            }
+            // What the server asks for holds for those that follow, too. A credential is asked for anew once.
+            let helps = match refused {
+                Some(refused) => renewed.is_none() && found.forget(&headers, refused).await,
+                None => Self::asks_to_wait(&host, &answer),
+            };
+            renewed = renewed.or(refused);
             if !helps || !reads || attempt >= ATTEMPTS {
                 break answer;
             }
@@ -324,29 +340,20 @@ impl Egress {
         self.answered(answer, guest, options, vec![open, turn])
     }
 
-    /// Whether a request that only reads should be sent once more: the server asked for a moment, or
-    /// took a token no more that can be renewed.
-    async fn again(
-        &self,
-        host: &Host,
-        found: &Substitutions,
-        sent: &HeaderMap,
-        answer: &reqwest::Response,
-    ) -> bool {
-        match answer.status() {
-            StatusCode::UNAUTHORIZED => found.forget(sent).await,
-            StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
-                let Some(after) = retry_after(answer.headers(), SystemTime::now()) else {
-                    return false;
-                };
-                // The others wait as well, even if this one is not sent again.
-                let until = Instant::now() + after.min(PATIENCE);
-                let mut not_before = host.not_before.lock().unwrap_or_else(PoisonError::into_inner);
-                *not_before = Some(not_before.map_or(until, |earlier| earlier.max(until)));
-                after <= PATIENCE
-            }
-            _ => false,
+    /// Whether the server asked for a moment, and a request that only reads should be sent once more after it.
+    fn asks_to_wait(host: &Host, answer: &reqwest::Response) -> bool {
+        if !matches!(
+            answer.status(),
+            StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE
+        ) {
+            return false;
         }
+        let Some(after) = retry_after(answer.headers(), SystemTime::now()) else { return false };
+        // The others wait as well, even if this one is not sent again.
+        let until = Instant::now() + after.min(PATIENCE);
+        let mut not_before = host.not_before.lock().unwrap_or_else(PoisonError::into_inner);
+        *not_before = Some(not_before.map_or(until, |earlier| earlier.max(until)));
+        after <= PATIENCE
     }
 
     /// Waits until one of the connection's other requests to this host has been read to its end.

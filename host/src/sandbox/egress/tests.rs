@@ -285,6 +285,43 @@ async fn a_token_is_fetched_once_for_all_requests_and_again_when_the_source_refu
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_token_that_is_taken_no_more_with_403_is_fetched_again_and_what_is_forbidden_stays_so() {
+    let tokens = Server::start(|_, number| {
+        answer("200 OK", "", &format!(r#"{{"access_token":"token-number-{number}","expires_in":3600}}"#))
+    })
+    .await;
+    // Each token is taken for a while; one page is for others.
+    let expired = Arc::new(AtomicUsize::new(0));
+    let until = expired.clone();
+    let source = Server::start(move |head, _| {
+        let old = (1..=until.load(Ordering::SeqCst)).any(|n| head.contains(&format!("token-number-{n}\r")));
+        if old || head.contains("get /forbidden") {
+            answer("403 Forbidden", "", "")
+        } else {
+            answer("200 OK", "", "hello")
+        }
+    })
+    .await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let host = format!("http://localhost:{}", source.port);
+    let grant = Grant { credentials: oauth(tokens.port, None, folder.path()), ..grant(&host, &[]) };
+    let egress = Egress::new("test", grant);
+    let guest = guest(&egress);
+    // The first three tokens expire, one after the other, and each is renewed.
+    for number in 0..4 {
+        expired.store(number, Ordering::SeqCst);
+        assert_eq!(get(&egress, &guest, &host).await.expect("an answer").0, 200);
+        assert_eq!(tokens.heads().len(), number + 1);
+    }
+    let forbidden = format!("{host}/forbidden");
+    for _ in 0..5 {
+        assert_eq!(get(&egress, &guest, &forbidden).await.expect("an answer").0, 403);
+        assert_eq!(get(&egress, &guest, &host).await.expect("an answer").0, 200);
+    }
+    assert_eq!(tokens.heads().len(), 5, "one more token, and then none for what is forbidden");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_refresh_token_that_is_rotated_is_kept_in_its_file() {
     let tokens = Server::start(|head, number| {
         // A refresh token counts once.
