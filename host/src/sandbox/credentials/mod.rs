@@ -147,32 +147,30 @@ impl Credential {
 
     /// The source refused it: the next request asks for it anew. False if that cannot help.
     pub async fn forget(&self, sent: &HeaderValue, refused: Refused) -> bool {
-        if refused == Refused::Forbidden {
-            // What is really forbidden may be asked for a thousand times, and costs one new token in a while.
+        // What is really forbidden may be asked for a thousand times, and costs one new token in a while.
+        let settled = refused == Refused::Forbidden && {
             let mut renewed = self.renewed.lock().await;
-            if renewed.is_some_and(|since| since.elapsed() < FRESH) {
-                return self.is_other_than(sent).await;
+            let settled = renewed.is_some_and(|since| since.elapsed() < FRESH);
+            if !settled {
+                *renewed = Some(Instant::now());
             }
-            *renewed = Some(Instant::now());
-        }
+            settled
+        };
         if let Form::OAuth(_) = &self.grant.form {
-            return self.token.lock().await.forget(sent);
+            let mut state = self.token.lock().await;
+            return if settled { state.is_other_than(sent) } else { state.forget(sent) };
         }
         let Some(secret) = &self.secret else { return false };
         let Ok(kept) = secret.get().await else { return false };
         // What was sent may be older than what is kept by now. And a guest that asks for what is
         // refused again and again does not read a vault each time.
-        self.text(&kept).as_bytes() != sent.as_bytes() || secret.renew(&kept, SETTLED).await
+        self.text(&kept).as_bytes() != sent.as_bytes()
+            || (!settled && secret.renew(&kept, SETTLED).await)
     }
 
     /// It was taken after a 403: the next one may mean the same.
     pub async fn helped(&self) {
         *self.renewed.lock().await = None;
-    }
-
-    /// Whether the token in use is another one by now.
-    async fn is_other_than(&self, sent: &HeaderValue) -> bool {
-        matches!(self.grant.form, Form::OAuth(_)) && self.token.lock().await.is_other_than(sent)
     }
 
     /// Whether its value can be had, without fetching a token.

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use futures::{StreamExt as _, stream};
-use http::{HeaderMap, Method, StatusCode};
+use http::{Method, StatusCode};
 use http_body::Body as _;
 use http_body_util::BodyExt as _;
 use reqwest::Url;
@@ -24,7 +24,7 @@ use super::{Denied, Incidents};
 use crate::failure::{Failure, Kind, Result, cause};
 use crate::observe::numbers::bytes;
 use crate::pace::{Pace, Wait, Waits, retry_after};
-use crate::sandbox::credentials::{self, Credentials, Refused, StandIns, Substitutions};
+use crate::sandbox::credentials::{self, Credentials, Refused, StandIns};
 
 /// How much HTTP a connection's guests may do, each under its key in `[connections.NAME.limits]`.
 #[derive(Clone, Debug, PartialEq)]

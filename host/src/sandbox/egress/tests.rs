@@ -287,14 +287,19 @@ async fn a_token_is_fetched_once_for_all_requests_and_again_when_the_source_refu
 #[tokio::test(flavor = "multi_thread")]
 async fn a_token_that_is_taken_no_more_with_403_is_fetched_again_and_what_is_forbidden_stays_so() {
     let tokens = Server::start(|_, number| {
-        answer("200 OK", "", &format!(r#"{{"access_token":"token-number-{number}","expires_in":3600}}"#))
+        answer(
+            "200 OK",
+            "",
+            &format!(r#"{{"access_token":"token-number-{number}","expires_in":3600}}"#),
+        )
     })
     .await;
     // Each token is taken for a while; one page is for others.
     let expired = Arc::new(AtomicUsize::new(0));
     let until = expired.clone();
     let source = Server::start(move |head, _| {
-        let old = (1..=until.load(Ordering::SeqCst)).any(|n| head.contains(&format!("token-number-{n}\r")));
+        let old = (1..=until.load(Ordering::SeqCst))
+            .any(|n| head.contains(&format!("token-number-{n}\r")));
         if old || head.contains("get /forbidden") {
             answer("403 Forbidden", "", "")
         } else {
