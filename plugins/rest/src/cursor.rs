@@ -12,7 +12,7 @@ use sheaf_sdk::{Crawl, Cursor, Error, Limits, Page, Progress, Result, Unreadable
 use crate::api::{Api, clock, extended};
 use crate::coverage::{Coverage, Tallies, Verdict};
 use crate::expression::{Expression, Template, shown};
-use crate::paging::{Next, Place, Said};
+use crate::paging::{Next, Pages, Place, Said};
 use crate::settings::Ready;
 use crate::time;
 
@@ -164,10 +164,11 @@ impl RestCursor {
     /// Reads the first page, and says what is there.
     pub fn look(mut self) -> Result<String> {
         self.read()?;
-        let page = match (&self.next, &self.endpoint.pages) {
-            (Some(Next::Page(_)), Some(pages)) if !pages.counts() => ", and names a next page",
-            (Some(Next::End { said: true }), _) => ", and says that no other follows",
-            (Some(Next::End { said: false }), Some(_)) => ", and names no next page",
+        let names_pages = self.endpoint.pages.as_ref().is_some_and(|pages| !pages.counts());
+        let page = match &self.next {
+            Some(Next::Page(_)) if names_pages => ", and names a next page",
+            Some(Next::End { said: true }) if names_pages => ", and says that no other follows",
+            Some(Next::End { said: false }) if names_pages => ", and names no next page",
             _ => "",
         };
         Ok(format!("has {} items on its first page{page}", self.items.len()))
@@ -261,12 +262,15 @@ impl RestCursor {
             };
             names.push(name.unwrap_or_else(|| item.to_string()));
         }
-        let Some(known) = self.coverage.page(names.iter().map(String::as_str)) else {
+        let known = self.coverage.page(names.iter().map(String::as_str));
+        let counts = self.endpoint.pages.as_ref().is_some_and(Pages::counts);
+        // A list of changes may well name the same item twice.
+        if counts && id.is_none() && self.coverage.repeats() {
             return Err(Error::fix_settings(format!(
                 "two pages of the endpoint `{}` are the same: does `parameter` of its `paging` name what turns the page?",
                 self.endpoint.config.name
             )));
-        };
+        }
         let new = listed.into_iter().zip(known).filter(|(_, known)| !known);
         Ok(new.map(|(item, _)| item).collect())
     }
