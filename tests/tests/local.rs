@@ -252,24 +252,3 @@ async fn a_request_that_is_too_large_is_split() {
     assert_eq!(site.sync("odd", 0).await["documents"], 400);
     assert_eq!(site.ids("odd").await.len(), 400);
 }
-
-#[cfg(target_os = "linux")]
-#[tokio::test(flavor = "multi_thread")]
-async fn a_name_that_cannot_be_read_hides_no_other_file() {
-    use std::os::unix::ffi::OsStrExt as _;
-    let site = docs("").await;
-    site.sync("docs", 0).await;
-    let odd = std::ffi::OsStr::from_bytes(b"bad\xff.md");
-    std::fs::write(site.path("docs/people").join(odd), "x").expect("written");
-    let result = site.sync("docs", 5).await;
-    assert_eq!(result["outcome"], "partial");
-    let reason = result["reason"].as_str().unwrap_or_default();
-    assert!(reason.contains("people") && reason.contains("not UTF-8"), "{reason}");
-    assert_eq!(site.ids("docs").await.len(), 4);
-    std::fs::rename(site.path("docs/people").join(odd), site.path("docs").join(odd))
-        .expect("moved");
-    let ended = site.sheaf(&["sync", "docs", "--local"]).await;
-    assert_eq!(ended.code, 2, "{ended:?}");
-    assert!(ended.stderr.contains("a file name in it is not UTF-8"), "{ended:?}");
-    assert_eq!(site.ids("docs").await.len(), 4);
-}

@@ -14,6 +14,7 @@ use super::guest::State;
 use super::load::{Connector, Digest};
 use super::v0_1;
 use crate::failure::{Failure, Result};
+use crate::sandbox::folders;
 
 /// How often a computing guest is looked at.
 pub const TICK: Duration = Duration::from_millis(10);
@@ -165,6 +166,7 @@ fn linker(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<State>> {
     // decided by the context: nothing but granted folders.
     wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
     wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?;
+    folders::add_to_linker(&mut linker)?;
     v0_1::add_to_linker(&mut linker)?;
     Ok(linker)
 }

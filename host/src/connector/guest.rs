@@ -18,7 +18,7 @@ use super::v0_1;
 use crate::failure::{Failure, Kind, Result, bounded};
 use crate::observe::numbers::bytes;
 use crate::sandbox::egress::{Egress, Hooks};
-use crate::sandbox::folders::{self, FolderGrant};
+use crate::sandbox::folders::{FolderGrant, Folders, Roots};
 use crate::sandbox::limits::{CpuMeter, Exceeded, Limits, MemoryMeter, Usage, over};
 use crate::sandbox::output::{Log, SharedLog, Stream, Tail};
 use crate::secret::redact;
@@ -63,6 +63,7 @@ impl Grants {
 pub struct State {
     table: ResourceTable,
     wasi: WasiCtx,
+    roots: Roots,
     http: WasiHttpCtx,
     hooks: Hooks,
     memory: MemoryMeter,
@@ -75,6 +76,12 @@ pub struct State {
 impl WasiView for State {
     fn ctx(&mut self) -> WasiCtxView<'_> {
         WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
+    }
+}
+
+impl Folders for State {
+    fn roots(&self) -> Roots {
+        self.roots.clone()
     }
 }
 
@@ -92,8 +99,8 @@ impl State {
         let mut wasi = WasiCtxBuilder::new();
         wasi.stdout(Stream::stdout(log.clone()))
             .stderr(Stream::stderr(log.clone(), stderr.clone()));
+        let roots = Roots::of(&grants.folders)?;
         for folder in &grants.folders {
-            folders::check(folder)?;
             wasi.preopened_dir(&folder.host, &folder.guest, FsPerms::ReadOnly).map_err(
                 |error| {
                     Failure::settings(format!("cannot grant the folder: {error:#}"))
@@ -108,6 +115,7 @@ impl State {
         Ok(Self {
             table,
             wasi: wasi.build(),
+            roots,
             http,
             hooks: Hooks::new(grants.egress.clone(), &grants.credentials),
             memory: MemoryMeter::new(limits, grants.usage.clone()),

@@ -1,7 +1,8 @@
 //! Pages of documents out of a walk.
 
-use std::fs;
-use std::io::ErrorKind;
+use std::fs::{self, Metadata};
+use std::io::{ErrorKind, Read as _};
+use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
@@ -10,8 +11,8 @@ use sheaf_sdk::{Content, Crawl, Cursor, Document, Error, Limits, Page, Result, U
 use crate::id;
 use crate::kind::Kind;
 use crate::settings::{OBJECT_TYPE, Selection, Settings};
-use crate::title;
 use crate::walk::{File, Found, Walk};
+use crate::{names, text, title};
 
 /// A page holds at most so many files that are left out: the host hears from a long search.
 const LOOKED_AT: usize = 5_000;
@@ -71,39 +72,37 @@ impl FilesCursor {
         })
     }
 
-    fn document(&self, file: &File, kind: Kind) -> Result<Option<Document>, String> {
-        let metadata = match fs::metadata(&file.on_disk) {
-            Ok(metadata) => metadata,
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(error.to_string()),
-        };
+    /// Nothing for a file that is gone, or that something else is in the place of.
+    fn document(&self, file: &File, shown: &str, kind: Kind) -> Result<Option<Document>, String> {
+        let Some(metadata) = look(&file.on_disk)? else { return Ok(None) };
         let modified = metadata.modified().ok().map(seconds);
         if let (Some(since), Some(modified)) = (self.since, modified)
             && modified < since
         {
             return Ok(None);
         }
-        let size = metadata.len();
-        if size > self.settings.max_bytes {
-            let most = self.settings.max_bytes;
-            return Err(format!("it has {size} bytes, and `max_bytes` is {most}"));
+        let most = self.settings.max_bytes;
+        let too_large = |size: u64| Err(format!("it has {size} bytes, and `max_bytes` is {most}"));
+        if metadata.len() > most {
+            return too_large(metadata.len());
         }
-        let bytes = match fs::read(&file.on_disk) {
+        let bytes = match read(&file.on_disk, metadata.len(), most) {
             Ok(bytes) => bytes,
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            // What it was when it was listed is not what it is now.
+            Err(_) if look(&file.on_disk)?.is_none() => return Ok(None),
             Err(error) => return Err(error.to_string()),
         };
-        let (folder, name) = match file.path.rsplit_once('/') {
+        if bytes.len() as u64 > most {
+            return too_large(bytes.len() as u64);
+        }
+        let (folder, name) = match shown.rsplit_once('/') {
             Some((folder, name)) => (Some(folder), name),
-            None => (None, file.path.as_str()),
+            None => (None, shown),
         };
         let (found, body) = match kind {
             Kind::Binary(mime_type) => (None, Content::binary(mime_type, bytes)),
             Kind::Text(mime_type) => {
-                if bytes.contains(&0) && !bytes.starts_with(&[0xff, 0xfe]) {
-                    return Err("it is not text".into());
-                }
-                let text = decode(bytes);
+                let text = text::decode(bytes).ok_or("it is not text")?;
                 (title::find(mime_type, &text), Content::text(mime_type, text))
             }
         };
@@ -111,7 +110,7 @@ impl FilesCursor {
             id::of(&file.id),
             OBJECT_TYPE,
             id::url(&self.base_url, &file.path),
-            self.selection.access(&file.path),
+            self.selection.access(shown),
         )
         .title(found.unwrap_or_else(|| name.to_owned()))
         .filename(name)
@@ -123,6 +122,24 @@ impl FilesCursor {
             None => document,
         }))
     }
+}
+
+/// What is known of a file; nothing where there is none.
+fn look(path: &Path) -> Result<Option<Metadata>, String> {
+    match fs::symlink_metadata(path) {
+        Ok(metadata) => Ok(metadata.is_file().then_some(metadata)),
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+            Ok(None)
+        }
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+/// A file's bytes, and no more of it than shows that it has too many.
+fn read(path: &Path, size: u64, most: u64) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or_default());
+    fs::File::open(path)?.take(most.saturating_add(1)).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 impl Cursor for FilesCursor {
@@ -142,13 +159,14 @@ impl Cursor for FilesCursor {
             match self.walk.next() {
                 None => break false,
                 Some(Found::Unreadable { path, reason }) => {
-                    log::warn!("the folder {path} cannot be read: {reason}");
-                    let first = format!("the folder {path} cannot be read: {reason}");
+                    let first = format!("the folder {path} cannot be read as a whole: {reason}");
+                    log::warn!("{first}");
                     self.place.unreadable.get_or_insert(first);
                 }
                 Some(Found::File(file)) => {
-                    if let Some(kind) = self.selection.kind(&file.path) {
-                        match self.document(&file, kind) {
+                    let shown = names::shown(&file.path);
+                    if let Some(kind) = self.selection.kind(&shown) {
+                        match self.document(&file, &shown, kind) {
                             Ok(None) => {}
                             Ok(Some(document)) => {
                                 bytes += size(&document);
@@ -184,21 +202,6 @@ fn size(document: &Document) -> usize {
         Data::Text(text) => text.len(),
         Data::Binary(bytes) => bytes.len(),
     }) + 500
-}
-
-/// UTF-8, with what is not replaced; UTF-16 where its mark says so.
-fn decode(bytes: Vec<u8>) -> String {
-    if let Some(rest) = bytes.strip_prefix(&[0xff, 0xfe]) {
-        let units: Vec<u16> =
-            rest.chunks_exact(2).map(|pair| u16::from_le_bytes([pair[0], pair[1]])).collect();
-        return String::from_utf16_lossy(&units);
-    }
-    let text = String::from_utf8(bytes)
-        .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned());
-    match text.strip_prefix('\u{feff}') {
-        Some(rest) => rest.to_owned(),
-        None => text,
-    }
 }
 
 fn seconds(time: SystemTime) -> i64 {

@@ -2,6 +2,8 @@
 
 use sha2::{Digest as _, Sha256};
 
+use crate::names;
+
 /// Glean: ids "should not be more than 200 characters".
 const MAX_CHARS: usize = 200;
 const HASH_CHARS: usize = 32;
@@ -27,7 +29,7 @@ pub fn url(base: &str, path: &str) -> String {
     let mut url = String::with_capacity(base.len() + path.len() + 1);
     url.push_str(base);
     url.push('/');
-    for byte in path.bytes() {
+    for byte in names::bytes(path).iter().copied() {
         if byte.is_ascii_alphanumeric() || b"-._~/!$&'()*+,;=:@".contains(&byte) {
             url.push(char::from(byte));
         } else {
@@ -53,6 +55,8 @@ mod tests {
 
     #[test]
     fn a_url_is_escaped_and_keeps_its_slashes() {
+        // What is not UTF-8, as the host hands it over.
+        assert_eq!(url("https://x.com", "caf\u{efe9}.md"), "https://x.com/caf%E9.md");
         assert_eq!(url("https://x.com", "a b/ä#1?.md"), "https://x.com/a%20b/%C3%A4%231%3F.md");
     }
 }

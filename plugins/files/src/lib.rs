@@ -8,7 +8,10 @@
 mod cursor;
 mod id;
 mod kind;
+mod listing;
+mod names;
 mod settings;
+mod text;
 mod title;
 mod walk;
 
@@ -44,19 +47,28 @@ impl Connector for Files {
 
     fn check(settings: &Settings) -> Result<String> {
         let selection = Selection::new(settings)?;
-        let (files, partly) = count(settings, &selection, "")?;
-        let at_least = if partly { "at least " } else { "" };
-        Ok(format!("{} holds {at_least}{files} documents", settings.root))
+        let mut left = COUNTED;
+        let at_least =
+            if count(settings, &selection, "", &mut left)?.is_some() { "" } else { "at least " };
+        Ok(format!("{} holds {at_least}{} documents", settings.root, COUNTED - left))
     }
 
     fn scopes(settings: &Settings) -> Result<Vec<Scope>> {
         let selection = Selection::new(settings)?;
+        let mut left = COUNTED;
+        let mut scope = |id: &str, title: &str| -> Result<Scope> {
+            let scope = Scope::new(id, title);
+            Ok(match count(settings, &selection, id, &mut left)? {
+                Some(files) => scope.about(files),
+                None => scope,
+            })
+        };
         if !settings.scope_per_folder {
-            return Ok(vec![scope(settings, &selection, "", &settings.root)?]);
+            return Ok(vec![scope("", &settings.root)?]);
         }
-        let mut scopes = vec![scope(settings, &selection, TOP, "files in no folder")?];
+        let mut scopes = vec![scope(TOP, "files in no folder")?];
         for folder in walk::folders(settings)? {
-            scopes.push(scope(settings, &selection, &folder, &folder)?);
+            scopes.push(scope(&folder.id, &folder.name)?);
         }
         Ok(scopes)
     }
@@ -66,28 +78,28 @@ impl Connector for Files {
     }
 }
 
-/// Counting stops here: an estimate need not be exact.
+/// Counting stops after so many documents of all scopes: an estimate need not be exact.
 const COUNTED: u64 = 200_000;
 
-fn count(settings: &Settings, selection: &Selection, scope: &str) -> Result<(u64, bool)> {
-    let mut walk = Walk::new(settings, scope, None)?;
-    let mut files = 0;
-    while let Some(found) = walk.next() {
-        match found {
-            Found::File(file) if selection.kind(&file.path).is_some() => files += 1,
-            _ => {}
-        }
-        if files >= COUNTED {
-            return Ok((files, true));
+/// Takes a scope's documents from what is left to count; nothing where that does not suffice.
+fn count(
+    settings: &Settings,
+    selection: &Selection,
+    scope: &str,
+    left: &mut u64,
+) -> Result<Option<u64>> {
+    let mut walk = Walk::estimate(settings, scope)?;
+    let before = *left;
+    while *left > 0 {
+        match walk.next() {
+            None => return Ok(Some(before - *left)),
+            Some(Found::File(file)) if selection.kind(&names::shown(&file.path)).is_some() => {
+                *left -= 1;
+            }
+            Some(_) => {}
         }
     }
-    Ok((files, false))
-}
-
-fn scope(settings: &Settings, selection: &Selection, id: &str, title: &str) -> Result<Scope> {
-    let (files, partly) = count(settings, selection, id)?;
-    let scope = Scope::new(id, title);
-    Ok(if partly { scope } else { scope.about(files) })
+    Ok(None)
 }
 
 #[cfg(target_family = "wasm")]

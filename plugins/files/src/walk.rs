@@ -1,19 +1,20 @@
 //! Visits the files of a folder in the order of their paths, from any point on.
 
-use std::fs;
+use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::vec::IntoIter;
 
 use sheaf_sdk::{Error, Result};
 
+use crate::listing::{self, Doubt, Kind, Links, Listing};
 use crate::settings::Settings;
-use crate::{TOP, id};
+use crate::{TOP, names};
 
 /// What a walk meets.
 pub enum Found {
     File(File),
-    /// A folder that cannot be read: its files are unknown, so the crawl cannot be complete.
+    /// A folder that may hold more than could be listed: the crawl cannot be complete.
     Unreadable {
         path: String,
         reason: String,
@@ -21,7 +22,7 @@ pub enum Found {
 }
 
 pub struct File {
-    /// Below the root, with slashes.
+    /// Below the root, with slashes; names as the host hands them over.
     pub path: String,
     /// The path, made unique without regard to case.
     pub id: String,
@@ -42,28 +43,45 @@ struct Folder {
     entries: IntoIter<Entry>,
 }
 
+/// How folders are listed.
+type Lister = fn(&Path, Links) -> Option<Listing>;
+
 pub struct Walk {
     folders: Vec<Folder>,
     /// Folders are entered; not so in the scope of the files that lie in none.
     deep: bool,
-    failed: Option<Found>,
+    list: Lister,
+    failed: Vec<Found>,
 }
 
 impl Walk {
     /// Everything below the root, or one of its folders, after the path `after`.
     pub fn new(settings: &Settings, scope: &str, after: Option<&str>) -> Result<Self> {
+        Self::by(listing::read, settings, scope, after)
+    }
+
+    /// Everything, for an estimate: each folder is listed once, whether it is modified or not.
+    pub fn estimate(settings: &Settings, scope: &str) -> Result<Self> {
+        Self::by(listing::glance, settings, scope, None)
+    }
+
+    fn by(list: Lister, settings: &Settings, scope: &str, after: Option<&str>) -> Result<Self> {
         let root = Path::new(&settings.root);
-        let entries = list(root).map_err(|error| ungranted(settings, &error))?;
-        let mut walk = Self { folders: Vec::new(), deep: scope != TOP, failed: None };
-        let entries = match scope {
-            "" | TOP => entries,
-            folder => entries
-                .into_iter()
-                .filter(|entry| entry.is_folder && entry.name == folder)
-                .collect(),
-        };
-        let skipped = after.map(|after| after.split('/').collect::<Vec<_>>());
-        walk.enter(String::new(), String::new(), root.to_owned(), entries, skipped.as_deref());
+        let mut walk = Self { folders: Vec::new(), deep: scope != TOP, list, failed: Vec::new() };
+        let mut skipped = after.map(|after| after.split('/').collect::<Vec<_>>());
+        if matches!(scope, "" | TOP) {
+            let entries = walk.entries("", listed(settings, list)?);
+            walk.enter(String::new(), String::new(), root.to_owned(), entries, skipped.as_deref());
+        } else {
+            // The scope says what the folder's siblings mean for its id: they are not listed.
+            std::fs::metadata(root).map_err(|error| ungranted(settings, &error.to_string()))?;
+            let name = names::of_id_part(scope);
+            if let Some(skipped) = &mut skipped {
+                skipped.remove(0);
+            }
+            let on_disk = root.join(&name);
+            walk.open(name, scope.to_owned(), on_disk, skipped.as_deref());
+        }
         Ok(walk)
     }
 
@@ -93,19 +111,25 @@ impl Walk {
     }
 
     fn open(&mut self, path: String, id_path: String, on_disk: PathBuf, after: Option<&[&str]>) {
-        match list(&on_disk) {
-            Ok(entries) => self.enter(path, id_path, on_disk, entries, after),
-            // Gone since it was listed: nothing is missing.
-            Err(error) if error.kind() == ErrorKind::NotFound => {}
-            Err(error) => {
-                self.failed = Some(Found::Unreadable { path, reason: error.to_string() });
-            }
+        // Gone since it was met: nothing is missing.
+        let Some(listing) = (self.list)(&on_disk, Links::Leave) else { return };
+        let entries = self.entries(&path, listing);
+        self.enter(path, id_path, on_disk, entries, after);
+    }
+
+    /// The entries of a listing; a doubt about it is told first.
+    fn entries(&mut self, path: &str, listing: Listing) -> Vec<Entry> {
+        if let Some(reason) = listing.doubt {
+            let path = if path.is_empty() { "." } else { path };
+            let (path, reason) = (names::shown(path).into_owned(), reason.to_string());
+            self.failed.push(Found::Unreadable { path, reason });
         }
+        entries(listing.names)
     }
 
     pub fn next(&mut self) -> Option<Found> {
         loop {
-            if let Some(failed) = self.failed.take() {
+            if let Some(failed) = self.failed.pop() {
                 return Some(failed);
             }
             let folder = self.folders.last_mut()?;
@@ -136,63 +160,75 @@ fn descend(folder: &Folder, entry: &Entry) -> (String, String, PathBuf) {
     )
 }
 
-/// How WASI says that a name is not UTF-8.
-const ILLEGAL_BYTES: i32 = 25;
-/// The names behind such a one are not heard: the folder as a whole is unreadable, and the crawl
-/// partial.
-fn not_utf8() -> std::io::Error {
-    let what = "a file name in it is not UTF-8: rename it; `find . | grep -axv '.*'` shows it";
-    std::io::Error::new(ErrorKind::InvalidData, what)
-}
-
-/// A folder's files and folders by name. Links and devices are left out.
-fn list(folder: &Path) -> std::io::Result<Vec<Entry>> {
-    let mut entries = Vec::new();
-    for entry in fs::read_dir(folder)? {
-        let entry = entry.map_err(|error| match error.raw_os_error() {
-            Some(ILLEGAL_BYTES) => not_utf8(),
-            _ => error,
-        })?;
-        let kind = entry.file_type()?;
-        if !kind.is_file() && !kind.is_dir() {
-            continue;
-        }
-        let name = entry.file_name().into_string().map_err(|_| not_utf8())?;
-        entries.push(Entry { id_part: name.clone(), name, is_folder: kind.is_dir() });
-    }
-    entries.sort_by(|a, b| a.name.cmp(&b.name));
+fn entries(names: BTreeMap<String, Kind>) -> Vec<Entry> {
+    let entry = |(name, kind): (String, Kind)| {
+        let id_part = names::id_part(&name);
+        Entry { name, is_folder: kind == Kind::Folder, id_part }
+    };
+    let mut entries: Vec<_> = names.into_iter().map(entry).collect();
     tell_apart(&mut entries);
-    Ok(entries)
+    entries
 }
 
 /// Gives each name after the first that differs from it by case only an id of its own.
 fn tell_apart(entries: &mut [Entry]) {
-    let mut seen = std::collections::BTreeSet::new();
+    let mut seen = std::collections::HashSet::new();
     for entry in entries {
-        if !seen.insert(entry.name.to_lowercase()) {
-            entry.id_part = format!("{}~{}", entry.name, id::hash(&entry.name, 8));
+        let is_first = seen.insert(entry.id_part.to_lowercase());
+        // A name that looks as if it had been told apart would be another's id.
+        if !is_first || names::without_hash(&entry.id_part).is_some() {
+            entry.id_part = names::with_hash(&entry.id_part);
         }
     }
 }
 
-/// The root's folders by name.
-pub fn folders(settings: &Settings) -> Result<Vec<String>> {
-    let entries = list(Path::new(&settings.root)).map_err(|error| ungranted(settings, &error))?;
-    Ok(entries.into_iter().filter(|entry| entry.is_folder).map(|entry| entry.name).collect())
+/// A top-level folder, which can be a scope of its own.
+pub struct TopFolder {
+    /// As the first part of its documents' ids, from which a walk finds it again.
+    pub id: String,
+    pub name: String,
 }
 
-fn ungranted(settings: &Settings, error: &std::io::Error) -> Error {
-    let root = &settings.root;
-    if error.kind() == ErrorKind::InvalidData {
-        return Error::fix_settings(format!("the folder {root} cannot be read: {error}"));
+/// The root's folders. They have to be all: what lies in a folder that is not named would be deleted.
+pub fn folders(settings: &Settings) -> Result<Vec<TopFolder>> {
+    let listing = listed(settings, listing::read)?;
+    match listing.doubt {
+        // That is no doubt about folders: none but an empty one can be renamed over, and every listing
+        // has what nobody touches.
+        None | Some(Doubt::Modified) => {}
+        Some(Doubt::Error(error)) => {
+            let root = &settings.root;
+            return Err(Error::retry(format!("the folders of {root} cannot be listed: {error}")));
+        }
     }
+    let folders = entries(listing.names).into_iter().filter(|entry| entry.is_folder);
+    Ok(folders
+        .map(|entry| TopFolder { id: entry.id_part, name: names::shown(&entry.name).into_owned() })
+        .collect())
+}
+
+fn listed(settings: &Settings, list: Lister) -> Result<Listing> {
+    match list(Path::new(&settings.root), Links::Follow) {
+        Some(Listing { names, doubt: Some(doubt) }) if names.is_empty() => {
+            Err(ungranted(settings, &doubt.to_string()))
+        }
+        Some(listing) => Ok(listing),
+        None => Err(ungranted(settings, &std::io::Error::from(ErrorKind::NotFound).to_string())),
+    }
+}
+
+fn ungranted(settings: &Settings, reason: &str) -> Error {
+    let root = &settings.root;
     Error::fix_settings(format!(
-        "the folder {root} cannot be read ({error}); grant it: `folders = {{ \"{root}\" = \"path/on/this/machine\" }}` in the connection's grants, or correct the setting `root`"
+        "the folder {root} cannot be read ({reason}); grant it: `folders = {{ \"{root}\" = \"path/on/this/machine\" }}` in the connection's grants, or correct the setting `root`"
     ))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
     use super::*;
 
     fn entry(name: &str) -> Entry {
@@ -201,39 +237,100 @@ mod tests {
 
     #[test]
     fn names_that_differ_by_case_only_get_ids_of_their_own() {
-        let mut entries = [entry("README.md"), entry("a.md"), entry("readme.md")];
+        let taken = names::with_hash("readme.md");
+        let mut entries = [entry("README.md"), entry("a.md"), entry("readme.md"), entry(&taken)];
         tell_apart(&mut entries);
         assert_eq!(entries[0].id_part, "README.md");
         assert_eq!(entries[1].id_part, "a.md");
-        assert!(entries[2].id_part.starts_with("readme.md~"));
+        assert_eq!(entries[2].id_part, taken);
+        assert_ne!(entries[3].id_part, taken);
+        for entry in entries {
+            assert_eq!(names::of_id_part(&entry.id_part), entry.name);
+        }
     }
 
-    fn walked(root: &Path, after: Option<&str>) -> Vec<String> {
+    fn settings(root: &Path) -> Settings {
         let json = format!(r#"{{"root": {root:?}, "base_url": "https://x.com"}}"#);
-        let settings: Settings = serde_json::from_str(&json).expect("settings");
-        let mut walk = Walk::new(&settings, "", after).expect("a walk");
-        let mut paths = Vec::new();
-        while let Some(Found::File(file)) = walk.next() {
-            paths.push(file.path);
+        serde_json::from_str(&json).expect("settings")
+    }
+
+    fn tree(paths: &[&str]) -> tempfile::TempDir {
+        let root = tempfile::tempdir().expect("a folder");
+        for path in paths {
+            let file = root.path().join(path);
+            fs::create_dir_all(file.parent().expect("a folder")).expect("made");
+            fs::write(file, "x").expect("written");
         }
-        paths
+        root
+    }
+
+    fn walked(root: &Path, scope: &str, after: Option<&str>) -> Vec<(String, String)> {
+        let mut walk = Walk::new(&settings(root), scope, after).expect("a walk");
+        let mut files = Vec::new();
+        while let Some(found) = walk.next() {
+            if let Found::File(file) = found {
+                files.push((file.path, file.id));
+            }
+        }
+        files
     }
 
     #[test]
     fn a_walk_goes_on_after_any_of_its_files() {
-        let root = std::env::temp_dir().join(format!("sheaf-walk-{}", std::process::id()));
-        for path in ["a.md", "b/a.md", "b/c/d.md", "b/z.md", "b.md", "c/a.md"] {
-            let file = root.join(path);
-            fs::create_dir_all(file.parent().expect("a folder")).expect("made");
-            fs::write(file, "x").expect("written");
-        }
-        let whole = walked(&root, None);
+        let root = tree(&["a.md", "b/a.md", "b/c/d.md", "b/z.md", "b.md", "c/a.md"]);
+        let whole = walked(root.path(), "", None);
         assert_eq!(whole.len(), 6);
-        for (number, path) in whole.iter().enumerate() {
-            assert_eq!(walked(&root, Some(path)), whole[number + 1..], "after {path}");
+        for (number, (path, _)) in whole.iter().enumerate() {
+            assert_eq!(walked(root.path(), "", Some(path)), whole[number + 1..], "after {path}");
         }
         // A file that is gone since does not lose its place.
-        assert_eq!(walked(&root, Some("b/c/x.md")), ["b/z.md", "b.md", "c/a.md"]);
-        fs::remove_dir_all(&root).expect("removed");
+        let rest = walked(root.path(), "", Some("b/c/x.md"));
+        let rest: Vec<_> = rest.iter().map(|(path, _)| path.as_str()).collect();
+        assert_eq!(rest, ["b/z.md", "b.md", "c/a.md"]);
+    }
+
+    #[test]
+    fn the_scopes_of_folders_have_the_files_and_ids_that_the_whole_has() {
+        let root = tree(&["a.md", "B/a.md", "b/a.md", "b/c/d.md", "b/z.md", "c/a.md"]);
+        let mut together = walked(root.path(), TOP, None);
+        for folder in folders(&settings(root.path())).expect("folders") {
+            let files = walked(root.path(), &folder.id, None);
+            for (number, (path, _)) in files.iter().enumerate() {
+                let rest = walked(root.path(), &folder.id, Some(path));
+                assert_eq!(rest, files[number + 1..], "after {path}");
+            }
+            together.extend(files);
+        }
+        let mut whole = walked(root.path(), "", None);
+        whole.sort();
+        together.sort();
+        assert_eq!(together, whole);
+        assert_eq!(walked(root.path(), "gone", None), []);
+    }
+
+    #[test]
+    fn no_walk_misses_a_file_that_others_are_renamed_over() {
+        let paths: Vec<_> = (0..300).map(|number| format!("in/{number}.md")).collect();
+        let root = tree(&paths.iter().map(String::as_str).collect::<Vec<_>>());
+        let over = AtomicBool::new(false);
+        std::thread::scope(|threads| {
+            threads.spawn(|| {
+                for path in paths.iter().cycle() {
+                    if over.load(Ordering::Relaxed) {
+                        break;
+                    }
+                    let temporary = root.path().join(format!("{path}.tmp"));
+                    fs::write(&temporary, "y").expect("written");
+                    fs::rename(&temporary, root.path().join(path)).expect("renamed");
+                }
+            });
+            for _ in 0..20 {
+                let files = walked(root.path(), "", None);
+                let living = files.iter().filter(|(path, _)| path.ends_with(".md")).count();
+                over.store(living != paths.len(), Ordering::Relaxed);
+                assert_eq!(living, paths.len());
+            }
+            over.store(true, Ordering::Relaxed);
+        });
     }
 }
