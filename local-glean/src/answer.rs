@@ -40,6 +40,11 @@ pub fn read<T: DeserializeOwned>(body: &Bytes) -> Answer<T> {
         .map_err(|error| Refusal::bad(format!("the request cannot be read: {error}")))
 }
 
+/// Reads a request whose body may be left out.
+pub fn read_or_default<T: DeserializeOwned + Default>(body: &Bytes) -> Answer<T> {
+    if body.is_empty() || body.as_ref() == b"null" { Ok(T::default()) } else { read(body) }
+}
+
 pub async fn unknown_endpoint(uri: axum::http::Uri) -> Refusal {
     Refusal(StatusCode::NOT_FOUND, format!("there is no endpoint {}", uri.path()))
 }

@@ -1,5 +1,7 @@
 //! `debug/{datasource}/…`: what Glean knows of uploads, documents and users.
 
+use std::time::{Duration, SystemTime};
+
 use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::routing::post;
@@ -10,14 +12,18 @@ use serde_json::{Value, json};
 
 use crate::App;
 use crate::answer::{Answer, Refusal, read};
+use crate::concurrency::once_in;
 use crate::lag;
 use crate::rules::Datasource;
 use crate::visibility::groups_of;
+use crate::wire::Permissions;
 
 pub fn routes() -> Router<App> {
     Router::new()
         .route("/debug/{datasource}/status", post(status))
         .route("/debug/{datasource}/document", post(document))
+        .route("/debug/{datasource}/documents", post(documents))
+        .route("/debug/{datasource}/document/events", post(events))
         .route("/debug/{datasource}/user", post(user))
 }
 
@@ -102,28 +108,164 @@ async fn document(
     let asked: DebugDocument = read(&body)?;
     app.store
         .with(move |database| {
+            let datasource = Datasource::find(database, &datasource)?;
+            Ok(Json(state_of(database, &datasource, &asked)?))
+        })
+        .await
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct DebugDocuments {
+    debug_documents: Vec<DebugDocument>,
+}
+
+async fn documents(
+    State(app): State<App>,
+    Path(datasource): Path<String>,
+    body: Bytes,
+) -> Answer<Json<Value>> {
+    let asked: DebugDocuments = read(&body)?;
+    app.store
+        .with(move |database| {
+            let datasource = Datasource::find(database, &datasource)?;
+            let statuses = asked.debug_documents.iter().map(|asked| {
+                Ok(json!({
+                    "docId": asked.doc_id,
+                    "objectType": asked.object_type,
+                    "debugInfo": state_of(database, &datasource, asked)?,
+                }))
+            });
+            let statuses: Vec<Value> = statuses.collect::<Answer<_>>()?;
+            Ok(Json(json!({ "documentStatuses": statuses })))
+        })
+        .await
+}
+
+fn state_of(
+    database: &Transaction<'_>,
+    datasource: &Datasource,
+    asked: &DebugDocument,
+) -> Answer<Value> {
+    let found: Option<(String, String)> = database
+        .prepare_cached(
+            "SELECT uploaded_at, permissions FROM documents
+             WHERE datasource = ?1 AND folded = ?2 AND object_type = ?3",
+        )?
+        .query_row(
+            params![datasource.name, asked.doc_id.to_lowercase(), asked.object_type],
+            |row| Ok((row.get(0)?, row.get(1)?)),
+        )
+        .optional()?;
+    let Some((at, permissions)) = found else {
+        return Ok(json!({ "status": {
+            "uploadStatus": "NOT_UPLOADED", "indexingStatus": "NOT_INDEXED",
+            "permissionIdentityStatus": "STATUS_UNKNOWN",
+        }}));
+    };
+    Ok(json!({
+        "status": {
+            "uploadStatus": "UPLOADED", "lastUploadedAt": at,
+            "indexingStatus": "INDEXED", "lastIndexedAt": at,
+            "permissionIdentityStatus": identities_of(database, datasource, &permissions)?,
+        },
+        "uploadedPermissions": serde_json::from_str::<Value>(&permissions).unwrap_or_default(),
+    }))
+}
+
+/// Whether every user and group that may see a document was uploaded.
+fn identities_of(
+    database: &Transaction<'_>,
+    datasource: &Datasource,
+    permissions: &str,
+) -> Answer<&'static str> {
+    if datasource.has_other_identities {
+        return Ok("STATUS_UNKNOWN");
+    }
+    let permissions: Permissions = serde_json::from_str(permissions).unwrap_or_default();
+    let mut user = database.prepare_cached(
+        "SELECT 1 FROM users WHERE datasource = ?1 AND (email = ?2 OR user_id = ?3)",
+    )?;
+    let mut group =
+        database.prepare_cached("SELECT 1 FROM groups WHERE datasource = ?1 AND name = ?2")?;
+    for allowed in &permissions.allowed_users {
+        if !user.exists(params![datasource.name, allowed.email, allowed.datasource_user_id])? {
+            return Ok("NOT_UPLOADED");
+        }
+    }
+    let both = permissions.allowed_group_intersections.iter().flat_map(|all| &all.required_groups);
+    for name in permissions.allowed_groups.iter().chain(both) {
+        if !group.exists(params![datasource.name, name])? {
+            return Ok("NOT_UPLOADED");
+        }
+    }
+    Ok("UPLOADED")
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct DebugEvents {
+    object_type: String,
+    doc_id: String,
+    start_date: Option<String>,
+    max_events: Option<i64>,
+}
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// What happened to a document, the newest first. Glean leaves the order open.
+async fn events(
+    State(app): State<App>,
+    Path(datasource): Path<String>,
+    body: Bytes,
+) -> Answer<Json<Value>> {
+    let asked: DebugEvents = read(&body)?;
+    let now = SystemTime::now();
+    let since = match &asked.start_date {
+        None => now - 7 * DAY,
+        Some(date) => {
+            let midnight = format!("{date}T00:00:00Z");
+            let whole = if date.contains('T') { date } else { &midnight };
+            humantime::parse_rfc3339(whole)
+                .map_err(|error| Refusal::bad(format!("startDate {date:?}: {error}")))?
+        }
+    };
+    // A date is a whole day: the thirtieth day ago may still be named.
+    if since < now - 31 * DAY {
+        return Err(Refusal::bad("startDate is more than 30 days in the past"));
+    }
+    let most = asked.max_events.unwrap_or(20);
+    if !(1..=100).contains(&most) {
+        return Err(Refusal::bad("maxEvents is not between 1 and 100"));
+    }
+    let since = humantime::format_rfc3339_millis(since).to_string();
+    app.store
+        .with(move |database| {
             Datasource::find(database, &datasource)?;
-            let found: Option<(String, String)> = database
-                .query_row(
-                    "SELECT uploaded_at, permissions FROM documents
-                     WHERE datasource = ?1 AND folded = ?2 AND object_type = ?3",
-                    params![datasource, asked.doc_id.to_lowercase(), asked.object_type],
-                    |row| Ok((row.get(0)?, row.get(1)?)),
-                )
-                .optional()?;
-            Ok(Json(match found {
-                None => json!({ "status": {
-                    "uploadStatus": "NOT_UPLOADED", "indexingStatus": "NOT_INDEXED",
-                }}),
-                Some((at, permissions)) => json!({
-                    "status": {
-                        "uploadStatus": "UPLOADED", "lastUploadedAt": at,
-                        "indexingStatus": "INDEXED", "lastIndexedAt": at,
-                    },
-                    "uploadedPermissions":
-                        serde_json::from_str::<Value>(&permissions).unwrap_or_default(),
-                }),
-            }))
+            once_in(database, &format!("/debug/{datasource}/document/events"), 60)?;
+            let mut statement = database.prepare_cached(
+                "SELECT event, at FROM events
+                 WHERE datasource = ?1 AND folded = ?2 AND object_type = ?3 AND at >= ?4
+                 ORDER BY rowid DESC LIMIT ?5",
+            )?;
+            let folded = asked.doc_id.to_lowercase();
+            let rows = statement
+                .query_map(params![datasource, folded, asked.object_type, since, most], |row| {
+                    Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?))
+                })?
+                .collect::<Result<Vec<_>, _>>()?;
+            let mut events: Vec<Value> = rows
+                .into_iter()
+                .flat_map(|(event, at)| {
+                    let both = match event.as_str() {
+                        "DELETED" => ["DELETED", "DELETION_REQUESTED"],
+                        _ => ["INDEXED", "UPLOADED"],
+                    };
+                    both.map(|event| json!({ "event": event, "timestamp": at }))
+                })
+                .collect();
+            events.truncate(usize::try_from(most).unwrap_or(usize::MAX));
+            Ok(Json(json!({ "lifeCycleEvents": events })))
         })
         .await
 }

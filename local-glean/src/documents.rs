@@ -9,7 +9,8 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use crate::App;
-use crate::answer::{Answer, Refusal, read};
+use crate::answer::{Answer, Refusal, read, read_or_default};
+use crate::concurrency::{Versioned, may_process};
 use crate::lag;
 use crate::rules::{self, Datasource};
 use crate::sessions::{Page, Session, is_suspicious};
@@ -17,8 +18,8 @@ use crate::store::{advance, timestamp};
 use crate::text;
 use crate::visibility::may_see;
 use crate::wire::{
-    BulkIndexDocuments, CheckAccess, DeleteDocument, Document, ForDatasource, IndexDocument,
-    IndexDocuments, UpdatePermissions,
+    BulkIndexDocuments, CheckAccess, DeleteDocument, Document, ForAll, ForDatasource,
+    IndexDocument, IndexDocuments, UpdatePermissions,
 };
 
 pub fn routes() -> Router<App> {
@@ -126,6 +127,7 @@ fn remove(
     which: &str,
     parameters: impl rusqlite::Params + Copy,
 ) -> Answer<usize> {
+    happened(database, "DELETED", which, parameters)?;
     database.execute(
         &format!("DELETE FROM texts WHERE rowid IN (SELECT row FROM documents WHERE {which})"),
         parameters,
@@ -160,7 +162,7 @@ fn upsert(
                 datasource.name,
                 id,
                 id.to_lowercase(),
-                document.object_type,
+                document.object_type.as_deref().unwrap_or_default(),
                 document.title.as_deref().unwrap_or(id),
                 document.view_url.as_deref().unwrap_or_default(),
                 json.get(),
@@ -174,6 +176,22 @@ fn upsert(
     database
         .prepare_cached("INSERT INTO texts (rowid, title, body) VALUES (?1, ?2, ?3)")?
         .execute(params![row, document.title.as_deref().unwrap_or(id), text::of(&document)])?;
+    happened(database, "UPLOADED", "row = ?1", params![row])
+}
+
+/// Remembers what happened to documents.
+fn happened(
+    database: &Transaction<'_>,
+    event: &str,
+    which: &str,
+    parameters: impl rusqlite::Params,
+) -> Answer {
+    database
+        .prepare_cached(&format!(
+            "INSERT INTO events SELECT datasource, folded, object_type, '{event}',
+             strftime('%Y-%m-%dT%H:%M:%fZ', 'now') FROM documents WHERE {which}"
+        ))?
+        .execute(parameters)?;
     Ok(())
 }
 
@@ -190,20 +208,28 @@ async fn index_many(State(app): State<App>, body: Bytes) -> Answer {
 
 async fn index_one(State(app): State<App>, body: Bytes) -> Answer {
     let request: IndexDocument = read(&body)?;
-    let name: ForAny = serde_json::from_str(request.document.get())
+    let named: Named = serde_json::from_str(request.document.get())
         .map_err(|error| Refusal::bad(format!("the document cannot be read: {error}")))?;
     app.store
         .with(move |database| {
-            let datasource = Datasource::find(database, &name.datasource)?;
+            let datasource = Datasource::find(database, &named.datasource)?;
             let now = advance(database)?;
+            versioned(&named.datasource, &named.id.to_lowercase())
+                .check(database, request.version)?;
             upsert(database, &datasource, &request.document, now)
         })
         .await
 }
 
 #[derive(serde::Deserialize)]
-struct ForAny {
+struct Named {
     datasource: String,
+    #[serde(default)]
+    id: String,
+}
+
+fn versioned<'a>(datasource: &'a str, folded: &'a str) -> Versioned<'a> {
+    Versioned { kind: "document", datasource, key: folded }
 }
 
 async fn delete(State(app): State<App>, body: Bytes) -> Answer {
@@ -211,10 +237,12 @@ async fn delete(State(app): State<App>, body: Bytes) -> Answer {
     app.store
         .with(move |database| {
             Datasource::find(database, &request.datasource)?;
+            let folded = request.id.to_lowercase();
+            versioned(&request.datasource, &folded).check(database, request.version)?;
             remove(
                 database,
                 "datasource = ?1 AND folded = ?2 AND object_type = ?3",
-                params![request.datasource, request.id.to_lowercase(), request.object_type],
+                params![request.datasource, folded, request.object_type],
             )?;
             Ok(())
         })
@@ -250,8 +278,15 @@ async fn update_permissions(State(app): State<App>, body: Bytes) -> Answer {
 }
 
 async fn process_all(State(app): State<App>, body: Bytes) -> Answer {
-    let request: ForDatasource = read(&body)?;
-    app.store.with(move |database| Datasource::find(database, &request.datasource).map(drop)).await
+    let request: ForAll = read_or_default(&body)?;
+    app.store
+        .with(move |database| {
+            if let Some(datasource) = &request.datasource {
+                Datasource::find(database, datasource)?;
+            }
+            may_process(database, request.datasource.as_deref())
+        })
+        .await
 }
 
 async fn count(State(app): State<App>, body: Bytes) -> Answer<Json<Value>> {

@@ -192,7 +192,7 @@ impl Drill {
     fn record(&self, path: &str, body: &[u8]) {
         if let Some(file) = &mut self.inner().record {
             let body: Value = serde_json::from_slice(body).unwrap_or(Value::Null);
-            let line = json!({ "path": format!("/api/index/v1{path}"), "body": body });
+            let line = json!({ "path": path, "body": body });
             if let Err(error) = writeln!(file, "{line}") {
                 tracing::warn!(%error, "a request was not recorded");
             }
@@ -236,8 +236,23 @@ async fn carry_out(held: Vec<Held>) -> usize {
     count
 }
 
-/// Around each request to the Indexing API.
-pub async fn around(State(app): State<App>, request: Request, next: Next) -> Response {
+/// Around each request to the Indexing API, of which there are parts under more than one address.
+pub async fn around(
+    State((app, base)): State<(App, &'static str)>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let mut response = answer(&app, base, request, next).await;
+    // Glean's own client takes no other for some of its answers.
+    if let Some(kind) = response.headers_mut().get_mut(header::CONTENT_TYPE)
+        && kind == "application/json"
+    {
+        *kind = HeaderValue::from_static("application/json; charset=UTF-8");
+    }
+    response
+}
+
+async fn answer(app: &App, base: &str, request: Request, next: Next) -> Response {
     if let Some(token) = &app.token {
         let sent =
             request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
@@ -250,7 +265,7 @@ pub async fn around(State(app): State<App>, request: Request, next: Next) -> Res
     let request = if app.drill.records() {
         let (parts, body) = request.into_parts();
         let body = to_bytes(body, usize::MAX).await.unwrap_or_default();
-        app.drill.record(&path, &body);
+        app.drill.record(&format!("{base}{path}"), &body);
         Request::from_parts(parts, Body::from(body))
     } else {
         request

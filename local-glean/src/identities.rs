@@ -6,14 +6,18 @@ use axum::body::Bytes;
 use axum::extract::State;
 use axum::routing::post;
 use rusqlite::{Transaction, params};
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::App;
-use crate::answer::{Answer, Refusal, read};
+use crate::answer::{Answer, Refusal, read, read_or_default};
+use crate::concurrency::Versioned;
 use crate::rules::Datasource;
 use crate::sessions::{Page, is_suspicious};
 use crate::store::advance;
-use crate::wire::{BulkIdentities, DatasourceUser, ForDatasource, Group, Membership, OneIdentity};
+use crate::wire::{
+    BulkIdentities, DatasourceUser, ForAll, ForDatasource, Group, Membership, OneIdentity,
+};
 
 pub fn routes() -> Router<App> {
     Router::new()
@@ -27,6 +31,7 @@ pub fn routes() -> Router<App> {
         .route("/deletegroup", post(delete_one))
         .route("/deletemembership", post(delete_one))
         .route("/processallmemberships", post(process_all))
+        .route("/betausers", post(beta_users))
         .route("/getusercount", post(count))
 }
 
@@ -82,22 +87,47 @@ fn replace(database: &Transaction<'_>, request: &BulkIdentities) -> Answer {
         None => (kind.as_str(), None),
     };
     let of_group = if group.is_some() { "group_name = ?3" } else { "?3 IS NULL" };
+    let parameters = params![request.datasource, session.since, group];
     let (stale, total): (i64, i64) = database.query_row(
         &format!(
             "SELECT count(*) FILTER (WHERE seen < ?2), count(*) FROM {table}
              WHERE datasource = ?1 AND {of_group}"
         ),
-        params![request.datasource, session.since, group],
+        parameters,
         |row| Ok((row.get(0)?, row.get(1)?)),
     )?;
     if group.is_none() && is_suspicious(stale, total) && !page.skip_deletion_check {
         return session.close(database, 0, true);
     }
-    let deleted = database.execute(
-        &format!("DELETE FROM {table} WHERE datasource = ?1 AND seen < ?2 AND {of_group}"),
-        params![request.datasource, session.since, group],
-    )?;
+    let which = format!("datasource = ?1 AND seen < ?2 AND {of_group}");
+    if group.is_none() {
+        forget_memberships(database, table, &which, parameters)?;
+    }
+    let deleted = database.execute(&format!("DELETE FROM {table} WHERE {which}"), parameters)?;
     session.close(database, deleted, false)
+}
+
+/// The memberships of users or groups that are about to go.
+fn forget_memberships(
+    database: &Transaction<'_>,
+    table: &str,
+    which: &str,
+    parameters: impl rusqlite::Params,
+) -> Answer {
+    let theirs = if table == "users" {
+        format!(
+            "member_user IN (SELECT email FROM users WHERE {which} UNION ALL
+                             SELECT user_id FROM users WHERE {which} AND user_id IS NOT NULL)"
+        )
+    } else {
+        format!(
+            "(group_name IN (SELECT name FROM groups WHERE {which})
+              OR member_group IN (SELECT name FROM groups WHERE {which}))"
+        )
+    };
+    let sql = format!("DELETE FROM memberships WHERE datasource = ?1 AND {theirs}");
+    database.execute(&sql, parameters)?;
+    Ok(())
 }
 
 fn add_user(
@@ -160,13 +190,24 @@ async fn index_one(State(app): State<App>, body: Bytes) -> Answer {
     let request: OneIdentity = read(&body)?;
     app.store
         .with(move |database| {
-            Datasource::find(database, &request.datasource)?;
+            let datasource = &request.datasource;
+            Datasource::find(database, datasource)?;
             let now = advance(database)?;
+            let check = |kind, key: &str| {
+                Versioned { kind, datasource, key }.check(database, request.version)
+            };
             match (&request.user, &request.group, &request.membership) {
-                (Some(user), None, None) => add_user(database, &request.datasource, user, now),
-                (None, Some(group), None) => add_group(database, &request.datasource, group, now),
+                (Some(user), None, None) => {
+                    check("user", &user.email.to_lowercase())?;
+                    add_user(database, datasource, user, now)
+                }
+                (None, Some(group), None) => {
+                    check("group", &group.name)?;
+                    add_group(database, datasource, group, now)
+                }
                 (None, None, Some(membership)) => {
-                    add_membership(database, &request.datasource, None, membership, now)
+                    check("membership", &key(parts(None, membership)?))?;
+                    add_membership(database, datasource, None, membership, now)
                 }
                 _ => Err(Refusal::bad("the request needs a user, a group or a membership")),
             }
@@ -174,33 +215,46 @@ async fn index_one(State(app): State<App>, body: Bytes) -> Answer {
         .await
 }
 
+/// A membership's name among the versions.
+fn key((group, user, member): (&str, &str, &str)) -> String {
+    format!("{group}: {user}{member}")
+}
+
 async fn delete_one(State(app): State<App>, body: Bytes) -> Answer {
     let request: OneIdentity = read(&body)?;
     app.store
         .with(move |database| {
-            Datasource::find(database, &request.datasource)?;
             let datasource = &request.datasource;
+            Datasource::find(database, datasource)?;
+            let check = |kind, key: &str| {
+                Versioned { kind, datasource, key }.check(database, request.version)
+            };
             if let Some(email) = &request.email {
+                check("user", &email.to_lowercase())?;
+                // Where users are known by an id of the datasource, that is what names them here.
+                let which = "datasource = ?1 AND (email = ?2 OR user_id = ?2)";
+                let parameters = params![datasource, email];
+                forget_memberships(database, "users", which, parameters)?;
                 database.execute(
                     "DELETE FROM memberships WHERE datasource = ?1 AND member_user = ?2",
-                    params![datasource, email],
+                    parameters,
                 )?;
-                database.execute(
-                    "DELETE FROM users WHERE datasource = ?1 AND email = ?2",
-                    params![datasource, email],
-                )?;
+                database.execute(&format!("DELETE FROM users WHERE {which}"), parameters)?;
             } else if let Some(group) = &request.group_name {
+                check("group", group)?;
+                let parameters = params![datasource, group];
                 database.execute(
                     "DELETE FROM memberships WHERE datasource = ?1
                      AND (group_name = ?2 OR member_group = ?2)",
-                    params![datasource, group],
+                    parameters,
                 )?;
                 database.execute(
                     "DELETE FROM groups WHERE datasource = ?1 AND name = ?2",
-                    params![datasource, group],
+                    parameters,
                 )?;
             } else if let Some(membership) = &request.membership {
                 let (group, user, member) = parts(None, membership)?;
+                check("membership", &key((group, user, member)))?;
                 database.execute(
                     "DELETE FROM memberships WHERE datasource = ?1 AND group_name = ?2
                      AND member_user = ?3 AND member_group = ?4",
@@ -216,9 +270,28 @@ async fn delete_one(State(app): State<App>, body: Bytes) -> Answer {
         .await
 }
 
-async fn process_all(State(app): State<App>, body: Bytes) -> Answer {
-    let request: ForDatasource = read(&body)?;
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct BetaUsers {
+    datasource: String,
+    emails: Vec<String>,
+}
+
+/// Who may see a datasource before everyone does: accepted, and without effect here.
+async fn beta_users(State(app): State<App>, body: Bytes) -> Answer {
+    let request: BetaUsers = read(&body)?;
+    if let Some(email) = request.emails.iter().find(|email| !email.contains('@')) {
+        return Err(Refusal::bad(format!("{email:?} is not an e-mail address")));
+    }
     app.store.with(move |database| Datasource::find(database, &request.datasource).map(drop)).await
+}
+
+async fn process_all(State(app): State<App>, body: Bytes) -> Answer {
+    let request: ForAll = read_or_default(&body)?;
+    let Some(datasource) = request.datasource else {
+        return Ok(());
+    };
+    app.store.with(move |database| Datasource::find(database, &datasource).map(drop)).await
 }
 
 async fn count(State(app): State<App>, body: Bytes) -> Answer<Json<Value>> {

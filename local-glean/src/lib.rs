@@ -9,12 +9,15 @@
 //! Source: Glean's public `OpenAPI` description of the Indexing API and its developer site, August 2026.
 
 mod answer;
+mod concurrency;
+mod custom_metadata;
 mod debug;
 mod documents;
 mod drill;
 mod identities;
 mod lag;
 mod page;
+mod people;
 mod rules;
 mod search;
 mod sessions;
@@ -161,15 +164,20 @@ impl LocalGlean {
 }
 
 fn router(app: App, max_request_bytes: usize) -> Router {
-    let indexing = Router::new()
-        .merge(documents::routes())
+    let part = |base: &'static str, routes: Router<App>| {
+        let around = axum::middleware::from_fn_with_state((app.clone(), base), drill::around);
+        let routes = routes
+            .fallback(answer::unknown_endpoint)
+            .layer(around)
+            .layer(DefaultBodyLimit::max(max_request_bytes));
+        Router::new().nest(base, routes)
+    };
+    let indexing = documents::routes()
         .merge(identities::routes())
         .merge(debug::routes())
-        .fallback(answer::unknown_endpoint)
-        .layer(axum::middleware::from_fn_with_state(app.clone(), drill::around))
-        .layer(DefaultBodyLimit::max(max_request_bytes));
-    Router::new()
-        .nest("/api/index/v1", indexing)
+        .merge(people::routes());
+    part("/api/index/v1", indexing)
+        .merge(part("/rest/api/index", custom_metadata::routes()))
         .merge(page::routes())
         .merge(drill::routes())
         .with_state(app)

@@ -15,6 +15,8 @@ const MAX_ID_CHARS: usize = 200;
 /// A registered datasource, as far as documents are checked against it.
 pub struct Datasource {
     pub name: String,
+    /// Its users and groups are those of another datasource.
+    pub has_other_identities: bool,
     url: Option<Regex>,
 }
 
@@ -31,7 +33,8 @@ impl Datasource {
         })?;
         let config: Value = serde_json::from_str(&config).unwrap_or_default();
         let url = config["urlRegex"].as_str().and_then(|pattern| whole(pattern).ok());
-        Ok(Self { name: name.to_owned(), url })
+        let has_other_identities = config["identityDatasourceName"].is_string();
+        Ok(Self { name: name.to_owned(), has_other_identities, url })
     }
 
     pub fn check(&self, document: &Document) -> Answer {
@@ -49,11 +52,10 @@ impl Datasource {
         if id.chars().count() > MAX_ID_CHARS {
             return bad("id has more than 200 characters".into());
         }
-        let object_type = document.object_type.as_deref().unwrap_or_default();
-        if object_type.is_empty() || object_type.contains([' ', '_']) {
-            return bad(format!(
-                "objectType {object_type:?} is empty or has a space or underscore"
-            ));
+        if let Some(name) = &document.object_type
+            && (name.is_empty() || name.contains([' ', '_']))
+        {
+            return bad(format!("objectType {name:?} is empty or has a space or underscore"));
         }
         if document.container_object_type.as_deref().is_some_and(|name| name.contains([' ', '_'])) {
             return bad("containerObjectType has a space or underscore".into());

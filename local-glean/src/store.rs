@@ -51,6 +51,20 @@ CREATE TABLE IF NOT EXISTS shown_counts (
 CREATE TABLE IF NOT EXISTS stale_checks (
     upload INTEGER PRIMARY KEY, reads_left INTEGER NOT NULL, unchecked INTEGER NOT NULL
 );
+CREATE TABLE IF NOT EXISTS versions (
+    kind TEXT NOT NULL, datasource TEXT NOT NULL, key TEXT NOT NULL, version INTEGER NOT NULL,
+    PRIMARY KEY (kind, datasource, key)
+);
+CREATE TABLE IF NOT EXISTS calls (what TEXT PRIMARY KEY, at INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS events (
+    datasource TEXT NOT NULL, folded TEXT NOT NULL, object_type TEXT NOT NULL, event TEXT NOT NULL,
+    at TEXT NOT NULL
+);
+CREATE INDEX IF NOT EXISTS events_of_documents ON events (datasource, folded);
+CREATE TABLE IF NOT EXISTS entries (
+    kind TEXT NOT NULL, key TEXT NOT NULL, json TEXT NOT NULL, seen INTEGER NOT NULL,
+    PRIMARY KEY (kind, key)
+);
 CREATE TABLE IF NOT EXISTS users (
     datasource TEXT NOT NULL, email TEXT NOT NULL COLLATE NOCASE, user_id TEXT, active INTEGER NOT NULL,
     seen INTEGER NOT NULL, PRIMARY KEY (datasource, email)
@@ -109,4 +123,10 @@ pub fn advance(database: &Transaction<'_>) -> Answer<i64> {
 /// The time as people read it.
 pub fn timestamp() -> String {
     humantime::format_rfc3339_millis(std::time::SystemTime::now()).to_string()
+}
+
+/// The time in seconds.
+pub fn seconds() -> i64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.map_or(0, |since| i64::try_from(since.as_secs()).unwrap_or(i64::MAX))
 }

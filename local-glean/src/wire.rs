@@ -31,7 +31,6 @@ pub struct IndexDocuments {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct IndexDocument {
-    #[allow(dead_code)]
     pub version: Option<i64>,
     pub document: Box<RawValue>,
 }
@@ -39,7 +38,6 @@ pub struct IndexDocument {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct DeleteDocument {
-    #[allow(dead_code)]
     pub version: Option<i64>,
     pub datasource: String,
     pub object_type: String,
@@ -61,6 +59,13 @@ pub struct UpdatePermissions {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ForDatasource {
     pub datasource: String,
+}
+
+/// Without a datasource: all of them.
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ForAll {
+    pub datasource: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -224,7 +229,6 @@ pub struct BulkIdentities {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct OneIdentity {
     pub datasource: String,
-    #[allow(dead_code)]
     pub version: Option<i64>,
     pub user: Option<DatasourceUser>,
     pub group: Option<Group>,
