@@ -273,6 +273,13 @@ def check_custom_metadata(indexing):
     refused(404, metadata.get_schema, **group)
 
 
+def check_removed(indexing):
+    refused(404, indexing.documents.count, datasource="wiki")
+    refused(404, indexing.documents.status, datasource="wiki", object_type="Page", doc_id="a")
+    refused(404, indexing.people.count, datasource="wiki")
+    refused(404, indexing.people.bulk_index, upload_id="e1", employees=[], is_first_page=True)
+
+
 class Pages(BaseDataClient[dict]):
     def __init__(self, ids):
         self.ids = ids
@@ -309,6 +316,7 @@ def main():
         check_people(client.indexing)
         check_shortcuts(client.indexing)
         check_custom_metadata(client.indexing)
+        check_removed(client.indexing)
         check_connector(client.indexing)
     with Glean(api_token="another", server_url=URL) as client:
         refused(401, client.indexing.datasource.status, datasource="wiki")

@@ -45,6 +45,20 @@ pub fn read_or_default<T: DeserializeOwned + Default>(body: &Bytes) -> Answer<T>
     if body.is_empty() || body.as_ref() == b"null" { Ok(T::default()) } else { read(body) }
 }
 
+/// Endpoints that Glean's `OpenAPI` text marks with a day of removal that has passed.
+pub const REMOVED: [(&str, &str); 4] = [
+    ("/bulkindexemployees", "2026-10-15"),
+    ("/getdocumentcount", "2026-10-15"),
+    ("/getdocumentstatus", "2026-10-15"),
+    ("/getusercount", "2026-10-15"),
+];
+
 pub async fn unknown_endpoint(uri: axum::http::Uri) -> Refusal {
-    Refusal(StatusCode::NOT_FOUND, format!("there is no endpoint {}", uri.path()))
+    let path = uri.path();
+    if let Some((_, day)) = REMOVED.iter().find(|(removed, _)| *removed == path) {
+        // Glean says nothing of what it answers then: the least that a server says.
+        tracing::warn!("{path} was called, which Glean removed on {day}");
+        return Refusal(StatusCode::NOT_FOUND, "Not Found".into());
+    }
+    Refusal(StatusCode::NOT_FOUND, format!("there is no endpoint {path}"))
 }

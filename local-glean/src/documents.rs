@@ -32,7 +32,6 @@ pub fn routes() -> Router<App> {
         .route("/deletedocument", post(delete))
         .route("/updatepermissions", post(update_permissions))
         .route("/processalldocuments", post(process_all))
-        .route("/getdocumentcount", post(count))
         .route("/checkdocumentaccess", post(check_access))
 }
 
@@ -285,16 +284,6 @@ async fn process_all(State(app): State<App>, body: Bytes) -> Answer {
                 Datasource::find(database, datasource)?;
             }
             may_process(database, request.datasource.as_deref())
-        })
-        .await
-}
-
-async fn count(State(app): State<App>, body: Bytes) -> Answer<Json<Value>> {
-    let request: ForDatasource = read(&body)?;
-    app.store
-        .with(move |database| {
-            Datasource::find(database, &request.datasource)?;
-            Ok(Json(json!({ "documentCount": count_documents(database, &request.datasource)? })))
         })
         .await
 }

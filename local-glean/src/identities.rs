@@ -1,13 +1,11 @@
 //! Users, groups and memberships, one by one and in bulk. A bulk upload replaces what was there.
 
-use axum::Json;
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::routing::post;
 use rusqlite::{Transaction, params};
 use serde::Deserialize;
-use serde_json::{Value, json};
 
 use crate::App;
 use crate::answer::{Answer, Refusal, read, read_or_default};
@@ -15,9 +13,7 @@ use crate::concurrency::Versioned;
 use crate::rules::Datasource;
 use crate::sessions::{Page, is_suspicious};
 use crate::store::advance;
-use crate::wire::{
-    BulkIdentities, DatasourceUser, ForAll, ForDatasource, Group, Membership, OneIdentity,
-};
+use crate::wire::{BulkIdentities, DatasourceUser, ForAll, Group, Membership, OneIdentity};
 
 pub fn routes() -> Router<App> {
     Router::new()
@@ -32,7 +28,6 @@ pub fn routes() -> Router<App> {
         .route("/deletemembership", post(delete_one))
         .route("/processallmemberships", post(process_all))
         .route("/betausers", post(beta_users))
-        .route("/getusercount", post(count))
 }
 
 async fn bulk(State(app): State<App>, body: Bytes) -> Answer {
@@ -292,19 +287,4 @@ async fn process_all(State(app): State<App>, body: Bytes) -> Answer {
         return Ok(());
     };
     app.store.with(move |database| Datasource::find(database, &datasource).map(drop)).await
-}
-
-async fn count(State(app): State<App>, body: Bytes) -> Answer<Json<Value>> {
-    let request: ForDatasource = read(&body)?;
-    app.store
-        .with(move |database| {
-            Datasource::find(database, &request.datasource)?;
-            let count: i64 = database.query_row(
-                "SELECT count(*) FROM users WHERE datasource = ?1",
-                [&request.datasource],
-                |row| row.get(0),
-            )?;
-            Ok(Json(json!({ "userCount": count })))
-        })
-        .await
 }

@@ -35,6 +35,7 @@ use axum::extract::DefaultBodyLimit;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+pub use answer::REMOVED;
 pub use drill::{Drill, Dropped, Fault};
 pub use lag::Counts;
 use store::Store;

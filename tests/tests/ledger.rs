@@ -171,8 +171,6 @@ async fn documents_that_others_put_into_the_datasource_are_not_deleted_unasked()
 #[tokio::test(flavor = "multi_thread")]
 async fn counts_that_stand_still_neither_hold_a_crawl_nor_hide_documents_of_others() {
     let site = docs().await;
-    let path = "/getdocumentcount".to_owned();
-    site.glean.drill().add(Fault { path, times: 1000, status: Some(404), ..Fault::default() });
     site.glean.set_counts(Counts::Frozen).await.expect("set");
     // Glean goes on counting a hundred, whatever is deleted and added.
     remove(&site, 0..20);
