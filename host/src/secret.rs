@@ -11,7 +11,8 @@ use std::process::{Command, Stdio};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-use serde::Deserialize;
+use serde::de::{self, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use tokio::sync::Mutex;
 
 use crate::failure::{Failure, Result, bounded};
@@ -47,13 +48,62 @@ impl fmt::Debug for Secret {
 }
 
 /// Where a secret comes from. Its value never stands in `sheaf.toml`.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "lowercase")]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Source {
     Env(String),
     File(PathBuf),
     /// A program and its arguments, which prints the secret: `["vault", "read", "-field=token", "…"]`.
     Command(Vec<String>),
+}
+
+const SOURCES: &str =
+    "{ env = \"NAME\" }, { file = \"path\" } or { command = [\"program\", \"argument\"] }";
+
+impl<'de> Deserialize<'de> for Source {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(SourceVisitor)
+    }
+}
+
+/// Reads a source and repeats nothing of what it found: a secret may stand there itself.
+struct SourceVisitor;
+
+impl<'de> Visitor<'de> for SourceVisitor {
+    type Value = Source;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(SOURCES)
+    }
+
+    fn visit_str<E: de::Error>(self, secret: &str) -> Result<Source, E> {
+        // From now on it is taken out of whatever is said.
+        Secret::new(secret);
+        Err(E::custom(format!(
+            "the secret itself must not stand here, only where it comes from: {SOURCES}"
+        )))
+    }
+
+    fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Source, M::Error> {
+        let source = match map.next_key::<String>()?.as_deref() {
+            Some("env") => Source::Env(map.next_value()?),
+            Some("file") => Source::File(map.next_value()?),
+            Some("command") => Source::Command(map.next_value()?),
+            _ => return Err(de::Error::custom(format!("a secret's source is {SOURCES}"))),
+        };
+        match map.next_key::<de::IgnoredAny>()? {
+            None => Ok(source),
+            Some(_) => Err(de::Error::custom(format!("a secret's source is one of {SOURCES}"))),
+        }
+    }
+}
+
+/// Whether a text looks like a variable's name, and not like the secret that was meant to be in it.
+fn is_variable(name: &str) -> bool {
+    name.len() <= 64
+        && name.contains('_')
+        && name
+            .bytes()
+            .all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_')
 }
 
 /// How long a command may take to print a secret.
@@ -66,15 +116,19 @@ impl Source {
     pub fn read(&self, base: &Path, env: &dyn Fn(&str) -> Option<String>) -> Result<Secret> {
         let secret = match self {
             Self::Env(name) => env(name).map(|value| Secret::new(&value)).ok_or_else(|| {
+                let name = if is_variable(name) { name } else { "that is named there" };
                 Failure::settings(format!("the environment variable {name} is not set"))
-                    .next(format!("set {name}, or change where the secret comes from"))
+                    .next("set it, or change where the secret comes from")
             }),
             Self::File(path) => {
-                let path = base.join(path);
-                std::fs::read_to_string(&path).map(|value| Secret::new(&value)).map_err(|error| {
-                    Failure::settings(format!("cannot read the secret: {error}"))
-                        .at(path.display().to_string())
-                        .next("correct the path, or the file's permissions")
+                let read = std::fs::read_to_string(base.join(path));
+                read.map(|value| Secret::new(&value)).map_err(|error| {
+                    // The path is not shown: it may be the secret, in the wrong place.
+                    Failure::settings(format!("cannot read the file of the secret: {error}"))
+                        .next(format!(
+                            "correct the path (a relative one begins at {}), or the file's permissions",
+                            base.display()
+                        ))
                 })
             }
             Self::Command(words) => run(words, base),
@@ -193,8 +247,9 @@ impl Kept {
 impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Env(name) => write!(f, "from the environment's {name}"),
-            Self::File(path) => write!(f, "from {}", path.display()),
+            Self::Env(name) if is_variable(name) => write!(f, "from the environment's {name}"),
+            Self::Env(_) => f.write_str("from the environment"),
+            Self::File(_) => f.write_str("from a file"),
             Self::Command(words) => {
                 write!(f, "from the command {}", words.first().map_or("", String::as_str))
             }

@@ -130,6 +130,20 @@ impl Store {
             )
     }
 
+    /// Writes something, reads it and removes it again: whether a crawl could work here.
+    pub async fn probe(&self) -> Result<()> {
+        let name = format!("probes/{:016x}", rand::random::<u64>());
+        let created = self.create(&name, "probe").await?;
+        let found = self.get(&name).await;
+        self.remove(&name).await?;
+        if created && found?.as_deref() == Some(b"probe") {
+            return Ok(());
+        }
+        Err(Failure::internal("what was just written to the store is not there")
+            .at(self.place(&name))
+            .next("use a store that shows what is written at once"))
+    }
+
     pub fn place(&self, name: &str) -> String {
         format!("{}/{name}", self.place)
     }

@@ -177,6 +177,9 @@ async fn schedules_fire_survive_their_server_and_skip_what_overlaps() {
     .await;
     assert_eq!(site.sheaf(&["schedules", "pause", "odd"]).await.code, 0);
     until("nothing runs", || async { schedules(&site).await[0]["running"] == 0 }).await;
+    let recent = schedules(&site).await[0]["recent"].clone();
+    assert_eq!(recent[0]["outcome"], "complete", "{recent}");
+    assert_eq!(recent[0]["result"]["documents"], 4000, "{recent}");
     let client = connect::connect_to(&server.address).await.expect("a client");
     let schedule = client.get_schedule_handle("sheaf-odd.often");
     let described = schedule.describe(RpcOptions::default()).await.expect("described");

@@ -97,15 +97,83 @@ async fn a_configuration_that_is_broken() {
 #[tokio::test(flavor = "multi_thread")]
 async fn settings_that_the_schema_does_not_allow() {
     let site = site().await;
-    for (settings, what, place) in [
-        ("rot = \"/x\"", "'rot' was unexpected", "connections.docs.settings"),
-        ("max_bytes = \"many\"", "\"many\" is not", "connections.docs.settings.max_bytes"),
+    for (settings, what, place, next) in [
+        ("rooot = \"/x\"", "there is no setting `rooot`", "settings.rooot", "did you mean `root`?"),
+        ("max_bytes = \"many\"", "must be integer", "settings.max_bytes", "sheaf inspect"),
     ] {
         site.configure(&files(settings));
         let ended = sync(&site).await;
-        named(&ended, 2, what, "sheaf inspect");
-        assert!(ended.stderr.contains(place), "{ended:?}");
+        named(&ended, 2, what, next);
+        assert!(ended.stderr.contains(&format!("connections.docs.{place}")), "{ended:?}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_secret_that_was_typed_into_the_wrong_place_is_not_repeated() {
+    let site = site().await;
+    for text in ["[glean]\ntoken = \"typed-s3cr3t\"\n", "[glean]\ntoken = \"typed-s3cr3t\n"] {
+        site.write("sheaf.toml", text);
+        for arguments in [&["status"][..], &["doctor"], &["sync", "docs", "--json", "-vv"]] {
+            let ended = site.sheaf(arguments).await;
+            assert_eq!(ended.code, 2, "{ended:?}");
+            assert!(!format!("{ended:?}").contains("typed-s3cr3t"), "{ended:?}");
+            assert!(format!("{ended:?}").contains("sheaf.toml:2, `token`"), "{ended:?}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn check_says_what_is_asked_for_and_granted_also_when_the_guest_crashes() {
+    let grants = "\n[connections.odd.grants]\nhosts = [\"wiki.example.com\"]\n";
+    let settings = odd("pages = 1, misdeed = \"crash-in-check\"");
+    let site = Site::new(&format!("{settings}{grants}")).await.connector("guest_odd");
+    let ended = site.sheaf(&["check", "odd"]).await;
+    named(&ended, 1, "the connector crashed: no check today", "-v");
+    assert!(ended.stdout.contains("granted wiki.example.com"), "{ended:?}");
+    let ended = site.sheaf(&["check", "odd", "--json"]).await.json();
+    assert_eq!(ended["result"]["hosts"]["granted"][0], "wiki.example.com", "{ended}");
+    assert_eq!(ended["ok"], false);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn preview_says_what_sync_would_do_with_each_document() {
+    for (misdeed, what) in [
+        ("long-id", "its id has 201 characters"),
+        ("foreign-url", "does not match the datasource's urlRegex"),
+        ("repeat-id", "one equal without case, came before it"),
+        ("two-types", "one equal without case, came before it"),
+        ("unreadable", "would be set aside: it is locked"),
+        ("nameless", "it has no id"),
+    ] {
+        let settings = odd(&format!("pages = 2, misdeed = \"{misdeed}\", after = 1"));
+        let site = Site::new(&settings).await.connector("guest_odd");
+        let shown = site.sheaf(&["preview", "odd", "-n", "100"]).await;
+        assert_eq!(shown.code, 0, "{shown:?}");
+        assert!(shown.stdout.contains(what), "{misdeed}: {shown:?}");
+        let crawled = site.sheaf(&["sync", "odd", "--local", "--json"]).await.json();
+        let aside = crawled["result"]["quarantined"].as_u64().unwrap_or_default();
+        assert!(aside > 0, "{crawled}");
+        let said = format!(", {aside} would be set aside; nothing was uploaded");
+        assert!(shown.stdout.contains(&said), "{misdeed}, {aside}: {shown:?}");
+    }
+    let site = Site::new("").await.connector("guest_odd");
+    let glean = format!("[glean]\nserver_url = \"{}\"\n", site.glean.url());
+    let settings = odd("pages = 1");
+    site.write("sheaf.toml", &format!("{glean}document_bytes = \"100 B\"\n\n{settings}"));
+    let shown = site.sheaf(&["preview", "odd", "-n", "1"]).await;
+    assert!(shown.stdout.contains("bytes as JSON, and 100 is the most"), "{shown:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn documents_that_are_set_aside_for_one_reason_are_one_warning_with_their_count() {
+    let settings = odd("pages = 40, misdeed = \"unreadable\"");
+    let site = Site::new(&settings).await.connector("guest_odd");
+    let ended = site.sheaf(&["sync", "odd", "--local", "--log-format", "json"]).await;
+    let logged: Vec<serde_json::Value> =
+        ended.stderr.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    let aside: Vec<_> = logged.iter().filter(|line| line["reason"] == "it is locked").collect();
+    assert_eq!(aside.len(), 1, "{ended:?}");
+    assert_eq!((&aside[0]["count"], &aside[0]["level"]), (&40.into(), &"WARN".into()));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -140,6 +208,10 @@ async fn a_token_that_is_refused() {
     site.write("docs/a.md", "# A");
     let refused = site.sheaf(&["sync", "docs", "--local"]).await;
     named(&refused, 4, "Glean refused the token", "GLEAN_INDEXING_API_TOKEN");
+    // A worker that could upload nothing is not ready.
+    let refused = site.sheaf(&["worker"]).await;
+    assert_eq!(refused.code, 4, "{refused:?}");
+    assert!(refused.stderr.contains("Glean refused the token"), "{refused:?}");
     site.environment.push(("TEST_TOKEN".into(), "right".into()));
     let url = site.glean.url();
     site.write(
@@ -159,6 +231,13 @@ async fn a_temporal_server_that_is_out_of_reach() {
     site.configure(&text);
     named(&site.sheaf(&["sync", "docs"]).await, 3, "Temporal does not answer", "--local");
     named(&site.sheaf(&["worker"]).await, 3, "Temporal does not answer", "sheaf dev");
+    // What cannot be asked is said, and told to scripts.
+    let status = site.sheaf(&["status", "--json"]).await;
+    assert_eq!(status.code, 3, "{status:?}");
+    assert_eq!(status.json()["result"]["not_asked"]["kind"], "Unreachable");
+    let status = site.sheaf(&["status"]).await;
+    assert!(status.stdout.contains("crawls under way there are not shown"), "{status:?}");
+    assert_eq!(site.sheaf(&["status", "--offline"]).await.code, 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -213,6 +292,69 @@ async fn a_chattering_guest_is_cut_and_counted() {
     let ended = site.sheaf(&["sync", "odd", "--local"]).await;
     assert_eq!(ended.code, 0, "{ended:?}");
     assert!(ended.stderr.lines().count() < 1_000, "{}", ended.stderr.lines().count());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_could_crawl_nothing_does_not_start() {
+    let site = site().await;
+    site.configure("");
+    named(&site.sheaf(&["worker"]).await, 2, "there is no connection to crawl", "sheaf inspect");
+    site.configure(&files("").replace("\"files\"", "\"fils\""));
+    let ended = site.sheaf(&["worker"]).await;
+    assert_eq!(ended.code, 2, "{ended:?}");
+    assert!(ended.stderr.contains("no connector `fils`"), "{ended:?}");
+    site.write("state", "a file where a folder should be");
+    let text = std::fs::read_to_string(site.path("sheaf.toml")).expect("a configuration");
+    site.write("sheaf.toml", &format!("state_folder = \"state\"\n{text}"));
+    named(&site.sheaf(&["worker"]).await, 2, "state cannot be used", "state_folder");
+    let doctor = site.sheaf(&["doctor"]).await;
+    assert!(doctor.stdout.contains("✗ state: "), "{doctor:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn status_keeps_the_last_crawl_of_each_mode_and_what_failed_since() {
+    let connections = |settings: &str| format!("{}\n{}", files(""), odd(settings));
+    let site = Site::new(&connections("pages = 3")).await;
+    let site = site.connector("sheaf_files").connector("guest_odd");
+    site.write("docs/a.md", "# A");
+    let status = async || {
+        let ended = site.sheaf(&["status", "--json"]).await;
+        (ended.code, ended.json()["result"]["connections"].clone())
+    };
+    let (code, never) = status().await;
+    assert_eq!((code, &never[1]["state"]), (0, &"never".into()), "{never}");
+    site.sync("docs", 0).await;
+    site.sync("odd", 0).await;
+    let incremental = ["sync", "odd", "--local", "--incremental"];
+    assert_eq!(site.sheaf(&incremental).await.code, 0);
+    let (code, well) = status().await;
+    assert_eq!(code, 0, "{well}");
+    assert_eq!(well[1]["full"]["last"]["documents"], 30, "{well}");
+    assert_eq!(well[1]["incremental"]["last"]["mode"], "incremental", "{well}");
+    // It fails while it crawls, and again, before the datasource is configured.
+    site.configure(&connections("pages = 3, misdeed = \"give-up\", after = 1"));
+    site.sync("odd", 4).await;
+    site.configure(&connections("pages = 3").replace("\"odd\"\ndata", "\"gone\"\ndata"));
+    assert_eq!(site.sheaf(&["sync", "odd", "--local"]).await.code, 2);
+    let (code, failing) = status().await;
+    assert_eq!(code, 1, "{failing}");
+    // What fails comes first.
+    let odd = &failing[0];
+    assert_eq!((&odd["connection"], &odd["state"]), (&"odd".into(), &"failing".into()));
+    assert_eq!(odd["full"]["failing"]["times"], 2, "{odd}");
+    let what = odd["full"]["failing"]["failure"]["what"].as_str().unwrap_or_default();
+    assert!(what.contains("no connector `gone`"), "{odd}");
+    assert_eq!(odd["full"]["last"]["documents"], 30, "the last that ended is still known");
+    let shown = site.sheaf(&["status"]).await;
+    let first = shown.stdout.lines().next().unwrap_or_default();
+    assert!(first.starts_with("odd: the full crawl fails since 2"), "{shown:?}");
+    // An incremental crawl does not hide it, a full one ends it.
+    site.configure(&connections("pages = 3"));
+    assert_eq!(site.sheaf(&incremental).await.code, 0);
+    assert_eq!(status().await.0, 1);
+    site.sync("odd", 0).await;
+    let (code, well) = status().await;
+    assert_eq!(code, 0, "{well}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

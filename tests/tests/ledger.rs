@@ -246,6 +246,61 @@ async fn a_document_is_explained_with_what_glean_says() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_document_is_found_by_its_address_and_after_an_approval_deleted_it() {
+    let site = docs().await;
+    let known = site.sheaf(&["explain", "docs", "https://docs.example.com/7.md"]).await;
+    assert!(known.stdout.contains("7.md (File)") || known.stdout.contains("7.md ("), "{known:?}");
+    remove(&site, 0..20);
+    site.sync("docs", 5).await;
+    let approved = site.sheaf(&["approve", "docs", "--json"]).await;
+    assert_eq!(approved.json()["result"]["deleted"], 20, "{approved:?}");
+    for asked in ["7.md", "https://docs.example.com/7.md"] {
+        let gone = site.sheaf(&["explain", "docs", asked]).await;
+        let said = "deleted at the end of the full crawl sheaf-docs-";
+        assert!(gone.stdout.contains(said), "{gone:?}");
+        assert!(gone.stdout.contains("Page 7"), "{gone:?}");
+    }
+    // The next crawls do not forget it.
+    remove(&site, 20..21);
+    site.sync("docs", 0).await;
+    let gone = site.sheaf(&["explain", "docs", "7.md"]).await;
+    assert!(gone.stdout.contains("deleted at the end of"), "{gone:?}");
+    let gone = site.sheaf(&["explain", "docs", "20.md"]).await;
+    assert!(gone.stdout.contains("deleted at the end of"), "{gone:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn documents_without_an_id_are_each_listed() {
+    let settings = odd("pages = 3, misdeed = \"nameless\", after = 2");
+    let site = Site::new(&settings).await.connector("guest_odd");
+    let crawled = site.sync("odd", 5).await;
+    assert_eq!(crawled["quarantined"], 6, "{crawled}");
+    let listed = site.sheaf(&["quarantine", "list", "odd"]).await;
+    assert!(listed.stdout.contains("6 documents set aside"), "{listed:?}");
+    // By its address, or its title.
+    for listed_as in ["https://odd.example.com/23", "https://odd.example.com/locked", "Page 25"] {
+        assert!(listed.stdout.contains(&format!("  {listed_as}: ")), "{listed_as}: {listed:?}");
+    }
+    let known = site.sheaf(&["explain", "odd", "https://odd.example.com/23"]).await;
+    assert!(known.stdout.contains("set aside: it has no id"), "{known:?}");
+    let known = site.sheaf(&["explain", "odd", "https://odd.example.com/locked"]).await;
+    assert!(known.stdout.contains("set aside: it is locked"), "{known:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_id_is_one_document_whatever_its_object_type() {
+    let settings = odd("pages = 2, misdeed = \"two-types\", after = 1");
+    let site = Site::new(&settings).await.connector("guest_odd");
+    let crawled = site.sync("odd", 0).await;
+    assert_eq!((&crawled["documents"], &crawled["quarantined"]), (&json!(20), &json!(1)));
+    let known = site.sheaf(&["explain", "odd", "odd-0"]).await;
+    assert!(known.stdout.contains("came before it in this crawl"), "{known:?}");
+    let documents = site.glean.documents("odd").await.expect("documents");
+    let first = documents.iter().find(|(id, _)| id == "odd-0").expect("it is there");
+    assert!(first.1.contains("\"objectType\":\"Page\""), "{first:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn incremental_crawls_go_on_beside_a_full_one_that_waits() {
     let site = Site::new(&odd("pages = 20")).await.connector("guest_odd");
     site.sync("odd", 0).await;

@@ -43,6 +43,10 @@ async fn a_workflow_leaves_the_same_documents_as_a_local_crawl() {
     assert_eq!((&result["outcome"], &result["documents"]), (&json!("complete"), &json!(60)));
     assert_eq!(site.glean.documents("docs").await.expect("documents"), local);
     let status = site.sheaf(&["status"]).await;
+    assert_eq!(status.code, 0, "{status:?}");
+    let doctor = site.sheaf(&["doctor"]).await;
+    assert_eq!(doctor.code, 0, "{doctor:?}");
+    assert!(doctor.stdout.contains("✓ worker: sheaf-"), "{doctor:?}");
     assert!(status.stdout.contains("60 documents uploaded"), "{status:?}");
     assert!(status.stdout.contains("its guests used "), "{status:?}");
     assert!(result["memory"].as_u64() > Some(1 << 16) && result["cpu_ms"].is_u64(), "{result}");
@@ -173,6 +177,10 @@ async fn failures_end_a_crawl_by_the_policy_and_keep_their_words() {
         assert_eq!(json["error"]["kind"], kind, "{json}");
         assert!(json["error"]["what"].as_str().unwrap_or_default().contains(what), "{json}");
         assert_eq!(json["result"]["outcome"], "failed");
+        let status = site.sheaf(&["status", "--json"]).await;
+        assert_eq!(status.code, 1, "{status:?}");
+        let failing = status.json()["result"]["connections"][0]["full"]["failing"].clone();
+        assert_eq!((&failing["times"], &failing["failure"]["kind"]), (&json!(1), &json!(kind)));
         server.stop().await;
     }
 }

@@ -3,10 +3,10 @@
 use clap::Args as ClapArgs;
 use serde_json::json;
 
-use super::{Context, Report};
+use super::{Context, Report, output};
 use crate::config::{Connection, Granted};
 use crate::connector::Connector;
-use crate::connector::model::Manifest;
+use crate::connector::model::{Manifest, Scope};
 use crate::crawl::Crawler;
 use crate::crawl::guests::asked;
 use crate::failure::Result;
@@ -35,11 +35,6 @@ pub async fn run(args: Args, context: &Context) -> Result<Report> {
     if let Some(url) = &args.url {
         return explain(url, &connection, &connector, &crawler).await;
     }
-    let mut guest = crawler.start(&connection, &connector).await?;
-    // Settings that a schema cannot judge are judged here too.
-    guest.datasource().await?;
-    let said = guest.check().await?;
-    let scopes = guest.scopes().await?;
     let manifest = &connector.manifest;
     let mut text = format!(
         "{}: {} {} ({})\n",
@@ -48,13 +43,17 @@ pub async fn run(args: Args, context: &Context) -> Result<Report> {
         manifest.version,
         connector.digest.short()
     );
-    let asked = asked(manifest, &connection.settings)?;
-    for line in grants(manifest, &asked, &connection.grants) {
+    let (hosts, wrong) = match asked(manifest, &connection.settings) {
+        Ok(hosts) => (hosts, None),
+        Err(failure) => (Vec::new(), Some(failure)),
+    };
+    for line in grants(manifest, &hosts, &connection.grants) {
         text.push_str(&format!("  {line}\n"));
     }
-    text.push_str(&format!("  settings fit the connector's schema\n  source   {said}\n"));
-    text.push_str(&format!("  scopes   {}\n", count(scopes.len() as u64, "scope")));
-    let result = json!({
+    if let Some(unread) = connector.inspection.unread() {
+        text.push_str(&format!("  note     {unread}\n"));
+    }
+    let mut result = json!({
         "connection": args.name,
         "connector": manifest.name,
         "version": manifest.version,
@@ -63,14 +62,44 @@ pub async fn run(args: Args, context: &Context) -> Result<Report> {
             "guest": folder.guest, "host": folder.host,
         })).collect::<Vec<_>>(),
         "hosts": {
-            "asked": asked.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            "asked": hosts.iter().map(ToString::to_string).collect::<Vec<_>>(),
             "granted": connection.grants.hosts.iter().map(ToString::to_string).collect::<Vec<_>>(),
         },
         "credentials": connection.grants.credentials.keys().collect::<Vec<_>>(),
-        "source": said,
-        "scopes": scopes,
     });
+    // Told before the guest is called: it may hang, or crash.
+    if !context.json {
+        output::print(&text);
+        text.clear();
+    }
+    let answered = match wrong {
+        Some(failure) => Err(failure),
+        None => answer(&crawler, &connection, &connector).await,
+    };
+    let (said, scopes) = match answered {
+        Ok(answered) => answered,
+        Err(failure) => {
+            let summary = format!("{}: {failure}", args.name);
+            return Ok(Report::new(summary, result).text(text).failure(failure));
+        }
+    };
+    text.push_str(&format!("  settings fit the connector's schema\n  source   {said}\n"));
+    text.push_str(&format!("  scopes   {}\n", count(scopes.len() as u64, "scope")));
+    result["source"] = json!(said);
+    result["scopes"] = json!(scopes);
     Ok(Report::new(format!("{}: {said}", args.name), result).text(text))
+}
+
+/// What the guest says of its source, and its scopes.
+async fn answer(
+    crawler: &Crawler,
+    connection: &Connection,
+    connector: &Connector,
+) -> Result<(String, Vec<Scope>)> {
+    let mut guest = crawler.start(connection, connector).await?;
+    // Settings that a schema cannot judge are judged here too.
+    guest.datasource().await?;
+    Ok((guest.check().await?, guest.scopes().await?))
 }
 
 /// What is asked for and what is given, a line each.

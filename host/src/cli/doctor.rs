@@ -6,12 +6,15 @@ use clap::Args as ClapArgs;
 use serde_json::json;
 
 use super::{Context, Report};
+use crate::config::Connection;
+use crate::connector::Connector;
 use crate::crawl::Crawler;
-use crate::crawl::guests::check_settings;
+use crate::crawl::guests::asked;
 use crate::failure::{Failure, Result};
 use crate::glean;
 use crate::observe::numbers::count;
 use crate::temporal::connect::{address, connect};
+use crate::temporal::{queue, worker};
 
 #[derive(ClapArgs)]
 pub struct Args {}
@@ -20,83 +23,184 @@ const PATIENCE: Duration = Duration::from_secs(3);
 
 struct Finding {
     part: String,
-    outcome: Result<String>,
+    outcome: Outcome,
+}
+
+enum Outcome {
+    Well(String),
+    /// Something to know, which stops nothing.
+    Note(String),
+    Wrong(Failure),
+}
+
+impl From<Result<String>> for Outcome {
+    fn from(outcome: Result<String>) -> Self {
+        outcome.map_or_else(Self::Wrong, Self::Well)
+    }
 }
 
 pub async fn run(_: Args, context: &Context) -> Result<Report> {
     let mut findings = Vec::new();
-    let mut add = |part: &str, outcome: Result<String>| {
+    let mut add = |part: &str, outcome: Outcome| {
         findings.push(Finding { part: part.to_owned(), outcome });
     };
     let config = match context.config() {
         Ok(config) => config,
         Err(failure) => {
-            add("configuration", Err(failure));
+            add("configuration", Outcome::Wrong(failure));
             return Ok(report(&findings));
         }
     };
+    let connections = count(config.connections.len() as u64, "connection");
     add(
         "configuration",
-        Ok(format!(
-            "{}, {}",
+        Outcome::Well(format!(
+            "{}, {connections}, digest {}",
             config.path.display(),
-            count(config.connections.len() as u64, "connection")
+            config.text_digest().short()
         )),
     );
     let mut config = config;
     // Whoever asks what is wrong does not wait until it is not.
     config.glean.patience = config.glean.patience.min(PATIENCE);
-    let crawler = Crawler::offline(config.clone())?;
+    let crawler = match Crawler::offline(config.clone()) {
+        Ok(crawler) => crawler,
+        Err(failure) => {
+            add("state", Outcome::Wrong(failure));
+            return Ok(report(&findings));
+        }
+    };
+    let state = crawler.can_write().await;
+    add("state", state.map(|()| format!("{} can be written", crawler.store.place(""))).into());
     match crawler.registry.all().await {
-        Err(failure) => add("connectors", Err(failure)),
+        Err(failure) => add("connectors", Outcome::Wrong(failure)),
         Ok(found) if found.is_empty() => add(
             "connectors",
-            Err(Failure::settings("there are no connectors")
-                .at(crawler.registry.folder().display().to_string())
-                .next("put `.wasm` files there")),
+            Outcome::Wrong(
+                Failure::settings("there are no connectors")
+                    .at(crawler.registry.folder().display().to_string())
+                    .next("put `.wasm` files there"),
+            ),
         ),
         Ok(found) => {
             for found in found {
                 let name =
                     found.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-                add(
-                    &format!("connector {name}"),
-                    found.connector.map(|connector| {
-                        format!("{} {}", connector.manifest.name, connector.manifest.version)
-                    }),
-                );
+                let said = found.connector.map(|connector| {
+                    format!("{} {}", connector.manifest.name, connector.manifest.version)
+                });
+                add(&format!("connector {name}"), said.into());
             }
         }
     }
     for (name, connection) in &config.connections {
-        let outcome = async {
-            let connector = crawler.registry.find(&connection.connector).await?;
-            check_settings(&config, connection, &connector)?;
-            crawler.start(connection, &connector).await?.check().await
-        };
-        add(&format!("connection {name}"), outcome.await);
+        let part = format!("connection {name}");
+        match crawler.registry.find(&connection.connector).await {
+            Err(failure) => add(&part, Outcome::Wrong(failure)),
+            Ok(connector) => {
+                for note in notes(connection, &connector) {
+                    add(&part, Outcome::Note(note));
+                }
+                let answered = async {
+                    let mut guest = crawler.start(connection, &connector).await?;
+                    // Settings that a schema cannot judge are judged here too.
+                    guest.datasource().await?;
+                    guest.check().await
+                };
+                add(&part, answered.await.into());
+            }
+        }
     }
-    add("Glean", glean(&crawler).await);
-    let temporal = connect(&config).await;
-    add("Temporal", temporal.map(|_| format!("{} answers", address(&config.temporal))));
+    glean(&crawler, &mut add).await;
+    match connect(&config).await {
+        Err(failure) => add("Temporal", Outcome::Wrong(failure)),
+        Ok(client) => {
+            let place = address(&config.temporal);
+            add("Temporal", Outcome::Well(format!("{place} answers")));
+            let queue = &config.temporal.task_queue;
+            let listening = queue::workers(&client, queue).await;
+            let ours = worker::version(&config);
+            match listening {
+                Err(failure) => add("worker", Outcome::Wrong(failure)),
+                Ok(workers) if workers.is_empty() => {
+                    let what = format!("no worker listens on the task queue `{queue}`");
+                    let next = "run `sheaf worker`; `sheaf sync NAME --local` crawls without one";
+                    add("worker", Outcome::Wrong(Failure::settings(what).next(next)));
+                }
+                Ok(workers) => {
+                    for worker in workers {
+                        add("worker", one_worker(&worker, &ours));
+                    }
+                }
+            }
+        }
+    }
     Ok(report(&findings))
 }
 
-async fn glean(crawler: &Crawler) -> Result<String> {
-    if crawler.client.server_url().is_empty() {
-        return Err(Crawler::no_glean(&crawler.config));
+/// A worker that listens; one with another version or file crawls otherwise than this one would.
+fn one_worker(identity: &str, ours: &str) -> Outcome {
+    if identity.ends_with(ours) {
+        return Outcome::Well(format!("{identity} listens"));
     }
-    let datasource = crawler.config.connections.values().next();
-    let datasource = datasource.map_or("sheafdoctor", |connection| &connection.datasource);
-    // A datasource that is not registered yet is answered with 400, behind a token that is right.
-    match crawler.client.datasource_config(datasource).await {
-        Ok(_) => Ok(format!("{} answers, and accepts the token", crawler.client.server_url())),
-        // Whatever else it says of the datasource, it took the token.
-        Err(glean::Error::UnknownDatasource(_) | glean::Error::BadRequest(_)) => {
-            Ok(format!("{} answers", crawler.client.server_url()))
+    Outcome::Note(format!(
+        "{identity} listens, and this is {ours}: see that it has the same program; its sheaf.toml it \
+         reads again when a crawl begins"
+    ))
+}
+
+/// What a connection's connector asks for and is not granted, and what it has that is not read.
+fn notes(connection: &Connection, connector: &Connector) -> Vec<String> {
+    let granted = &connection.grants;
+    let mut notes = Vec::new();
+    // What it asks for wrongly, its start tells.
+    let hosts = asked(&connector.manifest, &connection.settings).unwrap_or_default();
+    for host in hosts.iter().filter(|host| !granted.hosts.contains(host)) {
+        notes.push(format!("asks for the host {host}, which is not granted as such"));
+    }
+    for credential in &connector.manifest.credentials {
+        if !granted.credentials.contains_key(&credential.name) {
+            notes.push(format!("asks for the credential {}, not granted", credential.name));
         }
-        Err(error) => Err(error.into()),
     }
+    if connector.manifest.folders.is_some() && granted.folders.is_empty() {
+        notes.push("asks for a folder, and none is granted".to_owned());
+    }
+    notes.extend(connector.inspection.unread().map(str::to_owned));
+    notes
+}
+
+/// What the token may: each connection's datasource is asked for.
+async fn glean(crawler: &Crawler, add: &mut impl FnMut(&str, Outcome)) {
+    let place = crawler.client.server_url();
+    if place.is_empty() {
+        return add("Glean", Outcome::Wrong(Crawler::no_glean(&crawler.config)));
+    }
+    let mut datasources: Vec<_> =
+        crawler.config.connections.values().map(|found| found.datasource.as_str()).collect();
+    if datasources.is_empty() {
+        datasources.push("sheafdoctor");
+    }
+    let mut new = Vec::new();
+    for datasource in datasources {
+        match crawler.client.datasource_config(datasource).await {
+            Ok(_) => {}
+            // Whatever else it says of the datasource, it took the token.
+            Err(glean::Error::UnknownDatasource(_) | glean::Error::BadRequest(_)) => {
+                new.push(datasource);
+            }
+            Err(error) => {
+                let failure = Failure::from(error);
+                let failure = failure.at_least(|| format!("{place}, datasource {datasource}"));
+                return add("Glean", Outcome::Wrong(failure));
+            }
+        }
+    }
+    let mut said = format!("{place} answers, and accepts the token");
+    if !new.is_empty() {
+        said.push_str(&format!("; not registered yet: {}", new.join(", ")));
+    }
+    add("Glean", Outcome::Well(said));
 }
 
 fn report(findings: &[Finding]) -> Report {
@@ -105,8 +209,9 @@ fn report(findings: &[Finding]) -> Report {
     let mut code = 0;
     for Finding { part, outcome } in findings {
         match outcome {
-            Ok(said) => text.push_str(&format!("✓ {part}: {said}\n")),
-            Err(failure) => {
+            Outcome::Well(said) => text.push_str(&format!("✓ {part}: {said}\n")),
+            Outcome::Note(said) => text.push_str(&format!("! {part}: {said}\n")),
+            Outcome::Wrong(failure) => {
                 wrong += 1;
                 if code == 0 {
                     code = failure.kind.exit_code();
@@ -126,8 +231,9 @@ fn report(findings: &[Finding]) -> Report {
     let findings: Vec<_> = findings
         .iter()
         .map(|Finding { part, outcome }| match outcome {
-            Ok(said) => json!({ "part": part, "ok": true, "said": said }),
-            Err(failure) => json!({ "part": part, "ok": false, "error": failure }),
+            Outcome::Well(said) => json!({ "part": part, "ok": true, "said": said }),
+            Outcome::Note(said) => json!({ "part": part, "ok": true, "note": said }),
+            Outcome::Wrong(failure) => json!({ "part": part, "ok": false, "error": failure }),
         })
         .collect();
     Report::new(summary, json!({ "findings": findings })).text(text).exit_code(code)

@@ -14,7 +14,7 @@ use crate::failure::Result;
 pub struct Args {
     /// The connection in sheaf.toml.
     name: String,
-    /// The document's id.
+    /// The document's id, or its address.
     id: String,
 }
 
@@ -69,7 +69,8 @@ pub fn text(document: &Document) -> String {
     let upload = upload_id.as_ref().map_or_else(String::new, |upload| format!(", upload {upload}"));
     let kind = if object_type.is_empty() { "of a type unknown" } else { object_type };
     let state = match (document.state, document.in_glean, document.reason.as_str()) {
-        ("deleted", ..) => "deleted".to_owned(),
+        ("deleted", _, "") => "deleted".to_owned(),
+        ("deleted", _, reason) => reason.to_owned(),
         ("uploaded", _, "") => "yes".to_owned(),
         ("uploaded", _, reason) => format!("yes, but {reason}"),
         (_, true, reason) => format!("set aside: {reason}; Glean has an older version"),

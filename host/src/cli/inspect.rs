@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::Report;
 use crate::connector::Engine;
 use crate::connector::load::{Candidate, Connector, cache_folder};
+use crate::connector::schema::{fields, shape};
 use crate::failure::Result;
 use crate::observe::numbers::bytes;
 
@@ -56,6 +57,9 @@ fn all(connector: &Connector, file: &Path) -> String {
         "crawls    full{}\n",
         if manifest.incremental { ", incremental" } else { "" }
     ));
+    if let Some(unread) = inspection.unread() {
+        text.push_str(&format!("note      {unread}\n"));
+    }
     text.push_str("\nasks for\n");
     let mut asks = false;
     if let Some(folders) = &manifest.folders {
@@ -103,59 +107,6 @@ fn beyond(imports: &[String]) -> Vec<(&str, &'static str)> {
         })
     };
     imports.iter().filter_map(|name| Some((name.as_str(), gets(name)?))).collect()
-}
-
-fn fields(schema: &Value) -> Vec<(String, &Value, bool)> {
-    let required: Vec<_> =
-        schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-    let properties = schema["properties"].as_object().into_iter().flatten();
-    let mut fields: Vec<_> = properties
-        .map(|(name, field)| (name.clone(), field, required.contains(&name.as_str())))
-        .collect();
-    fields.sort_by_key(|(name, _, is_required)| (!is_required, name.clone()));
-    fields
-}
-
-/// What a setting may be, as people write it: `string`, `"everyone" or { users, groups }`.
-fn shape(field: &Value, schema: &Value) -> String {
-    shape_within(field, schema, 8)
-}
-
-/// A stranger's schema may go round in circles.
-fn shape_within(field: &Value, schema: &Value, depth: usize) -> String {
-    let Some(depth) = depth.checked_sub(1) else { return "value".into() };
-    let shape = |field, schema| shape_within(field, schema, depth);
-    if let Some(name) = field["$ref"].as_str().and_then(|path| path.strip_prefix("#/$defs/")) {
-        return shape(&schema["$defs"][name], schema);
-    }
-    if let Some(constant) = field.get("const") {
-        return constant.to_string();
-    }
-    if let Some(choices) = field["enum"].as_array() {
-        return choices.iter().map(Value::to_string).collect::<Vec<_>>().join(" or ");
-    }
-    if let Some(choices) = field["anyOf"].as_array().or(field["oneOf"].as_array()) {
-        let choices = choices.iter().filter(|choice| choice["type"] != "null");
-        return choices.map(|choice| shape(choice, schema)).collect::<Vec<_>>().join(" or ");
-    }
-    if let Some(properties) = field["properties"].as_object() {
-        let names: Vec<_> = properties.keys().map(String::as_str).collect();
-        return format!("{{ {} }}", names.join(", "));
-    }
-    let kind = match &field["type"] {
-        Value::String(kind) => kind.clone(),
-        Value::Array(kinds) => kinds
-            .iter()
-            .filter_map(Value::as_str)
-            .filter(|kind| *kind != "null")
-            .collect::<Vec<_>>()
-            .join(" or "),
-        _ => "value".into(),
-    };
-    match field.get("items") {
-        Some(items) if kind == "array" => format!("list of {}", shape(items, schema)),
-        _ => kind,
-    }
 }
 
 fn settings_table(schema: &Value) -> String {

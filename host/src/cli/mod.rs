@@ -44,6 +44,9 @@ struct Cli {
     /// Say more: details of failures, and debug logs when given twice.
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     verbose: u8,
+    /// How log lines are written to stderr.
+    #[arg(long, global = true, value_name = "FORMAT", value_enum, default_value_t)]
+    log_format: logging::Format,
 }
 
 #[derive(Subcommand)]
@@ -111,6 +114,7 @@ impl Command {
 pub struct Context {
     config: Option<PathBuf>,
     pub json: bool,
+    pub verbose: u8,
 }
 
 impl Context {
@@ -135,7 +139,7 @@ pub fn main() -> ExitCode {
     };
     let name = cli.command.name();
     redact_panics();
-    logging::start(cli.verbose, cli.command.is_service());
+    logging::start(cli.verbose, cli.command.is_service(), cli.log_format);
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -143,7 +147,7 @@ pub fn main() -> ExitCode {
             return ExitCode::from(1);
         }
     };
-    let context = Context { config: cli.config, json: cli.json };
+    let context = Context { config: cli.config, json: cli.json, verbose: cli.verbose };
     let report = runtime.block_on(async {
         match cli.command {
             Command::Dev(args) => Box::pin(dev::run(args, &context)).await,

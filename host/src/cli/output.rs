@@ -75,7 +75,10 @@ pub fn finish(command: &str, outcome: Result<Report>, json: bool, verbose: u8) -
         print(&object.to_string());
     } else {
         if let Some(report) = &report {
-            print(report.text.as_deref().unwrap_or(&report.summary));
+            let text = report.text.as_deref().unwrap_or(&report.summary);
+            if !text.is_empty() {
+                print(text);
+            }
         }
         if let Some(failure) = &failure {
             eprint!("{}", explain(failure, verbose));
@@ -85,7 +88,7 @@ pub fn finish(command: &str, outcome: Result<Report>, json: bool, verbose: u8) -
 }
 
 /// Someone who reads only the beginning (`| head`) is no error.
-fn print(text: &str) {
+pub(super) fn print(text: &str) {
     let _ = writeln!(std::io::stdout(), "{}", redact(text.trim_end()));
 }
 

@@ -1,13 +1,21 @@
 //! `sheaf preview NAME`: the first documents, as they would be uploaded.
 
+use std::collections::HashSet;
+
 use clap::Args as ClapArgs;
 use serde_json::{Value, json};
 
 use super::{Context, Report};
-use crate::connector::model::{Access, Body, Crawl, Document, Mode, PageLimits, Progress};
-use crate::crawl::{Crawler, Rules};
+use crate::config::Connection;
+use crate::connector::Connector;
+use crate::connector::model::{
+    Access, Body, Crawl, Document, Mode, PageLimits, Progress, Unreadable,
+};
+use crate::crawl::check::DOUBLE;
+use crate::crawl::{Crawler, Rules, ScopeProgress};
 use crate::failure::{Failure, Result, bounded};
 use crate::glean::wire::DocumentDefinition;
+use crate::ledger;
 use crate::observe::numbers::{bytes, count};
 
 #[derive(ClapArgs)]
@@ -39,56 +47,149 @@ pub async fn run(args: Args, context: &Context) -> Result<Report> {
         scopes = vec![wanted];
     }
     let wanted = args.number as usize;
-    let mut shown = Vec::new();
-    let mut unreadable = Vec::new();
+    let mut seen = Seen { most: crawler.config.window.document_bytes, ..Seen::new(rules) };
+    let mut failure = None;
     for scope in scopes {
-        let guest = crawler.start(&connection, &connector).await?;
-        let mut cursor = guest.open(Crawl { mode: Mode::Full, scope, resume: None }).await?;
-        while shown.len() < wanted {
-            let left = u32::try_from(wanted - shown.len()).unwrap_or(u32::MAX);
-            let limits = PageLimits {
-                documents: left.min(connection.limits.page_documents),
-                bytes: connection.limits.page_bytes,
-            };
-            let page = cursor.next(limits).await?;
-            shown.extend(page.documents);
-            unreadable.extend(page.unreadable);
-            if !matches!(page.progress, Progress::More(_)) {
-                break;
-            }
-        }
-        if shown.len() >= wanted {
+        let read = read(&crawler, &connection, &connector, &scope, wanted, &mut seen).await;
+        failure = read.err();
+        if failure.is_some() || seen.documents.len() >= wanted {
             break;
         }
     }
-    shown.truncate(wanted);
     let mut text = String::new();
-    for document in &shown {
-        text.push_str(&describe(document, rules.broken(document).as_deref()));
+    for (document, verdict) in &seen.documents {
+        text.push_str(&describe(document, verdict));
     }
-    for found in unreadable.iter().take(5) {
-        let id = found.id.as_deref().unwrap_or("?");
-        text.push_str(&format!("✗ {id}\n    cannot be read: {}\n", found.reason));
+    for found in seen.unreadable.iter().take(UNREADABLE) {
+        let id = found.id.as_deref().or(found.view_url.as_deref()).unwrap_or("?");
+        text.push_str(&format!("✗ {id}\n    would be set aside: {}\n", found.reason));
     }
-    let summary = format!(
-        "{} from {} {}; nothing was uploaded",
-        count(shown.len() as u64, "document"),
+    let more = seen.unreadable.len().saturating_sub(UNREADABLE);
+    if more > 0 {
+        text.push_str(&format!("✗ … and {more} more that cannot be read\n"));
+    }
+    let aside = seen.documents.iter().filter(|(_, verdict)| verdict.problem.is_some()).count()
+        + seen.unreadable.len();
+    let mut summary = format!(
+        "{} from {} {}",
+        count(seen.documents.len() as u64, "document"),
         connector.manifest.name,
         connector.manifest.version
     );
+    if aside > 0 {
+        summary.push_str(&format!(", {aside} would be set aside"));
+    }
+    summary.push_str("; nothing was uploaded");
+    let counts = ScopeProgress {
+        documents: seen.documents.len().saturating_sub(aside) as u64,
+        quarantined: aside as u64,
+        ..ScopeProgress::default()
+    };
+    if let Err(stopped) = connection.quarantine.check(&counts) {
+        text.push_str(&format!("`sync` would stop there: {}\n", stopped.what));
+    }
     text.push_str(&summary);
-    let documents: Vec<Value> = shown
+    let documents: Vec<Value> = seen
+        .documents
         .iter()
-        .map(|document| {
+        .map(|(document, verdict)| {
             let wire = DocumentDefinition::new(&connection.datasource, document);
-            json!({ "document": wire, "problem": rules.broken(document) })
+            json!({ "document": wire, "problem": verdict.problem, "note": verdict.note })
         })
         .collect();
-    Ok(Report::new(summary, json!({ "documents": documents })).text(text))
+    let unreadable: Vec<_> = seen
+        .unreadable
+        .iter()
+        .map(|found| json!({ "id": found.id, "url": found.view_url, "reason": found.reason }))
+        .collect();
+    let result = json!({ "documents": documents, "unreadable": unreadable });
+    let report = Report::new(summary, result).text(text);
+    // What was read before a failure is shown all the same.
+    Ok(match failure {
+        Some(failure) => report.failure(failure),
+        None => report,
+    })
 }
 
-fn describe(document: &Document, problem: Option<&str>) -> String {
-    let mark = if problem.is_some() { '✗' } else { '•' };
+/// Unreadable documents that are named.
+const UNREADABLE: usize = 5;
+
+/// What `sync` would do with a document.
+struct Verdict {
+    /// Why it would be set aside.
+    problem: Option<String>,
+    /// What is odd about it, though it would be uploaded.
+    note: Option<String>,
+}
+
+/// What was read so far, judged as a crawl judges it.
+struct Seen {
+    rules: Rules,
+    /// A full crawl delivers an id once, over all its scopes.
+    ids: HashSet<u128>,
+    most: usize,
+    documents: Vec<(Document, Verdict)>,
+    unreadable: Vec<Unreadable>,
+}
+
+impl Seen {
+    fn new(rules: Rules) -> Self {
+        let (documents, unreadable) = (Vec::new(), Vec::new());
+        Self { rules, ids: HashSet::new(), most: 0, documents, unreadable }
+    }
+
+    fn push(&mut self, datasource: &str, document: Document) {
+        let double = !document.id.is_empty() && !self.ids.insert(ledger::key(&document.id));
+        let size = || {
+            let wire = DocumentDefinition::new(datasource, &document);
+            serde_json::to_vec(&wire).map_or(usize::MAX, |encoded| encoded.len())
+        };
+        let problem = self.rules.broken(&document).or_else(|| {
+            if double {
+                return Some(DOUBLE.to_owned());
+            }
+            let size = Some(size()).filter(|size| *size > self.most)?;
+            Some(format!("it has {size} bytes as JSON, and {} is the most", self.most))
+        });
+        let note = self.rules.odd(&document);
+        self.documents.push((document, Verdict { problem, note }));
+    }
+}
+
+/// Reads a scope until there are enough documents.
+async fn read(
+    crawler: &Crawler,
+    connection: &Connection,
+    connector: &Connector,
+    scope: &str,
+    wanted: usize,
+    seen: &mut Seen,
+) -> Result<()> {
+    let guest = crawler.start(connection, connector).await?;
+    let crawl = Crawl { mode: Mode::Full, scope: scope.to_owned(), resume: None };
+    let mut cursor = guest.open(crawl).await?;
+    while seen.documents.len() < wanted {
+        let left = wanted - seen.documents.len();
+        let limits = PageLimits {
+            documents: u32::try_from(left)
+                .unwrap_or(u32::MAX)
+                .min(connection.limits.page_documents),
+            bytes: connection.limits.page_bytes,
+        };
+        let page = cursor.next(limits).await?;
+        for document in page.documents.into_iter().take(left) {
+            seen.push(&connection.datasource, document);
+        }
+        seen.unreadable.extend(page.unreadable);
+        if !matches!(page.progress, Progress::More(_)) {
+            break;
+        }
+    }
+    Ok(())
+}
+
+fn describe(document: &Document, verdict: &Verdict) -> String {
+    let mark = if verdict.problem.is_some() { '✗' } else { '•' };
     let title = document.title.as_deref().unwrap_or("(no title)");
     let mut text = format!("{mark} {}\n    {title}\n    {}\n", document.id, document.view_url);
     let access = match &document.access {
@@ -116,8 +217,10 @@ fn describe(document: &Document, problem: Option<&str>) -> String {
         let start: String = body.split_whitespace().take(25).collect::<Vec<_>>().join(" ");
         text.push_str(&format!("    “{}”\n", bounded(start, 160)));
     }
-    if let Some(problem) = problem {
-        text.push_str(&format!("    would be set aside: {problem}\n"));
+    match (&verdict.problem, &verdict.note) {
+        (Some(problem), _) => text.push_str(&format!("    would be set aside: {problem}\n")),
+        (None, Some(note)) => text.push_str(&format!("    would be uploaded, but {note}\n")),
+        (None, None) => {}
     }
     text
 }

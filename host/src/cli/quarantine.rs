@@ -91,7 +91,10 @@ async fn list(crawler: &Crawler, name: &str, limit: usize) -> Result<Report> {
 }
 
 async fn show(crawler: &Crawler, name: &str, id: &str) -> Result<Report> {
-    let document = crawler.find(name, id).await?.filter(|found| !found.reason.is_empty());
+    let document = crawler
+        .find(name, id)
+        .await?
+        .filter(|found| !found.reason.is_empty() && found.state != "deleted");
     let document = document.ok_or_else(|| {
         Failure::settings(format!("`{id}` is not set aside"))
             .at(name)

@@ -5,7 +5,7 @@ use std::time::SystemTime;
 use clap::{Args as ClapArgs, Subcommand, ValueEnum};
 use serde_json::json;
 
-use super::{Context, Report};
+use super::{Context, Report, sync};
 use crate::config::schedules::{Overlap, Schedule};
 use crate::failure::{Failure, Result};
 use crate::observe::numbers::count;
@@ -109,9 +109,10 @@ pub async fn run(args: Args, context: &Context) -> Result<Report> {
         }
         What::List => {
             let found = schedules::list(&client, temporal).await?;
+            let found = schedules::with_outcomes(&client, found).await?;
             let mut text = String::new();
             for one in &found {
-                text.push_str(&line(one));
+                text.push_str(&line(one, context.verbose));
             }
             let summary = count(found.len() as u64, "schedule");
             if found.is_empty() {
@@ -149,7 +150,7 @@ pub async fn run(args: Args, context: &Context) -> Result<Report> {
     Ok(Report::new(summary, json!({ "schedules": ids })))
 }
 
-fn line(found: &Found) -> String {
+fn line(found: &Found, verbose: u8) -> String {
     let mut text = format!(
         "{}  {} {}, {}\n",
         found.id,
@@ -168,6 +169,17 @@ fn line(found: &Found) -> String {
     ));
     if let Some(note) = &found.note {
         text.push_str(&format!("    {note}\n"));
+    }
+    for run in &found.recent {
+        let at = run.started.as_deref().unwrap_or("some time ago");
+        text.push_str(&format!("    {at}  {}", run.outcome));
+        if let Some(result) = &run.result {
+            text.push_str(&format!(": {}", sync::did(result, verbose)));
+        }
+        if let Some(reason) = &run.reason {
+            text.push_str(&format!(": {}", sync::bounded_reason(reason, verbose)));
+        }
+        text.push('\n');
     }
     text
 }

@@ -1,8 +1,12 @@
-//! `sheaf status`: each connection's last crawl, and what is under way.
+//! `sheaf status`: how each connection's crawls ended, what is under way, and what waits for a person.
+//!
+//! What is wrong comes first. What could not be asked is said, not left out.
 
 use std::time::Duration;
 
 use clap::Args as ClapArgs;
+use futures::StreamExt as _;
+use serde::Serialize;
 use serde_json::{Value, json};
 use temporalio_client::Client;
 
@@ -11,17 +15,19 @@ use crate::config::Config;
 use crate::crawl::begin::Begun;
 use crate::crawl::changes::{notes, refused};
 use crate::crawl::closing;
-use crate::crawl::memory::{Held, Memories};
+use crate::crawl::history::Failing;
+use crate::crawl::memory::{Held, Memories, Memory};
 use crate::crawl::plan::Waiting;
 use crate::crawl::view::ScopeState;
-use crate::crawl::{CrawlView, finish};
-use crate::failure::Result;
+use crate::crawl::{CrawlResult, CrawlView, ModeName, Outcome, finish};
+use crate::failure::{Failure, Kind, Result};
 use crate::glean;
 use crate::ledger::Journal;
 use crate::observe::numbers::{bytes, count, grouped, time};
 use crate::store::Store;
-use crate::temporal::connect::connect;
-use crate::temporal::{approvals, follow};
+use crate::temporal::approvals;
+use crate::temporal::connect::{address, connect, is_configured};
+use crate::temporal::outcomes::{self, Newest};
 
 #[derive(ClapArgs)]
 pub struct Args {
@@ -32,21 +38,73 @@ pub struct Args {
     offline: bool,
 }
 
-/// A server that answers at once; without one, what is kept here is all there is to say.
-async fn temporal(config: &Config) -> Option<Client> {
-    let client = tokio::time::timeout(Duration::from_secs(3), connect(config)).await.ok()?;
-    client.inspect_err(|failure| tracing::info!("{failure}")).ok()
+/// How long Temporal is waited for; without it, what is kept in the store is all there is to say.
+const PATIENCE: Duration = Duration::from_secs(3);
+const GLEAN: Duration = Duration::from_secs(5);
+/// Connections that are looked at together.
+const AT_ONCE: usize = 8;
+/// What a script is told when something could not be asked.
+const NOT_ASKED: u8 = 3;
+
+/// How a connection stands; what is worse comes first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum State {
+    /// Its state cannot be read.
+    Unreadable,
+    /// The last crawl of a mode failed.
+    Failing,
+    /// A person has to look.
+    Waits,
+    /// The last crawl did not read everything.
+    Partial,
+    /// A crawl was stopped and can be gone on with.
+    Interrupted,
+    Well,
+    Never,
 }
 
-/// How far a connection's workflow is, if it runs.
-async fn running(client: &Client, config: &Config, connection: &str) -> Option<CrawlView> {
-    let found = follow::under_way(client, config, connection).await.ok()??;
-    let handle = found.handle(client);
-    Some(follow::progress(&handle).await.unwrap_or_else(|| CrawlView {
-        connection: connection.to_owned(),
-        note: Some("no worker has taken it yet, or answers".to_owned()),
-        ..CrawlView::default()
-    }))
+impl State {
+    fn exit_code(self) -> u8 {
+        match self {
+            Self::Unreadable | Self::Failing => 1,
+            Self::Waits | Self::Partial | Self::Interrupted => 5,
+            Self::Well | Self::Never => 0,
+        }
+    }
+}
+
+/// All about one connection: in words, and for `--json`.
+struct Shown {
+    state: State,
+    text: String,
+    result: Value,
+    /// What was asked, and not answered.
+    not_asked: Vec<Failure>,
+    /// Whether a workflow ever crawled it.
+    temporal: bool,
+}
+
+/// Who is asked besides the store.
+#[derive(Clone, Copy)]
+struct Asked<'a> {
+    glean: Option<&'a glean::Client>,
+    temporal: Option<&'a Client>,
+}
+
+/// Whether Glean has done meanwhile what a crawl's end asked of it.
+async fn look_again(glean: &glean::Client, memories: &Memories, name: &str) -> Result<()> {
+    let look = closing::look_again(glean, memories, name);
+    match tokio::time::timeout(GLEAN, look).await {
+        Ok(looked) => looked.map(drop).map_err(|failure| Failure {
+            what: format!("Glean could not be asked: {}", failure.what),
+            ..failure
+        }),
+        Err(_) => {
+            let what = format!("Glean could not be asked: no answer within {GLEAN:?}");
+            Err(Failure::new(Kind::Unreachable, what).next("`sheaf doctor` tries it"))
+        }
+    }
 }
 
 /// A crawl under way, in one line.
@@ -71,20 +129,26 @@ fn line(view: &CrawlView) -> String {
     text
 }
 
-/// A crawl in a process of its own, or one that was interrupted.
+/// Crawls that have a journal: under way in a process of their own, or stopped. Workflows that run are
+/// Temporal's to tell.
 async fn journals(
     store: &Store,
     memories: &Memories,
     connection: &str,
     waiting: Option<&str>,
-) -> Result<Vec<String>> {
+) -> Result<(Vec<String>, bool)> {
     let place = &memories.place(connection);
     let at_work = memories.claims(connection).at_work().await?;
     let mut lines = Vec::new();
+    let mut interrupted = false;
     for upload in Journal::all(store, place).await? {
         let journal = Journal::new(store, place, &upload);
         let Some(begun) = journal.begun::<Begun>().await? else { continue };
-        if waiting == Some(upload.as_str()) || begun.plan.is_workflows() {
+        if waiting == Some(upload.as_str()) {
+            continue;
+        }
+        let lease = at_work.as_ref().filter(|lease| lease.upload_id == upload);
+        if lease.is_some() && begun.plan.is_workflows() {
             continue;
         }
         let mut documents = 0;
@@ -92,18 +156,19 @@ async fn journals(
             let (_, progress) = journal.scope(&scope.id).await?;
             documents += progress.map_or(0, |progress| progress.documents);
         }
-        let name = &begun.plan.connection;
-        lines.push(match &at_work {
-            Some(lease) if lease.upload_id == upload => {
-                format!("under way by {}: {}", lease.by, count(documents, "document"))
-            }
-            _ => format!(
-                "interrupted after {}; `sheaf sync {name} --local` goes on with it",
-                count(documents, "document")
-            ),
-        });
+        if let Some(lease) = lease {
+            lines.push(format!("under way by {}: {}", lease.by, count(documents, "document")));
+            continue;
+        }
+        interrupted = true;
+        lines.push(format!(
+            "a {} crawl stopped after {}: `sheaf sync {connection}{}` goes on with it",
+            begun.plan.mode,
+            count(documents, "document"),
+            if begun.plan.is_workflows() { "" } else { " --local" }
+        ));
     }
-    Ok(lines)
+    Ok((lines, interrupted))
 }
 
 /// What a person has to decide: from the state, or, where that is not at hand, from the workflow.
@@ -120,81 +185,170 @@ async fn waiting(
     }
 }
 
-/// All about one connection: in words, and for `--json`.
+/// Failures in a row, in words.
+fn failing(mode: ModeName, failing: &Failing, verbose: u8) -> String {
+    let Failing { since, times, at, failure, .. } = failing;
+    let since = match times {
+        1 => format!("failed at {}", time(*at)),
+        times => format!("fails since {}, {times} times, last at {}", time(*since), time(*at)),
+    };
+    let mut text =
+        format!("the {mode} crawl {since}: {}", sync::bounded_reason(&failure.what, verbose));
+    if let Some(at) = &failure.at {
+        text.push_str(&format!("\n    at: {at}"));
+    }
+    if let Some(next) = &failure.next {
+        text.push_str(&format!("\n    next: {next}"));
+    }
+    text
+}
+
+/// The last crawl of a mode, in words.
+fn last(result: &CrawlResult, verbose: u8) -> String {
+    let mut text = format!(
+        "  last {} crawl: {}, ended {}\n    by {} ({})",
+        result.mode,
+        sync::did(result, verbose),
+        time(result.ended_at),
+        result.connector,
+        result.digest.short(),
+    );
+    if result.memory > 0 {
+        text.push_str(&format!(
+            "; its guests used {} of memory and computed for {:.1} s",
+            bytes(result.memory),
+            Duration::from_millis(result.cpu_ms).as_secs_f64()
+        ));
+    }
+    text.push('\n');
+    text
+}
+
+/// Which failures stand: those the store knows, and those that only Temporal does.
+fn failures(memory: &Memory, newest: &Newest) -> Vec<(ModeName, Failing)> {
+    let mut found: Vec<_> = [ModeName::Full, ModeName::Incremental]
+        .into_iter()
+        .filter_map(|mode| Some((mode, memory.history.of(mode).failing.clone()?)))
+        .collect();
+    let Newest::Failed(mode, failed) = newest else { return found };
+    let known = found.iter().any(|(_, failing)| failing.run == failed.run);
+    let later = memory.last_of(*mode).is_none_or(|last| last.ended_at < failed.at);
+    if !known && later {
+        found.retain(|(known, _)| known != mode);
+        found.push((*mode, (**failed).clone()));
+    }
+    found
+}
+
 async fn one(
     name: &str,
     config: &Config,
     store: &Store,
     memories: &Memories,
-    glean: Option<&glean::Client>,
-    temporal: Option<&Client>,
-) -> Result<(String, Value)> {
-    let mut text = String::new();
-    if let Some(glean) = glean {
-        let look = closing::look_again(glean, memories, name);
-        match tokio::time::timeout(Duration::from_secs(5), look).await {
-            Ok(Ok(_)) => {}
-            Ok(Err(failure)) => text.push_str(&format!("  Glean could not be asked: {failure}\n")),
-            Err(_) => text.push_str("  Glean could not be asked: no answer within 5 s\n"),
-        }
+    asked: Asked<'_>,
+    verbose: u8,
+) -> Result<Shown> {
+    let mut not_asked = Vec::new();
+    if let Some(glean) = asked.glean {
+        not_asked.extend(look_again(glean, memories, name).await.err());
     }
     let memory = memories.of(name).await?;
-    match &memory.last {
-        Some(last) => {
-            text.push_str(&format!(
-                "{}\n  by {} ({}), ended {}\n",
-                sync::summary(last),
-                last.connector,
-                last.digest.short(),
-                time(last.ended_at)
-            ));
-            if last.memory > 0 {
-                text.push_str(&format!(
-                    "  its guests used {} of memory and computed for {:.1} s\n",
-                    bytes(last.memory),
-                    Duration::from_millis(last.cpu_ms).as_secs_f64()
-                ));
-            }
-        }
-        None => text.push_str(&format!("{name}: never crawled\n")),
-    }
-    for note in &notes(&memory, name) {
-        text.push_str(&format!("  {note}\n"));
-    }
+    let newest = match asked.temporal {
+        Some(client) => outcomes::newest(client, config, name).await,
+        None => Ok(Newest::Ended),
+    };
+    let newest = newest.unwrap_or_else(|failure| {
+        not_asked.push(failure);
+        Newest::Ended
+    });
     let held = memory.held.as_ref();
     let upload = held.map(|held| held.plan.upload_id.as_str());
-    let journals = journals(store, memories, name, upload).await?;
-    for line in &journals {
-        text.push_str(&format!("  {line}\n"));
-    }
+    let (journals, interrupted) = journals(store, memories, name, upload).await?;
     // The store is the workers' own: what it does not know of is not there.
-    let ask = temporal.filter(|_| memory.last.is_none());
+    let ask = asked.temporal.filter(|_| memory.last.is_none());
     let waiting = waiting(held, ask, config, name).await;
-    if let Some(waiting) = &waiting {
-        text.push_str(&format!(
-            "  waits for approval: {} of {} would be deleted\n{}\n",
-            grouped(waiting.would_go),
-            count(waiting.of, "document"),
-            sync::waiting_text(waiting, name)
+    let running = match &newest {
+        Newest::Running(view) => Some(view),
+        _ => None,
+    };
+    let interrupted = interrupted && running.is_none();
+    let failures = failures(&memory, &newest);
+    // Changes that Glean refuses, and deletions that it holds back.
+    let mut notes = notes(&memory, name);
+    if let Some(doubt) = &memory.doubt {
+        notes.push(format!(
+            "what Glean has is not known since {}: {}",
+            time(doubt.since),
+            doubt.what
         ));
     }
-    let running = match temporal {
-        Some(client) => running(client, config, name).await,
-        None => None,
+    let paused = memory.closing.as_ref().is_some_and(|closing| closing.paused);
+    let lasts: Vec<_> = [ModeName::Full, ModeName::Incremental]
+        .into_iter()
+        .filter_map(|mode| memory.last_of(mode))
+        .collect();
+    let partial = lasts.iter().find(|last| last.outcome != Outcome::Complete);
+    let (state, headline) = if !failures.is_empty() {
+        let said: Vec<_> =
+            failures.iter().map(|(mode, found)| failing(*mode, found, verbose)).collect();
+        (State::Failing, said.join("\n  "))
+    } else if let Some(waiting) = &waiting {
+        let of = count(waiting.of, "document");
+        let would_go = grouped(waiting.would_go);
+        (State::Waits, format!("waits for approval: {would_go} of {of} would be deleted"))
+    } else if let Some(last) = partial {
+        let state = if last.outcome == Outcome::Held { State::Waits } else { State::Partial };
+        (state, format!("the last {} crawl is {}", last.mode, last.outcome))
+    } else if refused(&memory).next().is_some() || paused || memory.doubt.is_some() {
+        (State::Waits, "a person has to look".to_owned())
+    } else if interrupted {
+        (State::Interrupted, "a crawl was stopped".to_owned())
+    } else if lasts.is_empty() {
+        let under_way = running.is_some() || !journals.is_empty();
+        (State::Never, if under_way { "its first crawl" } else { "never crawled" }.to_owned())
+    } else {
+        (State::Well, "complete".to_owned())
     };
-    if let Some(view) = &running {
+    let mut text = format!("{name}: {headline}\n");
+    for result in &lasts {
+        text.push_str(&last(result, verbose));
+    }
+    for note in &notes {
+        text.push_str(&format!("  {note}\n"));
+    }
+    if let Some(waiting) = &waiting {
+        text.push_str(&format!("{}\n", sync::waiting_text(waiting, name)));
+    }
+    if let Some(view) = running {
         text.push_str(&format!("  {}\n", line(view)));
     }
+    if running.is_none() {
+        for line in &journals {
+            text.push_str(&format!("  {line}\n"));
+        }
+    }
+    for failure in &not_asked {
+        text.push_str(&format!("  not known now: {failure}\n"));
+    }
+    let of_mode = |mode: ModeName| {
+        let failing = failures.iter().find(|(failing, _)| *failing == mode);
+        json!({ "last": memory.last_of(mode), "failing": failing.map(|(_, failing)| failing) })
+    };
     let result = json!({
         "connection": name,
+        "state": state,
         "last": memory.last,
-        "interrupted": !journals.is_empty(),
+        "full": of_mode(ModeName::Full),
+        "incremental": of_mode(ModeName::Incremental),
+        "interrupted": interrupted,
         "waiting": waiting,
         "refused_changes": refused(&memory).collect::<Vec<_>>(),
-        "deletion_paused": memory.closing.as_ref().is_some_and(|closing| closing.paused),
+        "deletion_paused": paused,
+        "doubt": memory.doubt,
         "running": running,
+        "not_asked": not_asked,
     });
-    Ok((text, result))
+    Ok(Shown { state, text, result, not_asked, temporal: memory.history.temporal })
 }
 
 pub async fn run(args: Args, context: &Context) -> Result<Report> {
@@ -204,28 +358,70 @@ pub async fn run(args: Args, context: &Context) -> Result<Report> {
     }
     let store = Store::open(&config.store)?;
     let memories = Memories::new(store.clone(), &config.state, &config.glean.server_url);
-    let temporal = if args.offline { None } else { temporal(&config).await };
-    let asked = !args.offline && !config.glean.server_url.is_empty();
-    let glean = if asked { Some(glean::Client::new(config.glean.clone())?) } else { None };
-    let mut text = String::new();
-    let mut results = Vec::new();
-    let mut code = 0;
+    let temporal = if args.offline { None } else { Some(temporal(&config).await) };
+    let client = temporal.as_ref().and_then(|connected| connected.as_ref().ok());
+    let ask_glean = !args.offline && !config.glean.server_url.is_empty();
+    let glean = if ask_glean { Some(glean::Client::new(config.glean.clone())?) } else { None };
+    let asked = Asked { glean: glean.as_ref(), temporal: client };
     let named = |name: &&String| args.name.as_ref().is_none_or(|wanted| wanted == *name);
-    for name in config.connections.keys().filter(named) {
-        match one(name, &config, &store, &memories, glean.as_ref(), temporal.as_ref()).await {
-            Ok((said, result)) => {
-                text.push_str(&said);
-                results.push(result);
-            }
+    let look = |name: String| {
+        let (config, store, memories) = (&config, &store, &memories);
+        async move {
+            let shown = one(&name, config, store, memories, asked, context.verbose).await;
             // What is wrong with one hides nothing of the others.
-            Err(failure) => {
-                code = failure.kind.exit_code();
+            shown.unwrap_or_else(|failure| {
                 let next = failure.next.as_deref().unwrap_or_default();
-                text.push_str(&format!("{name}: {failure}\n  next: {next}\n"));
-                results.push(json!({ "connection": name, "error": failure }));
-            }
+                Shown {
+                    state: State::Unreadable,
+                    text: format!("{name}: {failure}\n  next: {next}\n"),
+                    result: json!({
+                        "connection": name, "state": State::Unreadable, "error": failure,
+                    }),
+                    not_asked: Vec::new(),
+                    temporal: false,
+                }
+            })
         }
+    };
+    let names: Vec<_> = config.connections.keys().filter(named).cloned().collect();
+    let looks = futures::stream::iter(names).map(look).buffered(AT_ONCE);
+    let mut shown: Vec<Shown> = Box::pin(looks.collect()).await;
+    // A stable sort: those that stand alike keep the order of their names.
+    shown.sort_by_key(|shown| shown.state);
+    let mut text: String = shown.iter().map(|shown| shown.text.as_str()).collect();
+    let mut unknown = shown.iter().any(|shown| !shown.not_asked.is_empty());
+    let mut not_asked = None;
+    if let Some(Err(failure)) = &temporal {
+        let place = address(&config.temporal);
+        text.push_str(&format!(
+            "Temporal was not asked ({place}: {}): crawls under way there are not shown; \
+             `--offline` does not ask it\n",
+            failure.what
+        ));
+        // Who never used it misses nothing.
+        unknown |= is_configured(&config) || shown.iter().any(|shown| shown.temporal);
+        not_asked = Some(failure);
     }
-    let summary = count(results.len() as u64, "connection");
-    Ok(Report::new(summary, json!({ "connections": results })).text(text).exit_code(code))
+    let worst = shown.iter().map(|shown| shown.state.exit_code()).filter(|code| *code != 0).min();
+    let code = match worst {
+        Some(1) => 1,
+        _ if unknown => NOT_ASKED,
+        worst => worst.unwrap_or(0),
+    };
+    let failing = shown.iter().filter(|shown| shown.state <= State::Failing).count();
+    let mut summary = count(shown.len() as u64, "connection");
+    if failing > 0 {
+        summary.push_str(&format!(", {failing} failing"));
+    }
+    let results: Vec<_> = shown.into_iter().map(|shown| shown.result).collect();
+    let result = json!({ "connections": results, "not_asked": not_asked });
+    Ok(Report::new(summary, result).text(text).exit_code(code))
+}
+
+/// A server that answers soon.
+async fn temporal(config: &Config) -> Result<Client> {
+    tokio::time::timeout(PATIENCE, connect(config)).await.unwrap_or_else(|_| {
+        Err(Failure::new(Kind::Unreachable, format!("Temporal did not answer within {PATIENCE:?}"))
+            .at(address(&config.temporal)))
+    })
 }

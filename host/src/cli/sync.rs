@@ -1,5 +1,6 @@
 //! `sheaf sync NAME`: one crawl, followed live; or, with `--all`, every connection's.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::time::Instant;
 
@@ -14,7 +15,7 @@ use crate::config::Config;
 use crate::crawl::plan::Waiting;
 use crate::crawl::view::Phase;
 use crate::crawl::{CrawlResult, CrawlView, Crawler, ModeName, Outcome, local};
-use crate::failure::{Failure, Kind, Result};
+use crate::failure::{Failure, Kind, Result, bounded_str};
 use crate::observe::numbers::{bytes, count, grouped, time};
 use crate::observe::progress;
 use crate::temporal::connect::connect;
@@ -75,7 +76,9 @@ pub async fn run(args: Args, context: &Context) -> Result<Report> {
     let config = context.config()?;
     let cancel = signals::token();
     match &args.name {
-        Some(name) if !args.all => Box::pin(one(&args, name, config, &cancel)).await,
+        Some(name) if !args.all => {
+            Box::pin(one(&args, name, config, &cancel, context.verbose)).await
+        }
         _ => all(&args, config, &cancel).await,
     }
 }
@@ -85,6 +88,7 @@ async fn one(
     name: &str,
     config: Config,
     cancel: &CancellationToken,
+    verbose: u8,
 ) -> Result<Report> {
     config.connection(name)?;
     let (view, views) = watch::channel(CrawlView::default());
@@ -103,7 +107,7 @@ async fn one(
     drop(view);
     let _ = shown.await;
     match ended {
-        Ok(result) => Ok(report(&result)),
+        Ok(result) => Ok(report(&result, verbose)),
         // A crawl that goes on without us has not failed.
         Err(failure) if failure.kind == Kind::Interrupted && !args.local => Err(failure),
         Err(failure) => Ok(failed(name, mode, &last, started.elapsed().as_secs_f64(), failure)),
@@ -212,9 +216,13 @@ fn line(one: &OneOfAll) -> String {
 
 /// One line about a crawl that ended.
 pub fn summary(result: &CrawlResult) -> String {
+    format!("{}: {}", result.connection, did(result, 0))
+}
+
+/// What a crawl did. Where it is held, the reasons stand with what waits.
+pub fn did(result: &CrawlResult, verbose: u8) -> String {
     let mut text = format!(
-        "{}: {} uploaded to {} ({}, {}) in {:.1} s",
-        result.connection,
+        "{} uploaded to {} ({}, {}) in {:.1} s",
         count(result.documents, "document"),
         result.datasource,
         result.mode,
@@ -233,12 +241,23 @@ pub fn summary(result: &CrawlResult) -> String {
     }
     if result.outcome != Outcome::Complete {
         text.push_str(&format!("; {}", result.outcome));
-        if let Some(reason) = &result.reason {
-            text.push_str(&format!(": {reason}"));
+        if let Some(reason) = result.reason.as_ref().filter(|_| result.held.is_none()) {
+            text.push_str(&format!(": {}", bounded_reason(reason, verbose)));
         }
     }
     text
 }
+
+/// A reason as it fits into a few lines; `-v` shows all of it.
+pub fn bounded_reason(reason: &str, verbose: u8) -> Cow<'_, str> {
+    if verbose > 0 || reason.len() <= REASON {
+        return Cow::Borrowed(reason);
+    }
+    Cow::Owned(format!("{}… (all of it with -v)", bounded_str(reason, REASON)))
+}
+
+/// The longest reason that is printed without `-v`, in bytes.
+const REASON: usize = 400;
 
 /// What waits for a person's word, and how to say it.
 pub fn waiting_text(waiting: &Waiting, name: &str) -> String {
@@ -266,8 +285,8 @@ pub fn waiting_text(waiting: &Waiting, name: &str) -> String {
 /// Documents that would go are named up to so many.
 const SHOWN: usize = 5;
 
-pub fn report(result: &CrawlResult) -> Report {
-    let mut text = summary(result);
+pub fn report(result: &CrawlResult, verbose: u8) -> Report {
+    let mut text = format!("{}: {}", result.connection, did(result, verbose));
     if let Some(waiting) = &result.held {
         text.push_str(&format!("\n{}", waiting_text(waiting, &result.connection)));
     }

@@ -1,11 +1,14 @@
 //! `sheaf worker`: crawls whatever is started on the task queue.
 
+use std::time::Duration;
+
 use clap::Args as ClapArgs;
 use serde_json::json;
 
 use super::{Context, Report, signals};
 use crate::crawl::Crawler;
-use crate::failure::Result;
+use crate::failure::{Failure, Result};
+use crate::glean;
 use crate::temporal::{connect, worker};
 
 #[derive(ClapArgs)]
@@ -15,7 +18,13 @@ pub async fn run(_: Args, context: &Context) -> Result<Report> {
     let config = context.config()?;
     let stop = signals::token();
     let crawler = Crawler::new(config.clone())?;
-    // What is wrong with a connector is said now, not in the middle of the night.
+    // What keeps it from crawling is said now, not in the middle of the night.
+    crawler.can_write().await?;
+    if config.connections.is_empty() {
+        return Err(Failure::settings("there is no connection to crawl")
+            .at(config.path.display().to_string())
+            .next("add a [connections.NAME]; `sheaf inspect FILE` prints one to begin with"));
+    }
     for found in crawler.registry.all().await? {
         match found.connector {
             Ok(connector) => tracing::info!(
@@ -27,8 +36,50 @@ pub async fn run(_: Args, context: &Context) -> Result<Report> {
             Err(failure) => tracing::warn!("{failure}"),
         }
     }
+    connectors(&crawler).await?;
+    glean(&crawler).await?;
     let client = connect::connect(&config).await?;
     worker::run(crawler, client, stop).await?;
     let code = signals::code().unwrap_or(0);
     Ok(Report::new("the worker ended", json!({})).exit_code(code))
+}
+
+/// Connections whose connector is not there are told; a worker that has none of them cannot work.
+async fn connectors(crawler: &Crawler) -> Result<()> {
+    let mut first = None;
+    let mut well = 0;
+    for (name, connection) in &crawler.config.connections {
+        let place = || crawler.config.place(&["connections", name, "connector"]);
+        match crawler.registry.find(&connection.connector).await {
+            Ok(_) => well += 1,
+            Err(failure) => {
+                let failure = failure.at_least(place);
+                tracing::warn!(connection = name, "{failure}");
+                first.get_or_insert(failure);
+            }
+        }
+    }
+    match first {
+        Some(failure) if well == 0 => Err(failure),
+        _ => Ok(()),
+    }
+}
+
+/// How long the start waits for Glean: crawls have the patience.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A token that Glean refuses is for a person to mend; a Glean that is away comes back.
+async fn glean(crawler: &Crawler) -> Result<()> {
+    let datasource = crawler.config.connections.values().next();
+    let Some(datasource) = datasource.map(|connection| &connection.datasource) else {
+        return Ok(());
+    };
+    let asked = crawler.client.datasource_config(datasource);
+    match tokio::time::timeout(PATIENCE, asked).await {
+        Ok(Err(error @ glean::Error::Unauthorized(_))) => return Err(error.into()),
+        Ok(Err(glean::Error::UnknownDatasource(_) | glean::Error::BadRequest(_)) | Ok(_)) => {}
+        Ok(Err(error)) => tracing::warn!("Glean cannot be asked now: {error}"),
+        Err(_) => tracing::warn!("Glean did not answer within {PATIENCE:?}"),
+    }
+    Ok(())
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::values::{PolicyConfig, Size, Span};
-use super::{Config, Connection, Locate, TASK_QUEUE, Temporal};
+use super::{Config, Connection, Locate, TASK_QUEUE, Temporal, without_user};
 use super::{grants, limits, schedules};
 use crate::connector::CompileLimits;
 use crate::crawl::{Deletions, Tolerance, Window};
@@ -195,8 +195,10 @@ fn store(text: &str, base: &Path, locate: &Locate<'_>) -> Result<Location> {
     }
     let url: Option<url::Url> = text.parse().ok();
     let known = ["s3", "s3a", "gs", "az", "azure", "abfs", "abfss"];
-    url.filter(|url| known.contains(&url.scheme())).map(Location::Bucket).ok_or_else(|| {
-        locate.failure(&["state_store"], format!("`{text}` is not a store")).next(
+    // Whoever reads messages must find no key in them: those come from the environment.
+    let is_clean = |url: &url::Url| url.password().is_none() && url.query().is_none();
+    url.filter(|url| known.contains(&url.scheme()) && is_clean(url)).map(Location::Bucket).ok_or_else(|| {
+        locate.failure(&["state_store"], format!("`{}` is not a store", without_user(text))).next(
             "write a folder, or s3://bucket/prefix, gs://bucket/prefix or az://container/prefix",
         )
     })
@@ -246,7 +248,10 @@ impl Glean {
         let is_local = server_url.is_empty() || is_url(&server_url);
         if !is_local {
             return Err(locate
-                .failure(keys, format!("`{server_url}` is not the address of a server"))
+                .failure(
+                    keys,
+                    format!("`{}` is not the address of a server", without_user(&server_url)),
+                )
                 .next("write it like https://acme-be.glean.com"));
         }
         if self.attempts.is_some() {
@@ -302,6 +307,8 @@ fn is_url(text: &str) -> bool {
             && uri.host().is_some_and(|host| !host.is_empty())
             && matches!(uri.path(), "" | "/")
             && uri.query().is_none()
+            // A name or a password in it would be in every message.
+            && uri.authority().is_some_and(|authority| !authority.as_str().contains('@'))
     })
 }
 

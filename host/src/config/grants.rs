@@ -8,7 +8,7 @@ use ipnet::IpNet;
 use serde::Deserialize;
 use url::Url;
 
-use super::Locate;
+use super::{Locate, without_user};
 use crate::failure::{Failure, Result};
 use crate::sandbox::credentials::{self, ClientAuth, Form, OAuth};
 use crate::sandbox::egress::{self, Pattern};
@@ -91,6 +91,7 @@ impl Section {
         let patterns = |texts: &[String], keys: &[&str]| {
             let parse = |text: &String| {
                 text.parse::<Pattern>().map_err(|why| {
+                    let text = without_user(text);
                     locate.failure(keys, format!("`{text}` cannot be granted: {why}")).next(
                         "write `wiki.example.com`, `*.example.com`, `wiki.example.com:8443` or `http://localhost:8080`",
                     )
@@ -160,9 +161,10 @@ impl Credential {
                 Form::Basic { username, password }
             }
             (None, None, Some(Header { name, value }), None) => {
+                // Not shown: it may be the value, in the wrong place.
                 let name = HeaderName::try_from(&name).map_err(|_| {
-                    Failure::settings(format!("`{name}` is not a header's name"))
-                        .next("write it like X-Api-Key")
+                    Failure::settings("`name` is not a header's name")
+                        .next("write it like X-Api-Key; `value` says where the value comes from")
                 })?;
                 Form::Header { name, value }
             }
@@ -186,7 +188,8 @@ impl OAuthSection {
                 && url.username().is_empty()
         });
         let token_url = token_url.ok_or_else(|| {
-            Failure::settings(format!("`{}` is not a token server's URL", self.token_url))
+            let url = without_user(&self.token_url);
+            Failure::settings(format!("`{url}` is not a token server's URL"))
                 .next("write an https URL; http is for this machine only")
         })?;
         if self.client_secret.is_none() && self.refresh_token.is_none() {

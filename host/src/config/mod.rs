@@ -15,6 +15,7 @@ pub use grants::Granted;
 pub use live::Live;
 pub use values::PolicyConfig;
 
+use crate::connector::schema::nearest;
 use crate::connector::{CompileLimits, Digest};
 use crate::crawl::{Deletions, Tolerance, Window};
 use crate::failure::{Failure, Result};
@@ -139,6 +140,11 @@ impl Config {
         Some(file)
     }
 
+    /// What stands in the file, to tell whether two processes read the same.
+    pub fn text_digest(&self) -> Digest {
+        Digest::of(self.text.as_bytes())
+    }
+
     /// `sheaf.toml:12, connections.a.settings`: where a key stands, or the nearest one above it.
     pub fn place(&self, keys: &[&str]) -> String {
         Locate { path: &self.path, text: &self.text }.place(keys)
@@ -201,12 +207,138 @@ impl Locate<'_> {
         let path = self.path.display();
         let at = match error.span() {
             Some(span) => {
-                let shown = self.text.lines().nth(self.line(span.start) - 1).unwrap_or_default();
-                format!("{path}:{}, `{}`", self.line(span.start), shown.trim())
+                let line = self.line(span.start);
+                match self.text.lines().nth(line - 1).and_then(key_of) {
+                    Some(key) => format!("{path}:{line}, `{key}`"),
+                    None => format!("{path}:{line}"),
+                }
             }
             None => path.to_string(),
         };
-        let what = error.message().replace('\n', "; ");
-        Failure::settings(what).at(at).next("correct that line; the README describes each key")
+        let message = error.message().replace('\n', "; ");
+        let next = match nearest_field(&message) {
+            Some(near) => format!("did you mean `{near}`? The README describes each key"),
+            None => "correct that line; the README describes each key".to_owned(),
+        };
+        Failure::settings(without_value(&message)).at(at).next(next)
+    }
+}
+
+/// What a line sets, without the value: it may be a secret in the wrong place.
+fn key_of(line: &str) -> Option<&str> {
+    let line = line.trim();
+    if line.starts_with('[') {
+        // A table's name, and nothing that may follow it.
+        return Some(line.find(']').map_or("[", |end| line[..=end].trim()));
+    }
+    line.split_once('=').map(|(key, _)| key.trim())
+}
+
+/// serde's message without the value that it found: it may be a secret in the wrong place.
+fn without_value(message: &str) -> String {
+    let of = ["invalid type: ", "invalid value: ", "invalid length "];
+    if let (Some(start), Some(expected)) =
+        (of.iter().find(|start| message.starts_with(**start)), message.rfind(", expected "))
+    {
+        let found = &message[start.len()..expected];
+        // `string "…"`, `integer `7``, `map`: the sort of it is told.
+        let sort = found.split(['"', '`']).next().unwrap_or_default().trim();
+        return format!("{start}{sort}{}", &message[expected..]);
+    }
+    if let Some(rest) = message.strip_prefix("unknown variant `")
+        && let Some(expected) = rest.rfind("`, expected ")
+    {
+        return format!("unknown value{}", &rest[expected + 1..]);
+    }
+    message.to_owned()
+}
+
+/// The known key that an unknown one may have been meant for.
+fn nearest_field(message: &str) -> Option<String> {
+    let (unknown, known) = message.strip_prefix("unknown field `")?.split_once("`, expected ")?;
+    let known = known.split('`').skip(1).step_by(2);
+    nearest(unknown, known).map(str::to_owned)
+}
+
+/// A URL without what may be a secret in it, for messages: a user's name and password, and the query.
+pub fn without_user(url: &str) -> String {
+    let url = url.split_once('?').map_or(url, |(url, _)| url);
+    let (scheme, rest) = url.split_once("://").map_or(("", url), |(scheme, rest)| (scheme, rest));
+    match (scheme, rest.rsplit_once('@')) {
+        (_, None) => url.to_owned(),
+        ("", Some((_, host))) => format!("…@{host}"),
+        (scheme, Some((_, host))) => format!("{scheme}://…@{host}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a hurried person writes where a secret's source belongs, or beside it.
+    #[test]
+    fn a_secret_in_the_wrong_place_is_never_repeated() {
+        let secret = "s3cr3t-QkZ9";
+        let connection = "[connections.a]\nconnector = \"x\"\ndatasource = \"a\"\n";
+        let credential =
+            |line: &str| format!("{connection}[connections.a.grants.credentials]\n{line}\n");
+        let texts = [
+            format!("[glean]\ntoken = \"{secret}\"\n"),
+            format!("[glean]\ntoken = \"{secret}\n"),
+            format!("[glean]\ntoken = '{secret}\n"),
+            format!("[glean]\ntokn = \"{secret}\"\n"),
+            format!("[glean]\ntoken = {secret}\n"),
+            format!("[glean]\ntoken = {{ env = \"{secret}\" }}\n"),
+            format!("[glean]\ntoken = {{ file = \"{secret}\" }}\n"),
+            format!("[glean]\ntoken = {{ value = \"{secret}\" }}\n"),
+            format!("[glean]\ntoken = {{ env = [\"{secret}\"] }}\n"),
+            format!("[glean]\ntoken = [\"{secret}\"]\n"),
+            format!("[glean]\nserver_url = \"https://me:{secret}@acme-be.glean.com\"\n"),
+            format!("[glean]\nserver_url = \"https://me:{secret}@\"\n"),
+            format!("[glean]\nattempts = \"{secret}\"\n"),
+            format!("[glean]\ntimeout = \"{secret}\"\n"),
+            format!("[temporal]\napi_key = \"{secret}\"\n"),
+            format!("state_store = \"s3://key:{secret}@bucket\"\n"),
+            format!("state_store = \"az://box/x?sig={secret}\"\n"),
+            format!("{connection}[connections.a.grants]\nhosts = [\"http://u:{secret}@h/\"]\n"),
+            format!("{connection}[connections.a.grants]\ncredentials = \"{secret}\"\n"),
+            format!("{connection}[connections.a.schedules]\nfull = {{ mode = \"{secret}\" }}\n"),
+            credential(&format!("api = \"{secret}\"")),
+            credential(&format!("api = {{ bearer = \"{secret}\" }}")),
+            credential(&format!("api = {{ baerer = \"{secret}\" }}")),
+            credential(&format!("api = {{ basic = \"me:{secret}\" }}")),
+            credential(&format!(
+                "api = {{ basic = {{ username = \"a:{secret}\", password = {{ env = \"X\" }} }} }}"
+            )),
+            credential(&format!("api = {{ header = \"X-Key: {secret}\" }}")),
+            credential(&format!(
+                "api = {{ header = {{ name = \"X: {secret}\", value = {{ env = \"X\" }} }} }}"
+            )),
+            credential(&format!("api = {{ oauth = \"{secret}\" }}")),
+            credential(&format!(
+                "api = {{ oauth = {{ token_url = \"https://u:{secret}@h/\", client_id = \"x\", \
+                 client_secret = {{ env = \"X\" }} }} }}"
+            )),
+            credential(&format!(
+                "api = {{ oauth = {{ token_url = \"https://h/\", client_id = \"x\", \
+                 client_secret = \"{secret}\" }} }}"
+            )),
+        ];
+        for text in texts {
+            let failure = Config::parse(Path::new("sheaf.toml"), &text, &|_| None);
+            let failure = failure.expect_err(&text);
+            let said = serde_json::to_string(&failure).expect("JSON");
+            assert!(!said.contains(secret), "{text}\n{said}");
+            // The place is named all the same.
+            assert!(failure.at.as_deref().is_some_and(|at| at.contains("sheaf.toml:")), "{said}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_key_is_answered_with_the_nearest_one() {
+        let failure = Config::parse(Path::new("sheaf.toml"), "[glean]\ntokne = 1\n", &|_| None);
+        let failure = failure.expect_err("unknown");
+        assert_eq!(failure.at.as_deref(), Some("sheaf.toml:2, `tokne`"));
+        assert!(failure.next.is_some_and(|next| next.contains("did you mean `token`?")));
     }
 }

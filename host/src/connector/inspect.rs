@@ -20,6 +20,17 @@ pub struct Inspection {
     pub producers: Vec<String>,
 }
 
+impl Inspection {
+    /// What the component offers and this host does not read yet.
+    pub fn unread(&self) -> Option<&'static str> {
+        let identities = format!("{PACKAGE}identities@");
+        self.exports.iter().any(|export| export.starts_with(&identities)).then_some(
+            "it exports `identities`, which Sheaf does not read yet: users, groups and memberships \
+             have to come into Glean otherwise",
+        )
+    }
+}
+
 /// Reads a component's outside. Anything but a connector of a spoken version is refused in one
 /// sentence.
 pub fn inspect(bytes: &[u8]) -> Result<Inspection> {

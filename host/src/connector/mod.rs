@@ -2,13 +2,15 @@
 //!
 //! [`load`] reads, checks and compiles a file; [`inspect`] says what it is without running it;
 //! [`guest`] is one running instance with the grants of one connection; [`model`] is what the host
-//! understands, whichever WIT version the guest speaks; `v0_1` converts from the first of them.
+//! understands, whichever WIT version the guest speaks; `v0_1` converts from the first of them;
+//! [`schema`] holds settings against what a connector says they must be.
 
 pub mod engine;
 pub mod guest;
 pub mod inspect;
 pub mod load;
 pub mod model;
+pub mod schema;
 mod v0_1;
 
 pub use engine::{CompileLimits, Engine};

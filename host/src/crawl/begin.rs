@@ -107,6 +107,9 @@ impl Crawler {
         let connector = self.registry.pin(chosen).await.map_err(|failure| {
             failure.at_least(|| self.config.place(&["connections", name, "connector"]))
         })?;
+        if let Some(unread) = connector.inspection.unread() {
+            tracing::warn!(connection = name, connector = connector.manifest.name, "{unread}");
+        }
         let usage = self.guests.usage(upload_id, Duration::ZERO);
         let mut guest = self.guests.start(&connection, &connector, usage).await?;
         let datasource = datasource_config(&mut guest, &connection).await?;

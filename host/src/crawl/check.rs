@@ -19,6 +19,8 @@ const MAX_ID_CHARS: usize = 200;
 #[derive(Clone, Debug, Default)]
 pub struct Rules {
     url: Option<Regex>,
+    /// The object types that the datasource declares.
+    objects: Vec<String>,
 }
 
 impl Rules {
@@ -32,7 +34,18 @@ impl Rules {
                 )
                 .ok()
         });
-        Self { url }
+        let objects = datasource["objectDefinitions"].as_array().into_iter().flatten();
+        let objects = objects.filter_map(|object| object["name"].as_str());
+        Self { url, objects: objects.map(str::to_owned).collect() }
+    }
+
+    /// What is odd about a document that is uploaded all the same: Glean documents no rule for it.
+    pub fn odd(&self, document: &Document) -> Option<String> {
+        let kind = &document.object_type;
+        (!self.objects.contains(kind)).then(|| match self.objects.join(", ") {
+            none if none.is_empty() => "the datasource declares no object types".to_owned(),
+            known => format!("its object type {kind} is not declared; the datasource has {known}"),
+        })
     }
 
     /// Why a document cannot be indexed, if it cannot.
@@ -110,6 +123,9 @@ const MAX_EMPTY_PAGES: u32 = 10_000;
 /// Keys that are remembered to find doubles before they are uploaded. Those further apart are found
 /// when the journal is sorted.
 const RECENT: usize = 32 << 10;
+/// Why a second document with one id is set aside, whatever its object type.
+pub const DOUBLE: &str =
+    "a document with its id, or one equal without case, came before it in this crawl";
 /// Pages that are remembered to find loops.
 const PAGES: usize = 1 << 20;
 
@@ -169,10 +185,7 @@ impl Suspicion {
             return None;
         }
         if self.before.contains(&key) || !self.recent.insert(key) {
-            return Some(
-                "a document with its id, or one equal without case, came before it in this crawl"
-                    .to_owned(),
-            );
+            return Some(DOUBLE.to_owned());
         }
         if self.recent.len() >= RECENT {
             self.before = std::mem::take(&mut self.recent);

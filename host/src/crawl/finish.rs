@@ -19,7 +19,7 @@ use crate::failure::{Failure, Kind, Result};
 use crate::glean;
 use crate::glean::upload::{Processing, SessionState};
 use crate::ledger;
-use crate::ledger::compare::{Sealed, seal};
+use crate::ledger::compare::{Sealed, gone, seal};
 use crate::ledger::run::Run;
 use crate::observe::numbers::count;
 
@@ -284,6 +284,11 @@ impl Crawler {
     ) -> Result<CrawlResult> {
         let whole = plan.mode == ModeName::Full && result.outcome == Outcome::Complete;
         let waits = held.is_some();
+        let gone = if whole && result.deleted > 0 {
+            self.gone(plan, std::slice::from_ref(run)).await
+        } else {
+            None
+        };
         let memory = self.memories.of(&plan.connection).await?;
         let outdated = self.outdated(&memory, run, &plan.upload_id).await?;
         let memory = self
@@ -292,6 +297,7 @@ impl Crawler {
                 also(memory);
                 if whole {
                     replace(memory, plan, run);
+                    memory.deleted(gone.as_ref());
                     memory.scopes = titles(plan);
                     memory.whole = Some(result.documents);
                     memory.unsettled = 0;
@@ -305,7 +311,9 @@ impl Crawler {
                 if waits {
                     memory.held.clone_from(&held);
                 }
-                memory.last = Some(changes::told(result.clone(), memory));
+                let told = changes::told(result.clone(), memory);
+                memory.history.ended(&told, plan.is_workflows());
+                memory.last = Some(told);
             })
             .await?;
         self.journal(&plan.connection, &plan.upload_id).remove().await?;
@@ -366,7 +374,27 @@ impl Crawler {
         differ(&mut result, &intent);
         let runs = (&held.run, now_there.as_slice());
         let after = self.close(plan, true, runs, held.since, &mut result).await?;
-        self.settle(&held, result, Some((&after, &intent))).await
+        let gone = match result.outcome {
+            Outcome::Complete => self.gone(plan, &now_there).await,
+            _ => None,
+        };
+        let result = self.settle(&held, result, Some((&after, &intent))).await?;
+        if gone.is_some() {
+            let deleted = |memory: &mut Memory| memory.deleted(gone.as_ref());
+            self.memories.update(connection, deleted).await?;
+        }
+        Ok(result)
+    }
+
+    /// What the end of a crawl deletes, for `sheaf explain`: not to know it later ends no crawl.
+    async fn gone(&self, plan: &Plan, runs: &[Run]) -> Option<Run> {
+        let name = format!("{}-gone", self.run_name(plan));
+        let at = u32::try_from(now()).unwrap_or(u32::MAX);
+        let reason = format!("deleted at the end of the full crawl {}", plan.upload_id);
+        let gone = gone(&self.store, &plan.runs, runs, name, at, &reason).await;
+        gone.map_err(Failure::from)
+            .inspect_err(|failure| tracing::warn!("what was deleted is not kept: {failure}"))
+            .ok()
     }
 
     /// A held crawl waits no more. `after`: what followed the end of its session.
@@ -401,6 +429,7 @@ impl Crawler {
                         memory.bookmarks.entry(scope).or_insert(bookmark);
                     }
                 }
+                memory.history.decided(&result);
                 let newer = memory.last.as_ref().is_some_and(|last| {
                     last.upload_id != result.upload_id && last.ended_at > held.since
                 });

@@ -13,7 +13,7 @@ use tokio::sync::Semaphore;
 
 use crate::config::{Config, Connection, Live};
 use crate::connector::model::Manifest;
-use crate::connector::{Connector, Grants, Guest};
+use crate::connector::{Connector, Grants, Guest, schema};
 use crate::failure::{Failure, Kind, Result};
 use crate::pace::Wait;
 use crate::sandbox::egress::{self, Egress, Pattern, Policy};
@@ -186,7 +186,8 @@ pub fn check_settings(
     connector: &Connector,
 ) -> Result<()> {
     let manifest = &connector.manifest;
-    let validator = jsonschema::validator_for(&manifest.settings_schema).map_err(|error| {
+    let misfits = schema::misfits(&manifest.settings_schema, &connection.settings);
+    let misfits = misfits.map_err(|error| {
         Failure::new(
             Kind::Contract,
             format!("the connector's settings schema is not valid: {error}"),
@@ -194,15 +195,10 @@ pub fn check_settings(
         .at(manifest.name.clone())
         .next("mend `describe` in the connector")
     })?;
-    let Some(error) = validator.iter_errors(&connection.settings).next() else {
-        return Ok(());
+    let place = |keys: &[&str]| {
+        config.place(&[&["connections", connection.name.as_str(), "settings"], keys].concat())
     };
-    let pointer = error.instance_path().to_string();
-    let mut keys = vec!["connections", &connection.name, "settings"];
-    keys.extend(pointer.split('/').filter(|part| !part.is_empty()));
-    Err(Failure::settings(format!("the settings do not fit `{}`: {error}", manifest.name))
-        .at(config.place(&keys))
-        .next("correct them; `sheaf inspect` lists what the connector takes"))
+    schema::failure(&manifest.name, &misfits, place).map_or(Ok(()), Err)
 }
 
 #[cfg(test)]

@@ -2,9 +2,11 @@
 
 use serde::Serialize;
 
+use super::memory::Memory;
 use super::steps::Crawler;
 use crate::failure::Result;
-use crate::ledger::run::{Known, Merged};
+use crate::ledger::record::url;
+use crate::ledger::run::{Known, Merged, Run};
 use crate::ledger::{Journal, Record, State, key};
 use crate::observe::numbers::time;
 
@@ -71,24 +73,31 @@ impl Crawler {
         Ok((documents, count))
     }
 
-    /// What is known of a document, in a crawl under way or in the ledger.
-    pub async fn find(&self, connection: &str, id: &str) -> Result<Option<Document>> {
-        let wanted = key(id);
+    /// What is known of a document, in a crawl under way, in the ledger, or among what was deleted.
+    pub async fn find(&self, connection: &str, asked: &str) -> Result<Option<Document>> {
         let memory = self.memories.of(connection).await?;
+        if let Some(found) = self.find_by(connection, &memory, By::Id(key(asked))).await? {
+            return Ok(Some(found));
+        }
+        if !asked.contains("://") {
+            return Ok(None);
+        }
+        // What has no id of its own is listed by its address.
+        let nameless = By::Id(key(&format!("\0{asked}")));
+        if let Some(found) = self.find_by(connection, &memory, nameless).await? {
+            return Ok(Some(found));
+        }
+        self.find_by(connection, &memory, By::Url(url(asked))).await
+    }
+
+    async fn find_by(&self, connection: &str, memory: &Memory, by: By) -> Result<Option<Document>> {
         let mut found = None;
         let mut in_glean = false;
         for run in &memory.runs {
-            let mut records = Merged::open(&self.store, std::slice::from_ref(run)).await?;
-            while let Some(Known { record, .. }) = records.next().await? {
-                if record.key() < wanted {
-                    continue;
-                }
-                if record.key() == wanted {
-                    in_glean = record.state().is_in_glean(in_glean);
-                    let upload = run.name.rsplit('/').next().map(str::to_owned);
-                    found = Some(Document::of(&record, in_glean, upload));
-                }
-                break;
+            if let Some(record) = self.find_in(run, by).await? {
+                in_glean = record.state().is_in_glean(in_glean);
+                let upload = run.name.rsplit('/').next().map(str::to_owned);
+                found = Some(Document::of(&record, in_glean, upload));
             }
         }
         let place = self.memories.place(connection);
@@ -99,7 +108,7 @@ impl Crawler {
                 while let Some(frame) = frames.next(true).await? {
                     for record in frames.records(frame) {
                         let record = record?;
-                        if record.key() == wanted {
+                        if by.is(&record) {
                             in_glean = record.state().is_in_glean(in_glean);
                             found = Some(Document::of(&record, in_glean, Some(upload.clone())));
                         }
@@ -107,6 +116,46 @@ impl Crawler {
                 }
             }
         }
-        Ok(found)
+        if found.is_some() {
+            return Ok(found);
+        }
+        for run in memory.gone.iter().rev() {
+            // It is only for people: one that cannot be read hides nothing else.
+            if let Ok(Some(record)) = self.find_in(run, by).await {
+                return Ok(Some(Document::of(&record, false, None)));
+            }
+        }
+        Ok(None)
+    }
+
+    async fn find_in(&self, run: &Run, by: By) -> Result<Option<Record>> {
+        let mut records = Merged::open(&self.store, std::slice::from_ref(run)).await?;
+        while let Some(Known { record, .. }) = records.next().await? {
+            if by.is(&record) {
+                return Ok(Some(record));
+            }
+            if let By::Id(key) = by
+                && record.key() > key
+            {
+                break;
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// What a document is looked for by.
+#[derive(Clone, Copy)]
+enum By {
+    Id(u128),
+    Url(u64),
+}
+
+impl By {
+    fn is(self, record: &Record) -> bool {
+        match self {
+            Self::Id(key) => record.key() == key,
+            Self::Url(url) => record.entry().url == url,
+        }
     }
 }

@@ -7,11 +7,12 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::begin::Request;
+use super::history::Attempt;
 use super::lease::Who;
 use super::plan::{CrawlResult, Decision, ModeName, Plan};
 use super::progress::ScopeProgress;
 use super::steps::Crawler;
-use super::view::{CrawlView, ScopeState};
+use super::view::{CrawlView, Phase, ScopeState};
 use crate::failure::{Failure, Kind, Result};
 
 /// How often the view is told what a crawl waits for.
@@ -37,19 +38,31 @@ pub async fn run(
     let name = ask.connection;
     crawler.config.connection(name)?;
     let _lock = crawler.memories.machine.lock(name)?;
-    match once(crawler, ask, view, cancel).await {
+    let run = upload_id(name);
+    let ended = match once(crawler, ask, &run, view, cancel).await {
         // What Glean has of it counts no longer: another session has to contain everything.
         Err(failure) if failure.kind == Kind::SessionLost => {
             tracing::warn!(connection = name, "{failure}; the crawl begins again");
-            once(crawler, ask, view, cancel).await
+            once(crawler, ask, &upload_id(name), view, cancel).await
         }
         ended => ended,
+    };
+    if let Err(failure) = &ended {
+        // An incremental crawl may have had to be a full one.
+        let mode = match view.borrow().phase {
+            Phase::Configuring => ask.mode,
+            _ => view.borrow().mode,
+        };
+        let attempt = Attempt { connection: name, mode, run: &run, temporal: false };
+        crawler.remember_failure(attempt, failure).await;
     }
+    ended
 }
 
 async fn once(
     crawler: &Crawler,
     ask: Ask<'_>,
+    upload_id: &str,
     view: &watch::Sender<CrawlView>,
     cancel: &CancellationToken,
 ) -> Result<CrawlResult> {
@@ -58,7 +71,7 @@ async fn once(
     let request = Request {
         connection: name,
         mode: ask.mode,
-        upload_id: &upload_id(name),
+        upload_id,
         connector: ask.connector,
         by: format!("process {}", std::process::id()),
         who: Who::Process { machine: crawler.memories.machine.id()? },
@@ -102,10 +115,9 @@ async fn crawl(
         let last = report.borrow().clone();
         view.send_modify(|view| {
             view.set_progress(&scope.id, last);
-            view.set_state(
-                &scope.id,
-                if ended.is_ok() { ScopeState::Done } else { ScopeState::Failed },
-            );
+            let Some(shown) = view.scope(&scope.id) else { return };
+            shown.state = if ended.is_ok() { ScopeState::Done } else { ScopeState::Failed };
+            shown.note = ended.as_ref().err().map(|failure| failure.what.clone());
         });
         ended?;
     }

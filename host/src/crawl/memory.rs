@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use super::census::Census;
 use super::changes::Change;
 use super::closing::Closing;
+use super::history::History;
 use super::lease::Claims;
 use super::plan::{CrawlResult, Plan};
 use super::progress::ScopeProgress;
@@ -47,6 +48,10 @@ pub struct Memory {
     pub last: Option<CrawlResult>,
     /// Why it is not known what Glean has, if so.
     pub doubt: Option<Doubt>,
+    /// What the last crawls deleted, the oldest first: only for `sheaf explain`.
+    pub gone: Vec<Run>,
+    /// How the crawls of each mode ended.
+    pub history: History,
 }
 
 /// A part of the state was damaged, and is not used.
@@ -58,10 +63,10 @@ pub struct Doubt {
 }
 
 impl Memory {
-    /// The runs of the ledger, and those that may be it again.
+    /// The runs of the ledger, those that may be it again, and what was deleted.
     fn all_runs(&self) -> Vec<Run> {
         let kept = self.closing.iter().flat_map(Closing::runs);
-        self.runs.iter().chain(kept).cloned().collect()
+        self.runs.iter().chain(kept).chain(&self.gone).cloned().collect()
     }
 }
 
@@ -98,6 +103,8 @@ pub struct Memories {
 const KEEP: usize = 2;
 /// Longer than any writer needs between reading a version and writing the next.
 const KEEP_FOR: Duration = Duration::from_secs(3600);
+/// Deletions of so many crawls are remembered.
+const GONE: usize = 20;
 /// More runs than this are written as one.
 const MAX_RUNS: usize = 48;
 
@@ -246,6 +253,17 @@ fn doubtful(mut memory: Memory, damaged: Option<String>) -> Memory {
         memory.doubt.get_or_insert(Doubt { what, since: now() });
     }
     memory
+}
+
+impl Memory {
+    /// Remembers what a crawl deleted.
+    pub fn deleted(&mut self, gone: Option<&Run>) {
+        if let Some(gone) = gone.filter(|gone| !self.gone.contains(gone)) {
+            self.gone.push(gone.clone());
+            let many = self.gone.len().saturating_sub(GONE);
+            self.gone.drain(..many);
+        }
+    }
 }
 
 /// Seconds since 1970.

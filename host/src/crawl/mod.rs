@@ -7,18 +7,19 @@
 //! of deletions, for which a [`census`] is kept of what others have in Glean; what Glean has not done yet
 //! when a crawl ends is in [`changes`] and [`closing`]; [`connections`] says which settings a crawl has.
 //! [`local`] runs them in one process and Temporal as activities. [`memory`] is what one crawl leaves
-//! to the next; [`known`] looks into the ledger, and [`view`] shows a crawl to people.
+//! to the next, and [`history`] how they ended; [`known`] looks into the ledger, and [`view`] shows a crawl to people.
 
 pub mod begin;
 pub mod census;
 pub mod changes;
 pub mod check;
 pub mod closing;
-mod damage;
 pub mod connections;
+mod damage;
 pub mod finish;
 pub mod guard;
 pub mod guests;
+pub mod history;
 pub mod known;
 pub mod lease;
 pub mod local;
@@ -27,6 +28,7 @@ mod others;
 pub mod pipeline;
 pub mod plan;
 pub mod progress;
+mod quarantine;
 pub mod recorder;
 pub mod steps;
 pub mod view;

@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use super::changes::{self, Change, Keeper, Want};
 use super::check::{Rules, Suspicion, Tolerance};
 use super::progress::{Ending, ScopeProgress};
+use super::quarantine::Kinds;
 use super::recorder::{Recorder, Records};
 use crate::connector::Cursor;
 use crate::connector::model::{Access, AccessChange, Document, DocumentRef};
@@ -144,6 +145,7 @@ struct Run<'a> {
     /// Documents of this page whose kept changes have no object any more.
     overtaken: HashSet<u128>,
     suspicion: Suspicion,
+    kinds: Kinds,
     /// Everything read so far.
     read: ScopeProgress,
     /// Batches and bytes that were acknowledged in turn, with those of earlier attempts.
@@ -182,6 +184,7 @@ impl Pipeline<'_> {
             our_changes: HashSet::new(),
             overtaken: HashSet::new(),
             suspicion: Suspicion::new(*self.mode == Mode::Full),
+            kinds: Kinds::default(),
             batches: start.batches,
             bytes: start.bytes,
             computed: start.cpu_ms,
@@ -198,6 +201,7 @@ impl Pipeline<'_> {
         if ended.is_err() {
             run.drain().await;
         }
+        run.kinds.tell(&run.read.scope);
         ended?;
         Ok(self.report.borrow().clone())
     }
@@ -340,7 +344,10 @@ impl Run<'_> {
     }
 
     async fn document(&mut self, document: &Document) -> Result<()> {
-        let key = ledger::key(&document.id);
+        let key = match document.id.as_str() {
+            "" => self.nameless(Some(&document.view_url), document.title.as_deref()),
+            id => ledger::key(id),
+        };
         let broken = self.parts.rules.broken(document);
         let double = self.suspicion.document(key);
         if let Some(reason) = broken.or(double) {
@@ -371,22 +378,47 @@ impl Run<'_> {
         Ok(())
     }
 
+    /// The key of a document without an id: each has its own, and none has one of an id.
+    fn nameless(&self, url: Option<&str>, title: Option<&str>) -> u128 {
+        let text = match (url.filter(|url| !url.is_empty()), title) {
+            (Some(url), _) => format!("\0{url}"),
+            // Nothing tells it from others but where it stood.
+            (None, title) => format!(
+                "\0{}\0{}\0{}\0{}",
+                self.read.scope,
+                self.read.pages,
+                self.read.nameless,
+                title.unwrap_or_default()
+            ),
+        };
+        ledger::key(&text)
+    }
+
     fn set_aside(&mut self, document: &Document, key: u128, reason: &str) {
-        self.quarantine(&document.id, reason);
+        self.quarantine(
+            shown_id(&document.id, &document.view_url, document.title.as_deref()),
+            reason,
+        );
         self.recorder.set_aside(document, key, reason);
         self.read.nameless += u64::from(document.id.is_empty());
     }
 
     fn unreadable(&mut self, found: &Unreadable) {
-        let id = found.id.as_deref().or(found.view_url.as_deref()).unwrap_or("?");
+        let url = found.view_url.as_deref();
+        let key = match found.id.as_deref() {
+            None | Some("") => self.nameless(url, None),
+            Some(id) => ledger::key(id),
+        };
+        let id = found.id.as_deref().unwrap_or_default();
+        let id = shown_id(id, url.unwrap_or_default(), None);
         self.quarantine(id, &found.reason);
-        self.recorder.mark(id, "", State::Quarantined, &found.reason);
+        self.recorder.mark(key, id, "", State::Quarantined, &found.reason);
         // Which of Glean's documents it is cannot be known.
         self.read.nameless += u64::from(found.id.is_none());
     }
 
     fn quarantine(&mut self, id: &str, reason: &str) {
-        tracing::warn!(id, reason, "a document was set aside");
+        self.kinds.add(id, reason);
         self.read.quarantine(id, reason);
     }
 
@@ -428,9 +460,10 @@ impl Run<'_> {
             }
         }
         for document in deleted {
-            let change = keeper.change(&document.id, &document.object_type, Want::Delete);
+            let (id, kind) = (&document.id, &document.object_type);
+            let change = keeper.change(id, kind, Want::Delete);
             if self.change(change, &mut kept).await? {
-                self.recorder.mark(&document.id, &document.object_type, State::Deleted, "");
+                self.recorder.mark(ledger::key(id), id, kind, State::Deleted, "");
                 self.read.deleted += 1;
             }
         }
@@ -568,11 +601,7 @@ impl Run<'_> {
             self.batches += 1;
             self.bytes += bytes as u64;
             for document in refused {
-                tracing::warn!(
-                    id = document.id,
-                    reason = document.reason,
-                    "Glean refused a document"
-                );
+                self.kinds.add(&document.id, &document.reason);
                 self.recorder.refused(document);
             }
         }
@@ -658,6 +687,11 @@ impl Run<'_> {
         }
         self.parts.report.send_modify(|report| report.in_flight = 0);
     }
+}
+
+/// What a document that is set aside is listed as.
+pub(super) fn shown_id<'a>(id: &'a str, url: &'a str, title: Option<&'a str>) -> &'a str {
+    [id, url, title.unwrap_or_default()].into_iter().find(|text| !text.is_empty()).unwrap_or("?")
 }
 
 fn len32(length: usize) -> u32 {

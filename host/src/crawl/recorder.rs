@@ -81,9 +81,8 @@ impl Recorder {
         self.write(document, key, 0, State::Quarantined, reason);
     }
 
-    /// What is known of a document by its id alone.
-    pub fn mark(&mut self, id: &str, object_type: &str, state: State, reason: &str) {
-        let key = ledger::key(id);
+    /// What is known of a document by its id alone, or by what it is listed as.
+    pub fn mark(&mut self, key: u128, id: &str, object_type: &str, state: State, reason: &str) {
         self.entry(Entry { key, state, id, object_type, reason, ..EMPTY });
     }
 
@@ -95,10 +94,11 @@ impl Recorder {
             content,
             state,
             reason,
-            // Without an id it is at least found by its address.
-            id: if document.id.is_empty() { &document.view_url } else { &document.id },
+            // Without an id it is at least found by its address, or its title.
+            id: super::pipeline::shown_id(&document.id, &document.view_url, Some(&title)),
             object_type: &document.object_type,
             title: &title,
+            url: ledger::record::url(&document.view_url),
             ..EMPTY
         });
     }
@@ -178,4 +178,5 @@ pub(super) const EMPTY: Entry<'static> = Entry {
     object_type: "",
     title: "",
     reason: "",
+    url: 0,
 };

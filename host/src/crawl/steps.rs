@@ -23,7 +23,7 @@ use super::progress::ScopeProgress;
 use crate::config::{Config, Connection, Live};
 use crate::connector::model::{Crawl, Mode, PageLimits};
 use crate::connector::{Connector, Engine, Guest};
-use crate::failure::{Failure, Kind, Result};
+use crate::failure::{Failure, Kind, Result, bounded_str};
 use crate::glean::upload::{SessionState, Upload};
 use crate::glean::{self, Client};
 use crate::ledger::{Journal, ScopeJournal};
@@ -79,6 +79,19 @@ impl Crawler {
             live,
             config,
         })
+    }
+
+    /// Tries what each crawl writes: the state folder of this machine, and the store.
+    pub async fn can_write(&self) -> Result<()> {
+        let temporary = self.config.state.join("tmp");
+        let written = std::fs::create_dir_all(&temporary)
+            .and_then(|()| tempfile::NamedTempFile::new_in(&temporary));
+        written.map_err(|error| {
+            Failure::settings(format!("nothing can be written to the state folder: {error}"))
+                .at(temporary.display().to_string())
+                .next("correct its permissions, or change `state_folder`")
+        })?;
+        self.store.probe().await
     }
 
     pub(super) fn journal(&self, connection: &str, upload_id: &str) -> Journal {
@@ -189,6 +202,16 @@ impl Crawler {
         report.send_replace(start.clone());
         if start.ending.is_some() {
             return Ok(start);
+        }
+        if start.pages > 0 {
+            tracing::info!(
+                connection = plan.connection,
+                scope,
+                page = start.pages,
+                documents = start.documents,
+                checkpoint = bounded_str(start.checkpoint.as_deref().unwrap_or_default(), 200),
+                "the scope goes on where it was"
+            );
         }
         let ended = tokio::select! {
             ended = self.crawl_restarting(plan, &journal, part, start, report, cancel) => ended,

@@ -186,6 +186,41 @@ pub async fn compare(store: &Store, before: &[Run], now: &[Run]) -> Result<Diffe
     }
 }
 
+/// Of a deletion so many documents are remembered, for whoever asks what became of one.
+const REMEMBERED: u64 = 100_000;
+
+/// Writes down what a crawl's end deleted: what was in Glean `before` and is not in `now`.
+pub async fn gone(
+    store: &Store,
+    before: &[Run],
+    now: &[Run],
+    name: String,
+    at: u32,
+    reason: &str,
+) -> Result<Run> {
+    let mut old = Merged::open(store, before).await?;
+    let mut new = Merged::open(store, now).await?;
+    let mut writer = RunWriter::new(store, name);
+    let mut written = 0;
+    let mut right = new.next().await?;
+    let mut buffer = Vec::new();
+    while let Some(left) = old.next().await? {
+        while right.as_ref().is_some_and(|right| right.record.key() < left.record.key()) {
+            right = new.next().await?;
+        }
+        let same = right.as_ref().filter(|right| right.record.key() == left.record.key());
+        let stays = same.is_some_and(|same| same.record.state() == State::Uploaded);
+        if !left.in_glean || stays || written >= REMEMBERED {
+            continue;
+        }
+        buffer.clear();
+        Entry { state: State::Deleted, at, reason, ..left.record.entry() }.write(&mut buffer);
+        writer.push(&buffer).await?;
+        written += 1;
+    }
+    Ok(writer.finish().await?)
+}
+
 impl Difference {
     fn count(&mut self, old: Option<&Known>, new: Option<&Known>) {
         let old = old.filter(|known| known.in_glean);
@@ -234,8 +269,22 @@ mod tests {
         let (at, page, scope, object_type) = (1, 1, "all", "Page");
         let reason = if state == State::Quarantined { "it is locked" } else { "" };
         let (key, title) = (key(id), id);
-        Entry { key, content, at, page, state, generation, scope, id, object_type, title, reason }
-            .write(&mut bytes);
+        let url = 0;
+        Entry {
+            key,
+            content,
+            at,
+            page,
+            state,
+            generation,
+            scope,
+            id,
+            object_type,
+            title,
+            reason,
+            url,
+        }
+        .write(&mut bytes);
         bytes
     }
 

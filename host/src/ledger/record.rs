@@ -1,7 +1,7 @@
 //! One document of the ledger, as bytes.
 
 use bytes::Bytes;
-use xxhash_rust::xxh3::xxh3_128;
+use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
 use crate::failure::bounded_str;
 
@@ -37,6 +37,11 @@ impl State {
 }
 
 /// A document's key: Glean's ids do not distinguish case.
+///
+/// The object type is not in it. Glean takes it beside the id to delete a document, and does not say
+/// whether two types may share an id. So an id is one document here: of two in a full crawl the second
+/// is set aside, whichever way Glean sees it. Where an incremental crawl brings one with another type,
+/// Glean may keep the older until the next full crawl ends.
 pub fn key(id: &str) -> u128 {
     if id.bytes().all(|byte| byte.is_ascii() && !byte.is_ascii_uppercase()) {
         xxh3_128(id.as_bytes())
@@ -68,6 +73,13 @@ pub struct Entry<'a> {
     pub title: &'a str,
     /// Why it was set aside; empty if it was not.
     pub reason: &'a str,
+    /// The hash of its address, by which a person may ask for it; 0 where none is known.
+    pub url: u64,
+}
+
+/// What an address is found by.
+pub fn url(address: &str) -> u64 {
+    if address.is_empty() { 0 } else { xxh3_64(address.as_bytes()) }
 }
 
 const HEAD: usize = 4 + 16 + 16 + 4 + 4 + 1 + 1;
@@ -75,7 +87,7 @@ const MAX_ID: usize = 1_000;
 const MAX_NAME: usize = 200;
 const MAX_TITLE: usize = 100;
 const MAX_REASON: usize = 400;
-const MAX_RECORD: usize = HEAD + 10 + 2 * MAX_NAME + MAX_ID + MAX_TITLE + MAX_REASON;
+const MAX_RECORD: usize = HEAD + 10 + 2 * MAX_NAME + MAX_ID + MAX_TITLE + MAX_REASON + 8;
 
 impl Entry<'_> {
     pub fn write(&self, to: &mut Vec<u8>) {
@@ -100,6 +112,7 @@ impl Entry<'_> {
             to.extend_from_slice(&(text.len() as u16).to_be_bytes());
             to.extend_from_slice(text.as_bytes());
         }
+        to.extend_from_slice(&self.url.to_be_bytes());
         let length = u32::try_from(to.len() - start).unwrap_or(u32::MAX);
         to[start..start + 4].copy_from_slice(&length.to_be_bytes());
     }
@@ -153,8 +166,8 @@ impl Record {
         self.number::<1>(45)[0]
     }
 
-    /// The texts: scope, id, object type, title, reason.
-    fn texts(&self) -> [&str; 5] {
+    /// The texts: scope, id, object type, title, reason; and where they end.
+    fn texts(&self) -> ([&str; 5], usize) {
         let mut texts = [""; 5];
         let mut at = HEAD;
         for text in &mut texts {
@@ -163,11 +176,11 @@ impl Record {
             *text = std::str::from_utf8(bytes).unwrap_or_default();
             at += 2 + length;
         }
-        texts
+        (texts, at)
     }
 
     pub fn entry(&self) -> Entry<'_> {
-        let [scope, id, object_type, title, reason] = self.texts();
+        let ([scope, id, object_type, title, reason], end) = self.texts();
         Entry {
             key: self.key(),
             content: self.content(),
@@ -180,12 +193,14 @@ impl Record {
             object_type,
             title,
             reason,
+            // Records of an earlier version end here.
+            url: u64::from_be_bytes(self.number(end)),
         }
     }
 
     /// Whether it was set aside, or shares its id with another.
     pub fn is_set_aside(&self) -> bool {
-        self.0.len() >= 2 && self.0[self.0.len() - 2..] != [0, 0] && !self.entry().reason.is_empty()
+        !self.entry().reason.is_empty()
     }
 }
 
@@ -217,6 +232,7 @@ mod tests {
             object_type: "Page",
             title: "A title",
             reason: "it is locked",
+            url: url("https://example.com/a"),
         }
     }
 
@@ -231,6 +247,13 @@ mod tests {
         assert_eq!((read.id, read.title, read.reason), ("A", "A title", "it is locked"));
         assert_eq!((read.state, read.page, read.scope), (State::Quarantined, 2, "s"));
         assert!(first.is_set_aside());
+        assert_eq!(read.url, url("https://example.com/a"));
+        // A record of an earlier version has no address.
+        let mut old = first.bytes()[..first.bytes().len() - 8].to_vec();
+        let length = u32::try_from(old.len()).expect("short");
+        old[..4].copy_from_slice(&length.to_be_bytes());
+        let old = Record::take(&mut Bytes::from(old)).expect("a record");
+        assert_eq!((old.entry().url, old.entry().reason), (0, "it is locked"));
         let second = Record::take(&mut bytes).expect("a record");
         assert_eq!(second.entry().id.chars().count(), 500, "bounded at a character");
         assert_eq!(Record::take(&mut bytes).err(), Some(Unread::Short));

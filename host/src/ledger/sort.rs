@@ -196,6 +196,7 @@ mod tests {
                 object_type: "Page",
                 title: "",
                 reason: "",
+                url: 0,
             };
             entry.write(&mut bytes);
             sorter.push(&bytes, entry.key).expect("pushed");

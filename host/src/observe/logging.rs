@@ -16,9 +16,19 @@ pub fn lines() -> &'static MultiProgress {
     LINES.get_or_init(MultiProgress::new)
 }
 
+/// How log lines are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Format {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
 /// Starts logging. A service says what it does; another command only what goes wrong. `RUST_LOG`
 /// decides where it is set.
-pub fn start(verbose: u8, is_service: bool) {
+pub fn start(verbose: u8, is_service: bool, format: Format) {
     let usual = match (verbose, is_service) {
         // A command says itself when Temporal is away.
         (0, false) => {
@@ -33,10 +43,10 @@ pub fn start(verbose: u8, is_service: bool) {
         .with_env_filter(filter)
         .with_writer(PastLines)
         .with_ansi(console_colours());
-    let started = if is_service {
-        builder.with_target(false).try_init()
-    } else {
-        builder.with_target(false).without_time().try_init()
+    let started = match format {
+        Format::Json => builder.json().flatten_event(true).with_current_span(false).try_init(),
+        Format::Text if is_service => builder.with_target(false).try_init(),
+        Format::Text => builder.with_target(false).without_time().try_init(),
     };
     if started.is_err() {
         eprintln!("sheaf: logging was started already");

@@ -1,9 +1,13 @@
-//! The progress of a crawl: on a terminal one live line a scope, elsewhere one line every ten seconds.
+//! The progress of a crawl: on a terminal live lines, elsewhere one line every ten seconds.
+//!
+//! A line says first what matters most: how far, how fast, and why it waits or is tried again. What does
+//! not fit into the terminal's width gives way.
 
 use std::collections::BTreeMap;
 use std::io::IsTerminal as _;
 use std::time::{Duration, Instant};
 
+use console::{Term, measure_text_width, pad_str, truncate_str};
 use indicatif::{ProgressBar, ProgressStyle};
 use tokio::sync::watch;
 
@@ -16,6 +20,10 @@ const REDRAW: Duration = Duration::from_millis(200);
 const REPORT: Duration = Duration::from_secs(10);
 /// More scopes than this are shown as a number.
 const MAX_LINES: usize = 12;
+/// A title's column, at the most; wider where there is room for it.
+const TITLE: usize = 20;
+const WIDE_TITLE: usize = 36;
+const WIDE: usize = 100;
 
 /// Shows what `views` says until its sender is gone.
 pub async fn show(views: watch::Receiver<CrawlView>) {
@@ -27,54 +35,81 @@ pub async fn show(views: watch::Receiver<CrawlView>) {
 }
 
 async fn live(mut views: watch::Receiver<CrawlView>) {
-    let mut bars: BTreeMap<String, (ProgressBar, Rate)> = BTreeMap::new();
+    let terminal = Term::stderr();
+    let mut shown: Vec<ProgressBar> = Vec::new();
+    let mut rates: BTreeMap<String, Rate> = BTreeMap::new();
+    let mut rate = Rate::default();
     let heading = lines().add(ProgressBar::new_spinner());
     heading.set_style(style("{spinner:.green} {msg}"));
     heading.enable_steady_tick(Duration::from_millis(120));
     loop {
         let view = views.borrow_and_update().clone();
-        heading.set_message(title(&view));
-        for scope in view.scopes.iter().filter(|scope| scope.state != ScopeState::Waiting) {
-            if bars.len() >= MAX_LINES && !bars.contains_key(&scope.id) {
-                retire(&mut bars, &view);
-                if bars.len() >= MAX_LINES {
-                    continue;
-                }
+        let (rows, columns) = terminal.size();
+        // The cursor stands behind a line: one that is as wide as the terminal would wrap.
+        let width = usize::from(columns).saturating_sub(1);
+        let room = usize::from(rows).saturating_sub(3).clamp(1, MAX_LINES);
+        let chosen = choose(&view, room);
+        rates.retain(|id, _| chosen.iter().any(|scope| scope.id == *id));
+        let titles = title_width(&chosen, width);
+        heading.set_message(title(
+            &view,
+            rate.per_second(view.total().documents),
+            width.saturating_sub(2),
+        ));
+        for (at, scope) in chosen.iter().enumerate() {
+            let rate = rates.entry(scope.id.clone()).or_default();
+            let text = line(scope, rate.per_second(scope.progress.documents), titles, width);
+            if shown.len() <= at {
+                let bar = lines().add(ProgressBar::new_spinner());
+                bar.set_style(style("{msg}"));
+                shown.push(bar);
             }
-            let (bar, rate) = bars.entry(scope.id.clone()).or_insert_with(|| {
-                let bar = lines().add(ProgressBar::new(scope.estimate.unwrap_or(0)));
-                bar.set_style(style(match scope.estimate {
-                    Some(_) => {
-                        "  {prefix:<24.24} {bar:24.green/black.dim} {percent:>3}%  {wide_msg}"
-                    }
-                    None => "  {prefix:<24.24} {wide_msg}",
-                }));
-                bar.set_prefix(scope.title.clone());
-                (bar, Rate::default())
-            });
-            let done = scope.progress.documents + scope.progress.quarantined;
-            bar.set_length(scope.estimate.unwrap_or(0).max(done));
-            bar.set_position(done);
-            bar.set_message(line(scope, rate.per_second(scope.progress.documents)));
+            shown[at].set_message(text);
+        }
+        for bar in shown.drain(chosen.len().min(shown.len())..) {
+            bar.finish_and_clear();
         }
         if views.has_changed().is_err() {
             break;
         }
         tokio::time::sleep(REDRAW).await;
     }
-    for (bar, _) in bars.values() {
+    for bar in &shown {
         bar.abandon();
     }
     heading.finish_and_clear();
 }
 
-/// Makes room by taking away lines of scopes that are done.
-fn retire(bars: &mut BTreeMap<String, (ProgressBar, Rate)>, view: &CrawlView) {
-    for scope in view.scopes.iter().filter(|scope| scope.state == ScopeState::Done) {
-        if let Some((bar, _)) = bars.remove(&scope.id) {
-            bar.finish_and_clear();
-        }
-    }
+/// The scopes that are worth a line, in their own order: what is wrong before what runs, and what runs
+/// before what is done.
+fn choose(view: &CrawlView, most: usize) -> Vec<&ScopeView> {
+    let rank = |scope: &ScopeView| match scope.state {
+        ScopeState::Failed => 0,
+        ScopeState::Retrying => 1,
+        ScopeState::Running => 2,
+        ScopeState::Done => 3,
+        ScopeState::Waiting => 4,
+    };
+    let mut chosen: Vec<_> = view
+        .scopes
+        .iter()
+        .enumerate()
+        .filter(|(_, scope)| scope.state != ScopeState::Waiting)
+        .collect();
+    // Of those that are done, the last ones.
+    chosen.sort_by_key(|(at, scope)| {
+        let done = scope.state == ScopeState::Done;
+        (rank(scope), if done { usize::MAX - at } else { *at })
+    });
+    chosen.truncate(most);
+    chosen.sort_by_key(|(at, _)| *at);
+    chosen.into_iter().map(|(_, scope)| scope).collect()
+}
+
+fn title_width(scopes: &[&ScopeView], width: usize) -> usize {
+    let most = if width >= WIDE { WIDE_TITLE } else { TITLE };
+    let longest = scopes.iter().map(|scope| measure_text_width(&scope.title)).max();
+    longest.unwrap_or(0).min(most)
 }
 
 async fn plain(views: watch::Receiver<CrawlView>) {
@@ -90,76 +125,117 @@ async fn plain(views: watch::Receiver<CrawlView>) {
         }
         let view = views.borrow().clone();
         let total = view.total();
-        let done = view.scopes.iter().filter(|scope| scope.state == ScopeState::Done).count();
-        let mut text = format!(
-            "{}: {}, {}/s, {}",
-            title(&view),
-            count(total.documents, "document"),
-            grouped(rate.per_second(total.documents)),
-            bytes(total.bytes),
-        );
-        if view.scopes.len() > 1 {
-            text.push_str(&format!(", {done} of {} scopes", view.scopes.len()));
-        }
+        let mut text = title(&view, rate.per_second(total.documents), usize::MAX);
+        text.push_str(&format!(" · {}", bytes(total.bytes)));
         if total.quarantined > 0 {
-            text.push_str(&format!(", {} set aside", grouped(total.quarantined)));
+            text.push_str(&format!(" · {} set aside", grouped(total.quarantined)));
         }
         if let Some(waits) = view.scopes.iter().find_map(|scope| scope.progress.waits()) {
-            text.push_str(&format!(", {waits}"));
+            text.push_str(&format!(" · {waits}"));
         }
         if let Some(note) = view.scopes.iter().find_map(|scope| scope.note.as_ref()) {
-            text.push_str(&format!(", {note}"));
+            text.push_str(&format!(" · {note}"));
         }
         eprintln!("{text}");
     }
 }
 
 fn style(template: &str) -> ProgressStyle {
-    ProgressStyle::with_template(template)
-        .unwrap_or_else(|_| ProgressStyle::default_bar())
-        .progress_chars("━╸━")
+    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_spinner())
 }
 
-fn title(view: &CrawlView) -> String {
+/// The whole crawl in one line.
+fn title(view: &CrawlView, rate: u64, width: usize) -> String {
+    if let Some(note) = &view.note {
+        return truncate_str(note, width, "…").into_owned();
+    }
     let phase = match view.phase {
         Phase::Configuring => "configuring",
         Phase::Crawling => "crawling",
         Phase::Completing => "completing",
         Phase::Ended => "ended",
     };
-    match (view.datasource.as_str(), &view.note) {
-        (_, Some(note)) => note.clone(),
-        ("", None) => phase.to_owned(),
-        (datasource, None) => {
-            format!("{phase} {} into {datasource} ({})", view.connection, view.mode)
+    let mut parts = vec![format!("{phase} {} ({})", view.connection, view.mode)];
+    if view.phase != Phase::Configuring {
+        let total = view.total();
+        let known = view.scopes.iter().map(|scope| scope.estimate).sum::<Option<u64>>();
+        let known = known.filter(|known| *known > 0);
+        parts.push(documents(total.documents, known));
+        if view.phase == Phase::Crawling {
+            parts.push(format!("{}/s", grouped(rate)));
+            parts.extend(left(total.documents + total.quarantined, known, rate));
         }
+        if view.scopes.len() > 1 {
+            let done = view.scopes.iter().filter(|scope| scope.state == ScopeState::Done).count();
+            parts.push(format!("{} of {} scopes", grouped(done as u64), view.scopes.len()));
+        }
+        if view.datasource != view.connection {
+            parts.push(format!("into {}", view.datasource));
+        }
+    }
+    truncate_str(&parts.join(" · "), width, "…").into_owned()
+}
+
+/// `1,200 of 6,000 documents (20%)`; without an estimate what is there. An estimate that was passed is
+/// none.
+fn documents(done: u64, estimate: Option<u64>) -> String {
+    match estimate.filter(|estimate| *estimate >= done && *estimate > 0) {
+        Some(estimate) => format!(
+            "{} of {} ({}%)",
+            grouped(done),
+            count(estimate, "document"),
+            done.saturating_mul(100) / estimate
+        ),
+        None => count(done, "document"),
     }
 }
 
-fn line(scope: &ScopeView, rate: u64) -> String {
+/// How long it may still take.
+fn left(done: u64, estimate: Option<u64>, rate: u64) -> Option<String> {
+    let left = estimate?.checked_sub(done).filter(|left| *left > 0)?;
+    let seconds = left.checked_div(rate)?;
+    Some(match seconds {
+        0..60 => format!("{seconds}s left"),
+        60..3_600 => format!("{}m left", seconds / 60),
+        _ => format!("{}h {}m left", seconds / 3_600, seconds % 3_600 / 60),
+    })
+}
+
+/// One scope's line.
+fn line(scope: &ScopeView, rate: u64, titles: usize, width: usize) -> String {
     let progress = &scope.progress;
-    let mut text = format!("{} · {}", count(progress.documents, "document"), bytes(progress.bytes));
+    let mut parts = vec![documents(progress.documents, scope.estimate)];
+    let mark = match scope.state {
+        ScopeState::Done => '✓',
+        ScopeState::Failed => '✗',
+        ScopeState::Retrying => '↻',
+        ScopeState::Running | ScopeState::Waiting => '·',
+    };
     match scope.state {
-        ScopeState::Done => text.push_str(" · done"),
-        ScopeState::Failed => text.push_str(" · failed"),
-        _ => match progress.waits() {
-            Some(waits) => text.push_str(&format!(" · {waits}")),
-            None => {
-                text.push_str(&format!(
-                    " · {}/s · {} in flight",
-                    grouped(rate),
-                    progress.in_flight
-                ));
-            }
-        },
+        ScopeState::Done => {}
+        ScopeState::Failed => {
+            parts[0] = format!("failed; {} kept", count(progress.documents, "document"));
+        }
+        ScopeState::Retrying => parts.push("is tried again".to_owned()),
+        ScopeState::Running | ScopeState::Waiting => {
+            parts.push(format!("{}/s", grouped(rate)));
+            let done = progress.documents + progress.quarantined;
+            parts.extend(left(done, scope.estimate, rate).filter(|_| progress.waiting.is_none()));
+        }
+    }
+    if scope.state != ScopeState::Done {
+        parts.extend(progress.waits());
+        parts.extend(scope.note.clone());
     }
     if progress.quarantined > 0 {
-        text.push_str(&format!(" · {} set aside", grouped(progress.quarantined)));
+        parts.push(format!("{} set aside", grouped(progress.quarantined)));
     }
-    if let Some(note) = &scope.note {
-        text.push_str(&format!(" · {note}"));
+    parts.push(bytes(progress.bytes));
+    if progress.in_flight > 0 {
+        parts.push(format!("{} in flight", progress.in_flight));
     }
-    text
+    let title = pad_str(&scope.title, titles, console::Alignment::Left, Some("…"));
+    truncate_str(&format!("{mark} {title}  {}", parts.join(" · ")), width, "…").into_owned()
 }
 
 /// Documents per second over the last few seconds.
@@ -179,5 +255,75 @@ impl Rate {
         let (then, before) = self.0[0];
         let seconds = (now - then).as_secs_f64();
         if seconds < 0.1 { 0 } else { (documents.saturating_sub(before) as f64 / seconds) as u64 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::crawl::ScopeProgress;
+
+    fn scope(title: &str, state: ScopeState, documents: u64) -> ScopeView {
+        ScopeView {
+            id: title.into(),
+            title: title.into(),
+            estimate: Some(6_000),
+            state,
+            progress: ScopeProgress {
+                documents,
+                bytes: 5 << 20,
+                quarantined: 3,
+                in_flight: 2,
+                ..ScopeProgress::default()
+            },
+            note: None,
+        }
+    }
+
+    #[test]
+    fn a_narrow_terminal_keeps_documents_rate_and_the_reason() {
+        let mut running = scope("The engineering handbook", ScopeState::Running, 1_234);
+        for (width, more) in [(79, ""), (119, "Glean, 12s · 3 set aside · 5.0 MiB")] {
+            running.progress.waiting = Some("Glean, 12s".into());
+            let text = line(&running, 120, title_width(&[&running], width), width);
+            assert!(measure_text_width(&text) <= width, "{text}");
+            for part in ["1,234 of 6,000 documents (20%)", "120/s", "waits for Gl", more] {
+                assert!(text.contains(part), "{width}: {text}");
+            }
+        }
+        let mut failed = scope("Travel", ScopeState::Failed, 1_234);
+        failed.note =
+            Some("attempt 3: the source is asleep, and was so for a very long time".into());
+        let text = line(&failed, 0, title_width(&[&failed], 79), 79);
+        assert!(text.contains("failed; 1,234 documents kept · attempt 3: the source is"), "{text}");
+        assert!(measure_text_width(&text) <= 79, "{text}");
+    }
+
+    #[test]
+    fn of_thousands_of_scopes_those_are_shown_that_fail_or_run() {
+        let mut view = CrawlView { phase: Phase::Crawling, ..CrawlView::default() };
+        for number in 0..5_000 {
+            let state = match number {
+                4_000 => ScopeState::Failed,
+                4_001..4_005 => ScopeState::Running,
+                0..4_000 => ScopeState::Done,
+                _ => ScopeState::Waiting,
+            };
+            view.scopes.push(scope(&number.to_string(), state, 1));
+        }
+        let chosen: Vec<_> = choose(&view, 7).iter().map(|scope| scope.id.as_str()).collect();
+        assert_eq!(chosen, ["3998", "3999", "4000", "4001", "4002", "4003", "4004"]);
+        let heading = title(&view, 500, 79);
+        assert!(heading.contains("5,000 of 30,000,000 documents (0%) · 500/s · 16h"), "{heading}");
+    }
+
+    #[test]
+    fn the_time_that_is_left_is_told_where_it_is_known() {
+        assert_eq!(left(0, Some(60), 2).as_deref(), Some("30s left"));
+        assert_eq!(left(0, Some(600), 2).as_deref(), Some("5m left"));
+        assert_eq!(left(0, Some(36_000), 2).as_deref(), Some("5h 0m left"));
+        assert_eq!(left(0, Some(60), 0), None);
+        assert_eq!(left(70, Some(60), 2), None);
+        assert_eq!(documents(70, Some(60)), "70 documents");
     }
 }

@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::PolicyConfig;
 use crate::crawl::begin::Request;
 use crate::crawl::connections::{Expected, this_process};
+use crate::crawl::history::Attempt;
 use crate::crawl::lease::{TAKE_OVER, Who};
 use crate::crawl::{CrawlResult, Crawler, Decision, Ending, ModeName, Plan, ScopeProgress};
 use crate::failure::{Failure, Kind};
@@ -116,7 +117,12 @@ impl Activities {
         };
         let allowed = Allowed { attempts: input.attempts, policy: input.policy.as_ref() };
         let waiting = || self.crawler.waiting(&connection);
-        let mut plan = Box::pin(counted(&context, allowed, configure, waiting)).await?;
+        let run = run(&context);
+        let attempt = Attempt { connection: &connection, mode, run: &run, temporal: true };
+        let remember = async |failure: Failure| {
+            self.crawler.remember_failure(attempt, &failure).await;
+        };
+        let mut plan = Box::pin(counted(&context, allowed, configure, waiting, remember)).await?;
         // The journal has these; a history need not.
         plan.bookmarks.clear();
         plan.runs.clear();
@@ -208,6 +214,9 @@ impl Activities {
                     "{failure}"
                 );
                 context.record_heartbeat(progress).await?;
+                if is_final(&failure, last) {
+                    self.remember(&context, &plan, &failure).await;
+                }
                 Err(failed(failure, last, pause))
             }
         }
@@ -231,7 +240,8 @@ impl Activities {
             }
         };
         let allowed = Allowed { attempts, policy: policy.as_ref() };
-        counted(&context, allowed, decide, || self.crawler.waiting(&connection)).await
+        let waiting = || self.crawler.waiting(&connection);
+        Box::pin(counted(&context, allowed, decide, waiting, async |_| {})).await
     }
 
     #[activity(name = "complete_upload")]
@@ -244,7 +254,8 @@ impl Activities {
         let complete = self.crawler.complete(&plan, seconds);
         let waiting = || self.crawler.waiting(&plan.connection);
         let allowed = Allowed { attempts, policy: policy.as_ref() };
-        let result = Box::pin(counted(&context, allowed, complete, waiting)).await?;
+        let remember = async |failure: Failure| self.remember(&context, &plan, &failure).await;
+        let result = Box::pin(counted(&context, allowed, complete, waiting, remember)).await?;
         tracing::info!(
             connection = result.connection,
             documents = result.documents,
@@ -271,6 +282,24 @@ impl Activities {
             tracing::debug!("{failure}");
         }
     }
+
+    /// Keeps that the crawl failed, for `sheaf status`.
+    async fn remember(&self, context: &ActivityContext, plan: &Plan, failure: &Failure) {
+        let run = run(context);
+        let attempt =
+            Attempt { connection: &plan.connection, mode: plan.mode, run: &run, temporal: true };
+        self.crawler.remember_failure(attempt, failure).await;
+    }
+}
+
+/// The run of the crawl's workflow.
+fn run(context: &ActivityContext) -> String {
+    context.info().workflow_run_id.clone().unwrap_or_default()
+}
+
+/// Whether a failure ends the crawl.
+fn is_final(failure: &Failure, last: bool) -> bool {
+    last || !failure.kind.is_retryable()
 }
 
 /// Failures that are borne with, and the pauses between them.
@@ -281,12 +310,13 @@ struct Allowed<'a> {
 }
 
 /// A short step: it says that it lives and what it waits for, hears when it is to stop, and counts its
-/// own failures, like a crawl does.
+/// own failures, like a crawl does. `ends` hears of the failure that ends it.
 async fn counted<T>(
     context: &ActivityContext,
     allowed: Allowed<'_>,
     step: impl Future<Output = Result<T, Failure>>,
     waiting: impl Fn() -> Option<Wait>,
+    ends: impl AsyncFnOnce(Failure),
 ) -> Result<T, ActivityError> {
     let tried = context.heartbeat_details().deserialize::<ScopeProgress>();
     let mut tried = tried.ok().flatten().unwrap_or_default();
@@ -310,6 +340,9 @@ async fn counted<T>(
             tracing::warn!(failures = tried.failures, last, "{failure}");
             let pause = pause(&failure, tried.failures, allowed.policy);
             context.record_heartbeat(tried).await?;
+            if is_final(&failure, last) {
+                ends(failure.clone()).await;
+            }
             Err(failed(failure, last, pause))
         }
     }
@@ -333,7 +366,7 @@ fn failed(failure: Failure, last: bool, pause: Option<Duration>) -> ActivityErro
     let details = failure.clone();
     ApplicationFailure::builder(failure)
         .type_name(kind.type_name().to_owned())
-        .non_retryable(last || !kind.is_retryable())
+        .non_retryable(is_final(&details, last))
         .maybe_next_retry_delay(pause)
         .details(details)
         .build()

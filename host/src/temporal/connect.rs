@@ -25,6 +25,17 @@ pub fn address(settings: &Temporal) -> String {
         .unwrap_or_else(|| "127.0.0.1:7233".into())
 }
 
+/// Whether anybody said that there is a Temporal, or only the usual address is tried.
+pub fn is_configured(config: &Config) -> bool {
+    let Temporal { address, namespace, profile, api_key, .. } = &config.temporal;
+    [address, namespace, profile].iter().any(|setting| setting.is_some())
+        || api_key.is_some()
+        || config.connections.values().any(|connection| !connection.schedules.is_empty())
+        || ["TEMPORAL_ADDRESS", "TEMPORAL_PROFILE", "TEMPORAL_CONFIG_FILE"]
+            .iter()
+            .any(|name| std::env::var_os(name).is_some())
+}
+
 pub async fn connect(config: &Config) -> Result<Client> {
     let settings = &config.temporal;
     let wrong = |what: String| {

@@ -2,7 +2,8 @@
 //!
 //! [`workflows`] decide and hold no I/O; [`activities`] do the work, in the steps of
 //! [`crate::crawl::steps`]; [`worker`] offers both to a task queue; [`follow`] starts a workflow and
-//! watches it; [`approvals`] answers one that waits, and [`cancel`] ends one; [`schedules`] starts them when they are due;
+//! watches it; [`outcomes`] says how those ended that nobody watched; [`approvals`] answers one that
+//! waits, and [`cancel`] ends one; [`schedules`] starts them when they are due;
 //! [`found`] finds those of this deployment by their [`ids`], and [`queue`] who listens;
 //! [`connect`] and [`dev_server`] find a server.
 
@@ -15,6 +16,7 @@ pub mod dev_server;
 pub mod follow;
 pub mod found;
 pub mod ids;
+pub mod outcomes;
 pub mod queue;
 pub mod schedules;
 pub mod worker;

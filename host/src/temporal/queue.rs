@@ -16,7 +16,7 @@ use crate::failure::Result;
 /// A worker asks again after a minute at most; one that asked before has ended.
 const LISTENS: Duration = Duration::from_secs(75);
 
-/// The workers of a task queue, as they call themselves: `sheaf-4711@host`.
+/// The workers of a task queue, as they call themselves: `sheaf-4711@host`, and what they run with.
 pub async fn workers(client: &Client, task_queue: &str) -> Result<Vec<String>> {
     let request = DescribeTaskQueueRequest {
         namespace: client.namespace(),
@@ -29,9 +29,12 @@ pub async fn workers(client: &Client, task_queue: &str) -> Result<Vec<String>> {
     let pollers = answer.map_err(|status| unanswered(&status))?.into_inner().pollers;
     let now = i64::try_from(now()).unwrap_or(i64::MAX);
     let listens = |asked: i64| now - asked < LISTENS.as_secs().cast_signed();
-    Ok(pollers
+    let mut workers: Vec<_> = pollers
         .into_iter()
         .filter(|poller| poller.last_access_time.is_some_and(|time| listens(time.seconds)))
         .map(|poller| poller.identity)
-        .collect())
+        .collect();
+    workers.sort();
+    workers.dedup();
+    Ok(workers)
 }

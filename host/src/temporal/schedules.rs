@@ -21,12 +21,16 @@ use temporalio_client::{Client, RpcOptions};
 use super::follow::{self, Choice};
 use super::found::unanswered;
 use super::ids;
+use super::outcomes::{Started, scheduled};
 use super::workflows::{CrawlInput, ScheduledCrawl, ScheduledInput};
 use crate::config::schedules::{Calendar, Overlap, Schedule};
 use crate::config::{Config, Connection, Temporal};
 use crate::failure::{Failure, Kind, Result};
 
 type Handle = ScheduleHandle<Client>;
+
+/// So many of the crawls that a schedule started are asked how they ended.
+const RECENT: usize = 5;
 
 /// A schedule that the server has.
 #[derive(Clone, Debug, Serialize)]
@@ -44,6 +48,8 @@ pub struct Found {
     pub running: usize,
     /// In RFC 3339.
     pub next: Option<String>,
+    /// The last crawls it started, the newest first.
+    pub recent: Vec<Started>,
     #[serde(skip)]
     crawl: CrawlInput,
 }
@@ -275,6 +281,21 @@ pub async fn list(client: &Client, temporal: &Temporal) -> Result<Vec<Found>> {
     Ok(found)
 }
 
+/// How the last crawls that our schedules started ended.
+pub async fn with_outcomes(client: &Client, mut found: Vec<Found>) -> Result<Vec<Found>> {
+    for one in &mut found {
+        let handle = client.get_schedule_handle(one.id.as_str());
+        let described = handle.describe(RpcOptions::default()).await;
+        let described = described.map_err(|error| failed(&one.id, &error))?;
+        let mut actions = described.recent_actions();
+        actions.reverse();
+        let runs = actions.iter().take(RECENT);
+        let asked = runs.map(|action| scheduled(client, &action.workflow_id, &action.run_id));
+        one.recent = futures::future::join_all(asked).await;
+    }
+    Ok(found)
+}
+
 /// A schedule, if it is there and ours.
 async fn describe(client: &Client, temporal: &Temporal, id: &str) -> Result<Option<Found>> {
     let handle = client.get_schedule_handle(id);
@@ -312,6 +333,7 @@ async fn ours(described: &ScheduleDescription, temporal: &Temporal, id: &str) ->
             .future_action_times()
             .first()
             .map(|time| humantime::format_rfc3339_seconds(*time).to_string()),
+        recent: Vec::new(),
         crawl: input.crawl,
     })
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use temporalio_client::Client;
+use temporalio_client::{Client, NamespacedClient as _};
 use temporalio_common::worker::{WorkerDeploymentOptions, WorkerDeploymentVersion};
 use temporalio_sdk::runtime::RuntimeOptions;
 use temporalio_sdk::{Runtime, Worker, WorkerOptions, WorkerOptionsBuilder};
@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::activities::Activities;
 use super::connect;
 use super::workflows::{AllWorkflow, ApprovalWorkflow, IndexingWorkflow, ScheduledCrawl};
+use crate::config::Config;
 use crate::crawl::Crawler;
 use crate::failure::{Failure, Kind, Result};
 
@@ -18,6 +19,16 @@ use crate::failure::{Failure, Kind, Result};
 const GRACE: Duration = Duration::from_secs(1);
 /// Little progress is lost with a worker, and a cancellation is heard soon.
 const MAX_HEARTBEAT_THROTTLE: Duration = Duration::from_secs(1);
+
+/// What tells workers apart, for people and for `sheaf doctor`: process, host, version, configuration.
+fn identity(client: &Client, config: &Config) -> String {
+    format!("{} {}", client.identity(), version(config))
+}
+
+/// The version of this program, and which configuration it read.
+pub fn version(config: &Config) -> String {
+    format!("version {} configuration {}", env!("CARGO_PKG_VERSION"), config.text_digest().short())
+}
 
 /// Works until `stop`; crawls under way are handed over with their checkpoints.
 pub async fn run(crawler: Crawler, client: Client, stop: CancellationToken) -> Result<()> {
@@ -28,7 +39,9 @@ pub async fn run(crawler: Crawler, client: Client, stop: CancellationToken) -> R
     let runtime = Runtime::from_current_tokio(RuntimeOptions::default())
         .map_err(|error| broken("has no runtime", &error))?;
     let temporal = connect::namespace_id(&client).await?;
+    let identity = identity(&client, &crawler.config);
     let options = WorkerOptions::new(task_queue.clone())
+        .client_identity_override(identity)
         .graceful_shutdown_period(GRACE)
         .max_heartbeat_throttle_interval(MAX_HEARTBEAT_THROTTLE)
         // Named here because the SDK would otherwise hash the whole binary at each start.

@@ -75,6 +75,9 @@ impl ScheduledCrawl {
     }
 }
 
+/// The workflow as its handles name it.
+pub type Run = scheduled_crawl::Run;
+
 /// A crawl under its connection's id.
 pub(super) fn as_child(crawl: &CrawlInput) -> ChildWorkflowOptions {
     ChildWorkflowOptions::builder()

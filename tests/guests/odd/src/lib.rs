@@ -42,6 +42,11 @@ impl Connector for Odd {
             .object("Page", category::KNOWLEDGE_HUB))
     }
 
+    fn check(settings: &Settings) -> Result<String> {
+        assert!(settings.misdeed.as_deref() != Some("crash-in-check"), "no check today");
+        Ok("it is odd".into())
+    }
+
     fn scopes(settings: &Settings) -> Result<Vec<Scope>> {
         let lost = u64::from(settings.misdeed.as_deref() == Some("lost-scope"));
         let count = settings.scopes.unwrap_or(1) - lost;
@@ -161,6 +166,24 @@ impl Cursor for Pages {
                 Some("changes") => {}
                 Some("empty") => return Ok(Page::complete(Vec::new(), None)),
                 Some("long-id") => documents[3].id = "x".repeat(201),
+                Some("nameless") => {
+                    for document in &mut documents[3..7] {
+                        document.id = String::new();
+                    }
+                    documents[5].view_url = String::new();
+                    documents[6].view_url = String::new();
+                    let locked = "https://odd.example.com/locked".to_owned();
+                    let unreadable =
+                        |url| Unreadable { id: None, view_url: url, reason: "it is locked".into() };
+                    return Ok(self
+                        .page(documents)
+                        .unreadable(vec![unreadable(Some(locked)), unreadable(None)]));
+                }
+                Some("two-types") => {
+                    let mut other = document(0);
+                    other.object_type = "Note".into();
+                    documents.push(other);
+                }
                 Some("foreign-url") => documents[3].view_url = "https://other.example.com/".into(),
                 Some("unreadable") => {
                     let locked = documents.pop().map(|document| document.id);
