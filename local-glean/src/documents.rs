@@ -13,7 +13,7 @@ use crate::answer::{Answer, Refusal, read, read_or_default};
 use crate::concurrency::{Versioned, may_process};
 use crate::lag;
 use crate::rules::{self, Datasource};
-use crate::sessions::{Page, Session, is_suspicious};
+use crate::sessions::{Page, Session, is_suspicious, seen_alone};
 use crate::store::{advance, timestamp};
 use crate::text;
 use crate::visibility::may_see;
@@ -138,7 +138,7 @@ fn upsert(
     database: &Transaction<'_>,
     datasource: &Datasource,
     json: &RawValue,
-    now: i64,
+    seen: i64,
 ) -> Answer {
     let document: Document = serde_json::from_str(json.get())
         .map_err(|error| Refusal::bad(format!("a document cannot be read: {error}")))?;
@@ -153,7 +153,7 @@ fn upsert(
              ON CONFLICT (datasource, folded) DO UPDATE SET
                 id = excluded.id, object_type = excluded.object_type, title = excluded.title,
                 url = excluded.url, json = excluded.json, permissions = excluded.permissions,
-                seen = excluded.seen, uploaded_at = excluded.uploaded_at
+                seen = max(seen, excluded.seen), uploaded_at = excluded.uploaded_at
              RETURNING row",
         )?
         .query_row(
@@ -166,7 +166,7 @@ fn upsert(
                 document.view_url.as_deref().unwrap_or_default(),
                 json.get(),
                 json!(permissions).to_string(),
-                now,
+                seen,
                 timestamp(),
             ],
             |row| row.get(0),
@@ -200,7 +200,8 @@ async fn index_many(State(app): State<App>, body: Bytes) -> Answer {
         .with(move |database| {
             let datasource = Datasource::find(database, &request.datasource)?;
             let now = advance(database)?;
-            request.documents.iter().try_for_each(|json| upsert(database, &datasource, json, now))
+            let seen = seen_alone(database, "documents", &datasource.name, now)?;
+            request.documents.iter().try_for_each(|json| upsert(database, &datasource, json, seen))
         })
         .await
 }
@@ -215,7 +216,8 @@ async fn index_one(State(app): State<App>, body: Bytes) -> Answer {
             let now = advance(database)?;
             versioned(&named.datasource, &named.id.to_lowercase())
                 .check(database, request.version)?;
-            upsert(database, &datasource, &request.document, now)
+            let seen = seen_alone(database, "documents", &datasource.name, now)?;
+            upsert(database, &datasource, &request.document, seen)
         })
         .await
 }

@@ -11,7 +11,7 @@ use crate::App;
 use crate::answer::{Answer, Refusal, read, read_or_default};
 use crate::concurrency::Versioned;
 use crate::rules::Datasource;
-use crate::sessions::{Page, is_suspicious};
+use crate::sessions::{Page, is_suspicious, seen_alone};
 use crate::store::advance;
 use crate::wire::{BulkIdentities, DatasourceUser, ForAll, Group, Membership, OneIdentity};
 
@@ -129,26 +129,33 @@ fn add_user(
     database: &Transaction<'_>,
     datasource: &str,
     user: &DatasourceUser,
-    now: i64,
+    seen: i64,
 ) -> Answer {
     if !user.email.contains('@') {
         return Err(Refusal::bad(format!("{:?} is not an e-mail address", user.email)));
     }
     database
-        .prepare_cached("INSERT OR REPLACE INTO users VALUES (?1, ?2, ?3, ?4, ?5)")?
-        .execute(params![datasource, user.email, user.user_id, user.is_active, now])?;
+        .prepare_cached(
+            "INSERT INTO users VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO UPDATE SET
+             email = excluded.email, user_id = excluded.user_id, active = excluded.active,
+             seen = max(seen, excluded.seen)",
+        )?
+        .execute(params![datasource, user.email, user.user_id, user.is_active, seen])?;
     Ok(())
 }
 
 /// Glean: a group's name has no spaces and does not begin with `scio`.
-fn add_group(database: &Transaction<'_>, datasource: &str, group: &Group, now: i64) -> Answer {
+fn add_group(database: &Transaction<'_>, datasource: &str, group: &Group, seen: i64) -> Answer {
     let name = &group.name;
     if name.is_empty() || name.contains(' ') || name.starts_with("scio") {
         return Err(Refusal::bad(format!("{name:?} is not a group's name")));
     }
     database
-        .prepare_cached("INSERT OR REPLACE INTO groups VALUES (?1, ?2, ?3)")?
-        .execute(params![datasource, name, now])?;
+        .prepare_cached(
+            "INSERT INTO groups VALUES (?1, ?2, ?3) ON CONFLICT DO UPDATE SET
+             seen = max(seen, excluded.seen)",
+        )?
+        .execute(params![datasource, name, seen])?;
     Ok(())
 }
 
@@ -157,12 +164,15 @@ fn add_membership(
     datasource: &str,
     group: Option<&str>,
     membership: &Membership,
-    now: i64,
+    seen: i64,
 ) -> Answer {
     let (group, user, member) = parts(group, membership)?;
     database
-        .prepare_cached("INSERT OR REPLACE INTO memberships VALUES (?1, ?2, ?3, ?4, ?5)")?
-        .execute(params![datasource, group, user, member, now])?;
+        .prepare_cached(
+            "INSERT INTO memberships VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO UPDATE SET
+             seen = max(seen, excluded.seen)",
+        )?
+        .execute(params![datasource, group, user, member, seen])?;
     Ok(())
 }
 
@@ -188,21 +198,24 @@ async fn index_one(State(app): State<App>, body: Bytes) -> Answer {
             let datasource = &request.datasource;
             Datasource::find(database, datasource)?;
             let now = advance(database)?;
+            let seen = |kind: &str| seen_alone(database, kind, datasource, now);
             let check = |kind, key: &str| {
                 Versioned { kind, datasource, key }.check(database, request.version)
             };
             match (&request.user, &request.group, &request.membership) {
                 (Some(user), None, None) => {
                     check("user", &user.email.to_lowercase())?;
-                    add_user(database, datasource, user, now)
+                    add_user(database, datasource, user, seen("users")?)
                 }
                 (None, Some(group), None) => {
                     check("group", &group.name)?;
-                    add_group(database, datasource, group, now)
+                    add_group(database, datasource, group, seen("groups")?)
                 }
                 (None, None, Some(membership)) => {
-                    check("membership", &key(parts(None, membership)?))?;
-                    add_membership(database, datasource, None, membership, now)
+                    let named = parts(None, membership)?;
+                    check("membership", &key(named))?;
+                    let seen = seen(&format!("memberships:{}", named.0))?;
+                    add_membership(database, datasource, None, membership, seen)
                 }
                 _ => Err(Refusal::bad("the request needs a user, a group or a membership")),
             }

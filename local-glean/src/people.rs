@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::App;
 use crate::answer::{Answer, Refusal, read};
 use crate::concurrency::Versioned;
-use crate::sessions::{Page, is_suspicious};
+use crate::sessions::{Page, is_suspicious, seen_alone};
 use crate::store::advance;
 
 /// What is uploaded: its name, the field that identifies it, the fields it must have, and all others.
@@ -118,11 +118,14 @@ impl Kind {
         }
     }
 
-    fn upsert(&self, database: &Transaction<'_>, sent: &Value, now: i64) -> Answer {
+    fn upsert(&self, database: &Transaction<'_>, sent: &Value, seen: i64) -> Answer {
         let key = self.check(sent)?;
         database
-            .prepare_cached("INSERT OR REPLACE INTO entries VALUES (?1, ?2, ?3, ?4)")?
-            .execute(params![self.name, key, sent.to_string(), now])?;
+            .prepare_cached(
+                "INSERT INTO entries VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO UPDATE SET
+                 json = excluded.json, seen = max(seen, excluded.seen)",
+            )?
+            .execute(params![self.name, key, sent.to_string(), seen])?;
         Ok(())
     }
 
@@ -132,7 +135,7 @@ impl Kind {
         let sent = &request[self.name];
         self.versioned(database, self.check(sent)?, request)?;
         let now = advance(database)?;
-        self.upsert(database, sent, now)
+        self.upsert(database, sent, seen_alone(database, self.name, "", now)?)
     }
 
     /// `{"employeeEmail": "…", "version": 3}`

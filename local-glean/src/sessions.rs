@@ -133,6 +133,22 @@ impl Session {
     }
 }
 
+/// When something that came alone counts as seen. While a session is open it is no part of it: Glean
+/// deletes "everything not in the upload", and does not promise to spare what came beside it.
+pub fn seen_alone(
+    database: &Transaction<'_>,
+    kind: &str,
+    datasource: &str,
+    now: i64,
+) -> Answer<i64> {
+    let is_open = database
+        .prepare_cached(
+            "SELECT 1 FROM uploads WHERE kind = ?1 AND datasource = ?2 AND state = 'ACTIVE'",
+        )?
+        .exists(params![kind, datasource])?;
+    Ok(if is_open { 0 } else { now })
+}
+
 /// Glean pauses a deletion of more than a fifth of what is there.
 pub fn is_suspicious(stale: i64, total: i64) -> bool {
     stale * 5 > total

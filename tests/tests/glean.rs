@@ -154,6 +154,51 @@ async fn a_deletion_is_paused_only_after_the_status_was_read_so_often() {
 }
 
 #[tokio::test]
+async fn what_comes_beside_an_open_session_is_no_part_of_it() {
+    let glean = Glean::start().await;
+    glean.full("one", &["a", "b", "c"]).await;
+    glean.page("two", &["a"], &json!({ "isFirstPage": true })).await;
+    // New, changed before the session brings it, changed after, and changed without being brought.
+    let beside = json!({ "datasource": "docs", "documents": documents(&["new", "d", "a", "b"]) });
+    glean.post("/indexdocuments", &beside).await;
+    glean.post("/indexdocument", &json!({ "document": document("alone") })).await;
+    assert_eq!(glean.ids().await, ["a", "alone", "b", "c", "d", "new"]);
+    let flags = json!({ "isLastPage": true, "disableStaleDocumentDeletionCheck": true });
+    glean.page("two", &["c", "d"], &flags).await;
+    assert_eq!(glean.ids().await, ["a", "c", "d"]);
+
+    // What comes after its end stays, also where the check comes later.
+    glean.glean.drill().check_stale_after_reads(1);
+    glean.full("three", &["a", "c", "d"]).await;
+    let after = json!({ "datasource": "docs", "documents": documents(&["after"]) });
+    glean.post("/indexdocuments", &after).await;
+    glean.status().await;
+    assert_eq!(glean.ids().await, ["a", "after", "c", "d"]);
+}
+
+#[tokio::test]
+async fn users_that_come_beside_an_open_session_are_no_part_of_it() {
+    let glean = Glean::start().await;
+    let user = |name: &str| json!({ "email": format!("{name}@example.com"), "name": name });
+    let page = |flag: &str, names: &[&str]| {
+        let users: Value = names.iter().map(|name| user(name)).collect();
+        json!({ "uploadId": "one", "datasource": "docs", "users": users, flag: true })
+    };
+    glean.post("/bulkindexusers", &page("isFirstPage", &["ann", "bob", "cas", "dan"])).await;
+    glean.post("/indexuser", &json!({ "datasource": "docs", "user": user("eve") })).await;
+    glean.post("/indexuser", &json!({ "datasource": "docs", "user": user("ann") })).await;
+    glean.post("/bulkindexusers", &page("isLastPage", &[])).await;
+    let state = async |name: &str| {
+        let asked = json!({ "email": format!("{name}@example.com") });
+        glean.post("/debug/docs/user", &asked).await["status"]["uploadStatus"].clone()
+    };
+    assert_eq!(
+        (state("ann").await, state("eve").await),
+        (json!("UPLOADED"), json!("NOT_UPLOADED"))
+    );
+}
+
+#[tokio::test]
 async fn a_request_that_timed_out_is_carried_out_later() {
     let glean = Glean::start().await;
     glean.full("one", &["a"]).await;
