@@ -17,8 +17,17 @@ pub struct Live(Arc<RwLock<State>>);
 struct State {
     config: Arc<Config>,
     since: SystemTime,
-    /// What crawls began with, by upload id; of the last ones.
-    crawls: VecDeque<(String, Arc<Connection>)>,
+    /// The last ones.
+    crawls: VecDeque<Kept>,
+}
+
+/// What a crawl began with.
+#[derive(Clone, Debug)]
+pub struct Kept {
+    upload_id: String,
+    /// Who crawls: whoever resumes it begins with what the file says then.
+    pub by: String,
+    pub connection: Arc<Connection>,
 }
 
 /// More than are under way at once in one process.
@@ -73,21 +82,22 @@ impl Live {
     }
 
     /// What a crawl began with in this process.
-    pub fn of_crawl(&self, upload_id: &str) -> Option<Arc<Connection>> {
-        self.read(|state| {
-            let kept = state.crawls.iter().rev().find(|(kept, _)| kept == upload_id);
-            kept.map(|(_, connection)| connection.clone())
-        })
+    pub fn of_crawl(&self, upload_id: &str) -> Option<Kept> {
+        self.read(|state| state.crawls.iter().find(|kept| kept.upload_id == upload_id).cloned())
     }
 
     /// The crawl keeps this to its end.
-    pub fn keep(&self, upload_id: &str, connection: &Arc<Connection>) {
+    pub fn keep(&self, upload_id: &str, by: &str, connection: &Arc<Connection>) {
         let mut state = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        state.crawls.retain(|(kept, _)| kept != upload_id);
+        state.crawls.retain(|kept| kept.upload_id != upload_id);
         if state.crawls.len() >= CRAWLS {
             state.crawls.pop_front();
         }
-        state.crawls.push_back((upload_id.to_owned(), connection.clone()));
+        state.crawls.push_back(Kept {
+            upload_id: upload_id.to_owned(),
+            by: by.to_owned(),
+            connection: connection.clone(),
+        });
     }
 
     fn read<T>(&self, look: impl FnOnce(&State) -> T) -> T {

@@ -102,7 +102,7 @@ impl Crawler {
     async fn configured(&self, request: &Request<'_>) -> Result<Beginning> {
         let Request { connection: name, mode, upload_id, .. } = *request;
         let connection = self.live.now().connection(name)?;
-        self.live.keep(upload_id, &connection);
+        self.live.keep(upload_id, &request.by, &connection);
         let chosen = request.connector.unwrap_or(&connection.connector);
         let connector = self.registry.pin(chosen).await.map_err(|failure| {
             failure.at_least(|| self.config.place(&["connections", name, "connector"]))
@@ -179,7 +179,7 @@ impl Crawler {
         };
         if mode == ModeName::Full {
             self.open_session(&mut plan).await?;
-            self.live.keep(&plan.upload_id, &connection);
+            self.live.keep(&plan.upload_id, &request.by, &connection);
         }
         let begun = Begun {
             plan: plan.clone(),
@@ -227,8 +227,8 @@ impl Crawler {
     async fn resume(&self, begun: Begun, request: &Request<'_>) -> Result<Plan> {
         let name = request.connection;
         let upload_id = begun.plan.upload_id.clone();
-        if let Some(connection) = self.live.of_crawl(request.upload_id) {
-            self.live.keep(&upload_id, &connection);
+        if let Some(kept) = self.live.of_crawl(request.upload_id) {
+            self.live.keep(&upload_id, &request.by, &kept.connection);
         }
         if upload_id != request.upload_id {
             tracing::info!(connection = name, upload_id, "an interrupted crawl is resumed");

@@ -50,8 +50,8 @@ impl Crawler {
     /// Goes on with what a crawl under way began with. A worker that was not there then looks whether
     /// it has the same.
     pub(super) async fn check_begun(&self, begun: &Begun) -> Result<()> {
-        let Begun { plan, settings, .. } = begun;
-        if self.live.of_crawl(&plan.upload_id).is_some() {
+        let Begun { plan, settings, by, .. } = begun;
+        if self.live.of_crawl(&plan.upload_id).is_some_and(|kept| kept.by == *by) {
             return Ok(());
         }
         let config = match self.read_again().await {
@@ -67,14 +67,14 @@ impl Crawler {
             let why = "the crawl began with another: its documents would not fit each other";
             return Err(self.differs(&config, &plan.connection, why));
         }
-        self.live.keep(&plan.upload_id, &connection);
+        self.live.keep(&plan.upload_id, by, &connection);
         Ok(())
     }
 
     /// What a crawl began with; at its end, where nothing is read any more, what the file says now.
     pub(super) fn crawled(&self, plan: &Plan) -> Result<Arc<Connection>> {
         match self.live.of_crawl(&plan.upload_id) {
-            Some(kept) => Ok(kept),
+            Some(kept) => Ok(kept.connection),
             None => self.live.now().connection(&plan.connection),
         }
     }
