@@ -101,13 +101,11 @@ impl ScopeProgress {
         let why = self.waiting.as_ref()?;
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         let lasted = self.waiting_since.map_or(0, |since| now.saturating_sub(since));
-        Some(match lasted {
-            0 => format!("waits for {why}"),
-            _ => {
-                let lasted = humantime::format_duration(Duration::from_secs(lasted));
-                format!("waits ({lasted}) for {why}")
-            }
-        })
+        let lasted = match lasted {
+            0 => String::new(),
+            _ => format!(" ({})", humantime::format_duration(Duration::from_secs(lasted))),
+        };
+        Some(format!("waits{lasted} for {why}"))
     }
 
     /// Counts a failure. What is told of it, and whether it was the last that is allowed: then the

@@ -99,7 +99,7 @@ mod tests {
     fn waits_double_up_to_half_a_minute_and_are_cut_at_random() {
         let waits = |random| -> Vec<Duration> {
             let times = tries(10 * MINUTE, 3 * MINUTE, None, random);
-            times.windows(2).map(|pair| pair[1] - pair[0]).collect()
+            times.windows(2).map(|pair| pair[1].abs_diff(pair[0])).collect()
         };
         assert_eq!(waits(1.0)[..3], [FIRST, FIRST * 2, FIRST * 4]);
         assert!(waits(1.0).iter().all(|wait| *wait <= LONGEST));
@@ -110,7 +110,7 @@ mod tests {
     fn a_server_that_asks_for_a_pause_is_left_alone_for_as_long() {
         let after = Some(MINUTE);
         let times = tries(10 * MINUTE, 4 * MINUTE, after, 0.5);
-        assert!(times.windows(2).all(|pair| pair[1] - pair[0] >= MINUTE), "{times:?}");
+        assert!(times.windows(2).all(|pair| pair[1].abs_diff(pair[0]) >= MINUTE), "{times:?}");
         // It will not be there before patience is over: nobody waits for nothing.
         assert_eq!(tries(MINUTE, 60 * MINUTE, Some(2 * MINUTE), 0.5).len(), 1);
     }

@@ -106,12 +106,15 @@ impl Upload {
         let flags = PageFlags { first: true, restart: true, ..PageFlags::default() };
         let mut tries = self.client.tries(BULK);
         let mut tried: Vec<String> = Vec::new();
+        let mut refused = false;
         loop {
             let id = format!("{}-r{:08x}", made_for(&self.upload_id), rand::random::<u32>());
             tried.push(id.clone());
             let page = super::Batcher::new(&self.datasource, &id, 0, 0, 0).empty().request(flags);
             match self.client.post_once(BULK, &page).await {
                 Ok(()) => return Ok(tries.done(id)),
+                // There is nothing in it to be at fault; what was in the way may just have ended.
+                Err(error) if error.is_refusal() && !refused => refused = true,
                 Err(error) => tries.again(error).await?,
             }
             // What became of it may be known by now.
