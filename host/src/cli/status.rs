@@ -16,7 +16,7 @@ use crate::crawl::begin::Begun;
 use crate::crawl::changes::{notes, refused};
 use crate::crawl::closing;
 use crate::crawl::history::Failing;
-use crate::crawl::memory::{Held, Memories, Memory};
+use crate::crawl::memory::{Doubt, Held, Memories, Memory};
 use crate::crawl::plan::Waiting;
 use crate::crawl::view::ScopeState;
 use crate::crawl::{CrawlResult, CrawlView, ModeName, Outcome, finish};
@@ -95,16 +95,14 @@ struct Asked<'a> {
 /// Whether Glean has done meanwhile what a crawl's end asked of it.
 async fn look_again(glean: &glean::Client, memories: &Memories, name: &str) -> Result<()> {
     let look = closing::look_again(glean, memories, name);
-    match tokio::time::timeout(GLEAN, look).await {
-        Ok(looked) => looked.map(drop).map_err(|failure| Failure {
-            what: format!("Glean could not be asked: {}", failure.what),
-            ..failure
-        }),
-        Err(_) => {
-            let what = format!("Glean could not be asked: no answer within {GLEAN:?}");
-            Err(Failure::new(Kind::Unreachable, what).next("`sheaf doctor` tries it"))
-        }
-    }
+    let Ok(looked) = tokio::time::timeout(GLEAN, look).await else {
+        let what = format!("Glean could not be asked: no answer within {GLEAN:?}");
+        return Err(Failure::new(Kind::Unreachable, what).next("`sheaf doctor` tries it"));
+    };
+    looked.map(drop).map_err(|failure| Failure {
+        what: format!("Glean could not be asked: {}", failure.what),
+        ..failure
+    })
 }
 
 /// A crawl under way, in one line.
@@ -240,6 +238,10 @@ fn failures(memory: &Memory, newest: &Newest) -> Vec<(ModeName, Failing)> {
     found
 }
 
+fn doubt(doubt: &Doubt) -> String {
+    format!("what Glean has is not known since {}: {}", time(doubt.since), doubt.what)
+}
+
 async fn one(
     name: &str,
     config: &Config,
@@ -275,13 +277,7 @@ async fn one(
     let failures = failures(&memory, &newest);
     // Changes that Glean refuses, and deletions that it holds back.
     let mut notes = notes(&memory, name);
-    if let Some(doubt) = &memory.doubt {
-        notes.push(format!(
-            "what Glean has is not known since {}: {}",
-            time(doubt.since),
-            doubt.what
-        ));
-    }
+    notes.extend(memory.doubt.as_ref().map(doubt));
     let paused = memory.closing.as_ref().is_some_and(|closing| closing.paused);
     let lasts: Vec<_> = [ModeName::Full, ModeName::Incremental]
         .into_iter()

@@ -73,7 +73,7 @@ impl Crawler {
             return Ok(last.clone());
         }
         let begun = self.begun(plan).await?;
-        let who = self.stands(&begun, plan)?;
+        let who = Self::stands(&begun, plan)?;
         let journal = self.journal(&plan.connection, &plan.upload_id);
         let claims = self.memories.claims(&plan.connection);
         let mut scopes = BTreeMap::new();
@@ -117,7 +117,7 @@ impl Crawler {
             if !reasons.is_empty() || !self.is_spared(begun).await? {
                 read.clear();
             }
-            return self.end(plan, read, result, &sealed.run, None, moved).await;
+            return Box::pin(self.end(plan, read, result, &sealed.run, None, moved)).await;
         }
         if total.progress.nameless > 0 {
             reasons.push(format!(
@@ -142,7 +142,7 @@ impl Crawler {
         let heard = |memory: &mut Memory| _ = hear(memory);
         if !reasons.is_empty() {
             let result = result(Outcome::Partial, &reasons);
-            return self.end(plan, Vec::new(), result, &sealed.run, None, heard).await;
+            return Box::pin(self.end(plan, Vec::new(), result, &sealed.run, None, heard)).await;
         }
         let doubt = self.memories.of(&plan.connection).await?.doubt;
         let lost_scopes = memory.scopes.iter().filter(|(id, _)| !scopes.contains_key(*id));
@@ -178,7 +178,8 @@ impl Crawler {
             differ(&mut result, &intent);
             result.deleted = 0;
             result.held = Some(waiting(&held));
-            return self.end(plan, Vec::new(), result, &sealed.run, Some(held), heard).await;
+            let ended = self.end(plan, Vec::new(), result, &sealed.run, Some(held), heard);
+            return Box::pin(ended).await;
         }
         let mut result = result(Outcome::Complete, &[]);
         differ(&mut result, &intent);
@@ -191,13 +192,14 @@ impl Crawler {
         };
         let whole = result.outcome == Outcome::Complete;
         let ended = result.clone();
-        self.end(plan, if whole { read } else { Vec::new() }, result, &sealed.run, None, |memory| {
+        let read = if whole { read } else { Vec::new() };
+        let ended_so = |memory: &mut Memory| {
             hear(memory);
             if let Some(after) = &after {
                 after.remember(memory, plan, &ended, &intent);
             }
-        })
-        .await
+        };
+        Box::pin(self.end(plan, read, result, &sealed.run, None, ended_so)).await
     }
 
     /// Whether what an incremental crawl brought is safe from the end of a full crawl's session.

@@ -272,7 +272,7 @@ mod tests {
         let busy = far.claim(&theirs).await.expect_err("at work");
         assert_eq!(busy.kind, Kind::Busy);
         assert!(busy.what.contains("process 1"), "{busy}");
-        age(folder.path(), LASTS - RENEW);
+        age(folder.path(), LASTS / 2);
         far.claim(&theirs).await.expect_err("still at work");
         age(folder.path(), LASTS + RENEW);
         far.claim(&theirs).await.expect("long not renewed");

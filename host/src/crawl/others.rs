@@ -70,15 +70,16 @@ impl Crawler {
             } else {
                 mode != full || others.stopped.is_some()
             };
-            let obstacle = match taken {
-                true => Some("another takes its place"),
-                false => match self.obstacle(now, &begun).await {
+            let obstacle = if taken {
+                Some("another takes its place")
+            } else {
+                match self.obstacle(now, &begun).await {
                     Ok(obstacle) => obstacle,
                     Err(error) => {
                         self.move_aside(name, error).await?;
                         continue;
                     }
-                },
+                }
             };
             match obstacle {
                 None if mode == now.mode => others.resumable = Some(begun),

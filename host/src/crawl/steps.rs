@@ -156,7 +156,7 @@ impl Crawler {
     }
 
     /// Whose crawl it is; fails where another has taken it over and goes on with it.
-    pub(super) fn stands<'a>(&self, begun: &'a Begun, plan: &Plan) -> Result<&'a Who> {
+    pub(super) fn stands<'a>(begun: &'a Begun, plan: &Plan) -> Result<&'a Who> {
         match &begun.plan.who {
             Some(who) if plan.who.as_ref() == Some(who) => Ok(who),
             _ => Err(Failure::new(
@@ -181,7 +181,7 @@ impl Crawler {
         self.check_glean(plan)?;
         let journal = self.journal(&plan.connection, &plan.upload_id);
         let begun = self.begun(plan).await?;
-        let who = self.stands(&begun, plan)?;
+        let who = Self::stands(&begun, plan)?;
         let claims = self.memories.claims(&plan.connection);
         let plan = &begun.plan;
         self.check_begun(&begun).await?;

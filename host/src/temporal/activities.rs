@@ -113,7 +113,7 @@ impl Activities {
                 who: self.who(&context),
                 anew,
             };
-            self.crawler.configure(request).await
+            Box::pin(self.crawler.configure(request)).await
         };
         let allowed = Allowed { attempts: input.attempts, policy: input.policy.as_ref() };
         let waiting = || self.crawler.waiting(&connection);

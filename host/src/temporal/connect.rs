@@ -107,19 +107,6 @@ fn target(address: &str) -> Option<Url> {
     Url::parse(&with_scheme).ok().filter(|url| url.host().is_some())
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_address_may_lack_its_scheme() {
-        let url = target("127.0.0.1:7233").expect("an address");
-        assert_eq!((url.host_str(), url.port()), (Some("127.0.0.1"), Some(7233)));
-        assert!(target("https://acme.tmprl.cloud:7233").is_some());
-        assert!(target("").is_none());
-    }
-}
-
 /// What tells a namespace from those of the same name in other clusters.
 pub async fn namespace_id(client: &Client) -> Result<String> {
     let request = DescribeNamespaceRequest { namespace: client.namespace(), ..Default::default() };
@@ -134,4 +121,17 @@ pub async fn namespace_id(client: &Client) -> Result<String> {
     })?;
     let info = described.into_inner().namespace_info.unwrap_or_default();
     Ok(format!("{}/{}", info.name, info.id))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_may_lack_its_scheme() {
+        let url = target("127.0.0.1:7233").expect("an address");
+        assert_eq!((url.host_str(), url.port()), (Some("127.0.0.1"), Some(7233)));
+        assert!(target("https://acme.tmprl.cloud:7233").is_some());
+        assert!(target("").is_none());
+    }
 }
