@@ -105,11 +105,11 @@ impl Closing {
 
     /// How the crawl ended is not what was said then.
     fn tell(&self, memory: &mut Memory, outcome: Outcome, deleted: u64, reason: Option<&str>) {
-        let last = memory.last.as_mut().filter(|last| last.upload_id == self.upload_id);
-        if let Some(last) = last {
-            last.outcome = outcome;
-            last.deleted = deleted;
-            last.reason = reason.map(str::to_owned);
+        let kept = [memory.last.as_mut(), memory.history.full.last.as_mut()].into_iter().flatten();
+        for result in kept.filter(|result| result.upload_id == self.upload_id) {
+            result.outcome = outcome;
+            result.deleted = deleted;
+            result.reason = reason.map(str::to_owned);
         }
     }
 }
