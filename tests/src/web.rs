@@ -123,8 +123,8 @@ fn routes(seen: Seen) -> Router {
             "/klingon.xml",
             get(|| async { "<?xml version=\"1.0\" encoding=\"klingon\"?><rss/>" }),
         )
-        .route("/sitemap.xml", get(|headers| sitemap(headers, 20)))
-        .route("/sitemap-long.xml", get(|headers| sitemap(headers, 300)))
+        .route("/sitemap.xml", get(|headers: HeaderMap| async move { sitemap(&headers, 20) }))
+        .route("/sitemap-long.xml", get(|headers: HeaderMap| async move { sitemap(&headers, 300) }))
         .route("/page/{number}", get(page))
         .route("/token", post(token))
         .route(
@@ -183,7 +183,7 @@ async fn korean() -> Bytes {
     feed.into()
 }
 
-async fn sitemap(headers: HeaderMap, pages: u32) -> Response {
+fn sitemap(headers: &HeaderMap, pages: u32) -> Response {
     let host = headers.get("host").and_then(|host| host.to_str().ok()).unwrap_or_default();
     let url = |number| {
         format!("<url><loc>http://{host}/page/{number}</loc><lastmod>2024-01-12</lastmod></url>")

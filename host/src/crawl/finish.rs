@@ -119,12 +119,7 @@ impl Crawler {
             }
             return Box::pin(self.end(plan, read, result, &sealed.run, None, moved)).await;
         }
-        if total.progress.nameless > 0 {
-            reasons.push(format!(
-                "{} could not be read and have no id, so nothing was deleted: they may be in Glean",
-                count(total.progress.nameless, "document")
-            ));
-        }
+        reasons.extend(nameless(&total.progress));
         if sealed.uploaded == 0 && memory.runs.is_empty() && reasons.is_empty() {
             reasons.push(
                 "the source delivered no documents; check the settings. Nothing was deleted".into(),
@@ -461,6 +456,16 @@ impl After {
             memory.census.closed(now(), intent.deleted());
         }
     }
+}
+
+/// Why documents without an id keep a crawl from deleting.
+fn nameless(progress: &ScopeProgress) -> Option<String> {
+    (progress.nameless > 0).then(|| {
+        format!(
+            "{} could not be read and have no id, so nothing was deleted: they may be in Glean",
+            count(progress.nameless, "document")
+        )
+    })
 }
 
 /// The result of a crawl that is not held any more.

@@ -326,7 +326,10 @@ mod tests {
             });
             for _ in 0..20 {
                 let files = walked(root.path(), "", None);
-                let living = files.iter().filter(|(path, _)| path.ends_with(".md")).count();
+                let living = files
+                    .iter()
+                    .filter(|(path, _)| path.rsplit_once('.').is_some_and(|(_, kind)| kind == "md"))
+                    .count();
                 over.store(living != paths.len(), Ordering::Relaxed);
                 assert_eq!(living, paths.len());
             }

@@ -190,7 +190,9 @@ mod tests {
     fn read(coverage: &mut Coverage, pages: &[&[&str]], total: Option<u64>) -> Vec<String> {
         let mut new = Vec::new();
         for page in pages {
-            total.into_iter().for_each(|total| coverage.said(total));
+            if let Some(total) = total {
+                coverage.said(total);
+            }
             let known = coverage.page(page.iter().copied());
             let of_page = page.iter().zip(known).filter(|(_, known)| !known);
             new.extend(of_page.map(|(name, _)| (*name).to_owned()));

@@ -252,7 +252,9 @@ impl RestCursor {
 
     /// Notes a page of a list whose end proves nothing, and leaves out what an earlier reading of it has seen.
     fn unseen(&mut self, listed: Vec<Value>, totals: &[u64]) -> Result<Vec<Value>> {
-        totals.iter().for_each(|total| self.coverage.said(*total));
+        for total in totals {
+            self.coverage.said(*total);
+        }
         let id = self.since.and(self.endpoint.lookup_id.as_ref());
         let mut names = Vec::with_capacity(listed.len());
         for item in &listed {
