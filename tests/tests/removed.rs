@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use sheaf_local_glean::{LocalGlean, Options, REMOVED};
 use sheaf_tests::root;
 
-/// Where Glean's OpenAPI text is, by the rule of `.ci/run`.
+/// Where Glean's description is, by the rule of `.ci/run`.
 fn openapi() -> Option<String> {
     let file = std::env::var_os("GLEAN_OPENAPI").map_or_else(
         || root().join("../shared/reference/glean-indexing-openapi.yaml"),
