@@ -178,9 +178,10 @@ impl Pages {
             Some(Total::Found(expression)) => (shown(&expression.find(said.answer)?), "total"),
             Some(Total::Header(name)) => ((said.header)(name), "total_header"),
         };
-        let number = found.as_deref().and_then(|text| text.trim().parse().ok());
+        let number = found.as_deref().and_then(|text| text.trim().parse::<i64>().ok());
         let found = found.as_deref().unwrap_or("nothing");
-        number.map(Some).ok_or_else(|| {
+        // Less than nothing says that it is not known.
+        number.map(|number| number.try_into().ok()).ok_or_else(|| {
             Error::fix_settings(format!("`{setting}` finds {found} where a number should be"))
         })
     }
