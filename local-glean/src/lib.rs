@@ -4,7 +4,7 @@
 //! check, identities and access) and answers what Glean's documents call wrong with their status
 //! codes. It stands in for Glean where Glean cannot be had: trying out, tests, and drills in which it
 //! is told to misbehave. It is not Glean: ranking, processing delays and parsing of binary files are
-//! left out.
+//! left out. What Glean's documents leave open is decided in this crate's README, for the worst.
 //!
 //! Source: Glean's public `OpenAPI` description of the Indexing API and its developer site, August 2026.
 
