@@ -78,18 +78,24 @@ async fn a_connector_of_another_contract_version() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_configuration_that_is_broken() {
     let site = site().await;
-    for (text, what, place) in [
-        ("[glean\n", "unclosed table", "sheaf.toml:1"),
-        ("[glean]\nservr_url = \"x\"\n", "unknown field `servr_url`", "sheaf.toml:2"),
+    for (text, what, place, next) in [
+        ("[glean\n", "unclosed table", "sheaf.toml:1", "correct that line"),
+        (
+            "[glean]\nservr_url = \"x\"\n",
+            "unknown field `servr_url`",
+            "sheaf.toml:2",
+            "did you mean `server_url`?",
+        ),
         (
             "[connections.docs]\nconnector = \"files\"\n",
             "missing field `datasource`",
             "sheaf.toml:1",
+            "correct that line",
         ),
     ] {
         site.write("sheaf.toml", text);
         let ended = sync(&site).await;
-        named(&ended, 2, what, "correct that line");
+        named(&ended, 2, what, next);
         assert!(ended.stderr.contains(place), "{ended:?}");
     }
 }

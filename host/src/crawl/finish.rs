@@ -99,7 +99,14 @@ impl Crawler {
     ) -> Result<CrawlResult> {
         let plan = &begun.plan;
         let connection = self.crawled(plan)?;
-        let sealed = self.seal(plan).await?;
+        let sealed = match self.seal(plan).await {
+            Ok(sealed) => sealed,
+            Err(error) => {
+                // Otherwise the next crawl would resume this one, and end here again.
+                self.move_aside(&plan.connection, error.clone()).await?;
+                return Err(error.into());
+            }
+        };
         let mut total = Total::of(plan, scopes);
         total.count_doubles(&sealed);
         let mut reasons = total.missing;

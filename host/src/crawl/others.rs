@@ -117,7 +117,8 @@ impl Crawler {
         let journal = self.journal(&plan.connection, &plan.upload_id);
         let (mut opened, mut ended) = (plan.opened, true);
         for scope in &plan.scopes {
-            let (_, progress) = journal.scope(&scope.id).await?;
+            // All of it is read: what is damaged must be found before the rest is built on it.
+            let progress = journal.whole(&scope.id).await?;
             opened |= progress.as_ref().is_some_and(|progress| progress.opened);
             ended &= progress.is_some_and(|progress| progress.ending.is_some());
         }

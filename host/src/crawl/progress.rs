@@ -105,7 +105,7 @@ impl ScopeProgress {
             0 => String::new(),
             _ => format!(" ({})", humantime::format_duration(Duration::from_secs(lasted))),
         };
-        Some(format!("waits{lasted} for {why}"))
+        Some(format!("waits for {why}{lasted}"))
     }
 
     /// Counts a failure. What is told of it, and whether it was the last that is allowed: then the

@@ -4,7 +4,7 @@ use crate::failure::{Failure, Kind};
 
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum Error {
     /// Something that is not as it was written, or no longer there. What else there is can be read.
     Damaged {

@@ -77,7 +77,7 @@ impl Journal {
 
     /// A scope's journal, and how far it is.
     pub async fn scope(&self, scope: &str) -> Result<(ScopeJournal, Option<ScopeProgress>)> {
-        let folder = format!("{}/scopes/{:016x}", self.folder, xxh3_64(scope.as_bytes()));
+        let folder = self.folder_of(scope);
         let mut progress = None;
         let mut frames = self.frames(&folder).await?;
         while let Some(frame) = frames.next(false).await? {
@@ -91,6 +91,20 @@ impl Journal {
             log: None,
         };
         Ok((journal, progress))
+    }
+
+    /// How far a scope's journal is, where each of its records can be read, too.
+    pub async fn whole(&self, scope: &str) -> Result<Option<ScopeProgress>> {
+        let mut progress = None;
+        let mut frames = self.frames(&self.folder_of(scope)).await?;
+        while let Some(frame) = frames.next(true).await? {
+            progress = Some(frame.progress);
+        }
+        Ok(progress)
+    }
+
+    fn folder_of(&self, scope: &str) -> String {
+        format!("{}/scopes/{:016x}", self.folder, xxh3_64(scope.as_bytes()))
     }
 
     /// The folders of all scopes.

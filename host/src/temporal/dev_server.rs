@@ -28,6 +28,14 @@ pub struct DevServer {
 }
 
 const START: Duration = Duration::from_secs(30);
+/// How often a server that ends at once is started.
+const STARTS: u32 = 5;
+
+/// Why a server did not start.
+enum Started {
+    Ended(Failure),
+    Failed(Failure),
+}
 
 impl DevServer {
     /// Starts one that keeps its database in `folder`. `port` is used if it is free.
@@ -37,8 +45,21 @@ impl DevServer {
             Failure::settings(format!("cannot create a folder: {error}"))
                 .at(folder.display().to_string())
         })?;
-        let port = free_port(port)?;
-        let ui_port = free_port(port.saturating_add(1000))?;
+        // A port that is free now may be taken a moment later: then others are tried.
+        let mut left = STARTS;
+        loop {
+            left -= 1;
+            match Self::start_once(&exe, folder, port).await {
+                Err(Started::Ended(_)) if left > 0 => {}
+                Err(Started::Ended(failure) | Started::Failed(failure)) => return Err(failure),
+                Ok(server) => return Ok(server),
+            }
+        }
+    }
+
+    async fn start_once(exe: &Path, folder: &Path, port: u16) -> Result<Self, Started> {
+        let port = free_port(port).map_err(Started::Failed)?;
+        let ui_port = free_port(port.saturating_add(1000)).map_err(Started::Failed)?;
         let mut command = Command::new(exe);
         command
             .args(["server", "start-dev", "--ip", "127.0.0.1", "--log-level", "error"])
@@ -56,7 +77,8 @@ impl DevServer {
             Failure::new(Kind::Unreachable, format!("no Temporal dev server: {what}"))
                 .next("install the `temporal` command, or run without it: `--no-temporal`")
         };
-        let mut child = command.spawn().map_err(|error| none(error.to_string()))?;
+        let mut child =
+            command.spawn().map_err(|error| Started::Failed(none(error.to_string())))?;
         let address = format!("127.0.0.1:{port}");
         let listening = async {
             while tokio::net::TcpStream::connect(&address).await.is_err() {
@@ -67,9 +89,12 @@ impl DevServer {
             () = listening => {}
             ended = child.wait() => {
                 let status = ended.map_or_else(|error| error.to_string(), |status| status.to_string());
-                return Err(none(format!("it ended at once ({status})")));
+                return Err(Started::Ended(none(format!("it ended at once ({status})"))));
             }
-            () = tokio::time::sleep(START) => return Err(none(format!("it did not start within {START:?}"))),
+            () = tokio::time::sleep(START) => {
+                let what = format!("it did not start within {START:?}");
+                return Err(Started::Failed(none(what)));
+            }
         }
         Ok(Self { child, address, ui: format!("http://127.0.0.1:{ui_port}") })
     }
