@@ -175,7 +175,7 @@ async fn counts_that_stand_still_neither_hold_a_crawl_nor_hide_documents_of_othe
     // Glean goes on counting a hundred, whatever is deleted and added.
     remove(&site, 0..20);
     assert_eq!(site.sync("docs", 5).await["held"]["would_go"], 20);
-    let approved = site.sheaf(&["approve", "docs", "--json"]).await;
+    let approved = site.approve("docs").await;
     assert_eq!(approved.json()["result"]["deleted"], 20, "{approved:?}");
     let next = site.sync("docs", 0).await;
     assert_eq!((&next["unchanged"], &next["deleted"]), (&json!(80), &json!(0)));
@@ -204,7 +204,7 @@ async fn after_an_emptying_the_share_is_of_what_has_come_since() {
     site.sync("odd", 0).await;
     site.configure(&odd("pages = 20, misdeed = \"empty\""));
     site.sync("odd", 5).await;
-    site.sheaf(&["approve", "odd"]).await;
+    site.approve("odd").await;
     // A hundred come by an incremental crawl, and fifteen of them are gone in the next full one.
     site.configure(&odd("pages = 10, misdeed = \"old-bookmark\""));
     let incremental = site.sheaf(&["sync", "odd", "--local", "--incremental", "--json"]).await;
@@ -252,7 +252,7 @@ async fn a_document_is_found_by_its_address_and_after_an_approval_deleted_it() {
     assert!(known.stdout.contains("7.md (File)") || known.stdout.contains("7.md ("), "{known:?}");
     remove(&site, 0..20);
     site.sync("docs", 5).await;
-    let approved = site.sheaf(&["approve", "docs", "--json"]).await;
+    let approved = site.approve("docs").await;
     assert_eq!(approved.json()["result"]["deleted"], 20, "{approved:?}");
     for asked in ["7.md", "https://docs.example.com/7.md"] {
         let gone = site.sheaf(&["explain", "docs", asked]).await;
@@ -422,7 +422,7 @@ async fn what_was_deleted_while_a_session_was_open_is_deleted_once_more_after_it
     again(&site, &held["upload_id"], "odd-2").await;
     assert!(site.ids("odd").await.contains(&"odd-2".to_owned()));
     refuse(&site, "/deletedocument", 0, 1);
-    let approved = site.sheaf(&["approve", "odd", "--json"]).await;
+    let approved = site.approve("odd").await;
     assert_eq!(approved.code, 5, "{approved:?}");
     assert!(approved.stdout.contains("deletion of `odd-2`"), "{approved:?}");
     assert_eq!(site.ids("odd").await.len(), 101);
@@ -464,7 +464,7 @@ async fn a_deletion_that_glean_pauses_after_the_crawl_has_ended_is_told_and_stil
     site.configure(&files(""));
     let held = &site.sync("docs", 5).await["held"];
     assert_eq!((&held["would_go"], &held["of"]), (&json!(50), &json!(100)));
-    assert_eq!(site.sheaf(&["approve", "docs"]).await.code, 0);
+    assert_eq!(site.approve("docs").await.code, 0);
     assert_eq!(status(&site).await["deletion_paused"], false);
     assert_eq!(site.ids("docs").await.len(), 50);
 }
@@ -608,7 +608,7 @@ async fn what_is_damaged_of_the_state_is_moved_aside_and_a_person_is_asked() {
         let reason = held["reason"].as_str().unwrap_or_default();
         assert!(reason.contains("what Glean has is not fully known"), "{folder}: {held}");
         assert_eq!(site.ids("odd").await.len(), 4000, "{folder}");
-        let approved = site.sheaf(&["approve", "odd", "--json"]).await;
+        let approved = site.approve("odd").await;
         assert_eq!(approved.code, 0, "{folder}: {approved:?}");
         let next = site.sync("odd", 0).await;
         assert_eq!((&next["outcome"], &next["unchanged"]), (&json!("complete"), &json!(4000)));
