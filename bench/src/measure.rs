@@ -182,7 +182,7 @@ impl Ledger {
 
     /// What the end of a full crawl does.
     async fn close(self, documents: u64) -> Result<()> {
-        let before = Run { name: "before".into(), records: documents };
+        let before = Run { name: "before".into(), records: documents, hash: None };
         let known = self.store.size(&before.name).await?.is_some();
         let temporary = self.temporary.clone();
         let name = if known { "now" } else { "before" };

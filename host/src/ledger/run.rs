@@ -4,6 +4,7 @@ use bytes::{Bytes, BytesMut};
 use object_store::buffered::BufWriter;
 use serde::{Deserialize, Serialize};
 use tokio::io::AsyncWriteExt as _;
+use xxhash_rust::xxh3::Xxh3;
 
 use super::error::{Error, Result};
 use super::record::{Entry, Record, State, Unread};
@@ -16,6 +17,9 @@ pub struct Run {
     /// The name in the store.
     pub name: String,
     pub records: u64,
+    /// Of its bytes; earlier versions kept none.
+    #[serde(default)]
+    pub hash: Option<u64>,
 }
 
 /// What is read of a run at once.
@@ -28,13 +32,21 @@ pub struct RunWriter {
     place: String,
     buffer: Vec<u8>,
     records: u64,
+    hash: Xxh3,
 }
 
 impl RunWriter {
     pub fn new(store: &Store, name: String) -> Self {
         let writer = store.writer(&name);
         let place = store.place(&name);
-        Self { writer, name, place, buffer: Vec::with_capacity(WRITE), records: 0 }
+        Self {
+            writer,
+            name,
+            place,
+            buffer: Vec::with_capacity(WRITE),
+            records: 0,
+            hash: Xxh3::new(),
+        }
     }
 
     pub async fn push(&mut self, record: &[u8]) -> failure::Result<()> {
@@ -47,6 +59,7 @@ impl RunWriter {
     }
 
     async fn flush(&mut self) -> failure::Result<()> {
+        self.hash.update(&self.buffer);
         let written = self.writer.write_all(&self.buffer).await;
         self.buffer.clear();
         written.map_err(|error| self.failed(&error))
@@ -62,7 +75,7 @@ impl RunWriter {
         self.flush().await?;
         let closed = self.writer.shutdown().await;
         closed.map_err(|error| self.failed(&error))?;
-        Ok(Run { name: self.name, records: self.records })
+        Ok(Run { name: self.name, records: self.records, hash: Some(self.hash.digest()) })
     }
 }
 
@@ -72,6 +85,8 @@ struct RunReader {
     size: u64,
     at: u64,
     buffer: Bytes,
+    wanted: Option<u64>,
+    hash: Xxh3,
 }
 
 impl RunReader {
@@ -79,7 +94,8 @@ impl RunReader {
         let gone = || damaged(store, &run.name, "a part of the ledger is not there");
         let size = store.size(&run.name).await?.ok_or_else(gone)?;
         let (store, name) = (store.clone(), run.name.clone());
-        Ok(Self { store, name, size, at: 0, buffer: Bytes::new() })
+        let (buffer, hash) = (Bytes::new(), Xxh3::new());
+        Ok(Self { store, name, size, at: 0, buffer, wanted: run.hash, hash })
     }
 
     async fn next(&mut self) -> Result<Option<Record>> {
@@ -90,6 +106,7 @@ impl RunReader {
                     let to = (self.at + READ).min(self.size);
                     let more = self.store.part(&self.name, self.at, to).await?;
                     self.at = to;
+                    self.hash.update(&more);
                     if self.buffer.is_empty() {
                         self.buffer = more;
                     } else {
@@ -99,7 +116,12 @@ impl RunReader {
                         self.buffer = joined.freeze();
                     }
                 }
-                Err(Unread::Short) if self.buffer.is_empty() => return Ok(None),
+                Err(Unread::Short)
+                    if self.buffer.is_empty()
+                        && self.wanted.is_none_or(|wanted| wanted == self.hash.digest()) =>
+                {
+                    return Ok(None);
+                }
                 Err(_) => {
                     let why = "a part of the ledger cannot be read";
                     return Err(damaged(&self.store, &self.name, why));
