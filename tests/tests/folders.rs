@@ -24,7 +24,13 @@ impl Again {
         let over = Arc::new(AtomicBool::new(false));
         let thread = std::thread::spawn({
             let over = over.clone();
-            move || (0..).take_while(|_| !over.load(Ordering::Relaxed)).for_each(&mut what)
+            move || {
+                let mut turn = 0;
+                while !over.load(Ordering::Relaxed) {
+                    what(turn);
+                    turn += 1;
+                }
+            }
         });
         Self(over, Some(thread))
     }

@@ -99,14 +99,7 @@ impl Crawler {
     ) -> Result<CrawlResult> {
         let plan = &begun.plan;
         let connection = self.crawled(plan)?;
-        let sealed = match self.seal(plan).await {
-            Ok(sealed) => sealed,
-            Err(error) => {
-                // Otherwise the next crawl would resume this one, and end here again.
-                self.move_aside(&plan.connection, error.clone()).await?;
-                return Err(error.into());
-            }
-        };
+        let sealed = self.sealed(plan).await?;
         let mut total = Total::of(plan, scopes);
         total.count_doubles(&sealed);
         let mut reasons = total.missing;
@@ -257,6 +250,16 @@ impl Crawler {
         let under_way = processing == Processing::UnderWay;
         let sent = self.repeat(plan, &memory, run, runs, ended, under_way).await?;
         Ok(After { processing, sent })
+    }
+
+    /// A journal that cannot be read is moved aside: the next crawl would resume it, and end here again.
+    async fn sealed(&self, plan: &Plan) -> Result<Sealed> {
+        let error = match self.seal(plan).await {
+            Ok(sealed) => return Ok(sealed),
+            Err(error) => error,
+        };
+        self.move_aside(&plan.connection, error.clone()).await?;
+        Err(error.into())
     }
 
     pub(super) async fn seal(&self, plan: &Plan) -> Result<Sealed, ledger::Error> {
