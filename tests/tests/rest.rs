@@ -197,6 +197,8 @@ impl Rows {
         (rows, url)
     }
 
+    // A handler is async.
+    #[allow(clippy::unused_async)]
     async fn page(
         State(Self(listed)): State<Self>,
         Query(query): Query<BTreeMap<String, String>>,
