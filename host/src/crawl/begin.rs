@@ -43,8 +43,6 @@ pub struct Request<'a> {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Begun {
     pub plan: Plan,
-    /// The mode that was asked for: the plan's may be a full crawl for want of a bookmark.
-    pub asked: ModeName,
     /// A digest of the settings: other settings begin anew.
     pub settings: String,
     pub by: String,
@@ -183,7 +181,6 @@ impl Crawler {
         }
         let begun = Begun {
             plan: plan.clone(),
-            asked: request.mode,
             settings: settings_digest(&connection),
             by: request.by.clone(),
             at: now(),

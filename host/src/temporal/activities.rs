@@ -202,7 +202,7 @@ impl Activities {
                 let replaced = failure.kind == Kind::TakenOver;
                 let allowed = if replaced { attempts.max(PATIENCE) } else { attempts };
                 let (failure, last) = progress.failed(failure, allowed);
-                let again = !last && failure.kind.is_retryable();
+                let again = !is_final(&failure, last);
                 let pause = pause(&failure, progress.failures, policy.as_ref());
                 let lease = TAKE_OVER + pause.unwrap_or_default();
                 self.rest(&plan, again.then_some(lease)).await;
@@ -214,7 +214,7 @@ impl Activities {
                     "{failure}"
                 );
                 context.record_heartbeat(progress).await?;
-                if is_final(&failure, last) {
+                if !again {
                     self.remember(&context, &plan, &failure).await;
                 }
                 Err(failed(failure, last, pause))

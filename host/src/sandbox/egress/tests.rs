@@ -244,16 +244,21 @@ fn oauth(
     BTreeMap::from([("api".to_owned(), grant)])
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_token_is_fetched_once_for_all_requests_and_again_when_the_source_refuses_it() {
-    let tokens = Server::start(|_, number| {
+/// Gives a new token to each who asks.
+async fn numbered_tokens() -> Server {
+    Server::start(|_, number| {
         answer(
             "200 OK",
             "",
             &format!(r#"{{"access_token":"token-number-{number}","expires_in":3600}}"#),
         )
     })
-    .await;
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_is_fetched_once_for_all_requests_and_again_when_the_source_refuses_it() {
+    let tokens = numbered_tokens().await;
     // The source takes the first token for a while, and then no more.
     let source = Server::start(|head, number| {
         if number > 8 && head.contains("token-number-1") {
@@ -286,14 +291,7 @@ async fn a_token_is_fetched_once_for_all_requests_and_again_when_the_source_refu
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_token_that_is_taken_no_more_with_403_is_fetched_again_and_what_is_forbidden_stays_so() {
-    let tokens = Server::start(|_, number| {
-        answer(
-            "200 OK",
-            "",
-            &format!(r#"{{"access_token":"token-number-{number}","expires_in":3600}}"#),
-        )
-    })
-    .await;
+    let tokens = numbered_tokens().await;
     // Each token is taken for a while; one page is for others.
     let expired = Arc::new(AtomicUsize::new(0));
     let until = expired.clone();
