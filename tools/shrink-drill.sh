@@ -67,7 +67,8 @@ echo "--- rejected"
 run reject kernel
 run sync kernel --local | head -n 1
 echo "--- approved"
-run approve kernel
+held=$("$sheaf" --config "$drill/sheaf.toml" approve kernel --dry-run --json)
+run approve kernel --upload "$(python3 -c 'import json, sys; print(json.loads(sys.argv[1])["result"]["upload_id"])' "$held")"
 echo "--- again"
 run sync kernel --local
 run status
