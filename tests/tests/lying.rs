@@ -27,7 +27,7 @@ const LIES: &[Lie] = &[
     ),
     lie("pages = 20, scopes = 2, misdeed = \"repeat-ids\", after = 1", 1, "cannot be indexed"),
     lie("pages = 20, scopes = 2, misdeed = \"lost-scope\"", 5, "`Scope 1` was crawled last time"),
-    lie("pages = 20, scopes = 2, misdeed = \"forbidden-scope\"", 4, "may not be read any more"),
+    lie("pages = 20, scopes = 2, misdeed = \"forbidden-scope\"", 5, "may not be read any more"),
     lie("pages = 20, scopes = 2, misdeed = \"panic\", after = 7", 1, "no page 7 today"),
     lie("pages = 20, scopes = 2, misdeed = \"partial\", after = 7", 5, "stopped answering"),
     lie("pages = 20, scopes = 2, misdeed = \"large-checkpoint\", after = 1", 4, "70000 bytes"),

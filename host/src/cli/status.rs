@@ -18,7 +18,6 @@ use crate::crawl::closing;
 use crate::crawl::history::Failing;
 use crate::crawl::memory::{Doubt, Held, Memories, Memory};
 use crate::crawl::plan::Waiting;
-use crate::crawl::view::ScopeState;
 use crate::crawl::{CrawlResult, CrawlView, ModeName, Outcome, finish};
 use crate::failure::{Failure, Kind, Result};
 use crate::glean;
@@ -111,13 +110,16 @@ fn line(view: &CrawlView) -> String {
         return format!("under way: {note}");
     }
     let total = view.total();
-    let done = view.scopes.iter().filter(|scope| scope.state == ScopeState::Done).count();
     let mut text = format!(
-        "under way ({}): {}, {done} of {}",
+        "under way ({}): {}, {} of {}",
         view.mode,
         count(total.documents, "document"),
-        count(view.scopes.len() as u64, "scope")
+        view.done,
+        count(view.of as u64, "scope")
     );
+    if view.failed > 0 {
+        text.push_str(&format!(", {} failed", view.failed));
+    }
     if let Some(waits) = view.scopes.iter().find_map(|scope| scope.progress.waits()) {
         text.push_str(&format!("; {waits}"));
     }

@@ -16,13 +16,16 @@ use super::plan::{ModeName, Plan};
 use super::steps::Crawler;
 use crate::config::Connection;
 use crate::connector::{Connector, Digest, Guest};
-use crate::failure::{Failure, Kind, Result};
+use crate::failure::{Failure, Kind, Result, bounded, bounded_str};
 use crate::glean;
 use crate::glean::upload::Opening;
 use crate::observe::numbers::count;
 
-/// Each scope is an activity, and a part of what travels through Temporal.
+/// Each is an object or more of the journal.
 const MAX_SCOPES: usize = 10_000;
+/// Ids and titles of scopes travel to whoever watches, many at a time.
+const MAX_SCOPE_ID: usize = 500;
+const MAX_SCOPE_TITLE: usize = 200;
 
 /// A crawl that is about to begin.
 #[derive(Clone, Debug)]
@@ -124,7 +127,7 @@ impl Crawler {
             self.absorb(name, other).await?;
         }
         self.client.add_datasource(&datasource).await?;
-        let scopes = guest.scopes().await?;
+        let mut scopes = guest.scopes().await?;
         if scopes.len() > MAX_SCOPES {
             let what = format!(
                 "the connector names {}, and {MAX_SCOPES} are the most",
@@ -133,6 +136,19 @@ impl Crawler {
             return Err(Failure::new(Kind::Contract, what)
                 .at(name)
                 .next("mend `scopes` in the connector: fewer, larger ones"));
+        }
+        for scope in &mut scopes {
+            if scope.id.len() > MAX_SCOPE_ID {
+                let id = bounded_str(&scope.id, 80);
+                let what = format!(
+                    "the id of the scope `{id}…` has {} bytes, and {MAX_SCOPE_ID} is the most",
+                    scope.id.len()
+                );
+                return Err(Failure::new(Kind::Contract, what)
+                    .at(name)
+                    .next("mend `scopes` in the connector: make its ids shorter"));
+            }
+            scope.title = bounded(std::mem::take(&mut scope.title), MAX_SCOPE_TITLE);
         }
         let mut ids = BTreeSet::new();
         if let Some(twice) = scopes.iter().find(|scope| !ids.insert(&scope.id)) {
@@ -232,7 +248,10 @@ impl Crawler {
         }
         let plan = Plan { who: Some(request.who.clone()), ..begun.plan };
         let begun = Begun { plan: plan.clone(), by: request.by.clone(), ..begun };
-        self.journal(name, &upload_id).begin(&begun).await?;
+        let journal = self.journal(name, &upload_id);
+        journal.begin(&begun).await?;
+        // A scope that failed in that crawl may be read in this one.
+        journal.forgive().await?;
         Ok(plan)
     }
 

@@ -12,8 +12,8 @@ use super::changes::{self, Sent};
 use super::closing::{Closing, PAUSED};
 use super::guard::Intent;
 use super::memory::{Held, Memory, now};
-use super::plan::{CrawlResult, Decision, ModeName, Plan, Waiting};
-use super::progress::{Ending, Outcome, ScopeProgress};
+use super::plan::{CrawlRef, CrawlResult, Decision, ModeName, Plan, Waiting, joined, listed};
+use super::progress::{Ending, FailedScope, Outcome, ScopeProgress};
 use super::steps::Crawler;
 use crate::failure::{Failure, Kind, Result};
 use crate::glean;
@@ -31,21 +31,29 @@ struct Total {
 }
 
 impl Total {
-    fn of(plan: &Plan, scopes: &BTreeMap<String, ScopeProgress>) -> Self {
+    fn of(
+        plan: &Plan,
+        scopes: &BTreeMap<String, ScopeProgress>,
+        failed: &BTreeMap<String, Failure>,
+    ) -> Self {
         let mut progress = ScopeProgress::default();
         let mut missing = Vec::new();
         for scope in &plan.scopes {
-            let Some(found) = scopes.get(&scope.id) else {
-                missing.push(format!("{} was not crawled", scope.title));
-                continue;
-            };
-            progress.add(found);
-            match &found.ending {
-                Some(Ending::Complete { .. }) => {}
-                Some(Ending::Partial { reason }) => {
+            let found = scopes.get(&scope.id);
+            if let Some(found) = found {
+                progress.add(found);
+            }
+            let ending = found.and_then(|found| found.ending.as_ref());
+            match (ending, failed.get(&scope.id)) {
+                (Some(Ending::Complete { .. }), _) => {}
+                (Some(Ending::Partial { reason }), _) => {
                     missing.push(format!("{}: {reason}", scope.title));
                 }
-                None => missing.push(format!("{} was not read to its end", scope.title)),
+                (None, Some(failure)) => missing.push(format!("{}: {}", scope.title, failure.what)),
+                (None, None) if found.is_some() => {
+                    missing.push(format!("{} was not read to its end", scope.title));
+                }
+                (None, None) => missing.push(format!("{} was not crawled", scope.title)),
             }
         }
         Self { progress, missing }
@@ -63,31 +71,50 @@ impl Total {
 
 impl Crawler {
     /// Closes the session when everything was read and nothing speaks against it, and says how the
-    /// crawl ended.
-    pub async fn complete(&self, plan: &Plan, seconds: f64) -> Result<CrawlResult> {
-        self.check_glean(plan)?;
-        let memory = self.memories.of(&plan.connection).await?;
-        if let Some(last) = memory.last.as_ref().filter(|last| last.upload_id == plan.upload_id) {
+    /// crawl ended. Where every scope failed, nothing is ended, and the first one's failure is the
+    /// answer: the next crawl goes on.
+    pub async fn complete(
+        &self,
+        crawl: &CrawlRef,
+        seconds: f64,
+    ) -> Result<Result<CrawlResult, Failure>> {
+        self.check_glean(crawl)?;
+        let memory = self.memories.of(&crawl.connection).await?;
+        let journal = self.journal(&crawl.connection, &crawl.upload_id);
+        if let Some(last) = memory.last.as_ref().filter(|last| last.upload_id == crawl.upload_id) {
             // Only the answer was lost.
-            self.journal(&plan.connection, &plan.upload_id).remove().await?;
-            return Ok(last.clone());
+            journal.remove().await?;
+            return Ok(Ok(last.clone()));
         }
-        let begun = self.begun(plan).await?;
-        let who = Self::stands(&begun, plan)?;
-        let journal = self.journal(&plan.connection, &plan.upload_id);
-        let claims = self.memories.claims(&plan.connection);
+        let begun = self.begun(crawl).await?;
+        let who = Self::stands(&begun, crawl)?;
+        let claims = self.memories.claims(&crawl.connection);
         let mut scopes = BTreeMap::new();
         for scope in &begun.plan.scopes {
             if let (_, Some(progress)) = journal.scope(&scope.id).await? {
                 scopes.insert(scope.id.clone(), progress);
             }
         }
+        let failed = journal.failures::<FailedScope>().await?;
+        let failed: BTreeMap<_, _> = failed
+            .into_iter()
+            .filter_map(|failed| Some((failed.scope, failed.for_good?)))
+            .filter(|(id, _)| scopes.get(id).is_none_or(|progress| progress.ending.is_none()))
+            .collect();
+        let plan = &begun.plan;
+        if let Some(first) = plan.scopes.first().and_then(|scope| failed.get(&scope.id))
+            && plan.scopes.iter().all(|scope| failed.contains_key(&scope.id))
+        {
+            claims.release(who, &crawl.upload_id).await?;
+            return Ok(Err(first.clone()));
+        }
+        let total = Total::of(&begun.plan, &scopes, &failed);
         let result = tokio::select! {
-            ended = self.finish(&begun, &memory, &scopes, seconds) => ended?,
-            failure = claims.keep(who, &plan.upload_id) => return Err(failure),
+            ended = self.finish(&begun, &memory, &scopes, total, seconds) => ended?,
+            failure = claims.keep(who, &crawl.upload_id) => return Err(failure),
         };
-        claims.release(who, &plan.upload_id).await?;
-        Ok(result)
+        claims.release(who, &crawl.upload_id).await?;
+        Ok(Ok(result))
     }
 
     async fn finish(
@@ -95,17 +122,18 @@ impl Crawler {
         begun: &Begun,
         memory: &Memory,
         scopes: &BTreeMap<String, ScopeProgress>,
+        mut total: Total,
         seconds: f64,
     ) -> Result<CrawlResult> {
         let plan = &begun.plan;
         let connection = self.crawled(plan)?;
         let sealed = self.sealed(plan).await?;
-        let mut total = Total::of(plan, scopes);
         total.count_doubles(&sealed);
         let mut reasons = total.missing;
         let mut read = bookmarks(scopes);
         if let Err(failure) = connection.quarantine.check(&total.progress) {
             reasons.push(failure.what);
+            read.clear();
         }
         let result =
             |outcome, reasons: &[String]| plan.result(outcome, &total.progress, seconds, reasons);
@@ -114,7 +142,7 @@ impl Crawler {
             let deleted = total.progress.deleted;
             let moved = |memory: &mut Memory| memory.census.moved(now(), sealed.uploaded, deleted);
             let result = result(outcome, &reasons);
-            if !reasons.is_empty() || !self.is_spared(begun).await? {
+            if !self.is_spared(begun).await? {
                 read.clear();
             }
             return Box::pin(self.end(plan, read, result, &sealed.run, None, moved)).await;
@@ -124,6 +152,7 @@ impl Crawler {
             reasons.push(
                 "the source delivered no documents; check the settings. Nothing was deleted".into(),
             );
+            read.clear();
         }
         let now_there = [vec![sealed.run.clone()], later(memory, plan, &sealed.run)].concat();
         let difference = self.compare(&plan.connection, &plan.runs, &now_there).await?;
@@ -137,7 +166,7 @@ impl Crawler {
         let heard = |memory: &mut Memory| _ = hear(memory);
         if !reasons.is_empty() {
             let result = result(Outcome::Partial, &reasons);
-            return Box::pin(self.end(plan, Vec::new(), result, &sealed.run, None, heard)).await;
+            return Box::pin(self.end(plan, read, result, &sealed.run, None, heard)).await;
         }
         let doubt = self.memories.of(&plan.connection).await?.doubt;
         let lost_scopes = memory.scopes.iter().filter(|(id, _)| !scopes.contains_key(*id));
@@ -173,7 +202,7 @@ impl Crawler {
             differ(&mut result, &intent);
             result.deleted = 0;
             result.held = Some(waiting(&held));
-            let ended = self.end(plan, Vec::new(), result, &sealed.run, Some(held), heard);
+            let ended = self.end(plan, read, result, &sealed.run, Some(held), heard);
             return Box::pin(ended).await;
         }
         let mut result = result(Outcome::Complete, &[]);
@@ -185,9 +214,7 @@ impl Crawler {
         } else {
             None
         };
-        let whole = result.outcome == Outcome::Complete;
         let ended = result.clone();
-        let read = if whole { read } else { Vec::new() };
         let ended_so = |memory: &mut Memory| {
             hear(memory);
             if let Some(after) = &after {
@@ -279,7 +306,8 @@ impl Crawler {
         format!("{}/ledger/{}", self.memories.place(&plan.connection), plan.upload_id)
     }
 
-    /// Remembers how a crawl ended, and what it left in Glean. `also` is remembered with it.
+    /// Remembers how a crawl ended, and what it left in Glean. `read`: the bookmarks of the scopes that
+    /// were read to their end. `also` is remembered with it.
     async fn end(
         &self,
         plan: &Plan,
@@ -313,7 +341,7 @@ impl Crawler {
                 } else if !memory.runs.contains(run) && run.records > 0 {
                     memory.runs.push(run.clone());
                 }
-                memory.bookmarks.extend(read.iter().cloned());
+                advance(&mut memory.bookmarks, plan.mode, whole, &read);
                 memory.changes.retain(|change| !outdated.contains(change));
                 if waits {
                     memory.held.clone_from(&held);
@@ -342,10 +370,10 @@ impl Crawler {
             return already(&memory, connection, upload_id);
         };
         let plan = &held.plan;
-        self.check_glean(plan)?;
+        self.check_glean(&plan.travels())?;
         let last = memory.last.clone().filter(|last| last.upload_id == upload_id);
         let mut result = last.unwrap_or_else(|| {
-            let total = Total::of(plan, &held.scopes).progress;
+            let total = Total::of(plan, &held.scopes, &BTreeMap::new()).progress;
             plan.result(Outcome::Held, &total, held.seconds, &held.reasons)
         });
         result.held = None;
@@ -355,7 +383,7 @@ impl Crawler {
                 Decision::Expire => "nobody approved it in time, and nothing was deleted",
                 _ => "rejected, and nothing was deleted",
             };
-            result.reason = Some(format!("{why} ({})", held.reasons.join("; ")));
+            result.reason = Some(format!("{why} ({})", joined(&held.reasons).unwrap_or_default()));
             return self.settle(&held, result, None).await;
         }
         match self.upload(plan).session_state().await? {
@@ -504,6 +532,36 @@ fn titles(plan: &Plan) -> BTreeMap<String, String> {
     plan.scopes.iter().map(|scope| (scope.id.clone(), scope.title.clone())).collect()
 }
 
+/// Moves the bookmarks of the scopes that were read to their end, whatever became of the others.
+///
+/// A bookmark says: what changed before it need not be asked for again. Of an incremental crawl that is
+/// true for each scope that it read to its end, for it delivered what changed, deletions too.
+///
+/// A full crawl delivers what is there, and no deletions: those come with the end of its session. As
+/// long as that has not come (the crawl is partial or held), what was deleted at the source since the
+/// old bookmark is still in Glean, and only an incremental crawl from the old bookmark would tell of it.
+/// So an old bookmark stays. A scope that has none loses nothing by getting its first one: without it
+/// the scope would be read in full, which tells of no deletions either. Its documents are all in Glean,
+/// for what was uploaded stays when a session is left open.
+///
+/// Where too much was set aside, or a source that never had a document delivers none, the connector or
+/// its settings are wrong: nothing moves.
+fn advance(
+    known: &mut BTreeMap<String, String>,
+    mode: ModeName,
+    whole: bool,
+    read: &[(String, String)],
+) {
+    for (scope, bookmark) in read.iter().cloned() {
+        if whole || mode == ModeName::Incremental {
+            known.insert(scope, bookmark);
+        } else {
+            known.entry(scope).or_insert(bookmark);
+        }
+    }
+}
+
+/// The bookmarks of the scopes that were read to their end.
 fn bookmarks(scopes: &BTreeMap<String, ScopeProgress>) -> Vec<(String, String)> {
     let bookmark = |(scope, progress): (&String, &ScopeProgress)| match &progress.ending {
         Some(Ending::Complete { bookmark: Some(bookmark) }) => {
@@ -557,9 +615,28 @@ pub fn waiting(held: &Held) -> Waiting {
         upload_id: held.plan.upload_id.clone(),
         would_go: difference.gone + difference.withheld,
         of: difference.before,
-        reasons: held.reasons.clone(),
+        reasons: listed(held.reasons.clone()),
         samples: samples.cloned().collect(),
         until: held.until,
         wait_seconds: held.until - held.since,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_told_of_deletions_moves_a_bookmark_that_is_there() {
+        let read = [("old".to_owned(), "2".to_owned()), ("new".to_owned(), "2".to_owned())];
+        for (mode, whole, old) in [
+            (ModeName::Full, false, "1"),
+            (ModeName::Full, true, "2"),
+            (ModeName::Incremental, false, "2"),
+        ] {
+            let mut known = BTreeMap::from([("old".to_owned(), "1".to_owned())]);
+            advance(&mut known, mode, whole, &read);
+            assert_eq!((known["old"].as_str(), known["new"].as_str()), (old, "2"), "{mode}");
+        }
     }
 }

@@ -56,6 +56,12 @@ impl Guests {
         connector: &Connector,
         usage: Arc<Usage>,
     ) -> Result<Guest> {
+        self.check(connection, connector).await?;
+        self.start_checked(connection, connector, usage).await
+    }
+
+    /// Whether a connection's settings and grants are such that its connector can be started.
+    pub async fn check(&self, connection: &Connection, connector: &Connector) -> Result<()> {
         let config = self.live.now();
         check_settings(&config, connection, connector)?;
         let shared = self.shared(connection, connector)?;
@@ -63,7 +69,17 @@ impl Guests {
             let grants = ["connections", &connection.name, "grants"];
             let at = failure.at.clone().unwrap_or_default();
             failure.at(format!("{}: {at}", config.place(&grants)))
-        })?;
+        })
+    }
+
+    /// The same as [`Self::start`] where it was checked a moment ago.
+    pub async fn start_checked(
+        &self,
+        connection: &Connection,
+        connector: &Connector,
+        usage: Arc<Usage>,
+    ) -> Result<Guest> {
+        let shared = self.shared(connection, connector)?;
         // One connection whose guests hang takes its own places before it takes everybody's.
         let mut places = Vec::new();
         for semaphore in [shared.places, self.places.clone()] {

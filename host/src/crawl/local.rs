@@ -9,11 +9,14 @@ use tokio_util::sync::CancellationToken;
 use super::begin::Request;
 use super::history::Attempt;
 use super::lease::Who;
-use super::plan::{CrawlResult, Decision, ModeName, Plan};
+use super::plan::{CrawlRef, CrawlResult, Decision, ModeName};
 use super::progress::ScopeProgress;
 use super::steps::Crawler;
-use super::view::{CrawlView, Phase, ScopeState};
+use super::view::{CrawlView, Phase, RangeProgress};
 use crate::failure::{Failure, Kind, Result};
+
+/// A scope that fails here is not tried again before the next crawl.
+const ATTEMPTS: u32 = 1;
 
 /// How often the view is told what a crawl waits for.
 const LOOK: Duration = Duration::from_millis(500);
@@ -78,52 +81,48 @@ async fn once(
         anew: ask.anew,
     };
     let configure = Box::pin(unless(cancel, crawler.configure(request)));
-    let plan = told(crawler, name, view, configure).await?;
-    view.send_replace(CrawlView::of(&plan));
-    let ended = Box::pin(crawl(crawler, &plan, view, cancel, started)).await;
+    let crawl = told(crawler, name, view, configure).await?.travels();
+    let begun = CrawlView::of(&crawl);
+    view.send_replace(begun.clone());
+    let ended = Box::pin(crawl_all(crawler, &crawl, begun, view, cancel, started)).await;
     // After a failure, the next one who comes need not wait for the lease to end.
-    let rested = crawler.rest(&plan, None).await;
+    let rested = crawler.rest(&crawl, None).await;
     let result = ended?;
     rested?;
     Ok(result)
 }
 
-async fn crawl(
+async fn crawl_all(
     crawler: &Crawler,
-    plan: &Plan,
+    crawl: &CrawlRef,
+    begun: CrawlView,
     view: &watch::Sender<CrawlView>,
     cancel: &CancellationToken,
     started: Instant,
 ) -> Result<CrawlResult> {
-    for scope in &plan.scopes {
-        let tried = ScopeProgress::default();
-        let (report, mut reports) = watch::channel(tried.clone());
-        let crawl = crawler.crawl_scope(plan, &scope.id, &tried, &report, cancel);
+    let scopes = crawl.scopes.count();
+    let (report, mut reports) = watch::channel(RangeProgress::default());
+    let ended = {
+        let crawl = crawler.crawl_range(crawl, 0..scopes, ATTEMPTS, &report, cancel);
         let mut crawl = std::pin::pin!(crawl);
-        view.send_modify(|view| view.set_state(&scope.id, ScopeState::Running));
-        let mut looks = tokio::time::interval(LOOK);
-        let ended = loop {
-            tokio::select! {
-                ended = &mut crawl => break ended,
-                Ok(()) = reports.changed() => {}
-                _ = looks.tick() => {}
+        loop {
+            let ended = tokio::select! {
+                ended = &mut crawl => Some(ended),
+                Ok(()) = reports.changed() => None,
+            };
+            let mut now = begun.clone();
+            now.add(reports.borrow_and_update().clone());
+            view.send_replace(now);
+            if let Some(ended) = ended {
+                break ended;
             }
-            let mut progress = reports.borrow_and_update().clone();
-            progress.wait(crawler.waiting(&plan.connection));
-            view.send_modify(|view| view.set_progress(&scope.id, progress));
-        };
-        let last = report.borrow().clone();
-        view.send_modify(|view| {
-            view.set_progress(&scope.id, last);
-            let Some(shown) = view.scope(&scope.id) else { return };
-            shown.state = if ended.is_ok() { ScopeState::Done } else { ScopeState::Failed };
-            shown.note = ended.as_ref().err().map(|failure| failure.what.clone());
-        });
-        ended?;
-    }
+        }
+    };
+    ended.map_err(Failure::from)?;
+    view.send_modify(|view| view.phase = Phase::Completing);
     let seconds = started.elapsed().as_secs_f64();
-    let complete = Box::pin(unless(cancel, crawler.complete(plan, seconds)));
-    told(crawler, &plan.connection, view, complete).await
+    let complete = Box::pin(unless(cancel, crawler.complete(crawl, seconds)));
+    told(crawler, &crawl.connection, view, complete).await?
 }
 
 /// Decides about the upload that waits, where no workflow does.

@@ -3,9 +3,10 @@
 //!
 //! [`pipeline`] is the way through for one scope; [`check`] sets aside what Glean would refuse;
 //! [`recorder`] writes what goes into the ledger; [`progress`] is what survives an interruption.
-//! [`begin`], [`steps`] and [`finish`] are the parts of a whole crawl, the last one behind the [`guard`]
+//! [`begin`], [`scopes`] and [`finish`] are the parts of a whole crawl, the last one behind the [`guard`]
 //! of deletions, for which a [`census`] is kept of what others have in Glean; what Glean has not done yet
-//! when a crawl ends is in [`changes`] and [`closing`]; [`connections`] says which settings a crawl has.
+//! when a crawl ends is in [`changes`] and [`closing`]; [`connections`] says which settings a crawl has;
+//! [`fault`] tells a scope's failures from the crawl's.
 //! [`local`] runs them in one process and Temporal as activities. [`memory`] is what one crawl leaves
 //! to the next, and [`history`] how they ended; [`known`] looks into the ledger, and [`view`] shows a crawl to people.
 
@@ -16,6 +17,7 @@ pub mod check;
 pub mod closing;
 pub mod connections;
 mod damage;
+pub mod fault;
 pub mod finish;
 pub mod guard;
 pub mod guests;
@@ -30,13 +32,14 @@ pub mod plan;
 pub mod progress;
 mod quarantine;
 pub mod recorder;
+pub mod scopes;
 pub mod steps;
 pub mod view;
 
 pub use check::{Rules, Tolerance};
 pub use guard::Deletions;
 pub use pipeline::{Pipeline, Source, Window};
-pub use plan::{CrawlResult, Decision, ModeName, Plan};
-pub use progress::{Ending, Outcome, ScopeProgress};
+pub use plan::{CrawlRef, CrawlResult, Decision, ModeName, Plan};
+pub use progress::{Attempts, Ending, Outcome, ScopeProgress};
 pub use steps::Crawler;
-pub use view::CrawlView;
+pub use view::{CrawlView, RangeProgress};

@@ -16,13 +16,14 @@ use tokio_util::sync::CancellationToken;
 
 use super::changes::{self, Change, Keeper, Want};
 use super::check::{Rules, Suspicion, Tolerance};
+use super::fault::{Result, Stopped};
 use super::progress::{Ending, ScopeProgress};
 use super::quarantine::Kinds;
 use super::recorder::{Recorder, Records};
 use crate::connector::Cursor;
 use crate::connector::model::{Access, AccessChange, Document, DocumentRef};
 use crate::connector::model::{Mode, Page, PageLimits, Progress, Unreadable};
-use crate::failure::{Failure, Kind, Result, bounded};
+use crate::failure::{self, Failure, Kind, bounded};
 use crate::glean::batch::{Batch, Batcher, Pushed};
 use crate::glean::upload::{Refused, Upload};
 use crate::ledger::{self, ScopeJournal, State};
@@ -30,11 +31,11 @@ use crate::sandbox::limits::Usage;
 
 /// Where pages come from: a guest's cursor, or native code in a benchmark.
 pub trait Source: Send {
-    fn next(&mut self, limits: PageLimits) -> impl Future<Output = Result<Page>> + Send;
+    fn next(&mut self, limits: PageLimits) -> impl Future<Output = failure::Result<Page>> + Send;
 }
 
 impl Source for Cursor {
-    async fn next(&mut self, limits: PageLimits) -> Result<Page> {
+    async fn next(&mut self, limits: PageLimits) -> failure::Result<Page> {
         Self::next(self, limits).await
     }
 }
@@ -95,13 +96,13 @@ pub struct Pipeline<'a> {
 struct Acknowledged {
     sequence: u64,
     bytes: usize,
-    outcome: Result<Vec<Refused>>,
+    outcome: failure::Result<Vec<Refused>>,
 }
 
 /// Work that is under way beside the reading.
 enum Done {
     Sent(Acknowledged),
-    Kept { journal: ScopeJournal, kept: Box<Mark>, outcome: Result<()> },
+    Kept { journal: ScopeJournal, kept: Box<Mark>, outcome: failure::Result<()> },
 }
 
 /// The state after a page whose last document is in batch `sequence`.
@@ -188,15 +189,14 @@ impl Pipeline<'_> {
             batches: start.batches,
             bytes: start.bytes,
             computed: start.cpu_ms,
-            // What an attempt before this one failed of is not a fact about the pages.
-            read: ScopeProgress { in_flight: 0, failures: 0, cause: None, ..start },
+            read: ScopeProgress { in_flight: 0, ..start },
         };
         if run.read.pages > 0 {
             run.know_changes().await?;
         }
         let ended = tokio::select! {
             ended = run.pump(&mut pages) => ended,
-            () = self.cancel.cancelled() => Err(interrupted()),
+            () = self.cancel.cancelled() => Err(interrupted().into()),
         };
         if ended.is_err() {
             run.drain().await;
@@ -220,7 +220,7 @@ impl Pipeline<'_> {
 
 /// Reads one page ahead: the source works while the page before is encoded.
 struct Pages {
-    pages: mpsc::Receiver<Result<Page>>,
+    pages: mpsc::Receiver<failure::Result<Page>>,
     reader: JoinHandle<()>,
 }
 
@@ -240,7 +240,7 @@ impl Pages {
         Self { pages, reader }
     }
 
-    async fn next(&mut self) -> Result<Page> {
+    async fn next(&mut self) -> failure::Result<Page> {
         let page = self.pages.recv().await;
         page.unwrap_or_else(|| Err(Failure::internal("the source's reader ended without a word")))
     }
@@ -261,7 +261,7 @@ impl Run<'_> {
                 Err(failure) => {
                     // What was read before is not lost: it moves the checkpoint.
                     self.flush().await?;
-                    return Err(failure);
+                    return Err(Stopped::Scope(failure));
                 }
             };
             let more = self.take(page).await?;
@@ -290,7 +290,7 @@ impl Run<'_> {
     }
 
     /// The next page or the source's failure, while work beside it is finished.
-    async fn pull(&mut self, pages: &mut Pages) -> Result<Result<Page>> {
+    async fn pull(&mut self, pages: &mut Pages) -> Result<failure::Result<Page>> {
         loop {
             tokio::select! {
                 page = pages.next() => return Ok(page),
@@ -312,9 +312,9 @@ impl Run<'_> {
         for document in &documents {
             self.document(document).await?;
         }
-        self.suspicion.page(&documents, changes, &progress)?;
+        self.suspicion.page(&documents, changes, &progress).map_err(Stopped::Scope)?;
         self.apply_changes(&deleted, &access_changes).await?;
-        self.parts.tolerance.check(&self.read)?;
+        self.parts.tolerance.check(&self.read).map_err(Stopped::Scope)?;
         let more = match progress {
             Progress::More(checkpoint) => {
                 self.read.checkpoint = Some(checkpoint);
@@ -432,11 +432,13 @@ impl Run<'_> {
             return self.keep_changes(Vec::new()).await;
         }
         if *self.parts.mode == Mode::Full {
-            return Err(Failure::new(
-                Kind::Contract,
-                "the connector reports deletions or changes of access in a full crawl",
-            )
-            .next("mend the connector: a full crawl delivers what is there"));
+            return Err(Stopped::Scope(
+                Failure::new(
+                    Kind::Contract,
+                    "the connector reports deletions or changes of access in a full crawl",
+                )
+                .next("mend the connector: a full crawl delivers what is there"),
+            ));
         }
         // In order: a document that was added before it was deleted ends deleted.
         if let Some(batch) = self.batcher.take() {
@@ -446,7 +448,7 @@ impl Run<'_> {
             self.wait_for_one().await?;
         }
         let Some(keeper) = self.parts.changes else {
-            return Err(Failure::internal("changes have nowhere to be kept"));
+            return Err(Failure::internal("changes have nowhere to be kept").into());
         };
         if self.known_changes.is_none() {
             self.know_changes().await?;
@@ -606,7 +608,8 @@ impl Run<'_> {
             }
         }
         self.keep(self.eager);
-        self.parts.tolerance.check(&self.recorder.with_refused(&self.read))
+        let read = self.recorder.with_refused(&self.read);
+        self.parts.tolerance.check(&read).map_err(Stopped::Scope)
     }
 
     /// A page of which every document is acknowledged.
@@ -649,17 +652,6 @@ impl Run<'_> {
     fn publish(&mut self, kept: Mark) {
         let Mark { covers, mut progress, .. } = kept;
         self.kept = covers;
-        // Only going forward forgives failures: the same checkpoint again does not.
-        let before = self.parts.report.borrow();
-        let stands = before.checkpoint == progress.checkpoint && progress.ending.is_none();
-        if stands {
-            progress.failures = before.failures;
-            progress.cause.clone_from(&before.cause);
-        } else {
-            progress.failures = 0;
-            progress.cause = None;
-        }
-        drop(before);
         progress.in_flight = len32(self.sending);
         self.parts.report.send_replace(progress);
     }

@@ -8,8 +8,10 @@ use super::lease::Who;
 use super::progress::{Outcome, Quarantined, ScopeProgress};
 use crate::connector::Digest;
 use crate::connector::model::{Mode, Scope};
+use crate::failure::bounded;
 use crate::ledger::Sample;
 use crate::ledger::run::Run;
+use crate::observe::numbers::count;
 
 /// Which crawl is asked for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -74,19 +76,20 @@ impl Plan {
         matches!(self.who, Some(Who::Workflow { .. }))
     }
 
-    /// Only what one scope's crawl needs: a plan travels through Temporal once for each.
-    #[must_use]
-    pub fn for_scope(&self, id: &str) -> Self {
-        Self {
-            scopes: self.scopes.iter().filter(|scope| scope.id == id).cloned().collect(),
-            bookmarks: self
-                .bookmarks
-                .get_key_value(id)
-                .map(|(id, bookmark)| (id.clone(), bookmark.clone()))
-                .into_iter()
-                .collect(),
-            runs: Vec::new(),
-            ..self.clone()
+    /// What of it travels through Temporal.
+    pub fn travels(&self) -> CrawlRef {
+        CrawlRef {
+            connection: self.connection.clone(),
+            datasource: self.datasource.clone(),
+            connector: self.connector.clone(),
+            digest: self.digest.clone(),
+            mode: self.mode,
+            upload_id: self.upload_id.clone(),
+            glean: self.glean.clone(),
+            who: self.who.clone(),
+            opened: self.opened,
+            scopes: Scopes::Count(self.scopes.len()),
+            estimate: self.scopes.iter().map(|scope| scope.documents).sum(),
         }
     }
 
@@ -118,11 +121,91 @@ impl Plan {
             memory: total.memory,
             seconds: (seconds * 1000.0).round() / 1000.0,
             ended_at: super::memory::now(),
-            reason: (!reasons.is_empty()).then(|| reasons.join("; ")),
+            reason: joined(reasons),
             quarantine: total.samples.clone(),
             held: None,
         }
     }
+}
+
+/// A crawl as it travels: small, however many scopes it has. They and all else are in its journal.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct CrawlRef {
+    pub connection: String,
+    pub datasource: String,
+    pub connector: String,
+    pub digest: Digest,
+    pub mode: ModeName,
+    pub upload_id: String,
+    #[serde(default)]
+    pub glean: String,
+    /// Who runs it.
+    #[serde(default)]
+    pub who: Option<Who>,
+    /// Read by workers of earlier versions only.
+    #[serde(default)]
+    opened: bool,
+    pub scopes: Scopes,
+    /// The connector's estimate of its documents, where it has one of each scope.
+    #[serde(default)]
+    pub estimate: Option<u64>,
+}
+
+/// The scopes of a crawl that travels.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Scopes {
+    /// How many there are: activities take ranges of them.
+    Count(usize),
+    /// Each, as earlier versions sent them; each was an activity of its own.
+    Listed(Vec<Scope>),
+}
+
+impl Scopes {
+    pub fn count(&self) -> usize {
+        match self {
+            Self::Count(count) => *count,
+            Self::Listed(scopes) => scopes.len(),
+        }
+    }
+}
+
+impl CrawlRef {
+    /// The same for a workflow of an earlier version, which crawls each scope for itself.
+    #[must_use]
+    pub fn listing(self, scopes: Vec<Scope>) -> Self {
+        Self { scopes: Scopes::Listed(scopes), ..self }
+    }
+}
+
+/// The longest text that several reasons make together.
+const MAX_REASONS: usize = 2_000;
+
+/// Reasons as one text. Where there are too many, the others are counted.
+pub fn joined(reasons: &[String]) -> Option<String> {
+    let (first, others) = reasons.split_first()?;
+    let mut text = bounded(first.clone(), MAX_REASONS);
+    for (at, reason) in others.iter().enumerate() {
+        if text.len() + reason.len() > MAX_REASONS {
+            let more = count((others.len() - at) as u64, "other reason");
+            return Some(format!("{text}; and {more}"));
+        }
+        text.push_str("; ");
+        text.push_str(reason);
+    }
+    Some(text)
+}
+
+/// Reasons that are listed one by one; where there are too many, the last says how many are left out.
+pub fn listed(mut reasons: Vec<String>) -> Vec<String> {
+    const MOST: usize = 20;
+    let more = reasons.len().saturating_sub(MOST);
+    reasons.truncate(MOST);
+    reasons = reasons.into_iter().map(|reason| bounded(reason, 500)).collect();
+    if more > 0 {
+        reasons.push(format!("and {}", count(more as u64, "other reason")));
+    }
+    reasons
 }
 
 /// How a crawl ended: what `sync --json` prints.

@@ -41,11 +41,6 @@ pub struct ScopeProgress {
     /// The first of the quarantined documents, with their reasons.
     pub samples: Vec<Quarantined>,
     pub ending: Option<Ending>,
-    /// Failures since the last acknowledged page.
-    pub failures: u32,
-    /// The first of them.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub cause: Option<Box<Failure>>,
     /// How often the scope was begun anew.
     pub restarts: u32,
     /// What it waits for, for display only: a rate limit, or a server's `Retry-After`.
@@ -108,17 +103,10 @@ impl ScopeProgress {
         Some(format!("waits for {why}{lasted}"))
     }
 
-    /// Counts a failure. What is told of it, and whether it was the last that is allowed: then the
-    /// first is told, which those after it may only have followed from.
-    pub fn failed(&mut self, failure: Failure, attempts: u32) -> (Failure, bool) {
-        self.failures += 1;
-        let last = self.failures >= attempts;
-        let cause = self.cause.take().map_or_else(|| failure.clone(), |cause| *cause);
-        self.cause = Some(Box::new(Failure { detail: None, ..cause.clone() }));
-        if !last || !failure.kind.is_retryable() || cause.what == failure.what {
-            return (failure, last);
-        }
-        (cause.detail(format!("at last: {failure}")), last)
+    /// Only its numbers: whatever is long is in the journal, and need not travel.
+    #[must_use]
+    pub fn numbers(&self) -> Self {
+        Self { checkpoint: None, samples: Vec::new(), ending: None, ..self.clone() }
     }
 
     /// Adds another scope's numbers, for a sum over all.
@@ -137,6 +125,73 @@ impl ScopeProgress {
         self.in_flight += other.in_flight;
         let room = SAMPLES.saturating_sub(self.samples.len());
         self.samples.extend(other.samples.iter().take(room).cloned());
+    }
+}
+
+/// Failures in a row: of one scope, or of a step of a crawl.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Attempts {
+    pub failures: u32,
+    /// The first of them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cause: Option<Box<Failure>>,
+}
+
+impl Attempts {
+    /// Counts a failure. What is told of it, and whether it was the last that is allowed: then the
+    /// first is told, which those after it may only have followed from.
+    pub fn failed(&mut self, failure: Failure, attempts: u32) -> (Failure, bool) {
+        self.failures += 1;
+        let last = self.failures >= attempts;
+        let cause = self.cause.take().map_or_else(|| failure.clone(), |cause| *cause);
+        self.cause = Some(Box::new(Failure { detail: None, ..cause.clone() }));
+        if !last || !failure.kind.is_retryable() || cause.what == failure.what {
+            return (failure, last);
+        }
+        (cause.detail(format!("at last: {failure}")), last)
+    }
+}
+
+/// What the journal keeps of a scope that failed.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct FailedScope {
+    pub scope: String,
+    #[serde(flatten)]
+    attempts: Attempts,
+    /// Where it failed. Whoever comes further begins to count anew.
+    checkpoint: Option<String>,
+    restarts: u32,
+    /// Why it is not tried again in this crawl.
+    pub for_good: Option<Failure>,
+}
+
+impl FailedScope {
+    /// It failed once more.
+    #[must_use]
+    pub fn again(
+        self,
+        scope: &str,
+        progress: &ScopeProgress,
+        failure: Failure,
+        attempts: u32,
+    ) -> Self {
+        let stands = self.checkpoint == progress.checkpoint && self.restarts == progress.restarts;
+        let mut counted = if stands { self.attempts } else { Attempts::default() };
+        let retryable = failure.kind.is_retryable();
+        let (told, last) = counted.failed(failure, attempts);
+        Self {
+            scope: scope.to_owned(),
+            attempts: counted,
+            checkpoint: progress.checkpoint.clone(),
+            restarts: progress.restarts,
+            for_good: (last || !retryable).then_some(told),
+        }
+    }
+
+    /// How often in a row.
+    pub fn failures(&self) -> u32 {
+        self.attempts.failures
     }
 }
 

@@ -2,8 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::plan::{ModeName, Plan};
-use super::progress::ScopeProgress;
+use super::plan::{CrawlRef, ModeName};
+use super::progress::{Attempts, ScopeProgress};
+use crate::connector::model::Scope;
+use crate::failure::{Failure, bounded};
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct CrawlView {
@@ -17,8 +19,27 @@ pub struct CrawlView {
     /// Why nothing moves.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub note: Option<String>,
+    /// How many scopes there are, and how many of them ended, or failed for good.
+    #[serde(default)]
+    pub of: usize,
+    #[serde(default)]
+    pub done: usize,
+    #[serde(default)]
+    pub failed: usize,
+    /// What all scopes did.
+    #[serde(default)]
+    pub total: ScopeProgress,
+    /// The connector's estimate of its documents, where it has one of each scope.
+    #[serde(default)]
+    pub estimate: Option<u64>,
+    /// At most so many scopes as a person may want to see; those that run or failed come before others.
     pub scopes: Vec<ScopeView>,
 }
+
+/// Scopes that a view lists.
+const LISTED: usize = 50;
+/// The longest note about a scope.
+const MAX_NOTE: usize = 500;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -30,7 +51,7 @@ pub enum Phase {
     Ended,
 }
 
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ScopeView {
     pub id: String,
     pub title: String,
@@ -54,52 +75,145 @@ pub enum ScopeState {
     Failed,
 }
 
-impl CrawlView {
-    pub fn of(plan: &Plan) -> Self {
+impl ScopeView {
+    pub fn new(scope: &Scope, state: ScopeState, progress: &ScopeProgress) -> Self {
         Self {
-            connection: plan.connection.clone(),
-            datasource: plan.datasource.clone(),
-            connector: plan.connector.clone(),
-            mode: plan.mode,
-            upload_id: plan.upload_id.clone(),
-            phase: Phase::Crawling,
+            id: scope.id.clone(),
+            title: scope.title.clone(),
+            estimate: scope.documents,
+            state,
+            progress: progress.numbers(),
             note: None,
-            scopes: plan
-                .scopes
-                .iter()
-                .map(|scope| ScopeView {
-                    id: scope.id.clone(),
-                    title: scope.title.clone(),
-                    estimate: scope.documents,
-                    state: ScopeState::Waiting,
-                    progress: ScopeProgress::default(),
-                    note: None,
-                })
-                .collect(),
         }
     }
 
-    pub fn scope(&mut self, id: &str) -> Option<&mut ScopeView> {
-        self.scopes.iter_mut().find(|scope| scope.id == id)
+    #[must_use]
+    pub fn noted(mut self, note: &str) -> Self {
+        self.note = Some(bounded(note.to_owned(), MAX_NOTE));
+        self
+    }
+}
+
+/// How far an activity is with the scopes that it took: what it heartbeats and returns. It is small,
+/// however many they are.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RangeProgress {
+    /// What its scopes did, all together. Earlier versions had one scope an activity, and only this.
+    #[serde(flatten)]
+    pub total: ScopeProgress,
+    /// Its number: the first scope's.
+    pub from: usize,
+    pub done: usize,
+    pub failed: usize,
+    /// Why the first of the failed did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failure: Option<Failure>,
+    /// The most failures in a row of a scope that is to be tried again.
+    pub again: u32,
+    /// The scopes that run, failed or are to be tried again, and some that are done.
+    pub scopes: Vec<ScopeView>,
+    /// Failures of this activity in a row, of which no scope is the cause.
+    pub attempts: Attempts,
+}
+
+/// Scopes that an activity names.
+const NAMED: usize = 10;
+
+impl RangeProgress {
+    /// Adds a scope, or what is new of it.
+    pub fn show(&mut self, scope: ScopeView) {
+        show(&mut self.scopes, scope, NAMED);
     }
 
-    pub fn set_state(&mut self, id: &str, state: ScopeState) {
-        if let Some(scope) = self.scope(id) {
-            scope.state = state;
+    /// Says that this is its activity's attempt of that number, and why; `waits` while it is still to
+    /// come.
+    pub fn tried(&mut self, attempt: i32, why: &str, waits: bool) {
+        let note = bounded(format!("attempt {attempt}: {why}"), MAX_NOTE);
+        for scope in &mut self.scopes {
+            match scope.state {
+                ScopeState::Running if waits => scope.state = ScopeState::Retrying,
+                ScopeState::Running if scope.note.is_none() => {}
+                _ => continue,
+            }
+            scope.note = Some(note.clone());
+        }
+    }
+}
+
+/// Lists a scope. Where there are too many, those that are done go first.
+fn show(scopes: &mut Vec<ScopeView>, scope: ScopeView, most: usize) {
+    if let Some(listed) = scopes.iter_mut().find(|listed| listed.id == scope.id) {
+        *listed = scope;
+        return;
+    }
+    if scopes.len() >= most {
+        let done = scopes.iter().position(|scope| scope.state == ScopeState::Done);
+        let waits = || scopes.iter().position(|scope| scope.state == ScopeState::Waiting);
+        let failed = || scopes.iter().position(|scope| scope.state == ScopeState::Failed);
+        let Some(at) = done.or_else(waits).or_else(failed) else { return };
+        scopes.remove(at);
+    }
+    scopes.push(scope);
+}
+
+impl CrawlView {
+    pub fn of(crawl: &CrawlRef) -> Self {
+        Self {
+            connection: crawl.connection.clone(),
+            datasource: crawl.datasource.clone(),
+            connector: crawl.connector.clone(),
+            mode: crawl.mode,
+            upload_id: crawl.upload_id.clone(),
+            phase: Phase::Crawling,
+            of: crawl.scopes.count(),
+            estimate: crawl.estimate,
+            ..Self::default()
         }
     }
 
-    pub fn set_progress(&mut self, id: &str, progress: ScopeProgress) {
-        if let Some(scope) = self.scope(id) {
-            scope.progress = progress;
+    /// Adds what a range did, or has done so far.
+    pub fn add(&mut self, range: RangeProgress) {
+        self.done += range.done;
+        self.failed += range.failed;
+        self.total.add(&range.total);
+        for scope in range.scopes {
+            show(&mut self.scopes, scope, LISTED);
         }
     }
 
-    pub fn total(&self) -> ScopeProgress {
-        let mut total = ScopeProgress::default();
-        for scope in &self.scopes {
-            total.add(&scope.progress);
+    pub fn total(&self) -> &ScopeProgress {
+        &self.total
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_view_stays_small_and_names_what_runs_or_failed() {
+        let mut view = CrawlView { of: 10_000, ..CrawlView::default() };
+        for number in 0..10_000 {
+            let scope = Scope {
+                id: format!("{number}-{}", "i".repeat(490)),
+                title: "t".repeat(200),
+                documents: Some(1),
+            };
+            let state = if number % 400 == 0 { ScopeState::Failed } else { ScopeState::Done };
+            let progress = ScopeProgress {
+                documents: 1,
+                checkpoint: Some("x".repeat(60_000)),
+                ..ScopeProgress::default()
+            };
+            let one = ScopeView::new(&scope, state, &progress).noted(&"n".repeat(5_000));
+            let mut range = RangeProgress { done: 1, total: progress, ..RangeProgress::default() };
+            range.show(one);
+            view.add(range);
         }
-        total
+        assert_eq!((view.done, view.total.documents), (10_000, 10_000));
+        let failed = view.scopes.iter().filter(|scope| scope.state == ScopeState::Failed);
+        assert_eq!((failed.count(), view.scopes.len()), (25, LISTED));
+        assert!(serde_json::to_vec(&view).expect("JSON").len() < 100_000);
     }
 }

@@ -107,6 +107,26 @@ impl Journal {
         format!("{}/scopes/{:016x}", self.folder, xxh3_64(scope.as_bytes()))
     }
 
+    /// What was kept of each scope that failed.
+    pub async fn failures<T: for<'de> Deserialize<'de>>(&self) -> failure::Result<Vec<T>> {
+        let mut failures = Vec::new();
+        for kept in self.store.list(&format!("{}/failed", self.folder)).await? {
+            let bytes = self.store.get(&kept.name).await?.unwrap_or_default();
+            // Where one cannot be read, the scope is tried again.
+            failures.extend(serde_json::from_slice::<T>(&bytes));
+        }
+        Ok(failures)
+    }
+
+    pub async fn failed(&self, scope: &str, failure: &impl Serialize) -> failure::Result<()> {
+        self.put(&format!("failed/{:016x}.json", xxh3_64(scope.as_bytes())), failure).await
+    }
+
+    /// Forgets which scopes failed: they are tried again.
+    pub async fn forgive(&self) -> failure::Result<()> {
+        self.store.remove_all(&format!("{}/failed", self.folder)).await
+    }
+
     /// The folders of all scopes.
     pub async fn scopes(&self) -> Result<Vec<String>> {
         let kept = self.store.list(&format!("{}/scopes", self.folder)).await?;

@@ -158,16 +158,18 @@ fn title(view: &CrawlView, rate: u64, width: usize) -> String {
     let mut parts = vec![format!("{phase} {} ({})", view.connection, view.mode)];
     if view.phase != Phase::Configuring {
         let total = view.total();
-        let known = view.scopes.iter().map(|scope| scope.estimate).sum::<Option<u64>>();
-        let known = known.filter(|known| *known > 0);
+        let known = view.estimate.filter(|known| *known > 0);
         parts.push(documents(total.documents, known));
         if view.phase == Phase::Crawling {
             parts.push(format!("{}/s", grouped(rate)));
             parts.extend(left(total.documents + total.quarantined, known, rate));
         }
-        if view.scopes.len() > 1 {
-            let done = view.scopes.iter().filter(|scope| scope.state == ScopeState::Done).count();
-            parts.push(format!("{} of {} scopes", grouped(done as u64), view.scopes.len()));
+        if view.of > 1 {
+            let (done, of) = (grouped(view.done as u64), grouped(view.of as u64));
+            parts.push(format!("{done} of {of} scopes"));
+        }
+        if view.failed > 0 {
+            parts.push(format!("{} failed", grouped(view.failed as u64)));
         }
         if view.datasource != view.connection {
             parts.push(format!("into {}", view.datasource));
@@ -311,6 +313,8 @@ mod tests {
             };
             view.scopes.push(scope(&number.to_string(), state, 1));
         }
+        view.total.documents = 5_000;
+        view.estimate = Some(30_000_000);
         let chosen: Vec<_> = choose(&view, 7).iter().map(|scope| scope.id.as_str()).collect();
         assert_eq!(chosen, ["3998", "3999", "4000", "4001", "4002", "4003", "4004"]);
         let heading = title(&view, 500, 79);

@@ -115,6 +115,11 @@ impl Usage {
         Duration::from_nanos(self.cpu.load(Ordering::Relaxed))
     }
 
+    /// Time that all guests of its crawl computed in this process.
+    pub fn of_whole_crawl(&self) -> Duration {
+        Duration::from_nanos(self.crawl.load(Ordering::Relaxed))
+    }
+
     fn computed(&self, time: Duration) {
         let time = nanoseconds(time);
         self.cpu.fetch_add(time, Ordering::Relaxed);

@@ -1,9 +1,11 @@
 //! The steps of a crawl as activities.
 //!
-//! `execute_indexing` goes on from the crawl's journal, on any worker; it heartbeats what the journal
-//! has, for people to see, and counts its own failures there: progress forgives them, and the policy's
-//! last one is final, with the first one's words.
+//! `execute_indexing` goes on from the crawl's journal, on any worker, and heartbeats how far it is for
+//! people to see. The journal counts the failures of scopes. Those that are no scope's are counted in
+//! the heartbeat: progress forgives them, and the policy's last one ends the crawl, with the first
+//! one's words.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,9 +19,10 @@ use tokio_util::sync::CancellationToken;
 use crate::config::PolicyConfig;
 use crate::crawl::begin::Request;
 use crate::crawl::connections::{Expected, this_process};
+use crate::crawl::fault::Stopped;
 use crate::crawl::history::Attempt;
 use crate::crawl::lease::{TAKE_OVER, Who};
-use crate::crawl::{CrawlResult, Crawler, Decision, Ending, ModeName, Plan, ScopeProgress};
+use crate::crawl::{CrawlRef, CrawlResult, Crawler, Decision, ModeName, RangeProgress};
 use crate::failure::{Failure, Kind};
 use crate::pace::Wait;
 
@@ -43,6 +46,9 @@ pub struct ConfigureInput {
     pub glean: String,
     #[serde(default)]
     pub connection_digest: Option<String>,
+    /// Whether the workflow crawls ranges of scopes. Those of earlier versions crawl each by its name.
+    #[serde(default)]
+    pub ranges: bool,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -55,11 +61,18 @@ pub struct DecideInput {
     pub policy: Option<PolicyConfig>,
 }
 
+/// Which scopes to crawl.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct ScopeInput {
-    pub plan: Plan,
-    pub scope: String,
-    /// Failures in a row that end the crawl.
+pub struct ScopesInput {
+    #[serde(alias = "plan")]
+    pub crawl: CrawlRef,
+    /// By their numbers, from 0.
+    #[serde(default)]
+    pub scopes: Range<usize>,
+    /// The one scope that a workflow of an earlier version asks for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scope: Option<String>,
+    /// Failures in a row that end a scope, or the crawl where they are none of the scopes'.
     pub attempts: u32,
     /// How long to wait after each. Where an earlier version said nothing, the server knows.
     #[serde(default)]
@@ -68,7 +81,8 @@ pub struct ScopeInput {
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct CompleteInput {
-    pub plan: Plan,
+    #[serde(alias = "plan")]
+    pub crawl: CrawlRef,
     pub seconds: f64,
     #[serde(default)]
     pub attempts: u32,
@@ -88,6 +102,9 @@ fn heartbeats(context: &ActivityContext) -> tokio::time::Interval {
     tokio::time::interval((timeout / 3).max(Duration::from_millis(100)))
 }
 
+/// How often a crawl says how far it is.
+const SHOWN: Duration = Duration::from_secs(1);
+
 /// Until an attempt that was replaced hears of it by its heartbeats.
 const REPLACED: Duration = Duration::from_secs(2);
 const PATIENCE: u32 = 10;
@@ -99,7 +116,7 @@ impl Activities {
         self: Arc<Self>,
         context: ActivityContext,
         input: ConfigureInput,
-    ) -> Result<Plan, ActivityError> {
+    ) -> Result<CrawlRef, ActivityError> {
         let ConfigureInput { connection, mode, connector, anew, by, upload_id, .. } = input;
         let expected = Expected { glean: &input.glean, digest: input.connection_digest.as_deref() };
         let configure = async {
@@ -122,10 +139,7 @@ impl Activities {
         let remember = async |failure: Failure| {
             self.crawler.remember_failure(attempt, &failure).await;
         };
-        let mut plan = Box::pin(counted(&context, allowed, configure, waiting, remember)).await?;
-        // The journal has these; a history need not.
-        plan.bookmarks.clear();
-        plan.runs.clear();
+        let plan = Box::pin(counted(&context, allowed, configure, waiting, remember)).await?;
         tracing::info!(
             connection,
             datasource = plan.datasource,
@@ -134,36 +148,51 @@ impl Activities {
             scopes = plan.scopes.len(),
             "the datasource is configured"
         );
-        Ok(plan)
+        let crawl = plan.travels();
+        Ok(if input.ranges { crawl } else { crawl.listing(plan.scopes) })
     }
 
     #[activity(name = "execute_indexing")]
     pub async fn execute_indexing(
         self: Arc<Self>,
         context: ActivityContext,
-        input: ScopeInput,
-    ) -> Result<ScopeProgress, ActivityError> {
-        let ScopeInput { plan, scope, attempts, policy } = input;
-        let tried: ScopeProgress = context.heartbeat_details().deserialize()?.unwrap_or_default();
+        input: ScopesInput,
+    ) -> Result<RangeProgress, ActivityError> {
+        let ScopesInput { crawl, scopes, scope, attempts, policy } = input;
+        let is_alone = scope.is_some();
+        let scopes = match scope {
+            Some(scope) => {
+                let number = self.crawler.number_of(&crawl, &scope).await;
+                number.map_err(|failure| failed(failure, false, None))?
+            }
+            None => scopes,
+        };
+        let tried = context.heartbeat_details().deserialize::<RangeProgress>();
+        let attempts_before = tried.ok().flatten().unwrap_or_default().attempts;
         let attempt = context.info().attempt;
-        tracing::info!(connection = plan.connection, scope, attempt, "a scope's crawl begins");
-        let (report, mut reports) = watch::channel(tried.clone());
+        tracing::info!(connection = crawl.connection, ?scopes, attempt, "crawling scopes");
+        let begin = RangeProgress {
+            from: scopes.start,
+            attempts: attempts_before,
+            ..RangeProgress::default()
+        };
+        let (report, reports) = watch::channel(begin);
         let cancel = CancellationToken::new();
         let ended = {
-            let crawl = self.crawler.crawl_scope(&plan, &scope, &tried, &report, &cancel);
+            let range = scopes.clone();
+            let crawl = self.crawler.crawl_range(&crawl, range, attempts, &report, &cancel);
             let mut crawl = std::pin::pin!(crawl);
             let mut alive = heartbeats(&context);
+            let mut shown = tokio::time::interval(SHOWN);
             loop {
                 tokio::select! {
                     ended = &mut crawl => break ended,
-                    Ok(()) = reports.changed() => {
-                        let mut progress = reports.borrow_and_update().clone();
-                        progress.wait(self.crawler.waiting(&plan.connection));
+                    _ = alive.tick() => {
+                        let progress = reports.borrow().clone();
                         context.record_heartbeat(progress).await?;
                     }
-                    _ = alive.tick() => {
-                        let mut progress = reports.borrow().clone();
-                        progress.wait(self.crawler.waiting(&plan.connection));
+                    _ = shown.tick() => {
+                        let progress = reports.borrow().clone();
                         context.record_heartbeat(progress).await?;
                     }
                     () = context.cancelled(), if !cancel.is_cancelled() => cancel.cancel(),
@@ -172,52 +201,51 @@ impl Activities {
         };
         let mut progress = report.borrow().clone();
         match ended {
-            Ok(mut progress) => {
+            // Whoever knows one scope only knows no other way to hear that it failed.
+            Ok(RangeProgress { failure: Some(failure), .. }) if is_alone => {
+                self.rest(&crawl, None).await;
+                self.remember(&context, &crawl, &failure).await;
+                Err(failed(failure, true, None))
+            }
+            Ok(progress) => {
                 tracing::info!(
-                    connection = plan.connection,
-                    scope,
-                    documents = progress.documents,
-                    "a scope's crawl ended"
+                    connection = crawl.connection,
+                    ?scopes,
+                    documents = progress.total.documents,
+                    failed = progress.failed,
+                    "the scopes are crawled"
                 );
-                // The journal has these; a history need not.
-                progress.checkpoint = None;
-                progress.samples.clear();
-                if let Some(Ending::Complete { bookmark }) = &mut progress.ending {
-                    *bookmark = None;
-                }
                 Ok(progress)
             }
-            Err(failure) if failure.kind == Kind::Interrupted => {
+            Err(Stopped::Crawl(failure)) if failure.kind == Kind::Interrupted => {
                 context.record_heartbeat(progress.clone()).await?;
-                self.rest(&plan, Some(TAKE_OVER)).await;
-                tracing::info!(
-                    connection = plan.connection,
-                    scope,
-                    "a scope's crawl is handed over"
-                );
+                self.rest(&crawl, Some(TAKE_OVER)).await;
+                tracing::info!(connection = crawl.connection, ?scopes, "handed over");
                 Err(ActivityError::cancelled_with_details(progress))
             }
-            Err(failure) => {
+            Err(Stopped::Crawl(failure)) => {
                 // That one was too slow to hear that it is replaced says nothing of the source.
                 let replaced = failure.kind == Kind::TakenOver;
                 let allowed = if replaced { attempts.max(PATIENCE) } else { attempts };
-                let (failure, last) = progress.failed(failure, allowed);
+                let (failure, last) = progress.attempts.failed(failure, allowed);
+                let failures = progress.attempts.failures;
                 let again = !is_final(&failure, last);
-                let pause = pause(&failure, progress.failures, policy.as_ref());
+                let pause = pause(&failure, failures, policy.as_ref());
                 let lease = TAKE_OVER + pause.unwrap_or_default();
-                self.rest(&plan, again.then_some(lease)).await;
-                tracing::warn!(
-                    connection = plan.connection,
-                    scope,
-                    failures = progress.failures,
-                    last,
-                    "{failure}"
-                );
+                self.rest(&crawl, again.then_some(lease)).await;
+                tracing::warn!(connection = crawl.connection, failures, last, "{failure}");
                 context.record_heartbeat(progress).await?;
                 if !again {
-                    self.remember(&context, &plan, &failure).await;
+                    self.remember(&context, &crawl, &failure).await;
                 }
                 Err(failed(failure, last, pause))
+            }
+            // The journal counts these, for each scope.
+            Err(Stopped::Scope(failure)) => {
+                let pause = pause(&failure, progress.again, policy.as_ref());
+                self.rest(&crawl, Some(TAKE_OVER + pause.unwrap_or_default())).await;
+                context.record_heartbeat(progress).await?;
+                Err(failed(failure, false, pause))
             }
         }
     }
@@ -250,12 +278,19 @@ impl Activities {
         context: ActivityContext,
         input: CompleteInput,
     ) -> Result<CrawlResult, ActivityError> {
-        let CompleteInput { plan, seconds, attempts, policy } = input;
-        let complete = self.crawler.complete(&plan, seconds);
-        let waiting = || self.crawler.waiting(&plan.connection);
+        let CompleteInput { crawl, seconds, attempts, policy } = input;
+        let complete = self.crawler.complete(&crawl, seconds);
+        let waiting = || self.crawler.waiting(&crawl.connection);
         let allowed = Allowed { attempts, policy: policy.as_ref() };
-        let remember = async |failure: Failure| self.remember(&context, &plan, &failure).await;
-        let result = Box::pin(counted(&context, allowed, complete, waiting, remember)).await?;
+        let remember = async |failure: Failure| self.remember(&context, &crawl, &failure).await;
+        let ended = Box::pin(counted(&context, allowed, complete, waiting, remember)).await?;
+        let result = match ended {
+            Ok(result) => result,
+            Err(failure) => {
+                self.remember(&context, &crawl, &failure).await;
+                return Err(failed(failure, true, None));
+            }
+        };
         tracing::info!(
             connection = result.connection,
             documents = result.documents,
@@ -277,17 +312,17 @@ impl Activities {
     }
 
     /// Another worker may take a while to take over: until then the crawl is still one.
-    async fn rest(&self, plan: &Plan, pause: Option<Duration>) {
-        if let Err(failure) = self.crawler.rest(plan, pause).await {
+    async fn rest(&self, crawl: &CrawlRef, pause: Option<Duration>) {
+        if let Err(failure) = self.crawler.rest(crawl, pause).await {
             tracing::debug!("{failure}");
         }
     }
 
     /// Keeps that the crawl failed, for `sheaf status`.
-    async fn remember(&self, context: &ActivityContext, plan: &Plan, failure: &Failure) {
+    async fn remember(&self, context: &ActivityContext, crawl: &CrawlRef, failure: &Failure) {
         let run = run(context);
         let attempt =
-            Attempt { connection: &plan.connection, mode: plan.mode, run: &run, temporal: true };
+            Attempt { connection: &crawl.connection, mode: crawl.mode, run: &run, temporal: true };
         self.crawler.remember_failure(attempt, failure).await;
     }
 }
@@ -318,7 +353,7 @@ async fn counted<T>(
     waiting: impl Fn() -> Option<Wait>,
     ends: impl AsyncFnOnce(Failure),
 ) -> Result<T, ActivityError> {
-    let tried = context.heartbeat_details().deserialize::<ScopeProgress>();
+    let tried = context.heartbeat_details().deserialize::<RangeProgress>();
     let mut tried = tried.ok().flatten().unwrap_or_default();
     let mut step = std::pin::pin!(step);
     let mut alive = heartbeats(context);
@@ -326,7 +361,7 @@ async fn counted<T>(
         tokio::select! {
             ended = &mut step => break ended,
             _ = alive.tick() => {
-                tried.wait(waiting());
+                tried.total.wait(waiting());
                 context.record_heartbeat(tried.clone()).await?;
             }
             () = context.cancelled() => return Err(ActivityError::cancelled()),
@@ -335,10 +370,11 @@ async fn counted<T>(
     match ended {
         Ok(done) => Ok(done),
         Err(failure) => {
-            tried.wait(None);
-            let (failure, last) = tried.failed(failure, allowed.attempts.max(1));
-            tracing::warn!(failures = tried.failures, last, "{failure}");
-            let pause = pause(&failure, tried.failures, allowed.policy);
+            tried.total.wait(None);
+            let (failure, last) = tried.attempts.failed(failure, allowed.attempts.max(1));
+            let failures = tried.attempts.failures;
+            tracing::warn!(failures, last, "{failure}");
+            let pause = pause(&failure, failures, allowed.policy);
             context.record_heartbeat(tried).await?;
             if is_final(&failure, last) {
                 ends(failure.clone()).await;

@@ -50,17 +50,12 @@ pub async fn cancel(
     }
     let mut watch = Watch::new(client, &config.temporal.task_queue);
     let look = async || match follow::progress(&handle).await {
-        Some(mut seen) => {
+        Some(seen) => {
             watch.answered();
             // An activity that has ended cancelled is in no view any more: what it said last counts.
-            for scope in &mut seen.scopes {
-                if let Some(before) = view.scope(&scope.id)
-                    && before.progress.documents > scope.progress.documents
-                {
-                    scope.progress = before.progress.clone();
-                }
+            if seen.total().documents >= view.total().documents {
+                view = seen;
             }
-            view = seen;
         }
         None => drop(watch.unanswered().await),
     };

@@ -17,8 +17,8 @@ use super::workflows::indexing::Run;
 use super::workflows::{AllInput, AllWorkflow, CrawlInput, IndexingWorkflow};
 use super::{ids, queue};
 use crate::config::{Config, Temporal};
-use crate::crawl::view::{Phase, ScopeState};
-use crate::crawl::{CrawlResult, CrawlView, ModeName, ScopeProgress};
+use crate::crawl::view::Phase;
+use crate::crawl::{CrawlResult, CrawlView, ModeName, RangeProgress};
 use crate::failure::{Failure, Kind, Result};
 use crate::machine::host_name;
 
@@ -331,25 +331,20 @@ pub async fn progress(handle: &Handle) -> Option<CrawlView> {
     let described = handle.describe(WorkflowDescribeOptions::default()).await.ok()?;
     for pending in &described.raw().pending_activities {
         let details = pending.heartbeat_details.as_ref().and_then(|found| found.payloads.first());
-        let progress: Option<ScopeProgress> =
+        let range: Option<RangeProgress> =
             details.and_then(|payload| serde_json::from_slice(&payload.data).ok());
-        let Some(progress) = progress else { continue };
+        let Some(mut range) = range else { continue };
         if pending.activity_type.as_ref().is_some_and(|of| of.name != "execute_indexing") {
-            view.note = progress.waits().map(|waits| format!("{} {waits}", view.connection));
+            view.note = range.total.waits().map(|waits| format!("{} {waits}", view.connection));
             continue;
         }
-        let Some(scope) = view.scope(&progress.scope) else {
-            continue;
-        };
-        scope.progress = progress;
         if pending.attempt > 1
             && let Some(failure) = &pending.last_failure
         {
-            if pending.state() == PendingActivityState::Scheduled {
-                scope.state = ScopeState::Retrying;
-            }
-            scope.note = Some(format!("attempt {}: {}", pending.attempt, failure.message));
+            let waits = pending.state() == PendingActivityState::Scheduled;
+            range.tried(pending.attempt, &failure.message, waits);
         }
+        view.add(range);
     }
     Some(view)
 }

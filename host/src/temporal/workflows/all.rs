@@ -9,7 +9,7 @@ use temporalio_sdk::{WorkflowContext, WorkflowContextView, WorkflowResult};
 use super::indexing::{CrawlInput, IndexingWorkflow};
 use super::scheduled::as_child;
 use crate::crawl::CrawlResult;
-use crate::failure::{Failure, Kind};
+use crate::failure::{Failure, Kind, bounded};
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct AllInput {
@@ -63,8 +63,9 @@ impl AllWorkflow {
     }
 }
 
-/// Documents that are named of each crawl.
+/// Documents that are named of each crawl, and what is told of its reasons.
 const NAMED: usize = 3;
+const REASON: usize = 400;
 
 /// The workflow as its handles name it.
 pub type Run = all_workflow::Run;
@@ -100,6 +101,7 @@ async fn crawl_some(context: &WorkflowContext<AllWorkflow>, input: &AllInput) {
                 Ok(mut result) => {
                     // Its own workflow's result has all of them.
                     result.quarantine.truncate(NAMED);
+                    result.reason = result.reason.map(|reason| bounded(reason, REASON));
                     if let Some(held) = &mut result.held {
                         held.samples.truncate(NAMED);
                     }

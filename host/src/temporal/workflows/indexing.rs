@@ -13,10 +13,11 @@ use super::all::told;
 use super::approval::{ApprovalInput, ApprovalWorkflow};
 use crate::config::PolicyConfig;
 use crate::connector::Digest;
-use crate::crawl::view::{CrawlView, Phase, ScopeState};
-use crate::crawl::{CrawlResult, ModeName, Plan};
+use crate::crawl::plan::Scopes;
+use crate::crawl::view::{CrawlView, Phase};
+use crate::crawl::{CrawlRef, CrawlResult, ModeName};
 use crate::failure::Kind;
-use crate::temporal::activities::{Activities, CompleteInput, ConfigureInput, ScopeInput};
+use crate::temporal::activities::{Activities, CompleteInput, ConfigureInput, ScopesInput};
 use crate::temporal::ids;
 
 /// What a crawl is started with.
@@ -54,7 +55,8 @@ pub struct IndexingWorkflow {
     view: CrawlView,
     /// The next scope that has no lane yet.
     next: usize,
-    failed: bool,
+    /// A lane met a failure that ends the crawl.
+    stopped: bool,
 }
 
 #[workflow_methods]
@@ -66,7 +68,7 @@ impl IndexingWorkflow {
             mode: input.mode,
             ..CrawlView::default()
         };
-        Self { input, view, next: 0, failed: false }
+        Self { input, view, next: 0, stopped: false }
     }
 
     #[run(name = "IndexingWorkflow")]
@@ -76,7 +78,7 @@ impl IndexingWorkflow {
         let result = match crawl(context, &input, upload_id.clone()).await {
             // What Glean has of it counts no longer: another session has to contain everything.
             Err(error) if session_lost(&error) && context.patched("session lost") => {
-                context.state_mut(|state| (state.next, state.failed) = (0, false));
+                context.state_mut(|state| (state.next, state.stopped) = (0, false));
                 crawl(context, &input, format!("{upload_id}-2")).await?
             }
             ended => ended?,
@@ -139,18 +141,19 @@ async fn crawl(
         policy: Some(policy.clone()),
         glean: input.glean.clone(),
         connection_digest: input.connection_digest.clone(),
+        ranges: true,
     };
-    let plan: Plan = context
+    let crawl: CrawlRef = context
         .execute_activity(
             Activities::configure_datasource,
             configure,
             activity(policy, format!("configure the datasource of {}", input.connection)),
         )
         .await?;
-    context.state_mut(|state| state.view = CrawlView::of(&plan));
+    context.state_mut(|state| state.view = CrawlView::of(&crawl));
 
-    let lanes = policy.parallel_scopes.clamp(1, plan.scopes.len().max(1));
-    let ended = join_all((0..lanes).map(|_| crawl_scopes(context, &plan, policy))).await;
+    let lanes = policy.parallel_scopes.clamp(1, crawl.scopes.count().max(1));
+    let ended = join_all((0..lanes).map(|_| crawl_scopes(context, &crawl, policy, lanes))).await;
     ended.into_iter().collect::<Result<Vec<()>, _>>()?;
 
     context.state_mut(|state| state.view.phase = Phase::Completing);
@@ -162,7 +165,7 @@ async fn crawl(
         .execute_activity(
             Activities::complete_upload,
             CompleteInput {
-                plan,
+                crawl,
                 seconds,
                 attempts: policy.attempts,
                 policy: Some(policy.clone()),
@@ -178,42 +181,95 @@ fn session_lost(error: &ActivityExecutionError) -> bool {
     failure.is_some_and(|failure| failure.kind == Kind::SessionLost)
 }
 
-/// One lane: takes scopes one after the other until there are none, or one has failed.
+/// An activity of its own for each scope, while there are not more than this.
+const ACTIVITIES: usize = 200;
+/// Whatever the policy's number of lanes: what the largest crawl makes of a history's 51,200 events.
+const MAX_ACTIVITIES: usize = 1_000;
+
+/// How many of the scopes that are left the next activity takes. The last ones are small, so that no
+/// lane has much left to do when the others are idle.
+///
+/// A crawl whose scopes are listed was configured for a workflow of an earlier version: its history has
+/// an activity for each.
+fn share(crawl: &CrawlRef, left: usize, lanes: usize) -> usize {
+    match &crawl.scopes {
+        Scopes::Listed(_) => 1.min(left),
+        Scopes::Count(of) => {
+            let fair = left / (2 * lanes);
+            fair.clamp(of.div_ceil(MAX_ACTIVITIES), of.div_ceil(ACTIVITIES).max(1)).min(left)
+        }
+    }
+}
+
+/// One lane: takes scopes until there are none, or a failure is not theirs.
 async fn crawl_scopes(
     context: &WorkflowContext<IndexingWorkflow>,
-    plan: &Plan,
+    crawl: &CrawlRef,
     policy: &PolicyConfig,
+    lanes: usize,
 ) -> Result<(), ActivityExecutionError> {
+    let of = crawl.scopes.count();
     loop {
-        let taken = context.state_mut(|state| {
-            let scope = if state.failed { None } else { plan.scopes.get(state.next) };
-            state.next += 1;
-            scope
+        let scopes = context.state_mut(|state| {
+            let from = state.next;
+            state.next += share(crawl, of - from, lanes);
+            from..state.next
         });
-        let Some(scope) = taken else { return Ok(()) };
-        context.state_mut(|state| state.view.set_state(&scope.id, ScopeState::Running));
-        let input = ScopeInput {
-            plan: plan.for_scope(&scope.id),
-            scope: scope.id.clone(),
+        if scopes.is_empty() || context.state(|state| state.stopped) {
+            return Ok(());
+        }
+        let which = match scopes.len() {
+            1 => format!("scope {}", scopes.end),
+            _ => format!("scopes {} to {}", scopes.start + 1, scopes.end),
+        };
+        let summary = format!("crawl {which} of {of} of {}", crawl.connection);
+        let input = ScopesInput {
+            crawl: crawl.clone(),
+            scopes,
+            scope: None,
             attempts: policy.attempts,
             policy: Some(policy.clone()),
         };
         let ended = context
-            .execute_activity(
-                Activities::execute_indexing,
-                input,
-                activity(policy, format!("crawl {} of {}", scope.title, plan.connection)),
-            )
+            .execute_activity(Activities::execute_indexing, input, activity(policy, summary))
             .await;
-        context.state_mut(|state| {
-            if let Ok(progress) = &ended {
-                state.view.set_progress(&scope.id, progress.clone());
-                state.view.set_state(&scope.id, ScopeState::Done);
-            } else {
-                state.failed = true;
-                state.view.set_state(&scope.id, ScopeState::Failed);
-            }
+        let progress = ended.inspect_err(|_| context.state_mut(|state| state.stopped = true))?;
+        context.state_mut(|state| state.view.add(progress));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::connector::model::Scope;
+
+    /// The sizes of the activities of a crawl, as its lanes take them.
+    fn sizes(scopes: Scopes, lanes: usize) -> Vec<usize> {
+        let json = serde_json::json!({
+            "connection": "c", "datasource": "c", "connector": "c 1", "digest": Digest::of(b""),
+            "mode": "full", "upload_id": "u", "scopes": scopes,
         });
-        ended?;
+        let crawl: CrawlRef = serde_json::from_value(json).expect("a crawl");
+        let (mut sizes, mut left) = (Vec::new(), crawl.scopes.count());
+        while left > 0 {
+            sizes.push(share(&crawl, left, lanes));
+            left -= sizes[sizes.len() - 1];
+        }
+        sizes
+    }
+
+    #[test]
+    fn few_scopes_are_an_activity_each_and_many_make_few_activities() {
+        assert_eq!(sizes(Scopes::Count(12), 4), [1; 12]);
+        assert_eq!(sizes(Scopes::Count(200), 4), [1; 200]);
+        for lanes in [1, 4, 64, 2_000, 10_000] {
+            let sizes = sizes(Scopes::Count(10_000), lanes);
+            assert_eq!(sizes.iter().sum::<usize>(), 10_000);
+            assert!(sizes.iter().all(|size| (1..=50).contains(size)), "{sizes:?}");
+            assert!(sizes.len() <= MAX_ACTIVITIES, "{lanes} lanes: {}", sizes.len());
+        }
+        assert!(sizes(Scopes::Count(10_000), 4).len() < 250);
+        let scope = Scope { id: "a".into(), title: "A".into(), documents: None };
+        assert_eq!(sizes(Scopes::Listed(vec![scope; 300]), 4), [1; 300]);
     }
 }

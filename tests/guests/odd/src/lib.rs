@@ -17,6 +17,8 @@ struct Settings {
     misdeed: Option<String>,
     /// After how many pages.
     after: Option<u64>,
+    /// The only scope in which it does; otherwise in each.
+    only: Option<u64>,
     /// How many pages of ten documents there are in each scope.
     pages: u64,
     /// How many scopes there are.
@@ -104,7 +106,8 @@ impl Cursor for Pages {
                 .map(|document| document.text(format!("An odd page, with {salt}.")))
                 .collect();
         }
-        if page >= self.settings.after.unwrap_or(0) {
+        let here = self.settings.only.is_none_or(|only| only == self.scope);
+        if here && page >= self.settings.after.unwrap_or(0) {
             match self.settings.misdeed.as_deref() {
                 None => {}
                 Some("panic") => panic!("no page {page} today"),
@@ -154,8 +157,8 @@ impl Cursor for Pages {
                         .map(|document| document.updated_at(-i64::try_from(page).unwrap_or(0)))
                         .collect();
                 }
-                Some("lost-scope" | "forbidden-scope") => {}
-                Some("changes") if self.incremental => {
+                Some("lost-scope") => {}
+                Some("changes" | "forbidden-scope") if self.incremental => {
                     let mut page =
                         Page::complete(vec![document(1).text("Changed.")], Some("later".into()));
                     page.documents.push(document(999_999));
@@ -163,7 +166,7 @@ impl Cursor for Pages {
                         .push(DocumentRef { id: "odd-2".into(), object_type: "Page".into() });
                     return Ok(page);
                 }
-                Some("changes") => {}
+                Some("changes" | "forbidden-scope") => {}
                 Some("empty") => return Ok(Page::complete(Vec::new(), None)),
                 Some("long-id") => documents[3].id = "x".repeat(201),
                 Some("nameless") => {

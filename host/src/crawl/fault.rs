@@ -1,0 +1,52 @@
+//! Whose fault it is that a scope's crawl stopped.
+
+use crate::failure::Failure;
+use crate::{glean, ledger};
+
+/// It is told by where the failure comes from, not by its kind: a feed that is not there and a
+/// connection without settings are both settings that are wrong.
+#[derive(Debug)]
+pub enum Stopped {
+    /// The source's, as this scope shows it: another scope may well be read.
+    Scope(Failure),
+    /// Glean's, the store's, the connection's or a person's: the next scope would meet the same.
+    Crawl(Failure),
+}
+
+pub type Result<T> = std::result::Result<T, Stopped>;
+
+impl From<Failure> for Stopped {
+    fn from(failure: Failure) -> Self {
+        Self::Crawl(failure)
+    }
+}
+
+impl From<glean::Error> for Stopped {
+    fn from(error: glean::Error) -> Self {
+        Self::Crawl(error.into())
+    }
+}
+
+impl From<ledger::Error> for Stopped {
+    fn from(error: ledger::Error) -> Self {
+        Self::Crawl(error.into())
+    }
+}
+
+impl From<Stopped> for Failure {
+    fn from(stopped: Stopped) -> Self {
+        match stopped {
+            Stopped::Scope(failure) | Stopped::Crawl(failure) => failure,
+        }
+    }
+}
+
+impl Stopped {
+    #[must_use]
+    pub fn map(self, change: impl FnOnce(Failure) -> Failure) -> Self {
+        match self {
+            Self::Scope(failure) => Self::Scope(change(failure)),
+            Self::Crawl(failure) => Self::Crawl(change(failure)),
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! Sources of several scopes, and of very many: what one of them costs the others.
+
+use serde_json::{Value, json};
+use sheaf::temporal::connect::connect_to;
+use sheaf_tests::temporal::{QUICK, replays, server, signal, until, worker};
+use sheaf_tests::{Site, odd};
+use temporalio_client::{UntypedWorkflow, WorkflowFetchHistoryOptions};
+
+fn reason(result: &Value) -> &str {
+    result["reason"].as_str().unwrap_or_default()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_scope_that_failed_for_good_costs_the_others_nothing() {
+    let site = Site::new(&odd("pages = 2, scopes = 4")).await.connector("guest_odd");
+    assert_eq!(site.sync("odd", 0).await["documents"], 80);
+    // The first page of the broken scope came before it broke.
+    let broken = "pages = 2, scopes = 4, only = 1, after = 1, salt = \"new\"";
+    for misdeed in ["give-up", "fix-settings", "panic", "retry"] {
+        site.configure(&odd(&format!("{broken}, misdeed = \"{misdeed}\"")));
+        let result = site.sync("odd", 5).await;
+        assert_eq!(result["outcome"], "partial", "{misdeed}: {result}");
+        assert_eq!((&result["documents"], &result["deleted"]), (&json!(70), &json!(0)));
+        assert!(reason(&result).starts_with("Scope 1: the connector "), "{misdeed}: {result}");
+        assert_eq!(site.ids("odd").await.len(), 80, "{misdeed}: nothing was deleted");
+    }
+    let documents = site.glean.documents("odd").await.expect("documents");
+    assert_eq!(documents.iter().filter(|(_, json)| json.contains("new")).count(), 70);
+    site.configure(&odd("pages = 2, scopes = 4"));
+    assert_eq!(site.sync("odd", 0).await["outcome"], "complete", "it is tried again");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_at_fault_for_all_scopes_ends_the_crawl_at_once() {
+    let site = Site::new(&odd("pages = 2, scopes = 3")).await.connector("guest_odd");
+    let fault = sheaf_local_glean::Fault {
+        path: "/bulkindexdocuments".into(),
+        skip: 1,
+        status: Some(401),
+        times: u32::MAX,
+        ..sheaf_local_glean::Fault::default()
+    };
+    site.glean.drill().add(fault);
+    let ended = site.sheaf(&["sync", "odd", "--local", "--json"]).await;
+    assert_eq!((ended.code, &ended.json()["error"]["kind"]), (4, &json!("Unauthorized")));
+    site.glean.drill().clear();
+    assert_eq!(site.sync("odd", 0).await["documents"], 60);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_source_that_is_away_is_not_asked_for_each_of_its_scopes() {
+    let settings = "pages = 2, scopes = 30, misdeed = \"retry\", after = 1";
+    let site = Site::new(&odd(settings)).await.connector("guest_odd");
+    let ended = site.sheaf(&["sync", "odd", "--local", "--json"]).await;
+    assert_eq!((ended.code, &ended.json()["error"]["kind"]), (4, &json!("Source")), "{ended:?}");
+    assert_eq!(ended.json()["result"]["documents"], 100, "ten scopes were tried: {ended:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crawl_of_which_every_scope_failed_is_failed_and_each_is_tried_again() {
+    let settings = "pages = 4, scopes = 3, misdeed = \"retry-once\", after = 2";
+    let site = Site::new(&odd(settings)).await.connector("guest_odd");
+    let first = site.sheaf(&["sync", "odd", "--local", "--json"]).await;
+    assert_eq!((first.code, &first.json()["error"]["kind"]), (4, &json!("Source")), "{first:?}");
+    assert_eq!(first.json()["result"]["documents"], 60, "each scope's first pages: {first:?}");
+    // Whoever goes on begins behind them, and then the source answers.
+    let second = site.sync("odd", 0).await;
+    assert_eq!(second["upload_id"], first.json()["result"]["upload_id"]);
+    assert_eq!((&second["outcome"], &second["documents"]), (&json!("complete"), &json!(120)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bookmarks_are_of_each_scope_and_one_that_fails_holds_no_other_up() {
+    let broken = odd("pages = 3, scopes = 3, misdeed = \"forbidden-scope\"");
+    let site = Site::new(&broken).await.connector("guest_odd");
+    let first = site.sync("odd", 5).await;
+    assert_eq!((&first["mode"], &first["documents"]), (&json!("full"), &json!(60)));
+    let incremental = ["sync", "odd", "--local", "--incremental", "--json"];
+    for _ in 0..2 {
+        let ended = site.sheaf(&incremental).await;
+        let result = &ended.json()["result"];
+        assert_eq!((ended.code, &result["mode"]), (5, &json!("incremental")), "{ended:?}");
+        // Two changed in each of the two others: neither is read from its beginning.
+        assert_eq!(result["documents"], 4, "{ended:?}");
+        assert!(reason(result).contains("Scope 1: "), "{ended:?}");
+    }
+    site.configure(&odd("pages = 3, scopes = 3, misdeed = \"changes\""));
+    let ended = site.sheaf(&incremental).await;
+    let result = &ended.json()["result"];
+    assert_eq!((ended.code, &result["mode"]), (0, &json!("incremental")), "{ended:?}");
+    assert_eq!(result["documents"], 34, "the scope without a bookmark is read in full: {ended:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn on_temporal_a_scope_is_tried_by_the_policy_and_the_others_are_crawled() {
+    let settings = odd("pages = 3, scopes = 3, misdeed = \"retry\", only = 1, after = 2");
+    let mut site = Site::new(&format!("{QUICK}{settings}")).await.connector("guest_odd");
+    let server = server(&mut site).await;
+    let _worker = worker(&site).await;
+    let ended = site.sheaf(&["sync", "odd", "--json"]).await;
+    assert_eq!(ended.code, 5, "{ended:?}");
+    let result = &ended.json()["result"];
+    assert_eq!((&result["outcome"], &result["documents"]), (&json!("partial"), &json!(80)));
+    assert!(reason(result).contains("Scope 1: the connector reports: the source is asleep"));
+    replays(&server, "sheaf-odd", "failed_scope").await;
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_scopes_make_a_small_history_and_a_killed_worker_s_are_not_crawled_again() {
+    const SCOPES: u64 = 600;
+    let settings = odd(&format!("pages = 1, scopes = {SCOPES}"));
+    let mut site = Site::new(&format!("{QUICK}{settings}")).await.connector("guest_odd");
+    let server = server(&mut site).await;
+    let mut first = worker(&site).await;
+    let sync = site.command(&["sync", "odd", "--json"]).spawn().expect("a sync");
+    until("documents arrive", || async { site.ids("odd").await.len() >= 1000 }).await;
+    signal(&first, "KILL");
+    first.wait().await.expect("killed");
+    let _second = worker(&site).await;
+    let output = sync.wait_with_output().await.expect("an end");
+    let json: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let result = &json["result"];
+    assert_eq!((&result["outcome"], &result["documents"]), (&json!("complete"), &json!(6000)));
+    let overview = site.glean.overview().await.expect("an overview");
+    let uploaded = overview["sessions"][0]["documents"].as_u64().expect("a number");
+    assert!(uploaded <= 6000 + 4 * 10, "one scope of each lane at most: {uploaded}");
+
+    let client = connect_to(&server.address).await.expect("a client");
+    let handle = client.get_workflow_handle::<UntypedWorkflow>("sheaf-odd");
+    let history = handle.fetch_history(WorkflowFetchHistoryOptions::default());
+    let history = history.to_json().await.expect("a history");
+    let history: Value = serde_json::from_slice(&history).expect("JSON");
+    let events = history["events"].as_array().map_or(0, Vec::len);
+    // However many scopes there are, they make about so many activities.
+    assert!(events < 250 * 7, "{events} events");
+    let largest = largest_payload(&history);
+    assert!((1..100_000).contains(&largest), "{largest} bytes");
+    replays(&server, "sheaf-odd", "many_scopes").await;
+    server.stop().await;
+}
+
+/// The length of the longest text in base64.
+fn largest_payload(history: &Value) -> usize {
+    match history {
+        Value::Object(fields) => {
+            let data = fields.get("data").and_then(Value::as_str).map_or(0, str::len);
+            fields.values().map(largest_payload).max().unwrap_or(0).max(data)
+        }
+        Value::Array(values) => values.iter().map(largest_payload).max().unwrap_or(0),
+        _ => 0,
+    }
+}
