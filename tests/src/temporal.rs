@@ -99,6 +99,9 @@ pub async fn replay(json: &[u8]) {
     replayed.expect("the workflow's code still does what it did");
 }
 
+/// What fails once ends a crawl.
+pub const ONCE: &str = "[temporal.policy]\nattempts = 1\n\n";
+
 /// Retries that a test need not wait for.
 pub const QUICK: &str = "[temporal.policy]\ninitial_interval = \"100ms\"\nmax_interval = \"300ms\"\nheartbeat_timeout = \"3s\"\n\n";
 

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 use sheaf_local_glean::{Counts, Fault};
+use sheaf_tests::temporal::ONCE;
 use sheaf_tests::{Site, files, odd};
 
 /// A hundred documents.
@@ -492,7 +493,7 @@ async fn what_comes_while_glean_works_on_the_end_of_a_full_crawl_comes_again() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_journal_that_outlived_its_crawl_is_not_taken_for_one_under_way() {
     let failing = "pages = 20, misdeed = \"retry-once\", after = 5";
-    let site = Site::new(&odd(failing)).await.connector("guest_odd");
+    let site = Site::new(&format!("{ONCE}{}", odd(failing))).await.connector("guest_odd");
     site.sync("odd", 4).await;
     let connections = site.path(".sheaf/connections/odd");
     let place = std::fs::read_dir(&connections).expect("a folder").next().expect("a Glean");

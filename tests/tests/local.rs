@@ -2,6 +2,7 @@
 
 use serde_json::json;
 use sheaf_local_glean::{Dropped, Fault};
+use sheaf_tests::temporal::{ONCE, QUICK};
 use sheaf_tests::{Site, files, odd};
 
 async fn docs(settings: &str) -> Site {
@@ -153,7 +154,7 @@ async fn a_crawl_that_failed_goes_on_in_the_same_session_and_uploads_nothing_twi
         site.glean.url()
     );
     let settings = odd("pages = 8, misdeed = \"retry-once\", after = 5");
-    site.write("sheaf.toml", &format!("{glean}{settings}"));
+    site.write("sheaf.toml", &format!("{glean}{ONCE}{settings}"));
     let first = site.sheaf(&["sync", "odd", "--local", "--json"]).await;
     assert_eq!(first.code, 4, "{first:?}");
     let first = first.json();
@@ -169,9 +170,25 @@ async fn a_crawl_that_failed_goes_on_in_the_same_session_and_uploads_nothing_twi
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_source_that_is_away_is_tried_again_by_the_policy() {
+    let settings = odd("pages = 8, misdeed = \"retry-once\", after = 5");
+    let site = Site::new(&format!("{QUICK}{settings}")).await.connector("guest_odd");
+    let ended = site.sheaf(&["sync", "odd", "--local", "--json"]).await;
+    assert_eq!((ended.code, &ended.json()["result"]["documents"]), (0, &json!(80)), "{ended:?}");
+    let told = "tries again: the connector reports: the source is asleep";
+    assert_eq!(ended.stderr.matches(told).count(), 1, "{ended:?}");
+    // Also before anything is crawled; after as many attempts as the policy has, it has failed.
+    site.configure(&format!("{QUICK}{}", odd("pages = 8, misdeed = \"no-scopes\"")));
+    let ended = site.sheaf(&["sync", "odd", "--local", "--json"]).await;
+    assert_eq!((ended.code, &ended.json()["error"]["kind"]), (4, &json!("Source")), "{ended:?}");
+    assert_eq!(ended.stderr.matches(told).count(), 2, "{ended:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_crawl_with_other_settings_begins_anew_and_replaces_the_unfinished_session() {
     let failing = "misdeed = \"retry\", after = 5";
-    let site = Site::new(&odd(&format!("pages = 8, {failing}"))).await.connector("guest_odd");
+    let failing = odd(&format!("pages = 8, {failing}"));
+    let site = Site::new(&format!("{ONCE}{failing}")).await.connector("guest_odd");
     let first = site.sync("odd", 4).await;
     site.configure(&odd("pages = 8"));
     let second = site.sync("odd", 0).await;

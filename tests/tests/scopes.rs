@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use sheaf::temporal::connect::connect_to;
-use sheaf_tests::temporal::{QUICK, replays, server, signal, until, worker};
+use sheaf_tests::temporal::{ONCE, QUICK, replays, server, signal, until, worker};
 use sheaf_tests::{Site, odd};
 use temporalio_client::{UntypedWorkflow, WorkflowFetchHistoryOptions};
 
@@ -17,7 +17,8 @@ async fn a_scope_that_failed_for_good_costs_the_others_nothing() {
     // The first page of the broken scope came before it broke.
     let broken = "pages = 2, scopes = 4, only = 1, after = 1, salt = \"new\"";
     for misdeed in ["give-up", "fix-settings", "panic", "retry"] {
-        site.configure(&odd(&format!("{broken}, misdeed = \"{misdeed}\"")));
+        let misdoes = odd(&format!("{broken}, misdeed = \"{misdeed}\""));
+        site.configure(&format!("{ONCE}{misdoes}"));
         let result = site.sync("odd", 5).await;
         assert_eq!(result["outcome"], "partial", "{misdeed}: {result}");
         assert_eq!((&result["documents"], &result["deleted"]), (&json!(70), &json!(0)));
@@ -49,8 +50,8 @@ async fn what_is_at_fault_for_all_scopes_ends_the_crawl_at_once() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_source_that_is_away_is_not_asked_for_each_of_its_scopes() {
-    let settings = "pages = 2, scopes = 30, misdeed = \"retry\", after = 1";
-    let site = Site::new(&odd(settings)).await.connector("guest_odd");
+    let settings = odd("pages = 2, scopes = 30, misdeed = \"retry\", after = 1");
+    let site = Site::new(&format!("{ONCE}{settings}")).await.connector("guest_odd");
     let ended = site.sheaf(&["sync", "odd", "--local", "--json"]).await;
     assert_eq!((ended.code, &ended.json()["error"]["kind"]), (4, &json!("Source")), "{ended:?}");
     assert_eq!(ended.json()["result"]["documents"], 100, "ten scopes were tried: {ended:?}");
@@ -58,8 +59,8 @@ async fn a_source_that_is_away_is_not_asked_for_each_of_its_scopes() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_crawl_of_which_every_scope_failed_is_failed_and_each_is_tried_again() {
-    let settings = "pages = 4, scopes = 3, misdeed = \"retry-once\", after = 2";
-    let site = Site::new(&odd(settings)).await.connector("guest_odd");
+    let settings = odd("pages = 4, scopes = 3, misdeed = \"retry-once\", after = 2");
+    let site = Site::new(&format!("{ONCE}{settings}")).await.connector("guest_odd");
     let first = site.sheaf(&["sync", "odd", "--local", "--json"]).await;
     assert_eq!((first.code, &first.json()["error"]["kind"]), (4, &json!("Source")), "{first:?}");
     assert_eq!(first.json()["result"]["documents"], 60, "each scope's first pages: {first:?}");

@@ -20,7 +20,7 @@ pub async fn run(args: Args, context: &Context) -> Result<Report> {
     let name = &args.name;
     config.connection(name)?;
     let client = connect(&config).await?;
-    match cancel(&client, &config, name, &signals::token()).await? {
+    match Box::pin(cancel(&client, &config, name, &signals::token())).await? {
         Cancelled::Yes(view) => {
             let total = view.total();
             let summary = format!("{name}: cancelled after {}", count(total.documents, "document"));

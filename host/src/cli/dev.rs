@@ -191,7 +191,7 @@ async fn work(
             crawler.client.server_url(),
             crawler.registry.folder().display()
         ));
-        watch.until(crawler, client, stop).await;
+        Box::pin(watch.until(crawler, client, stop)).await;
     }
     if let Some(signal) = signals::code() {
         code = signal;
@@ -316,7 +316,7 @@ impl Watch {
                 }
             };
             for path in changed {
-                self.arrived(crawler, client, &path, stop).await;
+                Box::pin(self.arrived(crawler, client, &path, stop)).await;
             }
         }
     }

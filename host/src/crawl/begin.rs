@@ -15,6 +15,7 @@ use super::others::AsNow;
 use super::plan::{ModeName, Plan};
 use super::steps::Crawler;
 use crate::config::Connection;
+use crate::connector::model::Scope;
 use crate::connector::{Connector, Digest, Guest};
 use crate::failure::{Failure, Kind, Result, bounded, bounded_str};
 use crate::glean;
@@ -127,38 +128,7 @@ impl Crawler {
             self.absorb(name, other).await?;
         }
         self.client.add_datasource(&datasource).await?;
-        let mut scopes = guest.scopes().await?;
-        if scopes.len() > MAX_SCOPES {
-            let what = format!(
-                "the connector names {}, and {MAX_SCOPES} are the most",
-                count(scopes.len() as u64, "scope")
-            );
-            return Err(Failure::new(Kind::Contract, what)
-                .at(name)
-                .next("mend `scopes` in the connector: fewer, larger ones"));
-        }
-        for scope in &mut scopes {
-            if scope.id.len() > MAX_SCOPE_ID {
-                let id = bounded_str(&scope.id, 80);
-                let what = format!(
-                    "the id of the scope `{id}…` has {} bytes, and {MAX_SCOPE_ID} is the most",
-                    scope.id.len()
-                );
-                return Err(Failure::new(Kind::Contract, what)
-                    .at(name)
-                    .next("mend `scopes` in the connector: make its ids shorter"));
-            }
-            scope.title = bounded(std::mem::take(&mut scope.title), MAX_SCOPE_TITLE);
-        }
-        let mut ids = BTreeSet::new();
-        if let Some(twice) = scopes.iter().find(|scope| !ids.insert(&scope.id)) {
-            return Err(Failure::new(
-                Kind::Contract,
-                format!("the connector names the scope `{}` twice", twice.id),
-            )
-            .at(name)
-            .next("mend `scopes` in the connector"));
-        }
+        let scopes = scopes_of(&mut guest, name).await?;
         if mode == ModeName::Full {
             self.replace_held(name).await?;
         }
@@ -336,4 +306,34 @@ async fn datasource_config(guest: &mut Guest, connection: &Connection) -> Result
     };
     fields.insert("name".into(), connection.datasource.clone().into());
     Ok(config)
+}
+
+/// The scopes that a connector names, as far as they can be crawled.
+async fn scopes_of(guest: &mut Guest, name: &str) -> Result<Vec<Scope>> {
+    let mut scopes = guest.scopes().await?;
+    let wrong = |what: String, next: &str| {
+        let next = format!("mend `scopes` in the connector{next}");
+        Err(Failure::new(Kind::Contract, what).at(name).next(next))
+    };
+    if scopes.len() > MAX_SCOPES {
+        let named = count(scopes.len() as u64, "scope");
+        let what = format!("the connector names {named}, and {MAX_SCOPES} are the most");
+        return wrong(what, ": fewer, larger ones");
+    }
+    let mut ids = BTreeSet::new();
+    for scope in &mut scopes {
+        let id = bounded_str(&scope.id, 80);
+        if scope.id.len() > MAX_SCOPE_ID {
+            let what = format!(
+                "the id of the scope `{id}…` has {} bytes, and {MAX_SCOPE_ID} is the most",
+                scope.id.len()
+            );
+            return wrong(what, ": make its ids shorter");
+        }
+        if !ids.insert(scope.id.clone()) {
+            return wrong(format!("the connector names the scope `{id}` twice"), "");
+        }
+        scope.title = bounded(std::mem::take(&mut scope.title), MAX_SCOPE_TITLE);
+    }
+    Ok(scopes)
 }

@@ -1,5 +1,5 @@
-//! A whole crawl in this process, without Temporal. Run again after an interruption, it goes on from
-//! its journal in the same upload session.
+//! A whole crawl in this process, without Temporal. A source that is away is tried again by the policy.
+//! Run again after an interruption, it goes on from its journal in the same upload session.
 
 use std::time::{Duration, Instant};
 
@@ -7,16 +7,14 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::begin::Request;
+use super::fault::Stopped;
 use super::history::Attempt;
-use super::lease::Who;
+use super::lease::{TAKE_OVER, Who};
 use super::plan::{CrawlRef, CrawlResult, Decision, ModeName};
-use super::progress::ScopeProgress;
+use super::progress::{Attempts, ScopeProgress};
 use super::steps::Crawler;
 use super::view::{CrawlView, Phase, RangeProgress};
 use crate::failure::{Failure, Kind, Result};
-
-/// A scope that fails here is not tried again before the next crawl.
-const ATTEMPTS: u32 = 1;
 
 /// How often the view is told what a crawl waits for.
 const LOOK: Duration = Duration::from_millis(500);
@@ -71,20 +69,29 @@ async fn once(
 ) -> Result<CrawlResult> {
     let name = ask.connection;
     let started = Instant::now();
-    let request = Request {
+    let who = Who::Process { machine: crawler.memories.machine.id()? };
+    let request = || Request {
         connection: name,
         mode: ask.mode,
         upload_id,
         connector: ask.connector,
         by: format!("process {}", std::process::id()),
-        who: Who::Process { machine: crawler.memories.machine.id()? },
+        who: who.clone(),
         anew: ask.anew,
     };
-    let configure = Box::pin(unless(cancel, crawler.configure(request)));
-    let crawl = told(crawler, name, view, configure).await?.travels();
-    let begun = CrawlView::of(&crawl);
-    view.send_replace(begun.clone());
-    let ended = Box::pin(crawl_all(crawler, &crawl, begun, view, cancel, started)).await;
+    let again = Again { crawler, name, view, cancel };
+    let mut attempts = Attempts::default();
+    let crawl = loop {
+        let configure = Box::pin(unless(cancel, crawler.configure(request())));
+        match told(crawler, name, view, configure).await {
+            Ok(plan) => break plan.travels(),
+            Err(failure) => {
+                let (failure, pause) = again.borne(failure, &mut attempts)?;
+                again.wait(&failure, pause).await?;
+            }
+        }
+    };
+    let ended = Box::pin(crawl_all(&again, &crawl, started)).await;
     // After a failure, the next one who comes need not wait for the lease to end.
     let rested = crawler.rest(&crawl, None).await;
     let result = ended?;
@@ -92,22 +99,20 @@ async fn once(
     Ok(result)
 }
 
-async fn crawl_all(
-    crawler: &Crawler,
-    crawl: &CrawlRef,
-    begun: CrawlView,
-    view: &watch::Sender<CrawlView>,
-    cancel: &CancellationToken,
-    started: Instant,
-) -> Result<CrawlResult> {
+async fn crawl_all(again: &Again<'_>, crawl: &CrawlRef, started: Instant) -> Result<CrawlResult> {
+    let Again { crawler, view, cancel, .. } = *again;
+    let begun = CrawlView::of(crawl);
     let scopes = crawl.scopes.count();
-    let (report, mut reports) = watch::channel(RangeProgress::default());
-    let ended = {
-        let crawl = crawler.crawl_range(crawl, 0..scopes, ATTEMPTS, &report, cancel);
-        let mut crawl = std::pin::pin!(crawl);
-        loop {
+    let allowed = |kind| again.allowed(kind);
+    let mut attempts = Attempts::default();
+    loop {
+        let begin = RangeProgress { attempts: attempts.clone(), ..RangeProgress::default() };
+        let (report, mut reports) = watch::channel(begin);
+        let range = crawler.crawl_range(crawl, 0..scopes, &allowed, &report, cancel);
+        let mut range = std::pin::pin!(range);
+        let ended = loop {
             let ended = tokio::select! {
-                ended = &mut crawl => Some(ended),
+                ended = &mut range => Some(ended),
                 Ok(()) = reports.changed() => None,
             };
             let mut now = begun.clone();
@@ -116,13 +121,79 @@ async fn crawl_all(
             if let Some(ended) = ended {
                 break ended;
             }
-        }
-    };
-    ended.map_err(Failure::from)?;
+        };
+        let progress = report.borrow().clone();
+        attempts = progress.attempts;
+        let (failure, pause) = match ended {
+            Ok(_) => break,
+            // The journal counts these, for each scope.
+            Err(Stopped::Scope(failure)) => {
+                let pause = again.pause(&failure, progress.again);
+                (failure, pause)
+            }
+            Err(Stopped::Crawl(failure)) => again.borne(failure, &mut attempts)?,
+        };
+        crawler.rest(crawl, Some(TAKE_OVER + pause)).await?;
+        again.wait(&failure, pause).await?;
+    }
     view.send_modify(|view| view.phase = Phase::Completing);
     let seconds = started.elapsed().as_secs_f64();
     let complete = Box::pin(unless(cancel, crawler.complete(crawl, seconds)));
     told(crawler, &crawl.connection, view, complete).await?
+}
+
+/// How a source that is away is tried again: by the policy, as on Temporal. All else that fails waits
+/// for a person, who is there.
+struct Again<'a> {
+    crawler: &'a Crawler,
+    name: &'a str,
+    view: &'a watch::Sender<CrawlView>,
+    cancel: &'a CancellationToken,
+}
+
+impl Again<'_> {
+    /// How many failures of a kind in a row are the last.
+    fn allowed(&self, kind: Kind) -> u32 {
+        match kind {
+            Kind::Source | Kind::TimedOut => self.crawler.config.temporal.policy.attempts,
+            _ => 1,
+        }
+    }
+
+    fn pause(&self, failure: &Failure, failures: u32) -> Duration {
+        let policy = &self.crawler.config.temporal.policy;
+        failure.retry_after.unwrap_or_else(|| policy.pause(failures))
+    }
+
+    /// Counts one more failure, unless it is the last: how long to wait after it.
+    fn borne(&self, failure: Failure, attempts: &mut Attempts) -> Result<(Failure, Duration)> {
+        let allowed = self.allowed(failure.kind);
+        let (failure, last) = attempts.failed(failure, allowed);
+        if last {
+            return Err(failure);
+        }
+        let pause = self.pause(&failure, attempts.failures);
+        Ok((failure, pause))
+    }
+
+    async fn wait(&self, failure: &Failure, pause: Duration) -> Result<()> {
+        let until = tokio::time::Instant::now() + pause;
+        tracing::warn!(connection = self.name, ?pause, "tries again: {failure}");
+        let mut looks = tokio::time::interval(LOOK);
+        let ended = loop {
+            let left = until.saturating_duration_since(tokio::time::Instant::now());
+            tokio::select! {
+                () = tokio::time::sleep_until(until) => break Ok(()),
+                () = self.cancel.cancelled() => break Err(super::pipeline::interrupted()),
+                _ = looks.tick() => self.view.send_modify(|view| {
+                    let (name, seconds) = (self.name, left.as_secs() + 1);
+                    view.note = Some(format!("{name} tries again in {seconds} s: {}", failure.what));
+                }),
+            }
+        };
+        self.view.send_modify(|view| view.note = None);
+        ended
+    }
 }
 
 /// Decides about the upload that waits, where no workflow does.

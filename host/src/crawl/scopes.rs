@@ -83,14 +83,14 @@ impl Under<'_> {
 }
 
 impl Crawler {
-    /// Crawls the scopes of a range from where the journal left them, each up to `attempts` times
-    /// without progress. What is in the answer is crawled or has failed for good; a scope's failure
-    /// instead of it says that some are to be tried again.
+    /// Crawls the scopes of a range from where the journal left them. `attempts` says how many failures
+    /// of a kind, with no progress between them, a scope may have. What is in the answer is crawled or
+    /// has failed for good; a scope's failure instead of it says that some are to be tried again.
     pub async fn crawl_range(
         &self,
         crawl: &CrawlRef,
         range: Range<usize>,
-        attempts: u32,
+        attempts: &(dyn Fn(Kind) -> u32 + Sync),
         report: &watch::Sender<RangeProgress>,
         cancel: &CancellationToken,
     ) -> fault::Result<RangeProgress> {
@@ -116,7 +116,7 @@ impl Crawler {
         &self,
         work: &Work,
         range: Range<usize>,
-        attempts: u32,
+        attempts: &(dyn Fn(Kind) -> u32 + Sync),
         report: &watch::Sender<RangeProgress>,
         cancel: &CancellationToken,
     ) -> fault::Result<RangeProgress> {
@@ -164,7 +164,7 @@ impl Crawler {
                 );
             }
             let (one, progress) = watch::channel(start.clone());
-            let crawl = self.crawl_scope(work, part, start, &one, cancel);
+            let crawl = Box::pin(self.crawl_scope(work, part, start, &one, cancel));
             let ended = self.watched(crawl, work, scope, progress, &mut under).await;
             let progress = one.borrow().clone();
             let failure = match ended {
@@ -183,7 +183,8 @@ impl Crawler {
             let is_away =
                 matches!(failure.kind, Kind::Source | Kind::TimedOut | Kind::SourceUnauthorized);
             away = if is_away { away + 1 } else { 0 };
-            let failed = before.again(&scope.id, &progress, failure.clone(), attempts);
+            let failed =
+                before.again(&scope.id, &progress, failure.clone(), attempts(failure.kind));
             work.journal.failed(&scope.id, &failed).await?;
             let told = failed.for_good.as_ref().unwrap_or(&failure);
             under.failed(scope, &progress, told, failed.for_good.is_some());

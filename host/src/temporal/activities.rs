@@ -179,8 +179,8 @@ impl Activities {
         let (report, reports) = watch::channel(begin);
         let cancel = CancellationToken::new();
         let ended = {
-            let range = scopes.clone();
-            let crawl = self.crawler.crawl_range(&crawl, range, attempts, &report, &cancel);
+            let (range, allowed) = (scopes.clone(), |_| attempts);
+            let crawl = self.crawler.crawl_range(&crawl, range, &allowed, &report, &cancel);
             let mut crawl = std::pin::pin!(crawl);
             let mut alive = heartbeats(&context);
             let mut shown = tokio::time::interval(SHOWN);

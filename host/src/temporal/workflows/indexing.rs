@@ -244,7 +244,7 @@ mod tests {
     use crate::connector::model::Scope;
 
     /// The sizes of the activities of a crawl, as its lanes take them.
-    fn sizes(scopes: Scopes, lanes: usize) -> Vec<usize> {
+    fn sizes(scopes: &Scopes, lanes: usize) -> Vec<usize> {
         let json = serde_json::json!({
             "connection": "c", "datasource": "c", "connector": "c 1", "digest": Digest::of(b""),
             "mode": "full", "upload_id": "u", "scopes": scopes,
@@ -260,16 +260,16 @@ mod tests {
 
     #[test]
     fn few_scopes_are_an_activity_each_and_many_make_few_activities() {
-        assert_eq!(sizes(Scopes::Count(12), 4), [1; 12]);
-        assert_eq!(sizes(Scopes::Count(200), 4), [1; 200]);
+        assert_eq!(sizes(&Scopes::Count(12), 4), [1; 12]);
+        assert_eq!(sizes(&Scopes::Count(200), 4), [1; 200]);
         for lanes in [1, 4, 64, 2_000, 10_000] {
-            let sizes = sizes(Scopes::Count(10_000), lanes);
+            let sizes = sizes(&Scopes::Count(10_000), lanes);
             assert_eq!(sizes.iter().sum::<usize>(), 10_000);
             assert!(sizes.iter().all(|size| (1..=50).contains(size)), "{sizes:?}");
             assert!(sizes.len() <= MAX_ACTIVITIES, "{lanes} lanes: {}", sizes.len());
         }
-        assert!(sizes(Scopes::Count(10_000), 4).len() < 250);
+        assert!(sizes(&Scopes::Count(10_000), 4).len() < 250);
         let scope = Scope { id: "a".into(), title: "A".into(), documents: None };
-        assert_eq!(sizes(Scopes::Listed(vec![scope; 300]), 4), [1; 300]);
+        assert_eq!(sizes(&Scopes::Listed(vec![scope; 300]), 4), [1; 300]);
     }
 }

@@ -50,6 +50,9 @@ impl Connector for Odd {
     }
 
     fn scopes(settings: &Settings) -> Result<Vec<Scope>> {
+        if settings.misdeed.as_deref() == Some("no-scopes") {
+            return Err(Error::retry("the source is asleep"));
+        }
         let lost = u64::from(settings.misdeed.as_deref() == Some("lost-scope"));
         let count = settings.scopes.unwrap_or(1) - lost;
         Ok((0..count)
