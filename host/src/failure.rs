@@ -45,6 +45,8 @@ pub enum Kind {
     Limit,
     /// The guest wanted what it is not granted.
     Denied,
+    /// A credential's secret cannot be had from where it is kept.
+    Secret,
     /// The guest did not answer in time: its source may be slow today.
     TimedOut,
     /// Too many documents were set aside.
@@ -67,7 +69,7 @@ impl Kind {
     /// The exit code of a command that ends with this failure.
     pub fn exit_code(self) -> u8 {
         match self {
-            Self::Settings | Self::Contract | Self::Denied => 2,
+            Self::Settings | Self::Contract | Self::Denied | Self::Secret => 2,
             Self::Unreachable => 3,
             Self::Refused
             | Self::Unauthorized
@@ -97,9 +99,15 @@ impl Kind {
                 | Self::StartOver
                 | Self::Trap
                 | Self::TimedOut
+                | Self::Secret
                 | Self::TakenOver
                 | Self::Internal
         )
+    }
+
+    /// Whether the source may just be away.
+    pub fn is_away(self) -> bool {
+        matches!(self, Self::Source | Self::TimedOut)
     }
 
     /// The failure's type name in Temporal.
@@ -117,6 +125,7 @@ impl Kind {
             Self::Trap => "Trap",
             Self::Limit => "Limit",
             Self::Denied => "Denied",
+            Self::Secret => "Secret",
             Self::TimedOut => "TimedOut",
             Self::Quarantine => "Quarantine",
             Self::Busy => "Busy",

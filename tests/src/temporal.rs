@@ -103,7 +103,7 @@ pub async fn replay(json: &[u8]) {
 pub const ONCE: &str = "[temporal.policy]\nattempts = 1\n\n";
 
 /// Retries that a test need not wait for.
-pub const QUICK: &str = "[temporal.policy]\ninitial_interval = \"100ms\"\nmax_interval = \"300ms\"\nheartbeat_timeout = \"3s\"\n\n";
+pub const QUICK: &str = "[temporal.policy]\ninitial_interval = \"100ms\"\nmax_interval = \"2s\"\nheartbeat_timeout = \"3s\"\n\n";
 
 /// Asks again and again until it is so.
 pub async fn until<F: Future<Output = bool>>(what: &str, mut ask: impl FnMut() -> F) {

@@ -206,7 +206,7 @@ async fn a_kill_costs_no_pause_of_the_policy_and_a_slow_glean_no_attempt() {
     let json: Value = serde_json::from_slice(&output.stdout).expect("JSON");
     assert_eq!(json["result"]["outcome"], "complete", "{json}");
     let log = log.lock().expect("a log").clone();
-    assert_eq!(log.matches("a scope's crawl begins").count(), 1, "{log}");
+    assert_eq!(log.matches("crawling scopes").count(), 1, "{log}");
     assert_eq!(site.ids("odd").await.len(), 20_000);
     server.stop().await;
 }

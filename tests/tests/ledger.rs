@@ -170,6 +170,38 @@ async fn documents_that_others_put_into_the_datasource_are_not_deleted_unasked()
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_approval_does_not_cover_what_others_put_there_since_it_was_shown() {
+    let site = docs().await;
+    remove(&site, 0..20);
+    let held = site.sync("docs", 5).await;
+    let upload = held["upload_id"].as_str().expect("an id");
+    let approve = ["approve", "docs", "--upload", upload, "--deletes"];
+    let others: Vec<_> = (0..3)
+        .map(|number| {
+            json!({
+                "id": format!("theirs-{number}"), "datasource": "docs", "objectType": "Document",
+                "viewURL": format!("https://docs.example.com/theirs/{number}"),
+                "permissions": { "allowAnonymousAccess": true },
+            })
+        })
+        .collect();
+    let url = format!("{}/api/index/v1/indexdocuments", site.glean.url());
+    let body = json!({ "datasource": "docs", "documents": others }).to_string();
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let sent = reqwest::Client::new().post(url).body(body).send().await.expect("an answer");
+    assert!(sent.status().is_success(), "{}", sent.text().await.unwrap_or_default());
+    let refused = site.sheaf(&[&approve[..], &["20"]].concat()).await;
+    assert_eq!(refused.code, 2, "{refused:?}");
+    assert!(refused.stderr.contains("23 documents would be deleted, and not 20"), "{refused:?}");
+    let shown = site.sheaf(&["approve", "docs", "--dry-run"]).await;
+    assert!(shown.stdout.contains("others put 3 documents there since"), "{shown:?}");
+    assert_eq!(site.ids("docs").await.len(), 103);
+    let approved = site.sheaf(&[&approve[..], &["23", "--json"]].concat()).await;
+    assert_eq!(approved.json()["result"]["deleted"], 23, "{approved:?}");
+    assert_eq!(site.ids("docs").await.len(), 80);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn counts_that_stand_still_neither_hold_a_crawl_nor_hide_documents_of_others() {
     let site = docs().await;
     site.glean.set_counts(Counts::Frozen).await.expect("set");

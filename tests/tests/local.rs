@@ -177,6 +177,11 @@ async fn a_source_that_is_away_is_tried_again_by_the_policy() {
     assert_eq!((ended.code, &ended.json()["result"]["documents"]), (0, &json!(80)), "{ended:?}");
     let told = "tries again: the connector reports: the source is asleep";
     assert_eq!(ended.stderr.matches(told).count(), 1, "{ended:?}");
+    // What wants to be left alone for longer than the policy waits is left alone.
+    let patient = "[temporal.policy]\nmax_interval = \"500ms\"\n\n";
+    site.configure(&format!("{patient}{}", odd("pages = 8, misdeed = \"retry\", after = 5")));
+    let ended = site.sheaf(&["sync", "odd", "--local", "--json"]).await;
+    assert_eq!((ended.code, ended.stderr.matches("tries again").count()), (4, 0), "{ended:?}");
     // Also before anything is crawled; after as many attempts as the policy has, it has failed.
     site.configure(&format!("{QUICK}{}", odd("pages = 8, misdeed = \"no-scopes\"")));
     let ended = site.sheaf(&["sync", "odd", "--local", "--json"]).await;

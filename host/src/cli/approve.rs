@@ -7,7 +7,7 @@ use serde_json::json;
 use temporalio_client::Client;
 
 use super::{Context, Report, sync};
-use crate::crawl::finish;
+use crate::crawl::approval;
 use crate::crawl::plan::Waiting;
 use crate::crawl::{CrawlResult, Crawler, Decision, Outcome, local};
 use crate::failure::{Failure, Result};
@@ -46,6 +46,12 @@ pub async fn run(args: Args, decision: Decision, context: &Context) -> Result<Re
     config.connection(name)?;
     let crawler = Crawler::offline(config)?;
     let mut client = None;
+    if decision == Decision::Approve && !crawler.client.server_url().is_empty() {
+        // Where Glean is the workers' alone, they act on what was shown.
+        if let Err(failure) = crawler.recount(name).await {
+            tracing::warn!(connection = name, "not looked at again: {failure}");
+        }
+    }
     let held = find(&crawler, name, &mut client).await?;
     let waiting = &held.waiting;
     if args.dry_run {
@@ -84,7 +90,7 @@ fn summary(name: &str, waiting: &Waiting) -> String {
 async fn find(crawler: &Crawler, name: &str, client: &mut Option<Client>) -> Result<Held> {
     let memory = crawler.memories.of(name).await?;
     if let Some(held) = &memory.held {
-        let waiting = finish::waiting(held);
+        let waiting = approval::waiting(held);
         return Ok(Held { waiting, temporal: held.temporal, here: true });
     }
     if memory.last.is_some() {

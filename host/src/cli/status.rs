@@ -18,7 +18,7 @@ use crate::crawl::closing;
 use crate::crawl::history::Failing;
 use crate::crawl::memory::{Doubt, Held, Memories, Memory};
 use crate::crawl::plan::Waiting;
-use crate::crawl::{CrawlResult, CrawlView, ModeName, Outcome, finish};
+use crate::crawl::{CrawlResult, CrawlView, ModeName, Outcome, approval};
 use crate::failure::{Failure, Kind, Result};
 use crate::glean;
 use crate::ledger::Journal;
@@ -179,7 +179,7 @@ async fn waiting(
     name: &str,
 ) -> Option<Waiting> {
     match (held, client) {
-        (Some(held), _) => Some(finish::waiting(held)),
+        (Some(held), _) => Some(approval::waiting(held)),
         (None, Some(client)) => approvals::waiting(client, config, name).await.ok()?,
         (None, None) => None,
     }

@@ -287,6 +287,11 @@ const SHOWN: usize = 5;
 
 pub fn report(result: &CrawlResult, verbose: u8) -> Report {
     let mut text = format!("{}: {}", result.connection, did(result, verbose));
+    if result.resumable {
+        text.push_str(
+            "\n  a full crawl within a day goes on with what is missing; `--anew` begins anew",
+        );
+    }
     if let Some(waiting) = &result.held {
         text.push_str(&format!("\n{}", waiting_text(waiting, &result.connection)));
     }

@@ -6,6 +6,8 @@ use std::time::Duration;
 use serde::de::{Error as _, Unexpected};
 use serde::{Deserialize, Deserializer, Serialize};
 
+use crate::failure::Failure;
+
 /// A duration such as `"30s"`, `"5m"` or `"2h"`.
 #[derive(Clone, Copy, Debug)]
 pub struct Span(pub Duration);
@@ -47,7 +49,8 @@ impl<'de> Deserialize<'de> for Size {
 /// How Temporal retries and times a crawl: `[temporal.policy]`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PolicyConfig {
-    /// Failures in a row, without an acknowledged page between them, that end a crawl.
+    /// Failures in a row, without an acknowledged page between them, that end a scope's crawl, or a
+    /// step that is no scope's.
     pub attempts: u32,
     pub initial_interval: Duration,
     pub backoff: f64,
@@ -59,6 +62,13 @@ pub struct PolicyConfig {
 }
 
 impl PolicyConfig {
+    /// How many failures like this one, in a row, are the last. A source that wants to be left alone for
+    /// longer than the longest interval is not waited for.
+    pub fn allowed(&self, failure: &Failure) -> u32 {
+        let long = failure.retry_after.is_some_and(|pause| pause > self.max_interval);
+        if long { 1 } else { self.attempts }
+    }
+
     /// How long to wait after so many failures in a row.
     pub fn pause(&self, failures: u32) -> Duration {
         let more = i32::try_from(failures.saturating_sub(1)).unwrap_or(i32::MAX);

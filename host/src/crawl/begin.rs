@@ -13,6 +13,7 @@ use super::lease::{Lease, Who};
 use super::memory::{Memory, now};
 use super::others::AsNow;
 use super::plan::{ModeName, Plan};
+use super::progress::FailedScope;
 use super::steps::Crawler;
 use crate::config::Connection;
 use crate::connector::model::Scope;
@@ -221,7 +222,12 @@ impl Crawler {
         let journal = self.journal(name, &upload_id);
         journal.begin(&begun).await?;
         // A scope that failed in that crawl may be read in this one.
-        journal.forgive().await?;
+        let failed = journal.failed_scopes().await?;
+        for scope in &plan.scopes {
+            if let Some(before) = journal.failed_scope::<FailedScope>(&failed, &scope.id).await? {
+                journal.keep_failed_scope(&scope.id, &before.resumed()).await?;
+            }
+        }
         Ok(plan)
     }
 

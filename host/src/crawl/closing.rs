@@ -98,6 +98,7 @@ impl Closing {
         memory.runs.retain(|run| !self.runs.contains(run));
         std::mem::swap(&mut memory.scopes, &mut self.scopes);
         std::mem::swap(&mut memory.whole, &mut self.whole);
+        memory.bookmarks.retain(|scope, _| memory.scopes.contains_key(scope));
         memory.unsettled = 0;
         memory.census.closed(now(), self.deleted);
         self.tell(memory, Outcome::Complete, self.deleted, None);

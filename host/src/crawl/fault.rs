@@ -1,6 +1,6 @@
 //! Whose fault it is that a scope's crawl stopped.
 
-use crate::failure::Failure;
+use crate::failure::{Failure, Kind};
 use crate::{glean, ledger};
 
 /// It is told by where the failure comes from, not by its kind: a feed that is not there and a
@@ -42,6 +42,12 @@ impl From<Stopped> for Failure {
 }
 
 impl Stopped {
+    /// What a guest, or a check of what it delivered, ended with.
+    pub fn of_guest(failure: Failure) -> Self {
+        // Whoever keeps the secret is no part of the source.
+        if failure.kind == Kind::Secret { Self::Crawl(failure) } else { Self::Scope(failure) }
+    }
+
     #[must_use]
     pub fn map(self, change: impl FnOnce(Failure) -> Failure) -> Self {
         match self {

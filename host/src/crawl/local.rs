@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::begin::Request;
 use super::fault::Stopped;
+use super::finish::Completed;
 use super::history::Attempt;
 use super::lease::{TAKE_OVER, Who};
 use super::plan::{CrawlRef, CrawlResult, Decision, ModeName};
@@ -103,7 +104,7 @@ async fn crawl_all(again: &Again<'_>, crawl: &CrawlRef, started: Instant) -> Res
     let Again { crawler, view, cancel, .. } = *again;
     let begun = CrawlView::of(crawl);
     let scopes = crawl.scopes.count();
-    let allowed = |kind| again.allowed(kind);
+    let allowed = |failure: &Failure| again.allowed(failure);
     let mut attempts = Attempts::default();
     loop {
         let begin = RangeProgress { attempts: attempts.clone(), ..RangeProgress::default() };
@@ -139,7 +140,10 @@ async fn crawl_all(again: &Again<'_>, crawl: &CrawlRef, started: Instant) -> Res
     view.send_modify(|view| view.phase = Phase::Completing);
     let seconds = started.elapsed().as_secs_f64();
     let complete = Box::pin(unless(cancel, crawler.complete(crawl, seconds)));
-    told(crawler, &crawl.connection, view, complete).await?
+    match told(crawler, &crawl.connection, view, complete).await? {
+        Completed::Ended(result) => Ok(*result),
+        Completed::InVain(failure) => Err(failure),
+    }
 }
 
 /// How a source that is away is tried again: by the policy, as on Temporal. All else that fails waits
@@ -152,12 +156,10 @@ struct Again<'a> {
 }
 
 impl Again<'_> {
-    /// How many failures of a kind in a row are the last.
-    fn allowed(&self, kind: Kind) -> u32 {
-        match kind {
-            Kind::Source | Kind::TimedOut => self.crawler.config.temporal.policy.attempts,
-            _ => 1,
-        }
+    /// How many failures like this one, in a row, are the last.
+    fn allowed(&self, failure: &Failure) -> u32 {
+        let policy = &self.crawler.config.temporal.policy;
+        if failure.kind.is_away() { policy.allowed(failure) } else { 1 }
     }
 
     fn pause(&self, failure: &Failure, failures: u32) -> Duration {
@@ -167,7 +169,7 @@ impl Again<'_> {
 
     /// Counts one more failure, unless it is the last: how long to wait after it.
     fn borne(&self, failure: Failure, attempts: &mut Attempts) -> Result<(Failure, Duration)> {
-        let allowed = self.allowed(failure.kind);
+        let allowed = self.allowed(&failure);
         let (failure, last) = attempts.failed(failure, allowed);
         if last {
             return Err(failure);

@@ -4,13 +4,16 @@
 //! [`pipeline`] is the way through for one scope; [`check`] sets aside what Glean would refuse;
 //! [`recorder`] writes what goes into the ledger; [`progress`] is what survives an interruption.
 //! [`begin`], [`scopes`] and [`finish`] are the parts of a whole crawl, the last one behind the [`guard`]
-//! of deletions, for which a [`census`] is kept of what others have in Glean; what Glean has not done yet
+//! of deletions, for which a [`census`] is kept of what others have in Glean; a crawl that it stops waits
+//! for an [`approval`]; what Glean has not done yet
 //! when a crawl ends is in [`changes`] and [`closing`]; [`connections`] says which settings a crawl has;
 //! [`fault`] tells a scope's failures from the crawl's.
 //! [`local`] runs them in one process and Temporal as activities. [`memory`] is what one crawl leaves
 //! to the next, and [`history`] how they ended; [`known`] looks into the ledger, and [`view`] shows a crawl to people.
 
+pub mod approval;
 pub mod begin;
+mod bookmarks;
 pub mod census;
 pub mod changes;
 pub mod check;

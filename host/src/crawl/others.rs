@@ -189,6 +189,6 @@ impl Crawler {
 
 /// Only the journal's removal is missing.
 fn has_ended(memory: &Memory, upload_id: &str, run: &str) -> bool {
-    memory.last.as_ref().is_some_and(|last| last.upload_id == upload_id)
+    memory.last.as_ref().is_some_and(|last| last.upload_id == upload_id && !last.resumable)
         || memory.runs.iter().any(|known| known.name == run)
 }

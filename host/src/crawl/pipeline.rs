@@ -261,7 +261,7 @@ impl Run<'_> {
                 Err(failure) => {
                     // What was read before is not lost: it moves the checkpoint.
                     self.flush().await?;
-                    return Err(Stopped::Scope(failure));
+                    return Err(Stopped::of_guest(failure));
                 }
             };
             let more = self.take(page).await?;

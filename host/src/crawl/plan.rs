@@ -121,6 +121,7 @@ impl Plan {
             memory: total.memory,
             seconds: (seconds * 1000.0).round() / 1000.0,
             ended_at: super::memory::now(),
+            resumable: false,
             reason: joined(reasons),
             quarantine: total.samples.clone(),
             held: None,
@@ -242,6 +243,9 @@ pub struct CrawlResult {
     /// Seconds since 1970.
     #[serde(default)]
     pub ended_at: u64,
+    /// The next crawl of its mode, within a day, goes on with what is missing.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub resumable: bool,
     /// Why it is not complete.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub reason: Option<String>,

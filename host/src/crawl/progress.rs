@@ -156,42 +156,50 @@ impl Attempts {
 /// What the journal keeps of a scope that failed.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct FailedScope {
-    pub scope: String,
     #[serde(flatten)]
     attempts: Attempts,
     /// Where it failed. Whoever comes further begins to count anew.
     checkpoint: Option<String>,
     restarts: u32,
+    /// Where the crawl was resumed last.
+    resumed: Option<String>,
     /// Why it is not tried again in this crawl.
     pub for_good: Option<Failure>,
 }
 
 impl FailedScope {
-    /// It failed once more.
+    /// It failed once more, and `allowed` failures in a row are the last.
     #[must_use]
-    pub fn again(
-        self,
-        scope: &str,
-        progress: &ScopeProgress,
-        failure: Failure,
-        attempts: u32,
-    ) -> Self {
+    pub fn again(self, progress: &ScopeProgress, failure: Failure, allowed: u32) -> Self {
         let stands = self.checkpoint == progress.checkpoint && self.restarts == progress.restarts;
-        let mut counted = if stands { self.attempts } else { Attempts::default() };
+        let mut attempts = if stands { self.attempts } else { Attempts::default() };
         let retryable = failure.kind.is_retryable();
-        let (told, last) = counted.failed(failure, attempts);
+        let (told, last) = attempts.failed(failure, allowed);
         Self {
-            scope: scope.to_owned(),
-            attempts: counted,
+            attempts,
             checkpoint: progress.checkpoint.clone(),
             restarts: progress.restarts,
+            resumed: self.resumed,
             for_good: (last || !retryable).then_some(told),
         }
+    }
+
+    /// The crawl is resumed, and the scope is tried again.
+    #[must_use]
+    pub fn resumed(self) -> Self {
+        Self { resumed: self.checkpoint, ..Self::default() }
     }
 
     /// How often in a row.
     pub fn failures(&self) -> u32 {
         self.attempts.failures
+    }
+
+    /// Whether resuming it is worth more than crawling everything anew: its source was away, and until
+    /// then it was read further than before.
+    pub fn is_worth_resuming(&self) -> bool {
+        let away = self.for_good.as_ref().is_some_and(|failure| failure.kind.is_away());
+        away && self.checkpoint.is_some() && self.checkpoint != self.resumed
     }
 }
 

@@ -2,9 +2,9 @@
 //!
 //! What a process needs for all of them it gets once. A scope that fails stops no other: those that may
 //! still succeed are tried again when all others had their turn. How often each was tried is in the
-//! journal, so that it counts whichever worker goes on.
+//! journal, so that it counts whichever worker goes on. Only where many failed, and none was read
+//! ([`in_vain`]), the others are not tried.
 
-use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,9 +33,16 @@ const MAX_RESTARTS: u32 = 3;
 /// How often it is said what a crawl waits for.
 const LOOK: Duration = Duration::from_millis(500);
 
-/// So many scopes in a row that found the source away, or were refused by it, show that it is no
-/// matter of the scope.
-const IN_A_ROW: u32 = 10;
+/// So many scopes that failed show, where none was read, that it is no matter of theirs.
+const IN_VAIN: usize = 50;
+
+/// Whether a crawl of so many scopes is in vain.
+pub fn in_vain(done: usize, failed: usize, of: usize) -> bool {
+    done == 0 && failed > 0 && failed >= of.min(IN_VAIN)
+}
+
+/// How many failures like this one, in a row, are a scope's last.
+pub type Allowed<'a> = &'a (dyn Fn(&Failure) -> u32 + Sync);
 
 /// What all scopes of a range share.
 struct Work {
@@ -83,14 +90,13 @@ impl Under<'_> {
 }
 
 impl Crawler {
-    /// Crawls the scopes of a range from where the journal left them. `attempts` says how many failures
-    /// of a kind, with no progress between them, a scope may have. What is in the answer is crawled or
+    /// Crawls the scopes of a range from where the journal left them. What is in the answer is crawled or
     /// has failed for good; a scope's failure instead of it says that some are to be tried again.
     pub async fn crawl_range(
         &self,
         crawl: &CrawlRef,
         range: Range<usize>,
-        attempts: &(dyn Fn(Kind) -> u32 + Sync),
+        allowed: Allowed<'_>,
         report: &watch::Sender<RangeProgress>,
         cancel: &CancellationToken,
     ) -> fault::Result<RangeProgress> {
@@ -105,7 +111,7 @@ impl Crawler {
         let work = Work { begun, journal, connection, connector, rules: OnceCell::new() };
         let claims = self.memories.claims(&crawl.connection);
         let ended = tokio::select! {
-            ended = self.crawl_each(&work, range, attempts, report, cancel) => ended,
+            ended = self.crawl_each(&work, range, allowed, report, cancel) => ended,
             failure = claims.keep(&who, &crawl.upload_id) => Err(failure.into()),
         };
         ended
@@ -116,13 +122,11 @@ impl Crawler {
         &self,
         work: &Work,
         range: Range<usize>,
-        attempts: &(dyn Fn(Kind) -> u32 + Sync),
+        allowed: Allowed<'_>,
         report: &watch::Sender<RangeProgress>,
         cancel: &CancellationToken,
     ) -> fault::Result<RangeProgress> {
-        let failed = work.journal.failures::<FailedScope>().await?;
-        let mut failed: HashMap<_, _> =
-            failed.into_iter().map(|failed| (failed.scope.clone(), failed)).collect();
+        let kept_failed = work.journal.failed_scopes().await?;
         let progress = RangeProgress {
             from: range.start,
             attempts: report.borrow().attempts.clone(),
@@ -132,16 +136,22 @@ impl Crawler {
         let scopes = &work.begun.plan.scopes;
         let scopes = scopes.get(range.start..range.end.min(scopes.len())).unwrap_or_default();
         let mut again: Option<Failure> = None;
-        let mut away = 0;
+        let mut failures = 0;
         for scope in scopes {
+            if in_vain(under.progress.done, failures, scopes.len()) {
+                break;
+            }
             let (part, kept) = work.journal.scope(&scope.id).await?;
             let kept = kept.unwrap_or_default();
             if kept.ending.is_some() {
                 under.ended(scope, &kept);
                 continue;
             }
-            let before = failed.remove(&scope.id).unwrap_or_default();
+            let before: Option<FailedScope> =
+                work.journal.failed_scope(&kept_failed, &scope.id).await?;
+            let before = before.unwrap_or_default();
             if let Some(told) = &before.for_good {
+                failures += 1;
                 under.failed(scope, &kept, told, true);
                 continue;
             }
@@ -169,7 +179,7 @@ impl Crawler {
             let progress = one.borrow().clone();
             let failure = match ended {
                 Ok(()) => {
-                    away = 0;
+                    under.progress.attempts = Attempts::default();
                     under.ended(scope, &progress);
                     continue;
                 }
@@ -180,17 +190,11 @@ impl Crawler {
                 Err(Stopped::Scope(failure)) => failure,
             };
             tracing::warn!(connection = work.connection.name, scope = scope.id, "{failure}");
-            let is_away =
-                matches!(failure.kind, Kind::Source | Kind::TimedOut | Kind::SourceUnauthorized);
-            away = if is_away { away + 1 } else { 0 };
-            let failed =
-                before.again(&scope.id, &progress, failure.clone(), attempts(failure.kind));
-            work.journal.failed(&scope.id, &failed).await?;
+            failures += 1;
+            let failed = before.again(&progress, failure.clone(), allowed(&failure));
+            work.journal.keep_failed_scope(&scope.id, &failed).await?;
             let told = failed.for_good.as_ref().unwrap_or(&failure);
             under.failed(scope, &progress, told, failed.for_good.is_some());
-            if away >= IN_A_ROW {
-                return Err(Stopped::Crawl(failure));
-            }
             if failed.for_good.is_none() {
                 under.progress.again = under.progress.again.max(failed.failures());
                 // Whoever asked for the longest pause is heard.
@@ -310,7 +314,7 @@ impl Crawler {
         let cursor = guest
             .open(Crawl { mode, scope: start.scope.clone(), resume: start.checkpoint.clone() })
             .await
-            .map_err(|failure| whose(Stopped::Scope(failure)))?;
+            .map_err(|failure| whose(Stopped::of_guest(failure)))?;
         let limits = &connection.limits;
         // A scope that is new to an incremental crawl is read in full, outside a session.
         let sent_as = match plan.mode {

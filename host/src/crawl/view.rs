@@ -141,7 +141,7 @@ impl RangeProgress {
     }
 }
 
-/// Lists a scope. Where there are too many, those that are done go first.
+/// Lists a scope. Where there are too many, those that are done go first, and those that run stay.
 fn show(scopes: &mut Vec<ScopeView>, scope: ScopeView, most: usize) {
     if let Some(listed) = scopes.iter_mut().find(|listed| listed.id == scope.id) {
         *listed = scope;
@@ -150,7 +150,9 @@ fn show(scopes: &mut Vec<ScopeView>, scope: ScopeView, most: usize) {
     if scopes.len() >= most {
         let done = scopes.iter().position(|scope| scope.state == ScopeState::Done);
         let waits = || scopes.iter().position(|scope| scope.state == ScopeState::Waiting);
-        let failed = || scopes.iter().position(|scope| scope.state == ScopeState::Failed);
+        let is_news = !matches!(scope.state, ScopeState::Done | ScopeState::Waiting);
+        let of = |state| scopes.iter().position(|scope| is_news && scope.state == state);
+        let failed = || of(ScopeState::Failed).or_else(|| of(ScopeState::Retrying));
         let Some(at) = done.or_else(waits).or_else(failed) else { return };
         scopes.remove(at);
     }
@@ -215,5 +217,23 @@ mod tests {
         let failed = view.scopes.iter().filter(|scope| scope.state == ScopeState::Failed);
         assert_eq!((failed.count(), view.scopes.len()), (25, LISTED));
         assert!(serde_json::to_vec(&view).expect("JSON").len() < 100_000);
+    }
+
+    #[test]
+    fn what_runs_is_listed_however_much_waits_to_be_tried_again() {
+        let mut range = RangeProgress::default();
+        let one = |id: usize, state| {
+            let scope = Scope { id: id.to_string(), title: String::new(), documents: None };
+            ScopeView::new(&scope, state, &ScopeProgress::default())
+        };
+        for id in 0..20 {
+            range.show(one(id, if id < 5 { ScopeState::Failed } else { ScopeState::Retrying }));
+        }
+        range.show(one(20, ScopeState::Running));
+        assert!(range.scopes.iter().any(|scope| scope.state == ScopeState::Running));
+        range.show(one(20, ScopeState::Done));
+        range.show(one(21, ScopeState::Done));
+        let done = range.scopes.iter().filter(|scope| scope.state == ScopeState::Done);
+        assert_eq!((done.count(), range.scopes.len()), (1, NAMED));
     }
 }

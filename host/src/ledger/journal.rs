@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
+use std::collections::HashSet;
+
 use bytes::Bytes;
 
 use super::error::{Error, Result};
@@ -107,24 +109,33 @@ impl Journal {
         format!("{}/scopes/{:016x}", self.folder, xxh3_64(scope.as_bytes()))
     }
 
-    /// What was kept of each scope that failed.
-    pub async fn failures<T: for<'de> Deserialize<'de>>(&self) -> failure::Result<Vec<T>> {
-        let mut failures = Vec::new();
-        for kept in self.store.list(&format!("{}/failed", self.folder)).await? {
-            let bytes = self.store.get(&kept.name).await?.unwrap_or_default();
-            // Where one cannot be read, the scope is tried again.
-            failures.extend(serde_json::from_slice::<T>(&bytes));
+    /// Where what is kept of scopes that failed lies.
+    pub async fn failed_scopes(&self) -> failure::Result<HashSet<String>> {
+        let kept = self.store.list(&format!("{}/failed", self.folder)).await?;
+        Ok(kept.into_iter().map(|kept| kept.name).collect())
+    }
+
+    /// What is kept of one of them, if it is among those that are `kept`. Where it cannot be read, the
+    /// scope is tried again.
+    pub async fn failed_scope<T: for<'de> Deserialize<'de>>(
+        &self,
+        kept: &HashSet<String>,
+        scope: &str,
+    ) -> failure::Result<Option<T>> {
+        let name = format!("{}/{}", self.folder, failed_as(scope));
+        if !kept.contains(&name) {
+            return Ok(None);
         }
-        Ok(failures)
+        let bytes = self.store.get(&name).await?.unwrap_or_default();
+        Ok(serde_json::from_slice(&bytes).ok())
     }
 
-    pub async fn failed(&self, scope: &str, failure: &impl Serialize) -> failure::Result<()> {
-        self.put(&format!("failed/{:016x}.json", xxh3_64(scope.as_bytes())), failure).await
-    }
-
-    /// Forgets which scopes failed: they are tried again.
-    pub async fn forgive(&self) -> failure::Result<()> {
-        self.store.remove_all(&format!("{}/failed", self.folder)).await
+    pub async fn keep_failed_scope(
+        &self,
+        scope: &str,
+        failed: &impl Serialize,
+    ) -> failure::Result<()> {
+        self.put(&failed_as(scope), failed).await
     }
 
     /// The folders of all scopes.
@@ -313,6 +324,10 @@ impl ScopeJournal {
 
 fn unwritten(error: &dyn std::fmt::Display) -> Failure {
     Failure::internal(format!("a crawl's journal is no JSON: {error}"))
+}
+
+fn failed_as(scope: &str) -> String {
+    format!("failed/{:016x}.json", xxh3_64(scope.as_bytes()))
 }
 
 #[cfg(test)]

@@ -20,6 +20,7 @@ use crate::config::PolicyConfig;
 use crate::crawl::begin::Request;
 use crate::crawl::connections::{Expected, this_process};
 use crate::crawl::fault::Stopped;
+use crate::crawl::finish::Completed;
 use crate::crawl::history::Attempt;
 use crate::crawl::lease::{TAKE_OVER, Who};
 use crate::crawl::{CrawlRef, CrawlResult, Crawler, Decision, ModeName, RangeProgress};
@@ -159,28 +160,28 @@ impl Activities {
         input: ScopesInput,
     ) -> Result<RangeProgress, ActivityError> {
         let ScopesInput { crawl, scopes, scope, attempts, policy } = input;
-        let is_alone = scope.is_some();
-        let scopes = match scope {
-            Some(scope) => {
-                let number = self.crawler.number_of(&crawl, &scope).await;
-                number.map_err(|failure| failed(failure, false, None))?
-            }
-            None => scopes,
-        };
         let tried = context.heartbeat_details().deserialize::<RangeProgress>();
         let attempts_before = tried.ok().flatten().unwrap_or_default().attempts;
         let attempt = context.info().attempt;
-        tracing::info!(connection = crawl.connection, ?scopes, attempt, "crawling scopes");
+        tracing::info!(connection = crawl.connection, scope, ?scopes, attempt, "crawling scopes");
         let begin = RangeProgress {
             from: scopes.start,
             attempts: attempts_before,
             ..RangeProgress::default()
         };
         let (report, reports) = watch::channel(begin);
+        let policy = policy.as_ref();
+        let allowed = Allowed { attempts, policy };
         let cancel = CancellationToken::new();
         let ended = {
-            let (range, allowed) = (scopes.clone(), |_| attempts);
-            let crawl = self.crawler.crawl_range(&crawl, range, &allowed, &report, &cancel);
+            let of_scope = |failure: &Failure| allowed.of(failure);
+            let crawl = async {
+                let range = match &scope {
+                    Some(scope) => self.crawler.number_of(&crawl, scope).await?,
+                    None => scopes.clone(),
+                };
+                self.crawler.crawl_range(&crawl, range, &of_scope, &report, &cancel).await
+            };
             let mut crawl = std::pin::pin!(crawl);
             let mut alive = heartbeats(&context);
             let mut shown = tokio::time::interval(SHOWN);
@@ -202,7 +203,7 @@ impl Activities {
         let mut progress = report.borrow().clone();
         match ended {
             // Whoever knows one scope only knows no other way to hear that it failed.
-            Ok(RangeProgress { failure: Some(failure), .. }) if is_alone => {
+            Ok(RangeProgress { failure: Some(failure), .. }) if scope.is_some() => {
                 self.rest(&crawl, None).await;
                 self.remember(&context, &crawl, &failure).await;
                 Err(failed(failure, true, None))
@@ -226,11 +227,12 @@ impl Activities {
             Err(Stopped::Crawl(failure)) => {
                 // That one was too slow to hear that it is replaced says nothing of the source.
                 let replaced = failure.kind == Kind::TakenOver;
-                let allowed = if replaced { attempts.max(PATIENCE) } else { attempts };
-                let (failure, last) = progress.attempts.failed(failure, allowed);
+                let attempts = allowed.of(&failure);
+                let attempts = if replaced { attempts.max(PATIENCE) } else { attempts };
+                let (failure, last) = progress.attempts.failed(failure, attempts);
                 let failures = progress.attempts.failures;
                 let again = !is_final(&failure, last);
-                let pause = pause(&failure, failures, policy.as_ref());
+                let pause = pause(&failure, failures, policy);
                 let lease = TAKE_OVER + pause.unwrap_or_default();
                 self.rest(&crawl, again.then_some(lease)).await;
                 tracing::warn!(connection = crawl.connection, failures, last, "{failure}");
@@ -242,7 +244,7 @@ impl Activities {
             }
             // The journal counts these, for each scope.
             Err(Stopped::Scope(failure)) => {
-                let pause = pause(&failure, progress.again, policy.as_ref());
+                let pause = pause(&failure, progress.again, policy);
                 self.rest(&crawl, Some(TAKE_OVER + pause.unwrap_or_default())).await;
                 context.record_heartbeat(progress).await?;
                 Err(failed(failure, false, pause))
@@ -283,10 +285,10 @@ impl Activities {
         let waiting = || self.crawler.waiting(&crawl.connection);
         let allowed = Allowed { attempts, policy: policy.as_ref() };
         let remember = async |failure: Failure| self.remember(&context, &crawl, &failure).await;
-        let ended = Box::pin(counted(&context, allowed, complete, waiting, remember)).await?;
-        let result = match ended {
-            Ok(result) => result,
-            Err(failure) => {
+        let completed = Box::pin(counted(&context, allowed, complete, waiting, remember)).await?;
+        let result = match completed {
+            Completed::Ended(result) => *result,
+            Completed::InVain(failure) => {
                 self.remember(&context, &crawl, &failure).await;
                 return Err(failed(failure, true, None));
             }
@@ -344,6 +346,13 @@ struct Allowed<'a> {
     policy: Option<&'a PolicyConfig>,
 }
 
+impl Allowed<'_> {
+    fn of(&self, failure: &Failure) -> u32 {
+        let policy = self.policy.map(|policy| policy.allowed(failure));
+        policy.unwrap_or(self.attempts).max(1)
+    }
+}
+
 /// A short step: it says that it lives and what it waits for, hears when it is to stop, and counts its
 /// own failures, like a crawl does. `ends` hears of the failure that ends it.
 async fn counted<T>(
@@ -371,7 +380,8 @@ async fn counted<T>(
         Ok(done) => Ok(done),
         Err(failure) => {
             tried.total.wait(None);
-            let (failure, last) = tried.attempts.failed(failure, allowed.attempts.max(1));
+            let allowance = allowed.of(&failure);
+            let (failure, last) = tried.attempts.failed(failure, allowance);
             let failures = tried.attempts.failures;
             tracing::warn!(failures, last, "{failure}");
             let pause = pause(&failure, failures, allowed.policy);

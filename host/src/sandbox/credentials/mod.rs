@@ -191,7 +191,9 @@ impl Credential {
     }
 
     fn at(&self, failure: Failure) -> Failure {
-        failure.at_least(|| format!("credential {}", self.name))
+        // What is wrong with its settings here is wrong with where the secret is kept.
+        let kind = if failure.kind == Kind::Settings { Kind::Secret } else { failure.kind };
+        Failure { kind, ..failure }.at_least(|| format!("credential {}", self.name))
     }
 }
 

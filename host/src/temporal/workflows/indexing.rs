@@ -14,6 +14,7 @@ use super::approval::{ApprovalInput, ApprovalWorkflow};
 use crate::config::PolicyConfig;
 use crate::connector::Digest;
 use crate::crawl::plan::Scopes;
+use crate::crawl::scopes::in_vain;
 use crate::crawl::view::{CrawlView, Phase};
 use crate::crawl::{CrawlRef, CrawlResult, ModeName};
 use crate::failure::Kind;
@@ -55,7 +56,7 @@ pub struct IndexingWorkflow {
     view: CrawlView,
     /// The next scope that has no lane yet.
     next: usize,
-    /// A lane met a failure that ends the crawl.
+    /// No lane takes another scope.
     stopped: bool,
 }
 
@@ -234,7 +235,11 @@ async fn crawl_scopes(
             .execute_activity(Activities::execute_indexing, input, activity(policy, summary))
             .await;
         let progress = ended.inspect_err(|_| context.state_mut(|state| state.stopped = true))?;
-        context.state_mut(|state| state.view.add(progress));
+        context.state_mut(|state| {
+            state.view.add(progress);
+            // The last step says why; the next crawl goes on.
+            state.stopped |= in_vain(state.view.done, state.view.failed, of);
+        });
     }
 }
 

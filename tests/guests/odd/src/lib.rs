@@ -17,8 +17,9 @@ struct Settings {
     misdeed: Option<String>,
     /// After how many pages.
     after: Option<u64>,
-    /// The only scope in which it does; otherwise in each.
+    /// The only scope in which it does, or the first ones; otherwise in each.
     only: Option<u64>,
+    first: Option<u64>,
     /// How many pages of ten documents there are in each scope.
     pages: u64,
     /// How many scopes there are.
@@ -109,7 +110,8 @@ impl Cursor for Pages {
                 .map(|document| document.text(format!("An odd page, with {salt}.")))
                 .collect();
         }
-        let here = self.settings.only.is_none_or(|only| only == self.scope);
+        let here = self.settings.only.is_none_or(|only| only == self.scope)
+            && self.settings.first.is_none_or(|first| self.scope < first);
         if here && page >= self.settings.after.unwrap_or(0) {
             match self.settings.misdeed.as_deref() {
                 None => {}

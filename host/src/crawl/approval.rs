@@ -1,0 +1,217 @@
+//! A full crawl that is held: what a person has to know, and what becomes of it when they have decided.
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::bookmarks::bookmarks;
+use super::changes;
+use super::finish::{After, Total, differ, later, replace, titles};
+use super::guard::Intent;
+use super::memory::{Held, Memory, now};
+use super::plan::{CrawlResult, Decision, Plan, Waiting, joined, listed};
+use super::progress::{Outcome, ScopeProgress};
+use super::steps::Crawler;
+use crate::failure::{Failure, Kind, Result};
+use crate::glean::upload::SessionState;
+use crate::ledger::compare::Sealed;
+use crate::observe::numbers::count;
+
+impl Crawler {
+    /// Others may have put documents there since the crawl was held: they would go with the rest. What
+    /// waits is told anew then, so that an approval of what was shown before is none.
+    pub async fn recount(&self, connection: &str) -> Result<()> {
+        let memory = self.memories.of(connection).await?;
+        let Some(held) = &memory.held else { return Ok(()) };
+        let Some(counted) = self.counted(&held.plan.datasource).await? else { return Ok(()) };
+        let now_there = [vec![held.run.clone()], later(&memory, &held.plan, &held.run)].concat();
+        let found = self.compare(connection, &held.plan.runs, &now_there).await?;
+        let upload_id = held.plan.upload_id.clone();
+        self.memories
+            .update(connection, |memory| {
+                let before = memory.census.foreign();
+                memory.census.hear(counted, found.before + found.added);
+                let more = memory.census.foreign().saturating_sub(before);
+                let held = memory.held.as_mut().filter(|held| held.plan.upload_id == upload_id);
+                if let Some(held) = held
+                    && more > 0
+                {
+                    held.difference.gone += more;
+                    held.difference.before += more;
+                    held.reasons.push(format!(
+                        "others put {} there since, which would go, too",
+                        count(more, "document")
+                    ));
+                }
+            })
+            .await
+            .map(drop)
+    }
+
+    /// Does what a person decided about a crawl that is held, or what nobody did.
+    pub async fn decide(
+        &self,
+        connection: &str,
+        upload_id: &str,
+        decision: Decision,
+    ) -> Result<CrawlResult> {
+        let memory = self.memories.of(connection).await?;
+        let Some(held) = memory.held.clone().filter(|held| held.plan.upload_id == upload_id) else {
+            return already(&memory, connection, upload_id);
+        };
+        let plan = &held.plan;
+        self.check_glean(&plan.travels())?;
+        let last = memory.last.clone().filter(|last| last.upload_id == upload_id);
+        let mut result = last.unwrap_or_else(|| {
+            let total = Total::of(plan, &held.scopes, &BTreeMap::new()).progress;
+            plan.result(Outcome::Held, &total, held.seconds, &held.reasons)
+        });
+        result.held = None;
+        result.ended_at = now();
+        if decision != Decision::Approve {
+            let why = match decision {
+                Decision::Expire => "nobody approved it in time, and nothing was deleted",
+                _ => "rejected, and nothing was deleted",
+            };
+            result.reason = Some(format!("{why} ({})", joined(&held.reasons).unwrap_or_default()));
+            return self.settle(&held, result, None).await;
+        }
+        match self.upload(plan).session_state().await? {
+            SessionState::Active | SessionState::Finished => {}
+            SessionState::Unknown => {
+                return Err(Failure::new(
+                    Kind::Busy,
+                    "the upload session that waited was replaced by another; nothing was deleted",
+                )
+                .at(format!("{connection}, upload {upload_id}"))
+                .next("run a full crawl again"));
+            }
+        }
+        let now_there = [vec![held.run.clone()], later(&memory, plan, &held.run)].concat();
+        let intent = Intent {
+            difference: self.compare(connection, &plan.runs, &now_there).await?,
+            uploaded: held.uploaded,
+            foreign: memory.census.foreign(),
+            ..Intent::default()
+        };
+        result.outcome = Outcome::Complete;
+        result.reason = None;
+        differ(&mut result, &intent);
+        let runs = (&held.run, now_there.as_slice());
+        let after = self.close(plan, true, runs, held.since, &mut result).await?;
+        let gone = match result.outcome {
+            Outcome::Complete => self.gone(plan, &now_there).await,
+            _ => None,
+        };
+        let result = self.settle(&held, result, Some((&after, &intent))).await?;
+        if gone.is_some() {
+            let deleted = |memory: &mut Memory| memory.deleted(gone.as_ref());
+            self.memories.update(connection, deleted).await?;
+        }
+        Ok(result)
+    }
+
+    /// A held crawl waits no more. `after`: what followed the end of its session.
+    async fn settle(
+        &self,
+        held: &Held,
+        result: CrawlResult,
+        after: Option<(&After, &Intent)>,
+    ) -> Result<CrawlResult> {
+        let plan = &held.plan;
+        let closed = result.outcome == Outcome::Complete;
+        let memory = self
+            .memories
+            .update(&plan.connection, |memory| {
+                // A newer full crawl may have begun just now: the ledger is what it compares with.
+                let waits = memory.held.as_ref();
+                let ours = waits.is_some_and(|held| held.plan.upload_id == plan.upload_id);
+                if ours {
+                    memory.held = None;
+                }
+                if let Some((after, intent)) = after {
+                    after.remember(memory, plan, &result, intent);
+                }
+                if closed && ours {
+                    replace(memory, plan, &held.run);
+                    memory.scopes = titles(plan);
+                    memory.whole = Some(result.documents);
+                    memory.unsettled = 0;
+                    memory.doubt = None;
+                    // What is gone from Glean has nothing that a bookmark could begin behind.
+                    memory.bookmarks.retain(|scope, _| memory.scopes.contains_key(scope));
+                    // An incremental crawl meanwhile may have come further.
+                    for (scope, bookmark) in bookmarks(&held.scopes) {
+                        memory.bookmarks.entry(scope).or_insert(bookmark);
+                    }
+                }
+                memory.history.decided(&result);
+                let newer = memory.last.as_ref().is_some_and(|last| {
+                    last.upload_id != result.upload_id && last.ended_at > held.since
+                });
+                if !newer || closed {
+                    memory.last = Some(changes::told(result.clone(), memory));
+                }
+            })
+            .await?;
+        let last = memory.last.filter(|last| last.upload_id == result.upload_id);
+        Ok(last.unwrap_or(result))
+    }
+}
+
+/// The result of a crawl that is not held any more.
+fn already(memory: &Memory, connection: &str, upload_id: &str) -> Result<CrawlResult> {
+    let last = memory.last.as_ref().filter(|last| last.upload_id == upload_id);
+    last.cloned().ok_or_else(|| {
+        Failure::new(Kind::Busy, "the crawl that waited for approval was replaced by a newer one")
+            .at(format!("{connection}, upload {upload_id}"))
+            .next("see `sheaf status`; nothing was deleted")
+    })
+}
+
+/// What is kept of a crawl that is held.
+pub(super) fn hold(
+    plan: &Plan,
+    scopes: &BTreeMap<String, ScopeProgress>,
+    sealed: &Sealed,
+    intent: &Intent,
+    reasons: &[String],
+    seconds: f64,
+    wait: Duration,
+) -> Held {
+    let since = now();
+    let mut difference = intent.difference.clone();
+    // What others put there has no name, and goes all the same.
+    difference.gone += intent.foreign;
+    difference.before = intent.before();
+    Held {
+        plan: plan.clone(),
+        scopes: scopes.iter().map(|(id, progress)| (id.clone(), small(progress))).collect(),
+        run: sealed.run.clone(),
+        uploaded: sealed.uploaded,
+        difference,
+        reasons: reasons.to_vec(),
+        seconds,
+        since,
+        until: since + wait.as_secs(),
+        temporal: plan.is_workflows(),
+    }
+}
+
+/// Only what its end needs, as the state holds it.
+fn small(progress: &ScopeProgress) -> ScopeProgress {
+    ScopeProgress { checkpoint: None, samples: Vec::new(), ..progress.clone() }
+}
+
+/// What a person has to know to decide.
+pub fn waiting(held: &Held) -> Waiting {
+    let difference = &held.difference;
+    let samples = difference.gone_samples.iter().chain(&difference.withheld_samples);
+    Waiting {
+        upload_id: held.plan.upload_id.clone(),
+        would_go: difference.gone + difference.withheld,
+        of: difference.before,
+        reasons: listed(held.reasons.clone()),
+        samples: samples.cloned().collect(),
+        until: held.until,
+        wait_seconds: held.until - held.since,
+    }
+}
