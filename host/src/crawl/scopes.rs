@@ -41,6 +41,9 @@ pub fn in_vain(done: usize, failed: usize, of: usize) -> bool {
     done == 0 && failed > 0 && failed >= of.min(IN_VAIN)
 }
 
+/// Of so many scopes that failed the log tells, in a row; all of them are counted, and in the result.
+const TOLD: usize = 10;
+
 /// How many failures like this one, in a row, are a scope's last.
 pub type Allowed<'a> = &'a (dyn Fn(&Failure) -> u32 + Sync);
 
@@ -189,8 +192,12 @@ impl Crawler {
                 }
                 Err(Stopped::Scope(failure)) => failure,
             };
-            tracing::warn!(connection = work.connection.name, scope = scope.id, "{failure}");
             failures += 1;
+            if failures <= TOLD {
+                tracing::warn!(connection = work.connection.name, scope = scope.id, "{failure}");
+            } else {
+                tracing::debug!(connection = work.connection.name, scope = scope.id, "{failure}");
+            }
             let failed = before.again(&progress, failure.clone(), allowed(&failure));
             work.journal.keep_failed_scope(&scope.id, &failed).await?;
             let told = failed.for_good.as_ref().unwrap_or(&failure);
