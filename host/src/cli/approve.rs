@@ -1,6 +1,7 @@
 //! `sheaf approve NAME` and `sheaf reject NAME`: a person's word on a crawl that is held.
 
 use std::io::{BufRead as _, IsTerminal as _, Write as _};
+use std::time::Duration;
 
 use clap::Args as ClapArgs;
 use serde_json::json;
@@ -31,6 +32,9 @@ pub struct Args {
     deletes: Option<u64>,
 }
 
+/// So long Glean's counts are waited for.
+const GLEAN: Duration = Duration::from_secs(10);
+
 /// What waits, and who has to act on the answer.
 struct Held {
     waiting: Waiting,
@@ -48,8 +52,10 @@ pub async fn run(args: Args, decision: Decision, context: &Context) -> Result<Re
     let mut client = None;
     if decision == Decision::Approve && !crawler.client.server_url().is_empty() {
         // Where Glean is the workers' alone, they act on what was shown.
-        if let Err(failure) = crawler.recount(name).await {
-            tracing::warn!(connection = name, "not looked at again: {failure}");
+        match tokio::time::timeout(GLEAN, crawler.recount(name)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(failure)) => tracing::warn!(connection = name, "not counted again: {failure}"),
+            Err(_) => tracing::warn!(connection = name, "not counted again: Glean does not answer"),
         }
     }
     let held = find(&crawler, name, &mut client).await?;

@@ -289,7 +289,7 @@ pub fn report(result: &CrawlResult, verbose: u8) -> Report {
     let mut text = format!("{}: {}", result.connection, did(result, verbose));
     if result.resumable {
         text.push_str(
-            "\n  a full crawl within a day goes on with what is missing; `--anew` begins anew",
+            "\n  a full crawl within 12 hours goes on with what is missing; `--anew` reads everything",
         );
     }
     if let Some(waiting) = &result.held {

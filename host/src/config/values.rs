@@ -66,11 +66,16 @@ impl PolicyConfig {
     /// longer than the longest interval is not waited for.
     pub fn allowed(&self, failure: &Failure) -> u32 {
         let long = failure.retry_after.is_some_and(|pause| pause > self.max_interval);
-        if long { 1 } else { self.attempts }
+        if long && failure.kind.is_away() { 1 } else { self.attempts }
+    }
+
+    /// How long to wait after a failure, the last of so many in a row.
+    pub fn pause_after(&self, failure: &Failure, failures: u32) -> Duration {
+        failure.retry_after.unwrap_or_else(|| self.pause(failures))
     }
 
     /// How long to wait after so many failures in a row.
-    pub fn pause(&self, failures: u32) -> Duration {
+    fn pause(&self, failures: u32) -> Duration {
         let more = i32::try_from(failures.saturating_sub(1)).unwrap_or(i32::MAX);
         let pause = self.initial_interval.as_secs_f64() * self.backoff.powi(more);
         Duration::try_from_secs_f64(pause).unwrap_or(Duration::MAX).min(self.max_interval)

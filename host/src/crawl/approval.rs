@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::bookmarks::bookmarks;
 use super::changes;
-use super::finish::{After, Total, differ, later, replace, titles};
+use super::finish::{After, Found, Total, differ, later, replace, titles};
 use super::guard::Intent;
 use super::memory::{Held, Memory, now};
 use super::plan::{CrawlResult, Decision, Plan, Waiting, joined, listed};
@@ -17,28 +17,32 @@ use crate::observe::numbers::count;
 
 impl Crawler {
     /// Others may have put documents there since the crawl was held: they would go with the rest. What
-    /// waits is told anew then, so that an approval of what was shown before is none.
+    /// waits is told anew then, so that an approval of what was shown before is none. Beside a crawl that
+    /// uploads, nobody knows whose the documents are that Glean counts.
     pub async fn recount(&self, connection: &str) -> Result<()> {
         let memory = self.memories.of(connection).await?;
         let Some(held) = &memory.held else { return Ok(()) };
+        if self.are_others(&held.plan).await? {
+            return Ok(());
+        }
         let Some(counted) = self.counted(&held.plan.datasource).await? else { return Ok(()) };
         let now_there = [vec![held.run.clone()], later(&memory, &held.plan, &held.run)].concat();
         let found = self.compare(connection, &held.plan.runs, &now_there).await?;
         let upload_id = held.plan.upload_id.clone();
         self.memories
             .update(connection, |memory| {
+                let held = memory.held.as_mut().filter(|held| held.plan.upload_id == upload_id);
+                let Some(held) = held else { return };
                 let before = memory.census.foreign();
                 memory.census.hear(counted, found.before + found.added);
-                let more = memory.census.foreign().saturating_sub(before);
-                let held = memory.held.as_mut().filter(|held| held.plan.upload_id == upload_id);
-                if let Some(held) = held
-                    && more > 0
-                {
-                    held.difference.gone += more;
-                    held.difference.before += more;
+                let now = memory.census.foreign();
+                let difference = &mut held.difference;
+                difference.gone = (difference.gone + now).saturating_sub(before);
+                difference.before = (difference.before + now).saturating_sub(before);
+                if now > before {
                     held.reasons.push(format!(
                         "others put {} there since, which would go, too",
-                        count(more, "document")
+                        count(now - before, "document")
                     ));
                 }
             })
@@ -61,7 +65,8 @@ impl Crawler {
         self.check_glean(&plan.travels())?;
         let last = memory.last.clone().filter(|last| last.upload_id == upload_id);
         let mut result = last.unwrap_or_else(|| {
-            let total = Total::of(plan, &held.scopes, &BTreeMap::new()).progress;
+            let found = Found { read: held.scopes.clone(), ..Found::default() };
+            let total = Total::of(plan, &found).progress;
             plan.result(Outcome::Held, &total, held.seconds, &held.reasons)
         });
         result.held = None;
@@ -132,12 +137,15 @@ impl Crawler {
                 }
                 if closed && ours {
                     replace(memory, plan, &held.run);
-                    memory.scopes = titles(plan);
+                    let scopes = titles(plan);
+                    let before = std::mem::take(&mut memory.scopes);
+                    let gone = |id: &String| before.contains_key(id) && !scopes.contains_key(id);
+                    // What is gone from Glean has nothing that a bookmark could begin behind.
+                    memory.bookmarks.retain(|id, _| !gone(id));
+                    memory.scopes = scopes;
                     memory.whole = Some(result.documents);
                     memory.unsettled = 0;
                     memory.doubt = None;
-                    // What is gone from Glean has nothing that a bookmark could begin behind.
-                    memory.bookmarks.retain(|scope, _| memory.scopes.contains_key(scope));
                     // An incremental crawl meanwhile may have come further.
                     for (scope, bookmark) in bookmarks(&held.scopes) {
                         memory.bookmarks.entry(scope).or_insert(bookmark);

@@ -119,11 +119,14 @@ impl Crawler {
         // Asked before it is registered: a Glean that has lost the datasource has lost its documents.
         let (mode, bookmarks) = self.begin(&connection, mode, &connector).await?;
         let as_now = AsNow { connection: &connection, connector: &connector, mode };
-        let others = self.others(&as_now, upload_id).await?;
-        if !request.anew
-            && let Some(begun) = others.resumable
-        {
-            return Ok(Beginning::Resumed(Box::new(begun)));
+        let mut others = self.others(&as_now, upload_id).await?;
+        match others.resumable.take() {
+            // Its own beginning, of which only the answer was lost, is resumed in any case.
+            Some(begun) if !request.anew || begun.plan.upload_id == upload_id => {
+                return Ok(Beginning::Resumed(Box::new(begun)));
+            }
+            Some(begun) => others.over.push(begun.plan.upload_id),
+            None => {}
         }
         for other in &others.over {
             self.absorb(name, other).await?;

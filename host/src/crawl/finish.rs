@@ -15,7 +15,6 @@ use super::guard::Intent;
 use super::memory::{Held, Memory, now};
 use super::plan::{CrawlRef, CrawlResult, ModeName, Plan};
 use super::progress::{Ending, FailedScope, Outcome, ScopeProgress};
-use super::scopes::in_vain;
 use super::steps::Crawler;
 use crate::connector::model::Scope;
 use crate::failure::{Failure, Result};
@@ -34,30 +33,31 @@ pub enum Completed {
 }
 
 /// What is known of a crawl's scopes when it ends.
-struct Scopes {
-    read: BTreeMap<String, ScopeProgress>,
+#[derive(Default)]
+pub(super) struct Found {
+    pub read: BTreeMap<String, ScopeProgress>,
     /// Those that failed for good.
-    failed: BTreeMap<String, FailedScope>,
+    pub failed: BTreeMap<String, FailedScope>,
 }
 
-impl Scopes {
+impl Found {
     fn failure(&self, scope: &str) -> Option<&Failure> {
         self.failed.get(scope).and_then(|failed| failed.for_good.as_ref())
     }
 
-    /// Why the first one failed, where none was read.
+    /// Why the first scope failed, where all did.
     fn in_vain(&self, plan: &Plan) -> Option<Failure> {
-        let ended = self.read.values().filter(|progress| progress.ending.is_some()).count();
-        let vain = in_vain(ended, self.failed.len(), plan.scopes.len());
-        let mut failures = plan.scopes.iter().filter_map(|scope| self.failure(&scope.id));
-        failures.next().filter(|_| vain).cloned()
+        let mut scopes = plan.scopes.iter();
+        let first = self.failure(&scopes.next()?.id)?;
+        scopes.all(|scope| self.failure(&scope.id).is_some()).then(|| first.clone())
     }
 
     /// Whether the next crawl of its mode is to go on with this one: all that is missing was away, and
     /// some of it was read for a good part.
-    fn resumable(&self, plan: &Plan) -> bool {
+    fn resumable(&self, plan: &Plan, reasons: &[String]) -> bool {
         let ending = |scope: &Scope| self.read.get(&scope.id)?.ending.as_ref();
         plan.mode == ModeName::Full
+            && reasons.len() == self.failed.len()
             && self.failed.values().any(FailedScope::is_worth_resuming)
             && plan.scopes.iter().all(|scope| match (ending(scope), self.failure(&scope.id)) {
                 (Some(Ending::Complete { .. }), _) => true,
@@ -84,27 +84,22 @@ pub(super) struct Total {
 }
 
 impl Total {
-    pub fn of(
-        plan: &Plan,
-        scopes: &BTreeMap<String, ScopeProgress>,
-        failed: &BTreeMap<String, FailedScope>,
-    ) -> Self {
+    pub fn of(plan: &Plan, found: &Found) -> Self {
         let mut progress = ScopeProgress::default();
         let mut missing = Vec::new();
         for scope in &plan.scopes {
-            let found = scopes.get(&scope.id);
-            if let Some(found) = found {
-                progress.add(found);
+            let read = found.read.get(&scope.id);
+            if let Some(read) = read {
+                progress.add(read);
             }
-            let ending = found.and_then(|found| found.ending.as_ref());
-            let failure = failed.get(&scope.id).and_then(|failed| failed.for_good.as_ref());
-            match (ending, failure) {
+            let ending = read.and_then(|read| read.ending.as_ref());
+            match (ending, found.failure(&scope.id)) {
                 (Some(Ending::Complete { .. }), _) => {}
                 (Some(Ending::Partial { reason }), _) => {
                     missing.push(format!("{}: {reason}", scope.title));
                 }
                 (None, Some(failure)) => missing.push(format!("{}: {}", scope.title, failure.what)),
-                (None, None) if found.is_some() => {
+                (None, None) if read.is_some() => {
                     missing.push(format!("{} was not read to its end", scope.title));
                 }
                 (None, None) => missing.push(format!("{} was not crawled", scope.title)),
@@ -156,7 +151,7 @@ impl Crawler {
         Ok(Completed::Ended(Box::new(result)))
     }
 
-    async fn scopes(&self, plan: &Plan) -> Result<Scopes> {
+    async fn scopes(&self, plan: &Plan) -> Result<Found> {
         let journal = self.journal(&plan.connection, &plan.upload_id);
         let kept = journal.failed_scopes().await?;
         let (mut read, mut failed) = (BTreeMap::new(), BTreeMap::new());
@@ -173,13 +168,13 @@ impl Crawler {
                 failed.insert(scope.id.clone(), found);
             }
         }
-        Ok(Scopes { read, failed })
+        Ok(Found { read, failed })
     }
 
     /// What a crawl's scopes came to.
-    fn account(&self, plan: &Plan, found: &Scopes, sealed: &Sealed, new: bool) -> Result<Account> {
+    fn account(&self, plan: &Plan, found: &Found, sealed: &Sealed, new: bool) -> Result<Account> {
         let connection = self.crawled(plan)?;
-        let mut total = Total::of(plan, &found.read, &found.failed);
+        let mut total = Total::of(plan, found);
         total.count_doubles(sealed);
         let Total { progress, missing: mut reasons } = total;
         let mut read = bookmarks(&found.read);
@@ -206,7 +201,7 @@ impl Crawler {
         &self,
         begun: &Begun,
         memory: &Memory,
-        found: &Scopes,
+        found: &Found,
         seconds: f64,
     ) -> Result<CrawlResult> {
         let plan = &begun.plan;
@@ -239,7 +234,7 @@ impl Crawler {
         let first = if begun.settling { Vec::new() } else { read.clone() };
         if !reasons.is_empty() {
             let mut result = result(Outcome::Partial, &reasons);
-            if found.resumable(plan) {
+            if found.resumable(plan, &reasons) {
                 result.resumable = true;
                 // It counts when it has ended.
                 return Box::pin(self.end(plan, first, result, &sealed.run, None, |_| {})).await;

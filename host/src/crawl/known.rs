@@ -91,13 +91,11 @@ impl Crawler {
     }
 
     async fn find_by(&self, connection: &str, memory: &Memory, by: By) -> Result<Option<Document>> {
-        let mut found = None;
-        let mut in_glean = false;
+        // What the ledger and the journals say, of which the latest counts.
+        let mut said = Vec::new();
         for run in &memory.runs {
             if let Some(record) = self.find_in(run, by).await? {
-                in_glean = record.state().is_in_glean(in_glean);
-                let upload = run.name.rsplit('/').next().map(str::to_owned);
-                found = Some(Document::of(&record, in_glean, upload));
+                said.push((record, run.name.rsplit('/').next().map(str::to_owned)));
             }
         }
         let place = self.memories.place(connection);
@@ -109,12 +107,18 @@ impl Crawler {
                     for record in frames.records(frame) {
                         let record = record?;
                         if by.is(&record) {
-                            in_glean = record.state().is_in_glean(in_glean);
-                            found = Some(Document::of(&record, in_glean, Some(upload.clone())));
+                            said.push((record, Some(upload.clone())));
                         }
                     }
                 }
             }
+        }
+        said.sort_by_key(|(record, _)| record.entry().at);
+        let mut found = None;
+        let mut in_glean = false;
+        for (record, upload) in said {
+            in_glean = record.state().is_in_glean(in_glean);
+            found = Some(Document::of(&record, in_glean, upload));
         }
         if found.is_some() {
             return Ok(found);

@@ -10,7 +10,7 @@ use super::begin::Request;
 use super::fault::Stopped;
 use super::finish::Completed;
 use super::history::Attempt;
-use super::lease::{TAKE_OVER, Who};
+use super::lease::Who;
 use super::plan::{CrawlRef, CrawlResult, Decision, ModeName};
 use super::progress::{Attempts, ScopeProgress};
 use super::steps::Crawler;
@@ -105,10 +105,9 @@ async fn crawl_all(again: &Again<'_>, crawl: &CrawlRef, started: Instant) -> Res
     let begun = CrawlView::of(crawl);
     let scopes = crawl.scopes.count();
     let allowed = |failure: &Failure| again.allowed(failure);
-    let mut attempts = Attempts::default();
+    let mut progress = RangeProgress::default();
     loop {
-        let begin = RangeProgress { attempts: attempts.clone(), ..RangeProgress::default() };
-        let (report, mut reports) = watch::channel(begin);
+        let (report, mut reports) = watch::channel(progress);
         let range = crawler.crawl_range(crawl, 0..scopes, &allowed, &report, cancel);
         let mut range = std::pin::pin!(range);
         let ended = loop {
@@ -123,19 +122,23 @@ async fn crawl_all(again: &Again<'_>, crawl: &CrawlRef, started: Instant) -> Res
                 break ended;
             }
         };
-        let progress = report.borrow().clone();
-        attempts = progress.attempts;
+        progress = report.borrow().clone();
         let (failure, pause) = match ended {
             Ok(_) => break,
             // The journal counts these, for each scope.
             Err(Stopped::Scope(failure)) => {
-                let pause = again.pause(&failure, progress.again);
+                let policy = &crawler.config.temporal.policy;
+                let pause = policy.pause_after(&failure, progress.again);
                 (failure, pause)
             }
-            Err(Stopped::Crawl(failure)) => again.borne(failure, &mut attempts)?,
+            Err(Stopped::Crawl(failure)) => again.borne(failure, &mut progress.attempts)?,
         };
-        crawler.rest(crawl, Some(TAKE_OVER + pause)).await?;
-        again.wait(&failure, pause).await?;
+        let who = crawl.who.as_ref().ok_or_else(|| Failure::internal("nobody runs the crawl"))?;
+        let claims = crawler.memories.claims(&crawl.connection);
+        tokio::select! {
+            waited = again.wait(&failure, pause) => waited?,
+            failure = claims.keep(who, &crawl.upload_id) => return Err(failure),
+        }
     }
     view.send_modify(|view| view.phase = Phase::Completing);
     let seconds = started.elapsed().as_secs_f64();
@@ -162,11 +165,6 @@ impl Again<'_> {
         if failure.kind.is_away() { policy.allowed(failure) } else { 1 }
     }
 
-    fn pause(&self, failure: &Failure, failures: u32) -> Duration {
-        let policy = &self.crawler.config.temporal.policy;
-        failure.retry_after.unwrap_or_else(|| policy.pause(failures))
-    }
-
     /// Counts one more failure, unless it is the last: how long to wait after it.
     fn borne(&self, failure: Failure, attempts: &mut Attempts) -> Result<(Failure, Duration)> {
         let allowed = self.allowed(&failure);
@@ -174,7 +172,7 @@ impl Again<'_> {
         if last {
             return Err(failure);
         }
-        let pause = self.pause(&failure, attempts.failures);
+        let pause = self.crawler.config.temporal.policy.pause_after(&failure, attempts.failures);
         Ok((failure, pause))
     }
 

@@ -14,6 +14,8 @@ use crate::ledger::{self, Journal};
 
 /// An interrupted crawl is resumed within so many seconds; what it uploaded is older than that then.
 const RESUME_WITHIN: u64 = 24 * 3600;
+/// One that ended without some scopes, from its end: the next nightly crawl reads all of them.
+pub const COMPLETE_WITHIN: u64 = 12 * 3600;
 
 /// A crawl as it would begin now.
 pub(super) struct AsNow<'a> {
@@ -73,7 +75,7 @@ impl Crawler {
             let obstacle = if taken {
                 Some("another takes its place")
             } else {
-                match self.obstacle(now, &begun).await {
+                match self.obstacle(now, &memory, &begun).await {
                     Ok(obstacle) => obstacle,
                     Err(error) => {
                         self.move_aside(name, error).await?;
@@ -102,6 +104,7 @@ impl Crawler {
     async fn obstacle(
         &self,
         as_now: &AsNow<'_>,
+        memory: &Memory,
         begun: &Begun,
     ) -> Result<Option<&'static str>, ledger::Error> {
         let Begun { plan, settings, at, .. } = begun;
@@ -111,7 +114,13 @@ impl Crawler {
         {
             return Ok(Some("its settings or its connector differ"));
         }
-        if now().saturating_sub(*at) > RESUME_WITHIN {
+        let ended = memory.history.full.last.as_ref();
+        let ended = ended.filter(|last| last.resumable && last.upload_id == plan.upload_id);
+        let (since, most) = match ended {
+            Some(ended) => (ended.ended_at, COMPLETE_WITHIN),
+            None => (*at, RESUME_WITHIN),
+        };
+        if now().saturating_sub(since) > most {
             return Ok(Some("it is too old"));
         }
         let journal = self.journal(&plan.connection, &plan.upload_id);
@@ -154,6 +163,10 @@ impl Crawler {
         let full = plan.mode == ModeName::Full;
         self.memories
             .update(connection, |memory| {
+                let kept = [memory.last.as_mut(), memory.history.full.last.as_mut()];
+                for last in kept.into_iter().flatten().filter(|last| last.upload_id == upload_id) {
+                    last.resumable = false;
+                }
                 if memory.runs.contains(&run) {
                     return;
                 }

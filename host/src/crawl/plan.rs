@@ -243,7 +243,7 @@ pub struct CrawlResult {
     /// Seconds since 1970.
     #[serde(default)]
     pub ended_at: u64,
-    /// The next crawl of its mode, within a day, goes on with what is missing.
+    /// The next full crawl, within 12 hours of its end, goes on with what is missing.
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]
     pub resumable: bool,
     /// Why it is not complete.

@@ -187,7 +187,7 @@ impl FailedScope {
     /// The crawl is resumed, and the scope is tried again.
     #[must_use]
     pub fn resumed(self) -> Self {
-        Self { resumed: self.checkpoint, ..Self::default() }
+        Self { resumed: self.checkpoint.or(self.resumed), ..Self::default() }
     }
 
     /// How often in a row.

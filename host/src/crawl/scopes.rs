@@ -2,8 +2,7 @@
 //!
 //! What a process needs for all of them it gets once. A scope that fails stops no other: those that may
 //! still succeed are tried again when all others had their turn. How often each was tried is in the
-//! journal, so that it counts whichever worker goes on. Only where many failed, and none was read
-//! ([`in_vain`]), the others are not tried.
+//! journal, so that it counts whichever worker goes on.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -33,19 +32,8 @@ const MAX_RESTARTS: u32 = 3;
 /// How often it is said what a crawl waits for.
 const LOOK: Duration = Duration::from_millis(500);
 
-/// So many scopes that failed show, where none was read, that it is no matter of theirs.
-const IN_VAIN: usize = 50;
-
-/// Whether a crawl of so many scopes is in vain.
-pub fn in_vain(done: usize, failed: usize, of: usize) -> bool {
-    done == 0 && failed > 0 && failed >= of.min(IN_VAIN)
-}
-
 /// Of so many scopes that failed the log tells, in a row; all of them are counted, and in the result.
 const TOLD: usize = 10;
-
-/// How many failures like this one, in a row, are a scope's last.
-pub type Allowed<'a> = &'a (dyn Fn(&Failure) -> u32 + Sync);
 
 /// What all scopes of a range share.
 struct Work {
@@ -93,13 +81,14 @@ impl Under<'_> {
 }
 
 impl Crawler {
-    /// Crawls the scopes of a range from where the journal left them. What is in the answer is crawled or
-    /// has failed for good; a scope's failure instead of it says that some are to be tried again.
+    /// Crawls the scopes of a range from where the journal left them. `allowed`: how many failures like
+    /// this one, in a row, are a scope's last. What is in the answer is crawled or has failed for good; a
+    /// scope's failure instead of it says that some are to be tried again.
     pub async fn crawl_range(
         &self,
         crawl: &CrawlRef,
         range: Range<usize>,
-        allowed: Allowed<'_>,
+        allowed: &(dyn Fn(&Failure) -> u32 + Sync),
         report: &watch::Sender<RangeProgress>,
         cancel: &CancellationToken,
     ) -> fault::Result<RangeProgress> {
@@ -125,7 +114,7 @@ impl Crawler {
         &self,
         work: &Work,
         range: Range<usize>,
-        allowed: Allowed<'_>,
+        allowed: &(dyn Fn(&Failure) -> u32 + Sync),
         report: &watch::Sender<RangeProgress>,
         cancel: &CancellationToken,
     ) -> fault::Result<RangeProgress> {
@@ -141,9 +130,6 @@ impl Crawler {
         let mut again: Option<Failure> = None;
         let mut failures = 0;
         for scope in scopes {
-            if in_vain(under.progress.done, failures, scopes.len()) {
-                break;
-            }
             let (part, kept) = work.journal.scope(&scope.id).await?;
             let kept = kept.unwrap_or_default();
             if kept.ending.is_some() {

@@ -398,7 +398,10 @@ async fn counted<T>(
 fn pause(failure: &Failure, failures: u32, policy: Option<&PolicyConfig>) -> Option<Duration> {
     match failure.kind {
         Kind::TakenOver => Some(REPLACED),
-        _ => failure.retry_after.or_else(|| policy.map(|policy| policy.pause(failures))),
+        _ => match policy {
+            Some(policy) => Some(policy.pause_after(failure, failures)),
+            None => failure.retry_after,
+        },
     }
 }
 

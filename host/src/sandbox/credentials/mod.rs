@@ -187,14 +187,17 @@ impl Credential {
         let Some(secret) = &self.secret else {
             return Err(Failure::internal("a credential has no secret"));
         };
-        secret.get().await.map_err(|failure| self.at(failure))
+        secret.get().await.map_err(|failure| self.at(not_had(failure)))
     }
 
     fn at(&self, failure: Failure) -> Failure {
-        // What is wrong with its settings here is wrong with where the secret is kept.
-        let kind = if failure.kind == Kind::Settings { Kind::Secret } else { failure.kind };
-        Failure { kind, ..failure }.at_least(|| format!("credential {}", self.name))
+        failure.at_least(|| format!("credential {}", self.name))
     }
+}
+
+/// A secret that cannot be had from where it is kept.
+fn not_had(failure: Failure) -> Failure {
+    Failure { kind: Kind::Secret, ..failure }
 }
 
 /// All credentials of a connection.

@@ -10,6 +10,7 @@ use http::HeaderValue;
 use serde::Deserialize;
 use url::Url;
 
+use super::not_had;
 use super::unauthorized;
 use crate::failure::{Failure, Kind, Result, cause};
 use crate::secret::{Secret, Source, register};
@@ -98,10 +99,12 @@ impl OAuth {
         let refresh = match &self.refresh_token {
             None => None,
             // Another worker may have been given a newer one, which lies in the file.
-            Some(source @ Source::File(_)) => Some(source.ask(base).await?.reveal()),
+            Some(source @ Source::File(_)) => {
+                Some(source.ask(base).await.map_err(not_had)?.reveal())
+            }
             Some(source) => match &state.refresh {
                 Some(rotated) => Some(rotated.clone()),
-                None => Some(source.ask(base).await?.reveal()),
+                None => Some(source.ask(base).await.map_err(not_had)?.reveal()),
             },
         };
         let answer = self.fetch(refresh.as_deref(), base, http).await?;
@@ -126,7 +129,7 @@ impl OAuth {
         http: &reqwest::Client,
     ) -> Result<Answer> {
         let secret = match &self.client_secret {
-            Some(source) => Some(source.ask(base).await?.reveal()),
+            Some(source) => Some(source.ask(base).await.map_err(not_had)?.reveal()),
             None => None,
         };
         let request = self.request(refresh, secret.as_deref(), http);
@@ -210,7 +213,7 @@ impl OAuth {
     /// Whether everything it is made of is there.
     pub async fn check(&self, base: &Path) -> Result<()> {
         for source in [&self.client_secret, &self.refresh_token].into_iter().flatten() {
-            source.ask(base).await?;
+            source.ask(base).await.map_err(not_had)?;
         }
         Ok(())
     }

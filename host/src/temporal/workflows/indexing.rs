@@ -14,7 +14,6 @@ use super::approval::{ApprovalInput, ApprovalWorkflow};
 use crate::config::PolicyConfig;
 use crate::connector::Digest;
 use crate::crawl::plan::Scopes;
-use crate::crawl::scopes::in_vain;
 use crate::crawl::view::{CrawlView, Phase};
 use crate::crawl::{CrawlRef, CrawlResult, ModeName};
 use crate::failure::Kind;
@@ -56,7 +55,7 @@ pub struct IndexingWorkflow {
     view: CrawlView,
     /// The next scope that has no lane yet.
     next: usize,
-    /// No lane takes another scope.
+    /// A lane met a failure that ends the crawl.
     stopped: bool,
 }
 
@@ -202,6 +201,13 @@ fn share(crawl: &CrawlRef, left: usize, lanes: usize) -> usize {
     }
 }
 
+/// Whether so many scopes failed, and none was read, that nobody waits for the others: each is tried
+/// once.
+fn seems_away(view: &CrawlView) -> bool {
+    const FAILED: usize = 50;
+    view.done == 0 && view.failed >= FAILED
+}
+
 /// One lane: takes scopes until there are none, or a failure is not theirs.
 async fn crawl_scopes(
     context: &WorkflowContext<IndexingWorkflow>,
@@ -224,22 +230,20 @@ async fn crawl_scopes(
             _ => format!("scopes {} to {}", scopes.start + 1, scopes.end),
         };
         let summary = format!("crawl {which} of {of} of {}", crawl.connection);
+        let once = context.state(|state| seems_away(&state.view));
+        let attempts = if once { 1 } else { policy.attempts };
         let input = ScopesInput {
             crawl: crawl.clone(),
             scopes,
             scope: None,
-            attempts: policy.attempts,
-            policy: Some(policy.clone()),
+            attempts,
+            policy: Some(PolicyConfig { attempts, ..policy.clone() }),
         };
         let ended = context
             .execute_activity(Activities::execute_indexing, input, activity(policy, summary))
             .await;
         let progress = ended.inspect_err(|_| context.state_mut(|state| state.stopped = true))?;
-        context.state_mut(|state| {
-            state.view.add(progress);
-            // The last step says why; the next crawl goes on.
-            state.stopped |= in_vain(state.view.done, state.view.failed, of);
-        });
+        context.state_mut(|state| state.view.add(progress));
     }
 }
 
