@@ -7,15 +7,15 @@ use std::time::{Duration, Instant};
 use clap::{Args, ValueEnum};
 use guest_generator::fields;
 use serde_json::json;
-use sheaf::connector::model::{
+use sheaf::connector::{Engine, Grants};
+use sheaf::crawl::steps::Journal;
+use sheaf::crawl::{Pipeline, Rules, ScopeProgress, Source, Tolerance, Window};
+use sheaf::document::{
     Access, Body, Content, Crawl as Opened, Document, Mode, Page, PageLimits, Progress,
 };
-use sheaf::connector::{Engine, Grants};
-use sheaf::crawl::{Pipeline, Rules, ScopeProgress, Source, Tolerance, Window};
 use sheaf::failure::Result;
 use sheaf::glean::upload::Upload;
 use sheaf::glean::{Client, Endpoint};
-use sheaf::ledger::Journal;
 use sheaf::ledger::compare::{compare, seal};
 use sheaf::ledger::run::Run;
 use sheaf::sandbox::Limits;

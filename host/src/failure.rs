@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::secret::redact;
+use crate::redact::redact;
+use crate::text::bounded;
 
 /// The longest text that leaves the process in one part of a failure.
 const MAX_TEXT: usize = 2_000;
@@ -235,26 +236,4 @@ pub fn cause(error: &dyn std::error::Error) -> String {
         cause = inner;
     }
     cause.to_string()
-}
-
-/// The beginning of a text, cut at a character boundary.
-pub fn bounded_str(text: &str, most: usize) -> &str {
-    let mut end = text.len().min(most);
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    &text[..end]
-}
-
-/// Cuts a text at a character boundary and says so.
-pub fn bounded(mut text: String, most: usize) -> String {
-    if text.len() > most {
-        let mut end = most;
-        while !text.is_char_boundary(end) {
-            end -= 1;
-        }
-        text.truncate(end);
-        text.push('…');
-    }
-    text
 }

@@ -7,17 +7,21 @@
 //! [`ledger`], and that in a [`store`].
 
 pub mod cli;
+pub mod clock;
 pub mod config;
 pub mod connector;
 pub mod crawl;
+pub mod document;
 pub mod failure;
 pub mod glean;
 pub mod ledger;
 pub mod machine;
-pub mod observe;
 pub mod pace;
+pub mod redact;
 pub mod registry;
 pub mod sandbox;
 pub mod secret;
 pub mod store;
 pub mod temporal;
+pub mod text;
+pub mod tls;

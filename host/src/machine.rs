@@ -1,4 +1,4 @@
-//! This machine: its name for people, its id, and its locks.
+//! This machine and its user: a name for people, an id, locks, and a cache.
 
 use std::fs::{File, TryLockError};
 use std::io::Write as _;
@@ -74,4 +74,23 @@ impl Machine {
 pub fn host_name() -> String {
     std::fs::read_to_string("/etc/hostname")
         .map_or_else(|_| "localhost".into(), |name| name.trim().to_owned())
+}
+
+/// Where Sheaf caches what can be made again, for this user.
+pub fn user_cache() -> PathBuf {
+    let base = std::env::var_os("XDG_CACHE_HOME")
+        .map(PathBuf::from)
+        .or_else(|| std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache")));
+    let name = base.as_ref().map_or_else(|| format!("sheaf-{}", user_id()), |_| "sheaf".into());
+    base.unwrap_or_else(std::env::temp_dir).join(name)
+}
+
+#[cfg(unix)]
+pub fn user_id() -> u32 {
+    rustix::process::geteuid().as_raw()
+}
+
+#[cfg(not(unix))]
+pub fn user_id() -> u32 {
+    0
 }

@@ -2,12 +2,14 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use http::HeaderMap;
 use http::header::RETRY_AFTER;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
+
+use crate::clock::Timestamp;
 
 /// Lets at most so much through in any stretch of time of a certain length. What is taken at once is a
 /// part of that: the first minute allows no more than any other.
@@ -107,7 +109,7 @@ struct List {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wait {
     pub why: String,
-    pub since: SystemTime,
+    pub since: Timestamp,
 }
 
 /// A wait that ends when this is dropped.
@@ -121,7 +123,7 @@ impl Waits {
         let mut list = self.list();
         let number = list.next;
         list.next += 1;
-        list.waits.push((number, Wait { why, since: SystemTime::now() }));
+        list.waits.push((number, Wait { why, since: Timestamp::now() }));
         Waiting { waits: self.clone(), number }
     }
 
@@ -152,13 +154,13 @@ impl Drop for Waiting {
 }
 
 /// `Retry-After`, in seconds or as a date.
-pub fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
+pub fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     if let Ok(seconds) = text.parse() {
         return Some(Duration::from_secs(seconds));
     }
     let date = httpdate::parse_http_date(text).ok()?;
-    Some(date.duration_since(now).unwrap_or_default())
+    Some(Timestamp::of(date).since(now))
 }
 
 #[cfg(test)]
@@ -253,12 +255,12 @@ mod tests {
 
     #[test]
     fn retry_after_is_read_as_seconds_and_as_a_date() {
-        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000);
+        let now = Timestamp::from_seconds(1_000);
         let mut headers = HeaderMap::new();
         assert_eq!(retry_after(&headers, now), None);
         headers.insert(RETRY_AFTER, "7".parse().expect("a header"));
         assert_eq!(retry_after(&headers, now), Some(Duration::from_secs(7)));
-        let date = httpdate::fmt_http_date(now + Duration::from_secs(30));
+        let date = httpdate::fmt_http_date((now + Duration::from_secs(30)).into());
         headers.insert(RETRY_AFTER, date.parse().expect("a header"));
         assert_eq!(retry_after(&headers, now), Some(Duration::from_secs(30)));
         headers.insert(RETRY_AFTER, "soon".parse().expect("a header"));

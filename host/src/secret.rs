@@ -1,21 +1,19 @@
-//! Secrets: where they come from, and that they show themselves nowhere.
-//!
-//! Whoever reads a secret registers it: from then on [`redact`] takes it out of every log line,
-//! failure and output of this process, whichever way it got there.
+//! Secrets: where they come from, and that they show themselves nowhere. Each is registered with
+//! [`crate::redact`] as soon as it is read.
 
-use std::borrow::Cow;
 use std::fmt;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde::de::{self, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use tokio::sync::Mutex;
 
-use crate::failure::{Failure, Result, bounded};
+use crate::failure::{Failure, Result};
+use crate::redact;
 
 /// A secret's value, which does not show itself.
 #[derive(Clone, PartialEq, Eq)]
@@ -24,14 +22,14 @@ pub struct Secret(Arc<str>);
 impl Secret {
     pub fn new(value: &str) -> Self {
         let secret = Self(value.trim().into());
-        register(&secret.0);
+        redact::register(&secret.0);
         secret
     }
 
     /// One that somebody else gave, and may give again and again.
     pub fn fetched(value: &str) -> Self {
         let secret = Self(value.trim().into());
-        register_in(&FETCHED, &secret.0, MOST_FETCHED);
+        redact::register_fetched(&secret.0);
         secret
     }
 
@@ -319,65 +317,12 @@ fn end(child: &mut std::process::Child) {
     let _ = child.wait();
 }
 
-/// What stands where a secret was.
-const REDACTED: &str = "[redacted]";
-/// Shorter texts would be found where they are none.
-const SHORTEST: usize = 8;
-/// Fetched tokens pile up in a process that runs for months: the oldest are forgotten. What the operator
-/// configured is not.
-const MOST_FETCHED: usize = 1_000;
-const MOST_CONFIGURED: usize = 100_000;
-
-type Secrets = RwLock<Vec<Arc<str>>>;
-
-static CONFIGURED: Secrets = RwLock::new(Vec::new());
-static FETCHED: Secrets = RwLock::new(Vec::new());
-
-/// Takes a text out of everything this process says from now on.
-pub fn register(secret: &Arc<str>) {
-    register_in(&CONFIGURED, secret, MOST_CONFIGURED);
-}
-
-fn register_in(secrets: &Secrets, secret: &Arc<str>, most: usize) {
-    if secret.len() < SHORTEST {
-        return;
-    }
-    let mut secrets = secrets.write().unwrap_or_else(PoisonError::into_inner);
-    if !secrets.contains(secret) {
-        if secrets.len() >= most {
-            secrets.remove(0);
-        }
-        secrets.push(secret.clone());
-    }
-}
-
-/// A text without the secrets that this process has read.
-pub fn redact(text: &str) -> Cow<'_, str> {
-    let mut found = Vec::new();
-    for secrets in [&CONFIGURED, &FETCHED] {
-        let secrets = secrets.read().unwrap_or_else(PoisonError::into_inner);
-        found.extend(secrets.iter().filter(|secret| text.contains(&***secret)).cloned());
-    }
-    // The longest first: one may be a part of another.
-    found.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
-    let mut clean = Cow::Borrowed(text);
-    for secret in found {
-        clean = Cow::Owned(clean.replace(&*secret, REDACTED));
-    }
-    clean
-}
-
-/// A panic is a defect, and what it says is not checked by anyone.
-pub fn redact_panics() {
-    std::panic::set_hook(Box::new(|panic| {
-        let text = bounded(panic.to_string(), 4_000);
-        eprintln!("sheaf: a defect, please report it: {}", redact(&text));
-    }));
-}
-
 #[cfg(test)]
 mod tests {
+    use std::borrow::Cow;
+
     use super::*;
+    use crate::redact::redact;
 
     #[test]
     fn a_secret_that_was_read_is_taken_out_of_texts() {

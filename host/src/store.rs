@@ -101,8 +101,7 @@ impl Store {
     }
 
     fn bucket(url: &Url) -> Result<Self> {
-        // The process's provider may be set already.
-        let _ = rustls::crypto::ring::default_provider().install_default();
+        crate::tls::choose_provider();
         let unusable = |error: Error| {
             Failure::settings(format!("the store of Sheaf's state cannot be used: {error}"))
                 .at(url.to_string())

@@ -88,7 +88,7 @@ async fn deployments_of_one_namespace_answer_and_end_nothing_of_each_other() {
         of: 50,
         reasons: Vec::new(),
         samples: Vec::new(),
-        until: sheaf::crawl::memory::now() + 3_600,
+        until: sheaf::clock::Timestamp::now() + Duration::from_secs(3_600),
         wait_seconds: 3_600,
     };
     let input = ApprovalInput {

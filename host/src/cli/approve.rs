@@ -12,10 +12,10 @@ use crate::crawl::approval;
 use crate::crawl::plan::Waiting;
 use crate::crawl::{CrawlResult, Crawler, Decision, Outcome, local};
 use crate::failure::{Failure, Result};
-use crate::observe::numbers::{count, grouped};
 use crate::temporal::approvals;
 use crate::temporal::connect::connect;
 use crate::temporal::workflows::approval::Word;
+use crate::text::{count, grouped};
 
 #[derive(ClapArgs)]
 pub struct Args {

@@ -5,9 +5,9 @@ use serde_json::json;
 
 use super::{Context, Report, signals, sync};
 use crate::failure::Result;
-use crate::observe::numbers::count;
 use crate::temporal::cancel::{Cancelled, cancel};
 use crate::temporal::connect::connect;
+use crate::text::count;
 
 #[derive(ClapArgs)]
 pub struct Args {

@@ -6,12 +6,12 @@ use serde_json::json;
 use super::{Context, Report, output};
 use crate::config::{Connection, Granted};
 use crate::connector::Connector;
-use crate::connector::model::{Manifest, Scope};
 use crate::crawl::Crawler;
 use crate::crawl::guests::asked;
+use crate::document::{Manifest, Scope};
 use crate::failure::Result;
-use crate::observe::numbers::count;
 use crate::sandbox::egress::{Denied, Pattern};
+use crate::text::count;
 
 #[derive(ClapArgs)]
 pub struct Args {

@@ -16,11 +16,11 @@ use temporalio_client::Client;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use super::live;
 use super::{Context, Report, inspect, local_glean, signals, sync};
 use crate::config::Config;
 use crate::crawl::{CrawlView, Crawler, ModeName, Outcome, local};
 use crate::failure::{Failure, Kind, Result};
-use crate::observe::progress;
 use crate::temporal::connect::connect_to;
 use crate::temporal::dev_server::DevServer;
 use crate::temporal::follow::Choice;
@@ -67,7 +67,7 @@ pub async fn run(args: Args, context: &Context) -> Result<Report> {
 
 /// Lines for people: stdout is for the result.
 fn say(text: &str) {
-    crate::observe::logging::lines().suspend(|| eprintln!("{text}"));
+    super::logging::lines().suspend(|| eprintln!("{text}"));
 }
 
 async fn glean(args: &Args, config: &Config) -> Result<LocalGlean> {
@@ -208,7 +208,7 @@ async fn crawl(
     stop: &CancellationToken,
 ) -> (String, Value, u8) {
     let (view, views) = watch::channel(CrawlView::default());
-    let shown = tokio::spawn(progress::show(views));
+    let shown = tokio::spawn(live::show(views));
     let ended = match client {
         None => {
             let ask =

@@ -12,9 +12,9 @@ use crate::crawl::Crawler;
 use crate::crawl::guests::asked;
 use crate::failure::{Failure, Result};
 use crate::glean;
-use crate::observe::numbers::count;
 use crate::temporal::connect::{address, connect};
 use crate::temporal::{queue, worker};
+use crate::text::count;
 
 #[derive(ClapArgs)]
 pub struct Args {}

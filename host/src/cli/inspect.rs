@@ -10,7 +10,7 @@ use crate::connector::Engine;
 use crate::connector::load::{Candidate, Connector, cache_folder};
 use crate::connector::schema::{fields, shape};
 use crate::failure::Result;
-use crate::observe::numbers::bytes;
+use crate::text::bytes;
 
 #[derive(ClapArgs)]
 pub struct Args {

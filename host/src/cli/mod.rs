@@ -7,7 +7,9 @@ mod dev;
 mod doctor;
 mod explain;
 mod inspect;
+mod live;
 mod local_glean;
+mod logging;
 mod output;
 mod preview;
 mod quarantine;
@@ -25,8 +27,7 @@ use clap::{Parser, Subcommand};
 use crate::config::Config;
 use crate::crawl::Decision;
 use crate::failure::{Failure, Result};
-use crate::observe::logging;
-use crate::secret::redact_panics;
+use logging::redact_panics;
 pub use output::Report;
 
 /// Gets a company's own content into Glean's search, through connectors that run in a sandbox.

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use serde_json::{Value, json};
 
 use crate::failure::{Failure, Result};
-use crate::secret::redact;
+use crate::redact::redact;
 
 /// What a command found out or did.
 pub struct Report {

@@ -8,15 +8,13 @@ use serde_json::{Value, json};
 use super::{Context, Report};
 use crate::config::Connection;
 use crate::connector::Connector;
-use crate::connector::model::{
-    Access, Body, Crawl, Document, Mode, PageLimits, Progress, Unreadable,
-};
 use crate::crawl::check::DOUBLE;
 use crate::crawl::{Crawler, Rules, ScopeProgress};
-use crate::failure::{Failure, Result, bounded};
+use crate::document::{Access, Body, Crawl, Document, Mode, PageLimits, Progress, Unreadable};
+use crate::failure::{Failure, Result};
 use crate::glean::wire::DocumentDefinition;
 use crate::ledger;
-use crate::observe::numbers::{bytes, count};
+use crate::text::{bounded, bytes, count};
 
 #[derive(ClapArgs)]
 pub struct Args {

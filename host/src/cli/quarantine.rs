@@ -7,7 +7,7 @@ use super::{Context, Report, sync};
 use crate::crawl::changes::{Want, refused};
 use crate::crawl::{Crawler, ModeName};
 use crate::failure::{Failure, Result};
-use crate::observe::numbers::{count, grouped, time};
+use crate::text::{count, grouped};
 
 #[derive(ClapArgs)]
 pub struct Args {
@@ -81,7 +81,7 @@ async fn list(crawler: &Crawler, name: &str, limit: usize) -> Result<Report> {
             "\n  {}: {}{access}, since {}, {}: {}",
             change.id,
             change.wanted(),
-            time(change.since),
+            change.since,
             count(u64::from(change.attempts), "attempt"),
             change.refused.as_deref().unwrap_or_default()
         ));

@@ -8,9 +8,9 @@ use serde_json::json;
 use super::{Context, Report, sync};
 use crate::config::schedules::{Overlap, Schedule};
 use crate::failure::{Failure, Result};
-use crate::observe::numbers::count;
 use crate::temporal::connect::connect;
 use crate::temporal::schedules::{self, Act, Found};
+use crate::text::count;
 
 #[derive(ClapArgs)]
 pub struct Args {

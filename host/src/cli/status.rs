@@ -18,15 +18,16 @@ use crate::crawl::closing;
 use crate::crawl::history::Failing;
 use crate::crawl::memory::{Doubt, Held, Memories, Memory};
 use crate::crawl::plan::Waiting;
+use crate::crawl::steps::Journal;
 use crate::crawl::{CrawlResult, CrawlView, ModeName, Outcome, approval};
 use crate::failure::{Failure, Kind, Result};
 use crate::glean;
-use crate::ledger::Journal;
-use crate::observe::numbers::{bytes, count, grouped, time};
+use crate::ledger;
 use crate::store::Store;
 use crate::temporal::approvals;
 use crate::temporal::connect::{address, connect, is_configured};
 use crate::temporal::outcomes::{self, Newest};
+use crate::text::{bytes, count, grouped};
 
 #[derive(ClapArgs)]
 pub struct Args {
@@ -141,7 +142,7 @@ async fn journals(
     let at_work = memories.claims(connection).at_work().await?;
     let mut lines = Vec::new();
     let mut interrupted = false;
-    for upload in Journal::all(store, place).await? {
+    for upload in ledger::journals(store, place).await? {
         let journal = Journal::new(store, place, &upload);
         let Some(begun) = journal.begun::<Begun>().await? else { continue };
         if waiting == Some(upload.as_str()) {
@@ -189,8 +190,8 @@ async fn waiting(
 fn failing(mode: ModeName, failing: &Failing, verbose: u8) -> String {
     let Failing { since, times, at, failure, .. } = failing;
     let since = match times {
-        1 => format!("failed at {}", time(*at)),
-        times => format!("fails since {}, {times} times, last at {}", time(*since), time(*at)),
+        1 => format!("failed at {}", at),
+        times => format!("fails since {}, {times} times, last at {}", since, at),
     };
     let mut text =
         format!("the {mode} crawl {since}: {}", sync::bounded_reason(&failure.what, verbose));
@@ -209,7 +210,7 @@ fn last(result: &CrawlResult, verbose: u8) -> String {
         "  last {} crawl: {}, ended {}\n    by {} ({})",
         result.mode,
         sync::did(result, verbose),
-        time(result.ended_at),
+        result.ended_at,
         result.connector,
         result.digest.short(),
     );
@@ -241,7 +242,7 @@ fn failures(memory: &Memory, newest: &Newest) -> Vec<(ModeName, Failing)> {
 }
 
 fn doubt(doubt: &Doubt) -> String {
-    format!("what Glean has is not known since {}: {}", time(doubt.since), doubt.what)
+    format!("what Glean has is not known since {}: {}", doubt.since, doubt.what)
 }
 
 async fn one(

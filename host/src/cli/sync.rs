@@ -10,18 +10,18 @@ use serde_json::json;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use super::live;
 use super::{Context, Report, signals};
 use crate::config::Config;
 use crate::crawl::plan::Waiting;
 use crate::crawl::view::Phase;
 use crate::crawl::{CrawlResult, CrawlView, Crawler, ModeName, Outcome, local};
-use crate::failure::{Failure, Kind, Result, bounded_str};
-use crate::observe::numbers::{bytes, count, grouped, time};
-use crate::observe::progress;
+use crate::failure::{Failure, Kind, Result};
 use crate::temporal::connect::connect;
 use crate::temporal::follow::{self, Choice, Started};
 use crate::temporal::workflows::AllInput;
 use crate::temporal::workflows::all::OneOfAll;
+use crate::text::{bounded_str, bytes, count, grouped};
 
 #[derive(ClapArgs)]
 pub struct Args {
@@ -92,7 +92,7 @@ async fn one(
 ) -> Result<Report> {
     config.connection(name)?;
     let (view, views) = watch::channel(CrawlView::default());
-    let shown = tokio::spawn(progress::show(views));
+    let shown = tokio::spawn(live::show(views));
     let mode = args.mode();
     let started = Instant::now();
     let ended = if args.local {
@@ -276,7 +276,7 @@ pub fn waiting_text(waiting: &Waiting, name: &str) -> String {
     }
     text.push_str(&format!(
         "  it waits until {}; `sheaf reject {name}` lets nothing go, and this deletes them:\n  {}",
-        time(waiting.until),
+        waiting.until,
         waiting.command(name)
     ));
     text

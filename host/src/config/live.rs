@@ -5,9 +5,9 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::SystemTime;
 
 use super::{Config, Connection};
+use crate::clock::Timestamp;
 use crate::failure::{Failure, Result};
 
 #[derive(Clone, Debug)]
@@ -16,7 +16,7 @@ pub struct Live(Arc<RwLock<State>>);
 #[derive(Debug)]
 struct State {
     config: Arc<Config>,
-    since: SystemTime,
+    since: Timestamp,
     /// The last ones.
     crawls: VecDeque<Kept>,
 }
@@ -35,7 +35,7 @@ const CRAWLS: usize = 1_000;
 
 impl Live {
     pub fn new(config: Arc<Config>) -> Self {
-        let state = State { config, since: SystemTime::now(), crawls: VecDeque::new() };
+        let state = State { config, since: Timestamp::now(), crawls: VecDeque::new() };
         Self(Arc::new(RwLock::new(state)))
     }
 
@@ -45,7 +45,7 @@ impl Live {
 
     /// Since when the configuration is what it is, for people.
     pub fn since(&self) -> String {
-        humantime::format_rfc3339_seconds(self.read(|state| state.since)).to_string()
+        self.read(|state| state.since).to_string()
     }
 
     /// Reads the file again, if it is another now. The connections are taken from it; whatever else
@@ -77,7 +77,7 @@ impl Live {
         let config = Arc::new(config);
         let mut state = self.0.write().unwrap_or_else(PoisonError::into_inner);
         state.config = config.clone();
-        state.since = SystemTime::now();
+        state.since = Timestamp::now();
         Ok(config)
     }
 

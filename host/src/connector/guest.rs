@@ -13,15 +13,15 @@ use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 use super::engine::Engine;
 use super::load::Connector;
-use super::model::{Crawl, Fault, Manifest, Page, PageLimits, Remedy, Scope};
 use super::v0_1;
-use crate::failure::{Failure, Kind, Result, bounded};
-use crate::observe::numbers::bytes;
+use crate::document::{Crawl, Fault, Manifest, Page, PageLimits, Remedy, Scope};
+use crate::failure::{Failure, Kind, Result};
+use crate::redact::redact;
 use crate::sandbox::egress::{Egress, Hooks};
 use crate::sandbox::folders::{FolderGrant, Folders, Roots};
 use crate::sandbox::limits::{CpuMeter, Exceeded, Limits, MemoryMeter, Usage, over};
 use crate::sandbox::output::{Log, SharedLog, Stream, Tail};
-use crate::secret::redact;
+use crate::text::{bounded, bytes};
 
 /// A checkpoint or bookmark larger than this is refused.
 pub const MAX_CHECKPOINT_BYTES: usize = 64 << 10;

@@ -3,7 +3,8 @@
 use serde::Serialize;
 use wasmparser::{Encoding, Parser, Payload};
 
-use crate::failure::{Failure, Kind, Result, bounded};
+use crate::failure::{Failure, Kind, Result};
+use crate::text::bounded;
 
 /// The contract versions this host speaks, oldest first.
 pub const SPOKEN: &[&str] = &["0.1.0"];

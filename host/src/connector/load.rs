@@ -11,11 +11,11 @@ use wasmtime::component::Component;
 use super::engine::{CompileLimits, Engine};
 use super::guest::{Grants, Guest};
 use super::inspect::{Inspection, inspect};
-use super::model::Manifest;
 use super::v0_1;
-use crate::failure::{Failure, Kind, Result, bounded};
-use crate::observe::numbers::bytes;
+use crate::document::Manifest;
+use crate::failure::{Failure, Kind, Result};
 use crate::sandbox::Limits;
+use crate::text::{bounded, bytes};
 
 /// No toolchain makes a larger one; Python's are some 40 MB.
 const MAX_FILE_BYTES: u64 = 1 << 30;
@@ -246,34 +246,16 @@ impl Engine {
 /// Where compiled code of all of this user's connectors is kept: not beside a `sheaf.toml`, which may
 /// have come from somebody else together with a cache.
 pub fn cache_folder() -> PathBuf {
-    user_cache().join("compiled")
-}
-
-/// This user's cache of Sheaf's.
-pub fn user_cache() -> PathBuf {
-    let base = std::env::var_os("XDG_CACHE_HOME")
-        .map(PathBuf::from)
-        .or_else(|| std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache")));
-    let name = base.as_ref().map_or_else(|| format!("sheaf-{}", user_id()), |_| "sheaf".into());
-    base.unwrap_or_else(std::env::temp_dir).join(name)
-}
-
-#[cfg(unix)]
-fn user_id() -> u32 {
-    rustix::process::geteuid().as_raw()
-}
-
-#[cfg(not(unix))]
-fn user_id() -> u32 {
-    0
+    crate::machine::user_cache().join("compiled")
 }
 
 /// Whether nobody but this user can have written into a folder.
 #[cfg(unix)]
 fn is_private(folder: &Path) -> bool {
     use std::os::unix::fs::MetadataExt as _;
-    std::fs::symlink_metadata(folder)
-        .is_ok_and(|found| found.is_dir() && found.uid() == user_id() && found.mode() & 0o022 == 0)
+    std::fs::symlink_metadata(folder).is_ok_and(|found| {
+        found.is_dir() && found.uid() == crate::machine::user_id() && found.mode() & 0o022 == 0
+    })
 }
 
 #[cfg(not(unix))]

@@ -6,7 +6,8 @@ use jsonschema::error::ValidationErrorKind as Problem;
 use jsonschema::{ValidationError, Validator};
 use serde_json::Value;
 
-use crate::failure::{Failure, bounded};
+use crate::failure::Failure;
+use crate::text::bounded;
 
 /// What is wrong with one setting.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -8,11 +8,11 @@ use wasmtime::Store;
 use wasmtime::component::{HasSelf, InstancePre, Linker, ResourceAny};
 
 use super::guest::{MAX_CHECKPOINT_BYTES, State};
-use super::model;
-use crate::failure::bounded;
+use crate::document as model;
+use crate::redact::redact;
 use crate::sandbox::egress::Pattern;
 use crate::sandbox::output::Level;
-use crate::secret::redact;
+use crate::text::bounded;
 
 mod wit {
     wasmtime::component::bindgen!({

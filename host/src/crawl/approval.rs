@@ -6,14 +6,15 @@ use super::bookmarks::bookmarks;
 use super::changes;
 use super::finish::{After, Found, Total, differ, later, replace, titles};
 use super::guard::Intent;
-use super::memory::{Held, Memory, now};
+use super::memory::{Held, Memory};
 use super::plan::{CrawlResult, Decision, Plan, Waiting, joined, listed};
 use super::progress::{Outcome, ScopeProgress};
 use super::steps::Crawler;
+use crate::clock::Timestamp;
 use crate::failure::{Failure, Kind, Result};
 use crate::glean::upload::SessionState;
 use crate::ledger::compare::Sealed;
-use crate::observe::numbers::count;
+use crate::text::count;
 
 impl Crawler {
     /// Others may have put documents there since the crawl was held: they would go with the rest. What
@@ -70,7 +71,7 @@ impl Crawler {
             plan.result(Outcome::Held, &total, held.seconds, &held.reasons)
         });
         result.held = None;
-        result.ended_at = now();
+        result.ended_at = Timestamp::now();
         if decision != Decision::Approve {
             let why = match decision {
                 Decision::Expire => "nobody approved it in time, and nothing was deleted",
@@ -185,7 +186,7 @@ pub(super) fn hold(
     seconds: f64,
     wait: Duration,
 ) -> Held {
-    let since = now();
+    let since = Timestamp::now();
     let mut difference = intent.difference.clone();
     // What others put there has no name, and goes all the same.
     difference.gone += intent.foreign;
@@ -199,7 +200,7 @@ pub(super) fn hold(
         reasons: reasons.to_vec(),
         seconds,
         since,
-        until: since + wait.as_secs(),
+        until: since + wait,
         temporal: plan.is_workflows(),
     }
 }
@@ -220,6 +221,6 @@ pub fn waiting(held: &Held) -> Waiting {
         reasons: listed(held.reasons.clone()),
         samples: samples.cloned().collect(),
         until: held.until,
-        wait_seconds: held.until - held.since,
+        wait_seconds: held.until.since(held.since).as_secs(),
     }
 }

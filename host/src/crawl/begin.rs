@@ -10,18 +10,19 @@ use serde_json::Value;
 use super::census::Counted;
 use super::closing;
 use super::lease::{Lease, Who};
-use super::memory::{Memory, now};
+use super::memory::Memory;
 use super::others::AsNow;
 use super::plan::{ModeName, Plan};
 use super::progress::FailedScope;
 use super::steps::Crawler;
+use crate::clock::Timestamp;
 use crate::config::Connection;
-use crate::connector::model::Scope;
 use crate::connector::{Connector, Digest, Guest};
-use crate::failure::{Failure, Kind, Result, bounded, bounded_str};
+use crate::document::Scope;
+use crate::failure::{Failure, Kind, Result};
 use crate::glean;
 use crate::glean::upload::Opening;
-use crate::observe::numbers::count;
+use crate::text::{bounded, bounded_str, count};
 
 /// Each is an object or more of the journal.
 const MAX_SCOPES: usize = 10_000;
@@ -51,8 +52,7 @@ pub struct Begun {
     /// A digest of the settings: other settings begin anew.
     pub settings: String,
     pub by: String,
-    /// Seconds since 1970.
-    pub at: u64,
+    pub at: Timestamp,
     /// Full crawls: what Glean counted before it uploaded anything.
     #[serde(default)]
     pub counted: Option<Counted>,
@@ -173,7 +173,7 @@ impl Crawler {
             plan: plan.clone(),
             settings: settings_digest(&connection),
             by: request.by.clone(),
-            at: now(),
+            at: Timestamp::now(),
             counted,
             settling,
         };

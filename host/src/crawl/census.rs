@@ -20,22 +20,24 @@
 //! What this cannot see: documents that others add and a count does not show yet. Where the state was
 //! lost, a crawl that brings everything again is held once, as long as the counts may be older than it.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
+use crate::clock::Timestamp;
 use crate::ledger::Difference;
 
 /// How old a count may be. Glean: 3 hours; an hour more for deletions that it does later than told.
-pub const LAG: u64 = 4 * 3600;
+pub const LAG: Duration = Duration::from_secs(4 * 3600);
 
 /// Moves are remembered for so long: a crawl that began a day ago may still be gone on with.
-const REMEMBERED: u64 = 2 * 24 * 3600;
+const REMEMBERED: Duration = Duration::from_secs(2 * 24 * 3600);
 
 /// What Glean counted, and when it was asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counted {
     pub documents: u64,
-    /// Seconds since 1970.
-    pub at: u64,
+    pub at: Timestamp,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,7 +52,7 @@ pub struct Census {
 /// By how much the ledger's value rose and fell, at the most, until a moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Move {
-    at: u64,
+    at: Timestamp,
     rose: u64,
     fell: u64,
 }
@@ -64,7 +66,7 @@ impl Census {
     /// leaves no doubt about the documents of others.
     pub fn hear(&mut self, counted: Counted, known: u64) -> bool {
         let Counted { documents, at } = counted;
-        let lately = at.saturating_sub(LAG)..=at;
+        let lately = at - LAG..=at;
         let (mut least, mut most) = (known, known);
         for step in self.moves.iter().filter(|step| lately.contains(&step.at)) {
             least = least.saturating_sub(step.rose);
@@ -76,7 +78,7 @@ impl Census {
     }
 
     /// The ledger's value changed until `at`. More than it really was is never wrong, only vague.
-    pub fn moved(&mut self, at: u64, rose: u64, fell: u64) {
+    pub fn moved(&mut self, at: Timestamp, rose: u64, fell: u64) {
         if rose > 0 || fell > 0 {
             self.moves.retain(|step| step.at + REMEMBERED > at);
             self.moves.push(Move { at, rose, fell });
@@ -90,7 +92,7 @@ impl Census {
         before: Option<Counted>,
         after: Option<Counted>,
         found: &Difference,
-        at: u64,
+        at: Timestamp,
     ) -> bool {
         if let Some(before) = before {
             self.hear(before, found.before + found.deleted);
@@ -100,14 +102,14 @@ impl Census {
     }
 
     /// What was said of the end of a session is not so: nothing was deleted.
-    pub fn undone(&mut self, at: u64, deleted: u64, foreign: u64) {
+    pub fn undone(&mut self, at: Timestamp, deleted: u64, foreign: u64) {
         self.moved(at, deleted, 0);
         self.foreign = foreign;
     }
 
     /// A full crawl's session was ended: what others put there goes with the rest, in Glean's counts
     /// some hours later.
-    pub fn closed(&mut self, at: u64, deleted: u64) {
+    pub fn closed(&mut self, at: Timestamp, deleted: u64) {
         self.moved(at, 0, deleted);
         self.foreign = 0;
     }
@@ -117,26 +119,28 @@ impl Census {
 mod tests {
     use super::*;
 
-    const HOUR: u64 = 3600;
+    fn hour(number: u64) -> Timestamp {
+        Timestamp::from_seconds(number * 3600)
+    }
 
-    fn counted(documents: u64, at: u64) -> Counted {
+    fn counted(documents: u64, at: Timestamp) -> Counted {
         Counted { documents, at }
     }
 
     #[test]
     fn a_count_that_lags_behind_what_was_added_or_deleted_alarms_nobody() {
         let mut census = Census::default();
-        census.moved(10 * HOUR, 100, 0);
+        census.moved(hour(10), 100, 0);
         // 60 of them were deleted; Glean still counts 100, then something in between.
-        census.closed(11 * HOUR, 60);
+        census.closed(hour(11), 60);
         for documents in [0, 40, 70, 100] {
-            census.hear(counted(documents, 12 * HOUR), 40);
+            census.hear(counted(documents, hour(12)), 40);
             assert_eq!(census.foreign(), 0, "{documents}");
         }
         // But no lag explains more than there ever were, or what still is there after hours.
-        assert!(census.hear(counted(101, 12 * HOUR), 40));
+        assert!(census.hear(counted(101, hour(12)), 40));
         assert_eq!(census.foreign(), 1);
-        assert!(census.hear(counted(100, 16 * HOUR), 40));
+        assert!(census.hear(counted(100, hour(16)), 40));
         assert_eq!(census.foreign(), 60);
     }
 
@@ -144,31 +148,31 @@ mod tests {
     fn others_documents_are_not_hidden_by_what_a_crawl_brings_while_counts_stand_still() {
         let mut census = Census::default();
         // Asked before the crawl began.
-        assert!(census.hear(counted(490, HOUR), 0));
+        assert!(census.hear(counted(490, hour(1)), 0));
         assert_eq!(census.foreign(), 490);
-        census.moved(2 * HOUR, 1000, 0);
+        census.moved(hour(2), 1000, 0);
         // It stands still, or has counted some of ours: nothing is refuted.
         for documents in [490, 700, 1490] {
-            census.hear(counted(documents, 2 * HOUR), 1000);
+            census.hear(counted(documents, hour(2)), 1000);
             assert_eq!(census.foreign(), 490, "{documents}");
         }
         // Long after, the count is of now: most of theirs were ours, or were taken over by ours.
-        assert!(census.hear(counted(1003, 7 * HOUR), 1000));
+        assert!(census.hear(counted(1003, hour(7)), 1000));
         assert_eq!(census.foreign(), 3);
     }
 
     #[test]
     fn what_others_had_and_a_person_let_go_is_not_asked_about_again() {
         let mut census = Census::default();
-        census.hear(counted(100, HOUR), 0);
-        census.moved(HOUR, 10, 0);
-        census.closed(HOUR, 100);
-        assert!(census.hear(counted(110, 2 * HOUR), 10));
+        census.hear(counted(100, hour(1)), 0);
+        census.moved(hour(1), 10, 0);
+        census.closed(hour(1), 100);
+        assert!(census.hear(counted(110, hour(2)), 10));
         assert_eq!(census.foreign(), 0);
         // Deleted by others themselves.
-        census.hear(counted(30, 9 * HOUR), 10);
+        census.hear(counted(30, hour(9)), 10);
         assert_eq!(census.foreign(), 20);
-        census.hear(counted(15, 10 * HOUR), 10);
+        census.hear(counted(15, hour(10)), 10);
         assert_eq!(census.foreign(), 5);
     }
 }

@@ -19,18 +19,19 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::closing::PAUSED;
-use super::memory::{Memories, Memory, now};
+use super::memory::{Memories, Memory};
 use super::plan::{CrawlResult, Plan};
 use super::progress::Outcome;
 use super::recorder::EMPTY;
 use super::steps::Crawler;
-use crate::connector::model::Access;
-use crate::failure::{Failure, Result, bounded};
+use crate::clock::Timestamp;
+use crate::document::Access;
+use crate::failure::{Failure, Result};
 use crate::glean::wire::Permissions;
 use crate::glean::{self, Client};
 use crate::ledger::run::{Known, Merged, Run, RunWriter};
 use crate::ledger::{Entry, State, key};
-use crate::observe::numbers::count;
+use crate::text::{bounded, count};
 
 /// A change of one document.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,8 +47,7 @@ pub struct Change {
     pub beside: Option<String>,
     /// The crawl that reported it.
     pub upload_id: String,
-    /// Seconds since 1970.
-    pub since: u64,
+    pub since: Timestamp,
     pub attempts: u32,
 }
 
@@ -125,7 +125,7 @@ impl Keeper {
             refused: None,
             beside: self.beside.clone(),
             upload_id: self.upload_id.clone(),
-            since: now(),
+            since: Timestamp::now(),
             attempts: 1,
         }
     }
@@ -198,7 +198,7 @@ impl Sent {
 pub(super) struct Seen {
     pub state: State,
     pub in_glean: bool,
-    pub at: u64,
+    pub at: Timestamp,
 }
 
 impl Crawler {
@@ -282,7 +282,7 @@ impl Crawler {
                 sent.remember(memory);
                 if let Some(run) = run.as_ref().filter(|run| !memory.runs.contains(run)) {
                     memory.runs.push(run.clone());
-                    memory.census.moved(now(), 0, run.records);
+                    memory.census.moved(Timestamp::now(), 0, run.records);
                 }
             })
             .await
@@ -295,7 +295,7 @@ impl Crawler {
         name: &str,
         upload_id: &str,
         changes: &[Change],
-    ) -> Result<BTreeMap<u128, u64>> {
+    ) -> Result<BTreeMap<u128, Timestamp>> {
         let keys: HashSet<u128> = changes.iter().map(Change::key).collect();
         let journal = self.journal(name, upload_id);
         let mut found = BTreeMap::new();
@@ -305,7 +305,7 @@ impl Crawler {
                 for record in frames.records(frame) {
                     let record = record?;
                     if keys.contains(&record.key()) && record.state() == State::Uploaded {
-                        found.insert(record.key(), u64::from(record.entry().at));
+                        found.insert(record.key(), record.seen_at());
                     }
                 }
             }
@@ -323,7 +323,7 @@ impl Crawler {
         memory: &Memory,
         run: &Run,
         runs: &[Run],
-        ended: u64,
+        ended: Timestamp,
         under_way: bool,
     ) -> Result<Sent> {
         let mut sent = Sent::default();
@@ -383,7 +383,7 @@ impl Crawler {
                 break;
             }
             if keys.contains(&key) {
-                let (state, at) = (record.state(), u64::from(record.entry().at));
+                let (state, at) = (record.state(), record.seen_at());
                 found.insert(key, Seen { state, in_glean, at });
             }
         }
@@ -397,7 +397,7 @@ impl Crawler {
         if gone.is_empty() {
             return Ok(None);
         }
-        let at = u32::try_from(now()).unwrap_or(u32::MAX);
+        let at = Timestamp::now().seconds_32();
         let name = format!("{}/ledger/{upload}-deleted-{at}", self.memories.place(name));
         let mut writer = RunWriter::new(&self.store, name);
         for (key, Change { id, object_type, .. }) in gone {

@@ -9,7 +9,7 @@ use serde_json::Value;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::progress::ScopeProgress;
-use crate::connector::model::{Document, Progress};
+use crate::document::{Document, Progress};
 use crate::failure::{Failure, Kind, Result};
 
 /// Glean: ids "should not be more than 200 characters".
@@ -240,7 +240,7 @@ impl Suspicion {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::connector::model::Access;
+    use crate::document::Access;
     use serde_json::json;
 
     fn document(id: &str, kind: &str, url: &str) -> Document {

@@ -12,13 +12,15 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use super::guard::Intent;
-use super::memory::{Memories, Memory, now};
+use super::memory::{Memories, Memory};
 use super::plan::{CrawlResult, Plan};
 use super::progress::Outcome;
+use crate::clock::Timestamp;
 use crate::failure::Result;
 use crate::glean::upload::{Processing, Upload};
 use crate::glean::{self, Client};
@@ -29,8 +31,7 @@ use crate::ledger::run::Run;
 pub struct Closing {
     pub upload_id: String,
     pub datasource: String,
-    /// Seconds since 1970.
-    pub at: u64,
+    pub at: Timestamp,
     /// Glean holds the deletion back.
     pub paused: bool,
     /// What it was to delete, and how many of these others had put there.
@@ -44,7 +45,7 @@ pub struct Closing {
 }
 
 /// A pause lasts for 7 days; what is not done some days after is not going to be.
-const PATIENCE: u64 = 14 * 24 * 3600;
+const PATIENCE: Duration = Duration::from_secs(14 * 24 * 3600);
 
 pub const PAUSED: &str = "Glean holds the deletion of more than a fifth of the datasource back; look at what \
      would go, and let Glean's support release it or upload what is missing";
@@ -63,7 +64,7 @@ impl Closing {
         Self {
             upload_id: plan.upload_id.clone(),
             datasource: plan.datasource.clone(),
-            at: now(),
+            at: Timestamp::now(),
             paused,
             deleted: deletes.deleted(),
             foreign: deletes.foreign,
@@ -87,7 +88,7 @@ impl Closing {
         std::mem::swap(&mut memory.scopes, &mut self.scopes);
         std::mem::swap(&mut memory.whole, &mut self.whole);
         memory.unsettled += self.added;
-        memory.census.undone(now(), self.deleted, self.foreign);
+        memory.census.undone(Timestamp::now(), self.deleted, self.foreign);
         self.tell(memory, Outcome::Held, 0, Some(PAUSED));
         self.paused = true;
         memory.closing = Some(self);
@@ -100,7 +101,7 @@ impl Closing {
         std::mem::swap(&mut memory.whole, &mut self.whole);
         memory.bookmarks.retain(|scope, _| memory.scopes.contains_key(scope));
         memory.unsettled = 0;
-        memory.census.closed(now(), self.deleted);
+        memory.census.closed(Timestamp::now(), self.deleted);
         self.tell(memory, Outcome::Complete, self.deleted, None);
     }
 
@@ -130,7 +131,7 @@ pub async fn look_again(client: &Client, memories: &Memories, connection: &str) 
         Err(glean::Error::UnknownDatasource(_)) => Processing::Done,
         processing => processing?,
     };
-    let late = closing.at + PATIENCE < now();
+    let late = closing.at + PATIENCE < Timestamp::now();
     if !late
         && (processing == Processing::Paused) == closing.paused
         && processing != Processing::Done

@@ -3,11 +3,9 @@
 //! From then on it is not known what Glean has: documents that only the damaged part named would be
 //! deleted without being counted. So the next full crawl asks a person before it deletes anything.
 
-use humantime::format_rfc3339_seconds;
-use std::time::SystemTime;
-
-use super::memory::{Doubt, now};
+use super::memory::Doubt;
 use super::steps::Crawler;
+use crate::clock::Timestamp;
 use crate::failure::{Failure, Result};
 use crate::ledger::Error;
 use crate::ledger::compare::{Difference, compare};
@@ -28,7 +26,7 @@ impl Crawler {
             (Some("crawls"), Some(upload)) => format!("crawls/{upload}"),
             _ => below.to_owned(),
         };
-        let stamp = format_rfc3339_seconds(SystemTime::now()).to_string().replace(':', "");
+        let stamp = Timestamp::now().to_string().replace(':', "");
         let aside = format!("{place}/damaged/{stamp}/{part}");
         self.store.move_all(&format!("{place}/{part}"), &aside).await?;
         let aside = self.store.place(&aside);
@@ -37,7 +35,7 @@ impl Crawler {
         self.memories
             .update(connection, |memory| {
                 memory.runs.retain(|run| run.name != name);
-                memory.doubt = Some(Doubt { what: what.clone(), since: now() });
+                memory.doubt = Some(Doubt { what: what.clone(), since: Timestamp::now() });
             })
             .await
             .map(drop)

@@ -12,18 +12,19 @@ use super::census::Counted;
 use super::changes::{self, Sent};
 use super::closing::{Closing, PAUSED};
 use super::guard::Intent;
-use super::memory::{Held, Memory, now};
+use super::memory::{Held, Memory};
 use super::plan::{CrawlRef, CrawlResult, ModeName, Plan};
 use super::progress::{Ending, FailedScope, Outcome, ScopeProgress};
 use super::steps::Crawler;
-use crate::connector::model::Scope;
+use crate::clock::Timestamp;
+use crate::document::Scope;
 use crate::failure::{Failure, Result};
 use crate::glean;
 use crate::glean::upload::{Processing, SessionState};
 use crate::ledger;
 use crate::ledger::compare::{Sealed, gone, seal};
 use crate::ledger::run::Run;
-use crate::observe::numbers::count;
+use crate::text::count;
 
 /// How the last step of a crawl ended.
 pub enum Completed {
@@ -215,7 +216,9 @@ impl Crawler {
         if plan.mode == ModeName::Incremental {
             let outcome = if reasons.is_empty() { Outcome::Complete } else { Outcome::Partial };
             let deleted = progress.deleted;
-            let moved = |memory: &mut Memory| memory.census.moved(now(), sealed.uploaded, deleted);
+            let moved = |memory: &mut Memory| {
+                memory.census.moved(Timestamp::now(), sealed.uploaded, deleted)
+            };
             let read = if self.is_spared(begun).await? { read } else { Vec::new() };
             let result = result(outcome, &reasons);
             return Box::pin(self.end(plan, read, result, &sealed.run, None, moved)).await;
@@ -227,7 +230,7 @@ impl Crawler {
         let hear = |memory: &mut Memory| {
             // Without a complete crawl before it there is nothing that it might take the place of.
             memory.unsettled += if memory.whole.is_some() { differs.added } else { 0 };
-            memory.census.crawled(begun.counted, counted, &differs, now())
+            memory.census.crawled(begun.counted, counted, &differs, Timestamp::now())
         };
         let heard = |memory: &mut Memory| _ = hear(memory);
         // What Glean still does for an earlier crawl may undo what this one brought.
@@ -283,7 +286,7 @@ impl Crawler {
         // A session in which nothing was uploaded is never closed: there is nothing to delete either.
         let after = if sealed.uploaded > 0 {
             let runs = (&sealed.run, now_there.as_slice());
-            Some(self.close(plan, false, runs, now(), &mut result).await?)
+            Some(self.close(plan, false, runs, Timestamp::now(), &mut result).await?)
         } else {
             None
         };
@@ -321,7 +324,7 @@ impl Crawler {
 
     /// How many documents Glean counts now, as far as it says.
     pub(super) async fn counted(&self, datasource: &str) -> Result<Option<Counted>> {
-        let at = now();
+        let at = Timestamp::now();
         match self.client.datasource_status(datasource).await {
             Ok(status) => Ok(status.documents.counted().map(|documents| Counted { documents, at })),
             Err(glean::Error::UnknownDatasource(_)) => Ok(Some(Counted { documents: 0, at })),
@@ -336,7 +339,7 @@ impl Crawler {
         plan: &Plan,
         approved: bool,
         (run, runs): (&Run, &[Run]),
-        ended: u64,
+        ended: Timestamp,
         result: &mut CrawlResult,
     ) -> Result<After> {
         self.upload(plan).close(approved).await?;
@@ -437,7 +440,7 @@ impl Crawler {
     /// What the end of a crawl deletes, for `sheaf explain`: not to know it later ends no crawl.
     pub(super) async fn gone(&self, plan: &Plan, runs: &[Run]) -> Option<Run> {
         let name = format!("{}-gone", self.run_name(plan));
-        let at = u32::try_from(now()).unwrap_or(u32::MAX);
+        let at = Timestamp::now().seconds_32();
         let reason = format!("deleted at the end of the full crawl {}", plan.upload_id);
         let gone = gone(&self.store, &plan.runs, runs, name, at, &reason).await;
         gone.map_err(Failure::from)
@@ -465,7 +468,7 @@ impl After {
         memory.closing = (self.processing != Processing::Done)
             .then(|| Closing::new(plan, result, intent, memory, self.processing));
         if self.processing != Processing::Paused {
-            memory.census.closed(now(), intent.deleted());
+            memory.census.closed(Timestamp::now(), intent.deleted());
         }
     }
 }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::check::percent;
 use crate::ledger::Difference;
-use crate::observe::numbers::{count, grouped};
+use crate::text::{count, grouped};
 
 /// `[connections.X.deletions]`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

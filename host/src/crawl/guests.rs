@@ -12,8 +12,8 @@ use serde_json::Value;
 use tokio::sync::Semaphore;
 
 use crate::config::{Config, Connection, Live};
-use crate::connector::model::Manifest;
 use crate::connector::{Connector, Grants, Guest, schema};
+use crate::document::Manifest;
 use crate::failure::{Failure, Kind, Result};
 use crate::pace::Wait;
 use crate::sandbox::egress::{self, Egress, Pattern, Policy};

@@ -5,9 +5,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::memory::{Memory, now};
+use super::memory::Memory;
 use super::plan::{CrawlResult, ModeName};
 use super::steps::Crawler;
+use crate::clock::Timestamp;
 use crate::failure::{Failure, Kind};
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -32,11 +33,11 @@ pub struct OfMode {
 /// Failures in a row.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Failing {
-    /// When the first of them was, in seconds since 1970.
-    pub since: u64,
+    /// When the first of them was.
+    pub since: Timestamp,
     pub times: u64,
     /// When the last one was, and of what it failed.
-    pub at: u64,
+    pub at: Timestamp,
     pub failure: Failure,
     /// Which run failed last: a workflow's run id, or an upload id.
     pub run: String,
@@ -88,7 +89,7 @@ impl History {
         }
     }
 
-    fn failed(&mut self, attempt: Attempt<'_>, failure: &Failure, at: u64) {
+    fn failed(&mut self, attempt: Attempt<'_>, failure: &Failure, at: Timestamp) {
         self.temporal |= attempt.temporal;
         let of = self.of_mut(attempt.mode);
         // Several parts of one crawl may fail: the first is what the others may have followed from.
@@ -122,7 +123,7 @@ impl Crawler {
         if matches!(failure.kind, Kind::Interrupted | Kind::Busy) {
             return;
         }
-        let at = now();
+        let at = Timestamp::now();
         let change = |memory: &mut Memory| memory.history.failed(attempt, failure, at);
         // The failure itself is told by whoever crawls: not to be able to keep it hides nothing.
         if let Err(failure) = self.memories.update(attempt.connection, change).await {
@@ -141,15 +142,16 @@ mod tests {
 
     #[test]
     fn failures_are_counted_once_a_crawl_and_end_with_one_that_ends() {
+        let at = Timestamp::from_seconds;
         let mut history = History::default();
         let first = Failure::new(Kind::Source, "asleep");
         let (full, incremental) = (ModeName::Full, ModeName::Incremental);
-        history.failed(attempt(full, "a"), &first, 10);
-        history.failed(attempt(full, "a"), &Failure::new(Kind::Source, "another scope"), 11);
-        history.failed(attempt(full, "b"), &Failure::new(Kind::Trap, "crashed"), 20);
-        history.failed(attempt(incremental, "c"), &first, 30);
+        history.failed(attempt(full, "a"), &first, at(10));
+        history.failed(attempt(full, "a"), &Failure::new(Kind::Source, "another scope"), at(11));
+        history.failed(attempt(full, "b"), &Failure::new(Kind::Trap, "crashed"), at(20));
+        history.failed(attempt(incremental, "c"), &first, at(30));
         let failing = history.full.failing.clone().expect("it fails");
-        assert_eq!((failing.since, failing.at, failing.times), (10, 20, 2));
+        assert_eq!((failing.since, failing.at, failing.times), (at(10), at(20), 2));
         assert_eq!(failing.failure.what, "crashed");
         let ended = |mode| -> CrawlResult {
             serde_json::from_value(serde_json::json!({
@@ -162,7 +164,7 @@ mod tests {
         };
         history.ended(&ended(incremental), false);
         assert!(history.full.failing.is_some(), "an incremental crawl heals no full one");
-        history.failed(attempt(incremental, "d"), &first, 40);
+        history.failed(attempt(incremental, "d"), &first, at(40));
         history.ended(&ended(full), false);
         assert!(history.full.failing.is_none() && history.incremental.failing.is_none());
         assert!(history.incremental.last.is_some());

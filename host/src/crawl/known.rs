@@ -4,11 +4,11 @@ use serde::Serialize;
 
 use super::memory::Memory;
 use super::steps::Crawler;
+use super::steps::Journal;
 use crate::failure::Result;
 use crate::ledger::record::url;
 use crate::ledger::run::{Known, Merged, Run};
-use crate::ledger::{Journal, Record, State, key};
-use crate::observe::numbers::time;
+use crate::ledger::{Record, State, journals, key};
 
 /// A document of the ledger.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -39,7 +39,7 @@ impl Document {
             id: entry.id.to_owned(),
             object_type: entry.object_type.to_owned(),
             title: entry.title.to_owned(),
-            seen: time(u64::from(entry.at)),
+            seen: record.seen_at().to_string(),
             upload_id,
             scope: entry.scope.to_owned(),
             page: entry.page,
@@ -99,7 +99,7 @@ impl Crawler {
             }
         }
         let place = self.memories.place(connection);
-        for upload in Journal::all(&self.store, &place).await? {
+        for upload in journals(&self.store, &place).await? {
             let journal = Journal::new(&self.store, &place, &upload);
             for scope in journal.scopes().await? {
                 let mut frames = journal.frames(&scope).await?;

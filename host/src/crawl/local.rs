@@ -15,6 +15,7 @@ use super::plan::{CrawlRef, CrawlResult, Decision, ModeName};
 use super::progress::{Attempts, ScopeProgress};
 use super::steps::Crawler;
 use super::view::{CrawlView, Phase, RangeProgress};
+use crate::clock::Timestamp;
 use crate::failure::{Failure, Kind, Result};
 
 /// How often the view is told what a crawl waits for.
@@ -208,7 +209,7 @@ pub async fn decide(
     let held = held.filter(|held| held.plan.upload_id == upload_id);
     let held = held.ok_or_else(|| nothing_waits(name))?;
     // Nobody watches the clock here: an answer that comes too late is none.
-    let late = held.until < super::memory::now();
+    let late = held.until < Timestamp::now();
     let decision = if late { Decision::Expire } else { decision };
     crawler.decide(name, upload_id, decision).await
 }
@@ -250,7 +251,7 @@ async fn unless<T>(cancel: &CancellationToken, work: impl Future<Output = Result
 
 /// Never the same twice, and readable in Glean's history.
 pub fn upload_id(connection: &str) -> String {
-    let now = humantime::format_rfc3339_seconds(std::time::SystemTime::now()).to_string();
-    let stamp: String = now.chars().filter(char::is_ascii_alphanumeric).collect();
+    let stamp: String =
+        Timestamp::now().to_string().chars().filter(char::is_ascii_alphanumeric).collect();
     format!("sheaf-{connection}-{stamp}-{:08x}", rand::random::<u32>())
 }

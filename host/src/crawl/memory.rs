@@ -20,6 +20,7 @@ use super::history::History;
 use super::lease::Claims;
 use super::plan::{CrawlResult, Plan};
 use super::progress::ScopeProgress;
+use crate::clock::Timestamp;
 use crate::failure::{Failure, Result};
 use crate::ledger::run::{Run, compact};
 use crate::ledger::{self, Difference};
@@ -58,8 +59,7 @@ pub struct Memory {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Doubt {
     pub what: String,
-    /// Seconds since 1970.
-    pub since: u64,
+    pub since: Timestamp,
 }
 
 impl Memory {
@@ -81,9 +81,8 @@ pub struct Held {
     pub difference: Difference,
     pub reasons: Vec<String>,
     pub seconds: f64,
-    /// Seconds since 1970.
-    pub since: u64,
-    pub until: u64,
+    pub since: Timestamp,
+    pub until: Timestamp,
     /// A workflow waits for the answer; otherwise nobody does, and `sheaf approve` acts itself.
     pub temporal: bool,
 }
@@ -201,7 +200,7 @@ impl Memories {
     /// Removes versions that are too old, and runs that no version knows any more: whoever has to go
     /// back to the version before finds its ledger.
     async fn forget(&self, memory: &Memory, versions: &[Kept]) -> Result<()> {
-        let before = SystemTime::now() - self.keep;
+        let before = SystemTime::from(Timestamp::now() - self.keep);
         let older = &versions[..versions.len().saturating_sub(KEEP)];
         let old = older.iter().take_while(|version| version.modified < before).count();
         let (old, kept) = versions.split_at(old);
@@ -250,7 +249,7 @@ impl Memories {
 
 fn doubtful(mut memory: Memory, damaged: Option<String>) -> Memory {
     if let Some(what) = damaged {
-        memory.doubt.get_or_insert(Doubt { what, since: now() });
+        memory.doubt.get_or_insert(Doubt { what, since: Timestamp::now() });
     }
     memory
 }
@@ -264,11 +263,6 @@ impl Memory {
             self.gone.drain(..many);
         }
     }
-}
-
-/// Seconds since 1970.
-pub fn now() -> u64 {
-    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
 #[cfg(test)]

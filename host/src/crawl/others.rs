@@ -1,21 +1,25 @@
 //! A connection's other crawls, when one begins: one that was interrupted is resumed, a stopped full
 //! crawl is left to the next full one, and what the rest had uploaded goes into the ledger.
 
+use std::time::Duration;
+
 use super::begin::{Begun, settings_digest};
-use super::memory::{Memory, now};
+use super::memory::Memory;
 use super::plan::{ModeName, Plan};
 use super::steps::Crawler;
+use super::steps::Journal;
+use crate::clock::Timestamp;
 use crate::config::Connection;
 use crate::connector::Connector;
 use crate::failure::Result;
 use crate::glean::upload::SessionState;
 use crate::ledger::run::Run;
-use crate::ledger::{self, Journal};
+use crate::ledger::{self, journals};
 
-/// An interrupted crawl is resumed within so many seconds; what it uploaded is older than that then.
-const RESUME_WITHIN: u64 = 24 * 3600;
+/// An interrupted crawl is resumed within this time; what it uploaded is older than that then.
+const RESUME_WITHIN: Duration = Duration::from_secs(24 * 3600);
 /// One that ended without some scopes, from its end: the next nightly crawl reads all of them.
-pub const COMPLETE_WITHIN: u64 = 12 * 3600;
+pub const COMPLETE_WITHIN: Duration = Duration::from_secs(12 * 3600);
 
 /// A crawl as it would begin now.
 pub(super) struct AsNow<'a> {
@@ -43,7 +47,7 @@ impl Crawler {
         let memory = self.memories.of(name).await?;
         let mut found = Vec::new();
         let mut others = Others::default();
-        for upload in Journal::all(&self.store, &self.memories.place(name)).await? {
+        for upload in journals(&self.store, &self.memories.place(name)).await? {
             if memory.held.as_ref().is_some_and(|held| held.plan.upload_id == upload) {
                 continue;
             }
@@ -120,7 +124,7 @@ impl Crawler {
             Some(ended) => (ended.ended_at, COMPLETE_WITHIN),
             None => (*at, RESUME_WITHIN),
         };
-        if now().saturating_sub(since) > most {
+        if since.age() > most {
             return Ok(Some("it is too old"));
         }
         let journal = self.journal(&plan.connection, &plan.upload_id);
@@ -172,7 +176,7 @@ impl Crawler {
                 }
                 memory.runs.push(run.clone());
                 let deleted = if full { 0 } else { run.records };
-                memory.census.moved(now(), run.records, deleted);
+                memory.census.moved(Timestamp::now(), run.records, deleted);
                 if full && memory.whole.is_some() {
                     memory.unsettled += found.added;
                 }
@@ -195,7 +199,7 @@ impl Crawler {
 
     /// Whether crawls besides this one have a journal: they compare with the ledger as it was.
     pub(super) async fn are_others(&self, plan: &Plan) -> Result<bool> {
-        let all = Journal::all(&self.store, &self.memories.place(&plan.connection)).await?;
+        let all = journals(&self.store, &self.memories.place(&plan.connection)).await?;
         Ok(all.iter().any(|upload| *upload != plan.upload_id))
     }
 }

@@ -21,13 +21,14 @@ use super::progress::{Ending, ScopeProgress};
 use super::quarantine::Kinds;
 use super::recorder::{Recorder, Records};
 use crate::connector::Cursor;
-use crate::connector::model::{Access, AccessChange, Document, DocumentRef};
-use crate::connector::model::{Mode, Page, PageLimits, Progress, Unreadable};
-use crate::failure::{self, Failure, Kind, bounded};
+use crate::document::{Access, AccessChange, Document, DocumentRef};
+use crate::document::{Mode, Page, PageLimits, Progress, Unreadable};
+use crate::failure::{self, Failure, Kind};
 use crate::glean::batch::{Batch, Batcher, Pushed};
 use crate::glean::upload::{Refused, Upload};
 use crate::ledger::{self, ScopeJournal, State};
 use crate::sandbox::limits::Usage;
+use crate::text::bounded;
 
 /// Where pages come from: a guest's cursor, or native code in a benchmark.
 pub trait Source: Send {

@@ -6,12 +6,12 @@ use serde::{Deserialize, Serialize};
 
 use super::lease::Who;
 use super::progress::{Outcome, Quarantined, ScopeProgress};
+use crate::clock::Timestamp;
 use crate::connector::Digest;
-use crate::connector::model::{Mode, Scope};
-use crate::failure::bounded;
+use crate::document::{Mode, Scope};
 use crate::ledger::Sample;
 use crate::ledger::run::Run;
-use crate::observe::numbers::count;
+use crate::text::{bounded, count};
 
 /// Which crawl is asked for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -120,7 +120,7 @@ impl Plan {
             cpu_ms: total.cpu_ms,
             memory: total.memory,
             seconds: (seconds * 1000.0).round() / 1000.0,
-            ended_at: super::memory::now(),
+            ended_at: Timestamp::now(),
             resumable: false,
             reason: joined(reasons),
             quarantine: total.samples.clone(),
@@ -240,9 +240,8 @@ pub struct CrawlResult {
     #[serde(default)]
     pub memory: u64,
     pub seconds: f64,
-    /// Seconds since 1970.
     #[serde(default)]
-    pub ended_at: u64,
+    pub ended_at: Timestamp,
     /// The next full crawl, within 12 hours of its end, goes on with what is missing.
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]
     pub resumable: bool,
@@ -268,8 +267,8 @@ pub struct Waiting {
     pub reasons: Vec<String>,
     /// Some of them.
     pub samples: Vec<Sample>,
-    /// Seconds since 1970: afterwards nothing is deleted.
-    pub until: u64,
+    /// Afterwards nothing is deleted.
+    pub until: Timestamp,
     /// How long that is from the crawl's end.
     pub wait_seconds: u64,
 }

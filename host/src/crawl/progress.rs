@@ -1,12 +1,12 @@
 //! How far a scope's crawl has come. Only what Glean acknowledged counts: this is what is
 //! heartbeated and kept, and what the next attempt begins with.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
-
 use serde::{Deserialize, Serialize};
 
-use crate::failure::{Failure, bounded};
+use crate::clock::Timestamp;
+use crate::failure::Failure;
 use crate::pace::Wait;
+use crate::text::bounded;
 
 /// Set-aside documents that are named; the others are only counted.
 const SAMPLES: usize = 10;
@@ -46,9 +46,9 @@ pub struct ScopeProgress {
     /// What it waits for, for display only: a rate limit, or a server's `Retry-After`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub waiting: Option<String>,
-    /// Since when, in seconds since 1970.
+    /// Since when.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub waiting_since: Option<u64>,
+    pub waiting_since: Option<Timestamp>,
     /// Batches on their way, for display only.
     #[serde(skip_serializing_if = "is_zero")]
     pub in_flight: u32,
@@ -86,20 +86,17 @@ impl ScopeProgress {
 
     /// Says what it waits for, if it does.
     pub fn wait(&mut self, wait: Option<Wait>) {
-        let since = wait.as_ref().and_then(|wait| wait.since.duration_since(UNIX_EPOCH).ok());
-        self.waiting_since = since.map(|since| since.as_secs());
+        self.waiting_since = wait.as_ref().map(|wait| wait.since);
         self.waiting = wait.map(|wait| wait.why);
     }
 
     /// What it waits for and for how long, in words.
     pub fn waits(&self) -> Option<String> {
         let why = self.waiting.as_ref()?;
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-        let lasted = self.waiting_since.map_or(0, |since| now.saturating_sub(since));
-        let lasted = match lasted {
-            0 => String::new(),
-            _ => format!(" ({})", humantime::format_duration(Duration::from_secs(lasted))),
-        };
+        let lasted = self.waiting_since.map(Timestamp::age).filter(|lasted| !lasted.is_zero());
+        let lasted = lasted.map_or_else(String::new, |lasted| {
+            format!(" ({})", humantime::format_duration(lasted))
+        });
         Some(format!("waits for {why}{lasted}"))
     }
 

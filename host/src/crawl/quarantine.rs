@@ -1,8 +1,7 @@
 //! What is logged of documents that are set aside: one warning a kind, with a count.
 
+use crate::text::bounded;
 use std::collections::BTreeMap;
-
-use crate::failure::bounded;
 
 /// More kinds than these are only counted: the reasons of a connector may all differ.
 const MOST: usize = 20;

@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
-use super::memory::now;
 use super::progress::ScopeProgress;
-use crate::connector::model::Document;
+use crate::clock::Timestamp;
+use crate::document::Document;
 use crate::glean::upload::Refused;
 use crate::ledger::{self, Entry, Record, State};
-use crate::secret::redact;
+use crate::redact::redact;
 
 /// Records of one or more pages.
 #[derive(Debug, Default)]
@@ -61,7 +61,7 @@ impl Recorder {
     /// A page begins.
     pub fn page(&mut self, number: u64) {
         self.page = u32::try_from(number).unwrap_or(u32::MAX);
-        self.at = u32::try_from(now()).unwrap_or(u32::MAX);
+        self.at = Timestamp::now().seconds_32();
     }
 
     /// The records of the page that ends.

@@ -18,13 +18,14 @@ use super::fault::{self, Stopped};
 use super::pipeline::{Pipeline, interrupted};
 use super::plan::{CrawlRef, ModeName};
 use super::progress::{Attempts, FailedScope, ScopeProgress};
-use super::steps::Crawler;
+use super::steps::{Crawler, Journal};
 use super::view::{RangeProgress, ScopeState, ScopeView};
 use crate::config::Connection;
 use crate::connector::Connector;
-use crate::connector::model::{Crawl, Mode, PageLimits, Scope};
-use crate::failure::{Failure, Kind, bounded_str};
-use crate::ledger::{Journal, ScopeJournal};
+use crate::document::{Crawl, Mode, PageLimits, Scope};
+use crate::failure::{Failure, Kind};
+use crate::ledger::ScopeJournal;
+use crate::text::bounded_str;
 
 /// A source whose checkpoints never last is given up after so many new beginnings of a scope.
 const MAX_RESTARTS: u32 = 3;

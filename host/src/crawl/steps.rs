@@ -14,15 +14,19 @@ use super::guests::Guests;
 use super::lease::Who;
 use super::memory::Memories;
 use super::plan::{CrawlRef, Plan};
+use super::progress::ScopeProgress;
 use crate::config::{Config, Connection, Live};
 use crate::connector::{Connector, Engine, Guest};
 use crate::failure::{Failure, Kind, Result};
 use crate::glean::upload::{SessionState, Upload};
 use crate::glean::{self, Client};
-use crate::ledger::Journal;
+use crate::ledger;
 use crate::pace::Wait;
 use crate::registry::Registry;
 use crate::store::Store;
+
+/// A crawl's journal: each of its frames says how far a scope is.
+pub type Journal = ledger::Journal<ScopeProgress>;
 
 /// What every crawl of this process shares.
 #[derive(Clone)]

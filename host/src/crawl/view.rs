@@ -4,8 +4,9 @@ use serde::{Deserialize, Serialize};
 
 use super::plan::{CrawlRef, ModeName};
 use super::progress::{Attempts, ScopeProgress};
-use crate::connector::model::Scope;
-use crate::failure::{Failure, bounded};
+use crate::document::Scope;
+use crate::failure::Failure;
+use crate::text::bounded;
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct CrawlView {

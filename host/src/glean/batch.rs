@@ -5,7 +5,7 @@ use bytes::Bytes;
 use serde_json::json;
 
 use super::wire::DocumentDefinition;
-use crate::connector::model::Document;
+use crate::document::Document;
 use crate::failure::{Failure, Result};
 
 /// A request body without its closing: `{…,"documents":[…`. Cheap to clone.
@@ -226,7 +226,7 @@ impl Batcher {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::connector::model::Access;
+    use crate::document::Access;
 
     fn document(id: &str, title: &str) -> Document {
         Document::new(id, "Page", "https://example.com/", Access::Everyone).titled(title)

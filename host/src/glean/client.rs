@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures::stream;
@@ -16,9 +16,11 @@ use tokio::time::Instant;
 use super::error::{Answer, Error, Outage, Result, Verdict, is_html};
 use super::patience::Patience;
 use super::wire::DatasourceStatus;
-use crate::failure::{self, Failure, bounded, cause};
+use crate::clock::Timestamp;
+use crate::failure::{self, Failure, cause};
 use crate::pace::{Pace, Wait, Waiting, Waits, retry_after};
 use crate::secret::{Rotating, Secret};
+use crate::text::bounded;
 
 /// Where Glean is, and how it may be used.
 #[derive(Clone, Debug)]
@@ -72,7 +74,7 @@ const MAX_RENEWALS: u32 = 3;
 impl Client {
     pub fn new(endpoint: Endpoint) -> failure::Result<Self> {
         // The process's provider may be set already: by Temporal's client, or by a client before.
-        let _ = rustls::crypto::ring::default_provider().install_default();
+        crate::tls::choose_provider();
         let http = reqwest::Client::builder()
             .timeout(endpoint.timeout)
             .connect_timeout(Duration::from_secs(10))
@@ -225,7 +227,7 @@ impl Client {
         }
         let answer = request.send().await.map_err(|error| self.unreachable(&error))?;
         let status = answer.status();
-        let retry_after = retry_after(answer.headers(), SystemTime::now());
+        let retry_after = retry_after(answer.headers(), Timestamp::now());
         let content_type = answer.headers().get(CONTENT_TYPE).cloned();
         let body = answer.bytes().await.map_err(|error| self.unreachable(&error))?;
         let html = is_html(content_type.as_ref().and_then(|of| of.to_str().ok()), &body);

@@ -12,7 +12,8 @@ use std::time::Duration;
 use regex::Regex;
 use reqwest::StatusCode;
 
-use crate::failure::{Failure, Kind, bounded};
+use crate::failure::{Failure, Kind};
+use crate::text::bounded;
 
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 

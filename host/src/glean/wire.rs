@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::{Deserialize, Serialize, Serializer};
 
-use crate::connector::model::{
+use crate::document::{
     Access, Body, Comment, Content, Document, PropertyValue, Timestamp, UserRef,
 };
 

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::error::Result;
@@ -46,9 +47,9 @@ pub struct Sealed {
 }
 
 /// Sorts a journal into a run. Doing it twice is doing it once.
-pub async fn seal(
+pub async fn seal<H: Serialize + DeserializeOwned + Default>(
     store: &Store,
-    journal: &Journal,
+    journal: &Journal<H>,
     name: String,
     full: bool,
     temporary: PathBuf,
@@ -260,7 +261,6 @@ fn sample(samples: &mut Vec<Sample>, record: &Record) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::crawl::ScopeProgress;
     use crate::ledger::key;
     use crate::store::Location;
 
@@ -289,10 +289,10 @@ mod tests {
     }
 
     async fn sealed(store: &Store, name: &str, records: &[Vec<u8>], full: bool) -> Sealed {
-        let journal = Journal::new(store, "place", name);
+        let journal = Journal::<()>::new(store, "place", name);
         let (mut part, _) = journal.scope("all").await.expect("a scope");
         for one in records {
-            part.commit(one, &ScopeProgress::default()).await.expect("kept");
+            part.commit(one, &()).await.expect("kept");
         }
         let folder = std::env::temp_dir();
         seal(store, &journal, format!("ledger/{name}"), full, folder).await.expect("sealed")

@@ -1,23 +1,26 @@
-//! What a crawl under way has done, so that another process can go on with it.
+//! What a crawl under way has done, so that another process can resume it.
+//!
+//! What a frame's head says of a scope is the crawl's own: `H` here.
 
+use std::collections::HashSet;
+use std::marker::PhantomData;
+
+use bytes::Bytes;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
-use std::collections::HashSet;
-
-use bytes::Bytes;
-
 use super::error::{Error, Result};
 use super::record::Record;
-use crate::crawl::ScopeProgress;
 use crate::failure::{self, Failure, Kind};
 use crate::store::{Kept, Log, Store};
 
 /// One crawl's journal.
 #[derive(Clone, Debug)]
-pub struct Journal {
+pub struct Journal<H> {
     store: Store,
     folder: String,
+    head: PhantomData<fn() -> H>,
 }
 
 /// The journal of one scope of it. Only one process at a time writes it: an object's number is given
@@ -33,30 +36,31 @@ pub struct ScopeJournal {
     log: Option<Log>,
 }
 
-impl Journal {
+/// The crawls of a connection that have a journal: their upload ids. `place` is the connection's.
+pub async fn journals(store: &Store, place: &str) -> failure::Result<Vec<String>> {
+    let below = format!("{place}/crawls");
+    let mut found: Vec<String> = store
+        .list(&below)
+        .await?
+        .into_iter()
+        .filter_map(|kept| {
+            let rest = kept.name.strip_prefix(&below)?.trim_start_matches('/');
+            rest.split('/').next().map(str::to_owned)
+        })
+        .collect();
+    found.dedup();
+    Ok(found)
+}
+
+impl<H: Serialize + DeserializeOwned + Default> Journal<H> {
     /// `place` is the connection's.
     pub fn new(store: &Store, place: &str, upload_id: &str) -> Self {
-        Self { store: store.clone(), folder: format!("{place}/crawls/{upload_id}") }
-    }
-
-    /// The crawls of a connection that have a journal: their upload ids.
-    pub async fn all(store: &Store, place: &str) -> failure::Result<Vec<String>> {
-        let below = format!("{place}/crawls");
-        let mut found: Vec<String> = store
-            .list(&below)
-            .await?
-            .into_iter()
-            .filter_map(|kept| {
-                let rest = kept.name.strip_prefix(&below)?.trim_start_matches('/');
-                rest.split('/').next().map(str::to_owned)
-            })
-            .collect();
-        found.dedup();
-        Ok(found)
+        let folder = format!("{place}/crawls/{upload_id}");
+        Self { store: store.clone(), folder, head: PhantomData }
     }
 
     /// What was said at its beginning.
-    pub async fn begun<T: for<'de> Deserialize<'de>>(&self) -> Result<Option<T>> {
+    pub async fn begun<T: DeserializeOwned>(&self) -> Result<Option<T>> {
         let name = format!("{}/plan.json", self.folder);
         let Some(bytes) = self.store.get(&name).await? else { return Ok(None) };
         serde_json::from_slice(&bytes).map(Some).map_err(|error| self.damaged(&name, &error))
@@ -78,12 +82,12 @@ impl Journal {
     }
 
     /// A scope's journal, and how far it is.
-    pub async fn scope(&self, scope: &str) -> Result<(ScopeJournal, Option<ScopeProgress>)> {
+    pub async fn scope(&self, scope: &str) -> Result<(ScopeJournal, Option<H>)> {
         let folder = self.folder_of(scope);
-        let mut progress = None;
+        let mut head = None;
         let mut frames = self.frames(&folder).await?;
         while let Some(frame) = frames.next(false).await? {
-            progress = Some(frame.progress);
+            head = Some(frame.head);
         }
         let journal = ScopeJournal {
             store: self.store.clone(),
@@ -92,17 +96,17 @@ impl Journal {
             before: frames.at,
             log: None,
         };
-        Ok((journal, progress))
+        Ok((journal, head))
     }
 
     /// How far a scope's journal is, where each of its records can be read, too.
-    pub async fn whole(&self, scope: &str) -> Result<Option<ScopeProgress>> {
-        let mut progress = None;
+    pub async fn whole(&self, scope: &str) -> Result<Option<H>> {
+        let mut head = None;
         let mut frames = self.frames(&self.folder_of(scope)).await?;
         while let Some(frame) = frames.next(true).await? {
-            progress = Some(frame.progress);
+            head = Some(frame.head);
         }
-        Ok(progress)
+        Ok(head)
     }
 
     fn folder_of(&self, scope: &str) -> String {
@@ -117,7 +121,7 @@ impl Journal {
 
     /// What is kept of one of them, if it is among those that are `kept`. Where it cannot be read, the
     /// scope is tried again.
-    pub async fn failed_scope<T: for<'de> Deserialize<'de>>(
+    pub async fn failed_scope<T: DeserializeOwned>(
         &self,
         kept: &HashSet<String>,
         scope: &str,
@@ -150,7 +154,7 @@ impl Journal {
     }
 
     /// What one scope's journal holds, in order.
-    pub async fn frames(&self, folder: &str) -> Result<Frames> {
+    pub async fn frames(&self, folder: &str) -> Result<Frames<'_, H>> {
         let kept = self.store.list(folder).await?;
         let mut objects: Vec<Object> = Vec::with_capacity(kept.len());
         for Kept { name, bytes, .. } in kept {
@@ -163,12 +167,12 @@ impl Journal {
             objects.push(Object { name, end: bytes });
         }
         let folder = folder.to_owned();
-        Ok(Frames { journal: self.clone(), folder, objects, current: 0, at: 0 })
+        Ok(Frames { journal: self, folder, objects, current: 0, at: 0 })
     }
 
     /// What stands at the beginning of a frame, and how long the frame is; nothing where the frame is
     /// not whole, because its writer was killed.
-    async fn head(&self, name: &str, at: u64, end: u64) -> Result<Option<(Head, Lengths)>> {
+    async fn head(&self, name: &str, at: u64, end: u64) -> Result<Option<(Head<H>, Lengths)>> {
         if end < at + LENGTHS {
             return Ok(None);
         }
@@ -189,8 +193,8 @@ impl Journal {
 
 /// What a frame begins with.
 #[derive(Default, Serialize, Deserialize)]
-struct Head {
-    progress: ScopeProgress,
+struct Head<H> {
+    progress: H,
     /// How many bytes of the object before this one count.
     before: u64,
 }
@@ -225,24 +229,24 @@ struct Object {
     end: u64,
 }
 
-/// A checkpoint, and the records before it.
-pub struct Frame {
-    pub progress: ScopeProgress,
+/// What is kept of a scope at one moment, and the records before it.
+pub struct Frame<H> {
+    pub head: H,
     /// Only where they were asked for.
     pub records: Bytes,
 }
 
 /// Reads a scope's journal, a frame at a time.
-pub struct Frames {
-    journal: Journal,
+pub struct Frames<'a, H> {
+    journal: &'a Journal<H>,
     folder: String,
     objects: Vec<Object>,
     current: usize,
     at: u64,
 }
 
-impl Frames {
-    pub async fn next(&mut self, with_records: bool) -> Result<Option<Frame>> {
+impl<H: Serialize + DeserializeOwned + Default> Frames<'_, H> {
+    pub async fn next(&mut self, with_records: bool) -> Result<Option<Frame<H>>> {
         while let Some(Object { name, end }) = self.objects.get(self.current) {
             if let Some((head, lengths)) = self.journal.head(name, self.at, *end).await? {
                 let to = self.at + lengths.whole();
@@ -255,7 +259,7 @@ impl Frames {
                     return Err(self.journal.damaged(name, &"records in it are not as written"));
                 }
                 self.at = to;
-                return Ok(Some(Frame { progress: head.progress, records }));
+                return Ok(Some(Frame { head: head.progress, records }));
             }
             if self.current + 1 == self.objects.len() {
                 // What follows `at` in the last object is not whole, and counts for nobody.
@@ -272,7 +276,7 @@ impl Frames {
     }
 
     /// The records of the next frame, each.
-    pub fn records(&self, frame: Frame) -> impl Iterator<Item = Result<Record>> {
+    pub fn records(&self, frame: Frame<H>) -> impl Iterator<Item = Result<Record>> {
         let mut bytes = frame.records;
         std::iter::from_fn(move || {
             (!bytes.is_empty()).then(|| {
@@ -286,14 +290,10 @@ impl Frames {
 }
 
 impl ScopeJournal {
-    /// Keeps records, and the progress behind them. Only now may the progress be believed.
-    pub async fn commit(
-        &mut self,
-        records: &[u8],
-        progress: &ScopeProgress,
-    ) -> failure::Result<()> {
+    /// Keeps records, and what is said of the scope behind them. Only now may that be believed.
+    pub async fn commit(&mut self, records: &[u8], head: &impl Serialize) -> failure::Result<()> {
         let name = format!("{}/{:010}", self.folder, self.next);
-        let head = Head { progress: progress.clone(), before: self.before };
+        let head = Head { progress: head, before: self.before };
         let head = serde_json::to_vec(&head).map_err(|error| unwritten(&error))?;
         let mut frame = Vec::with_capacity(16 + head.len() + records.len());
         for length in [head.len(), records.len()] {
@@ -335,13 +335,8 @@ mod tests {
     use super::*;
     use crate::store::Location;
 
-    fn at(checkpoint: &str) -> ScopeProgress {
-        ScopeProgress { checkpoint: Some(checkpoint.into()), ..ScopeProgress::default() }
-    }
-
-    async fn checkpoint(journal: &Journal) -> (ScopeJournal, Option<String>) {
-        let (part, progress) = journal.scope("all").await.expect("a scope");
-        (part, progress.and_then(|progress| progress.checkpoint))
+    async fn checkpoint(journal: &Journal<String>) -> (ScopeJournal, Option<String>) {
+        journal.scope("all").await.expect("a scope")
     }
 
     #[tokio::test]
@@ -351,28 +346,28 @@ mod tests {
         let journal = Journal::new(&store, "place", "upload");
         let (mut first, none) = checkpoint(&journal).await;
         assert_eq!(none, None);
-        first.commit(b"", &at("1")).await.expect("kept");
-        first.commit(b"", &at("2")).await.expect("kept");
+        first.commit(b"", &"1").await.expect("kept");
+        first.commit(b"", &"2").await.expect("kept");
         // Killed in the middle of its next frame.
         let log = first.log.clone().expect("a file");
         log.append(vec![0, 0, 0, 9, 0, 0]).await.expect("written");
         let (mut second, found) = checkpoint(&journal).await;
         assert_eq!(found.as_deref(), Some("2"));
-        second.commit(b"", &at("3")).await.expect("kept");
+        second.commit(b"", &"3").await.expect("kept");
         // It was not dead, but only slow: what it says now comes too late.
-        first.commit(b"", &at("2a")).await.expect("nobody hinders it");
-        second.commit(b"", &at("4")).await.expect("kept");
+        first.commit(b"", &"2a").await.expect("nobody hinders it");
+        second.commit(b"", &"4").await.expect("kept");
         let mut frames = journal.frames(&second.folder).await.expect("frames");
         let mut seen = Vec::new();
         while let Some(frame) = frames.next(true).await.expect("a frame") {
-            seen.extend(frame.progress.checkpoint);
+            seen.push(frame.head);
         }
         assert_eq!(seen, ["1", "2", "3", "4"]);
         // Two who begin at the same place: one is told.
         let ((mut one, _), (mut other, _)) =
             (checkpoint(&journal).await, checkpoint(&journal).await);
-        one.commit(b"", &at("5")).await.expect("kept");
-        let late = other.commit(b"", &at("5")).await.expect_err("taken over");
+        one.commit(b"", &"5").await.expect("kept");
+        let late = other.commit(b"", &"5").await.expect_err("taken over");
         assert_eq!(late.kind, Kind::TakenOver);
     }
 }

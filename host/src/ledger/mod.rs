@@ -17,5 +17,5 @@ pub mod sort;
 
 pub use compare::{Difference, Sample};
 pub use error::Error;
-pub use journal::{Journal, ScopeJournal};
+pub use journal::{Journal, ScopeJournal, journals};
 pub use record::{Entry, Record, State, key};

@@ -1,9 +1,9 @@
 //! One document of the ledger, as bytes.
 
+use crate::clock::Timestamp;
+use crate::text::bounded_str;
 use bytes::Bytes;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
-
-use crate::failure::bounded_str;
 
 /// What became of a document when it was seen last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -139,6 +139,11 @@ impl Record {
 
     pub fn bytes(&self) -> &[u8] {
         &self.0
+    }
+
+    /// When the document was seen last.
+    pub fn seen_at(&self) -> Timestamp {
+        Timestamp::from_seconds(self.entry().at.into())
     }
 
     fn number<const N: usize>(&self, at: usize) -> [u8; N] {

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use tokio::io::AsyncWrite;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 
-use crate::failure::bounded_str as cut;
-use crate::secret::redact;
+use crate::redact::redact;
+use crate::text::bounded_str as cut;
 
 /// How much of stderr a trap carries.
 const TAIL_BYTES: usize = 8 << 10;

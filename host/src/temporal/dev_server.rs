@@ -11,8 +11,8 @@ use temporalio_sdk_core::ephemeral_server::{
 };
 use tokio::process::{Child, Command};
 
-use crate::connector::load::user_cache;
 use crate::failure::{Failure, Kind, Result};
+use crate::machine::user_cache;
 
 /// What the SDK calls its download.
 const DOWNLOADED: &str = "temporal-sdk-rust-1.1.1";

@@ -17,6 +17,7 @@ use temporalio_client::{
 use super::follow::{self, explain};
 use super::workflows::{CrawlInput, scheduled};
 use super::{found, ids};
+use crate::clock::Timestamp;
 use crate::config::Config;
 use crate::crawl::history::Failing;
 use crate::crawl::{CrawlResult, CrawlView, ModeName, Outcome};
@@ -57,7 +58,7 @@ pub async fn newest(client: &Client, config: &Config, connection: &str) -> Resul
     if !matches!(described.status(), Status::Failed | Status::TimedOut | Status::Terminated) {
         return Ok(Newest::Ended);
     }
-    let at = seconds(described.close_time());
+    let at = at(described.close_time());
     let failure = failure_of(client, handle.info().clone(), described.status()).await;
     let (since, times) = in_a_row(client, &found.id).await.unwrap_or((at, 1));
     let failing = Failing { since, times, at, failure, run: found.run_id };
@@ -65,17 +66,17 @@ pub async fn newest(client: &Client, config: &Config, connection: &str) -> Resul
 }
 
 /// Since when the runs of a workflow fail, and how many did.
-async fn in_a_row(client: &Client, workflow: &str) -> Option<(u64, u64)> {
+async fn in_a_row(client: &Client, workflow: &str) -> Option<(Timestamp, u64)> {
     let query = format!("WorkflowId = '{workflow}' AND ExecutionStatus != 'Running'");
     let options = WorkflowListOptions::builder().limit(MANY).build();
     // The newest first.
     let mut runs = client.list_workflows(query, options);
-    let (mut since, mut times) = (0, 0);
+    let (mut since, mut times) = (Timestamp::default(), 0);
     while let Some(Ok(run)) = runs.next().await {
         if !matches!(run.status(), Status::Failed | Status::TimedOut | Status::Terminated) {
             break;
         }
-        since = seconds(run.close_time());
+        since = at(run.close_time());
         times += 1;
     }
     (times > 0).then_some((since, times))
@@ -165,9 +166,8 @@ async fn failure_of(client: &Client, info: WorkflowExecutionInfo, status: Status
     }
 }
 
-fn seconds(time: Option<SystemTime>) -> u64 {
-    let since = time.and_then(|time| time.duration_since(SystemTime::UNIX_EPOCH).ok());
-    since.unwrap_or_default().as_secs()
+fn at(time: Option<SystemTime>) -> Timestamp {
+    time.map(Timestamp::of).unwrap_or_default()
 }
 
 fn not_heard(error: &WorkflowInteractionError) -> Failure {

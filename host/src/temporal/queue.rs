@@ -10,7 +10,7 @@ use temporalio_common::protos::temporal::api::taskqueue::v1::TaskQueue;
 use temporalio_common::protos::temporal::api::workflowservice::v1::DescribeTaskQueueRequest;
 
 use super::found::unanswered;
-use crate::crawl::memory::now;
+use crate::clock::Timestamp;
 use crate::failure::Result;
 
 /// A worker asks again after a minute at most; one that asked before has ended.
@@ -27,8 +27,8 @@ pub async fn workers(client: &Client, task_queue: &str) -> Result<Vec<String>> {
     let mut service = client.clone();
     let answer = service.describe_task_queue(Request::new(request)).await;
     let pollers = answer.map_err(|status| unanswered(&status))?.into_inner().pollers;
-    let now = i64::try_from(now()).unwrap_or(i64::MAX);
-    let listens = |asked: i64| now - asked < LISTENS.as_secs().cast_signed();
+    let listens =
+        |asked: i64| Timestamp::from_seconds(asked.try_into().unwrap_or_default()).age() < LISTENS;
     let mut workers: Vec<_> = pollers
         .into_iter()
         .filter(|poller| poller.last_access_time.is_some_and(|time| listens(time.seconds)))

@@ -19,7 +19,8 @@ pub use oauth::{ClientAuth, OAuth};
 
 use super::egress::{Denied, Pattern, Target};
 use crate::failure::{Failure, Kind, Result};
-use crate::secret::{FRESH, Rotating, Secret, Source, register};
+use crate::redact::register;
+use crate::secret::{FRESH, Rotating, Secret, Source};
 
 /// What a credential is made of.
 #[derive(Clone, Debug, PartialEq, Eq)]

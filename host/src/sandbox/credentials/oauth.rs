@@ -13,7 +13,8 @@ use url::Url;
 use super::not_had;
 use super::unauthorized;
 use crate::failure::{Failure, Kind, Result, cause};
-use crate::secret::{Secret, Source, register};
+use crate::redact::register;
+use crate::secret::{Secret, Source};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OAuth {

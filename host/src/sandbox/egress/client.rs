@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures::{StreamExt as _, stream};
@@ -21,10 +21,11 @@ use super::resolve::{Blocked, Filtered, Names, System};
 use super::rules::Policy;
 use super::target::{Target, without_query};
 use super::{Denied, Incidents};
+use crate::clock::Timestamp;
 use crate::failure::{Failure, Kind, Result, cause};
-use crate::observe::numbers::bytes;
 use crate::pace::{Pace, Wait, Waits, retry_after};
 use crate::sandbox::credentials::{self, Credentials, Refused, StandIns};
+use crate::text::bytes;
 
 /// How much HTTP a connection's guests may do, each under its key in `[connections.NAME.limits]`.
 #[derive(Clone, Debug, PartialEq)]
@@ -348,7 +349,7 @@ impl Egress {
         ) {
             return false;
         }
-        let Some(after) = retry_after(answer.headers(), SystemTime::now()) else { return false };
+        let Some(after) = retry_after(answer.headers(), Timestamp::now()) else { return false };
         // The others wait as well, even if this one is not sent again.
         let until = Instant::now() + after.min(PATIENCE);
         let mut not_before = host.not_before.lock().unwrap_or_else(PoisonError::into_inner);
@@ -524,8 +525,7 @@ impl Egress {
     }
 
     fn builder(&self) -> Result<reqwest::ClientBuilder> {
-        // The process's provider may be set already.
-        let _ = rustls::crypto::ring::default_provider().install_default();
+        crate::tls::choose_provider();
         let limits = &self.grant.limits;
         let mut builder = reqwest::Client::builder()
             .connect_timeout(limits.connect_timeout)

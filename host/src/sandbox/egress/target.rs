@@ -104,7 +104,7 @@ pub(super) fn normal(name: &str) -> Option<String> {
 /// Queries may hold what is nobody's business.
 pub fn without_query(url: &str) -> String {
     let end = url.find(['?', '#']).unwrap_or(url.len());
-    crate::failure::bounded(url[..end].to_owned(), 300)
+    crate::text::bounded(url[..end].to_owned(), 300)
 }
 
 #[cfg(test)]

@@ -9,7 +9,8 @@ use temporalio_sdk::{WorkflowContext, WorkflowContextView, WorkflowResult};
 use super::indexing::{CrawlInput, IndexingWorkflow};
 use super::scheduled::as_child;
 use crate::crawl::CrawlResult;
-use crate::failure::{Failure, Kind, bounded};
+use crate::failure::{Failure, Kind};
+use crate::text::bounded;
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct AllInput {

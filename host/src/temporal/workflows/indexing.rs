@@ -250,7 +250,7 @@ async fn crawl_scopes(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::connector::model::Scope;
+    use crate::document::Scope;
 
     /// The sizes of the activities of a crawl, as its lanes take them.
     fn sizes(scopes: &Scopes, lanes: usize) -> Vec<usize> {

@@ -1,6 +1,22 @@
-//! Numbers as people read them.
+//! Texts for people: bounded, and numbers as people read them.
 
-use std::time::{Duration, UNIX_EPOCH};
+/// The beginning of a text, cut at a character boundary.
+pub fn bounded_str(text: &str, most: usize) -> &str {
+    let mut end = text.len().min(most);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
+}
+
+/// Cuts a text at a character boundary and says so.
+pub fn bounded(mut text: String, most: usize) -> String {
+    if text.len() > most {
+        text.truncate(bounded_str(&text, most).len());
+        text.push('…');
+    }
+    text
+}
 
 /// `1234567` as `1,234,567`.
 pub fn grouped(number: u64) -> String {
@@ -24,11 +40,6 @@ pub fn bytes(number: u64) -> String {
 pub fn count(number: u64, noun: &str) -> String {
     let plural = if number == 1 { "" } else { "s" };
     format!("{} {noun}{plural}", grouped(number))
-}
-
-/// Seconds since 1970 as `2026-11-23T10:00:00Z`.
-pub fn time(seconds: u64) -> String {
-    humantime::format_rfc3339_seconds(UNIX_EPOCH + Duration::from_secs(seconds)).to_string()
 }
 
 #[cfg(test)]

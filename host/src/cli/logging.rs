@@ -7,7 +7,8 @@ use indicatif::MultiProgress;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
-use crate::secret::redact;
+use crate::redact::redact;
+use crate::text::bounded;
 
 static LINES: OnceLock<MultiProgress> = OnceLock::new();
 
@@ -56,6 +57,14 @@ pub fn start(verbose: u8, is_service: bool, format: Format) {
 fn console_colours() -> bool {
     use std::io::IsTerminal as _;
     std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none()
+}
+
+/// A panic is a defect, and what it says is not checked by anyone.
+pub fn redact_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        let text = bounded(panic.to_string(), 4_000);
+        eprintln!("sheaf: a defect, please report it: {}", redact(&text));
+    }));
 }
 
 struct PastLines;

@@ -12,9 +12,9 @@ use indicatif::{ProgressBar, ProgressStyle};
 use tokio::sync::watch;
 
 use super::logging::lines;
-use super::numbers::{bytes, count, grouped};
 use crate::crawl::CrawlView;
 use crate::crawl::view::{Phase, ScopeState, ScopeView};
+use crate::text::{bytes, count, grouped};
 
 const REDRAW: Duration = Duration::from_millis(200);
 const REPORT: Duration = Duration::from_secs(10);

@@ -1,5 +1,0 @@
-//! Telling people what happens: logs on stderr, and the progress of a crawl.
-
-pub mod logging;
-pub mod numbers;
-pub mod progress;
