@@ -8,12 +8,12 @@ use serde_json::{Value, json};
 use super::{Context, Report};
 use crate::config::Connection;
 use crate::connector::Connector;
-use crate::crawl::check::DOUBLE;
-use crate::crawl::{Crawler, Rules, ScopeProgress};
+use crate::crawl::loop_detector::DOUBLE;
+use crate::crawl::{Counts, Crawler, Rules};
+use crate::document::key;
 use crate::document::{Access, Body, Crawl, Document, Mode, PageLimits, Progress, Unreadable};
 use crate::failure::{Failure, Result};
 use crate::glean::wire::DocumentDefinition;
-use crate::ledger;
 use crate::text::{bounded, bytes, count};
 
 #[derive(ClapArgs)]
@@ -78,10 +78,10 @@ pub async fn run(args: Args, context: &Context) -> Result<Report> {
         summary.push_str(&format!(", {aside} would be set aside"));
     }
     summary.push_str("; nothing was uploaded");
-    let counts = ScopeProgress {
+    let counts = Counts {
         documents: seen.documents.len().saturating_sub(aside) as u64,
         quarantined: aside as u64,
-        ..ScopeProgress::default()
+        ..Counts::default()
     };
     if let Err(stopped) = connection.quarantine.check(&counts) {
         text.push_str(&format!("`sync` would stop there: {}\n", stopped.what));
@@ -137,7 +137,7 @@ impl Seen {
     }
 
     fn push(&mut self, datasource: &str, document: Document) {
-        let double = !document.id.is_empty() && !self.ids.insert(ledger::key(&document.id));
+        let double = !document.id.is_empty() && !self.ids.insert(key(&document.id));
         let size = || {
             let wire = DocumentDefinition::new(datasource, &document);
             serde_json::to_vec(&wire).map_or(usize::MAX, |encoded| encoded.len())

@@ -110,7 +110,7 @@ fn line(view: &CrawlView) -> String {
     if let Some(note) = &view.note {
         return format!("under way: {note}");
     }
-    let total = view.total();
+    let total = &view.total.counts;
     let mut text = format!(
         "under way ({}): {}, {} of {}",
         view.mode,
@@ -121,7 +121,7 @@ fn line(view: &CrawlView) -> String {
     if view.failed > 0 {
         text.push_str(&format!(", {} failed", view.failed));
     }
-    if let Some(waits) = view.scopes.iter().find_map(|scope| scope.progress.waits()) {
+    if let Some(waits) = view.scopes.iter().find_map(|scope| scope.progress.live.waits()) {
         text.push_str(&format!("; {waits}"));
     }
     if let Some(note) = view.scopes.iter().find_map(|scope| scope.note.as_ref()) {
@@ -155,7 +155,7 @@ async fn journals(
         let mut documents = 0;
         for scope in &begun.plan.scopes {
             let (_, progress) = journal.scope(&scope.id).await?;
-            documents += progress.map_or(0, |progress| progress.documents);
+            documents += progress.map_or(0, |head| head.counts.documents);
         }
         if let Some(lease) = lease {
             lines.push(format!("under way by {}: {}", lease.by, count(documents, "document")));

@@ -317,7 +317,7 @@ pub fn report(result: &CrawlResult, verbose: u8) -> Report {
 
 /// A crawl that failed still says how far it came.
 fn failed(name: &str, mode: ModeName, view: &CrawlView, seconds: f64, failure: Failure) -> Report {
-    let total = view.total();
+    let total = &view.total.counts;
     let what = match failure.kind {
         Kind::Interrupted => "interrupted",
         _ => "failed",

@@ -11,7 +11,7 @@ use super::values::{PolicyConfig, Size, Span};
 use super::{Config, Connection, Locate, TASK_QUEUE, Temporal, without_user};
 use super::{grants, limits, schedules};
 use crate::connector::CompileLimits;
-use crate::crawl::{Deletions, Tolerance, Window};
+use crate::crawl::{Deletions, Tolerance, UploadLimits};
 use crate::failure::Result;
 use crate::glean::Endpoint;
 use crate::secret::{self, Rotating};
@@ -215,9 +215,9 @@ fn share(value: Option<f64>, usual: f64, keys: &[&str], locate: &Locate<'_>) -> 
 }
 
 impl Glean {
-    fn window(&self, locate: &Locate<'_>) -> Result<Window> {
-        let usual = Window::default();
-        let window = Window {
+    fn window(&self, locate: &Locate<'_>) -> Result<UploadLimits> {
+        let usual = UploadLimits::default();
+        let window = UploadLimits {
             batch_bytes: self.batch_bytes.map_or(usual.batch_bytes, |size| size.0),
             batch_documents: self.batch_documents.unwrap_or(usual.batch_documents),
             document_bytes: self.document_bytes.map_or(usual.document_bytes, |size| size.0),

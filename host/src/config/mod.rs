@@ -17,7 +17,7 @@ pub use values::PolicyConfig;
 
 use crate::connector::schema::nearest;
 use crate::connector::{CompileLimits, Digest};
-use crate::crawl::{Deletions, Tolerance, Window};
+use crate::crawl::{Deletions, Tolerance, UploadLimits};
 use crate::failure::{Failure, Result};
 use crate::glean::Endpoint;
 use crate::sandbox::Limits;
@@ -34,7 +34,7 @@ pub struct Config {
     /// The file, as it was named or found.
     pub path: PathBuf,
     pub glean: Endpoint,
-    pub window: Window,
+    pub window: UploadLimits,
     pub temporal: Temporal,
     /// Guests of all connections that run at once in one process.
     pub guests: usize,

@@ -8,7 +8,7 @@ use super::finish::{After, Found, Total, differ, later, replace, titles};
 use super::guard::Intent;
 use super::memory::{Held, Memory};
 use super::plan::{CrawlResult, Decision, Plan, Waiting, joined, listed};
-use super::progress::{Outcome, ScopeProgress};
+use super::progress::{Frontier, Outcome, ScopeHead};
 use super::steps::Crawler;
 use crate::clock::Timestamp;
 use crate::failure::{Failure, Kind, Result};
@@ -67,7 +67,7 @@ impl Crawler {
         let last = memory.last.clone().filter(|last| last.upload_id == upload_id);
         let mut result = last.unwrap_or_else(|| {
             let found = Found { read: held.scopes.clone(), ..Found::default() };
-            let total = Total::of(plan, &found).progress;
+            let total = Total::of(plan, &found).counts;
             plan.result(Outcome::Held, &total, held.seconds, &held.reasons)
         });
         result.held = None;
@@ -179,7 +179,7 @@ fn already(memory: &Memory, connection: &str, upload_id: &str) -> Result<CrawlRe
 /// What is kept of a crawl that is held.
 pub(super) fn hold(
     plan: &Plan,
-    scopes: &BTreeMap<String, ScopeProgress>,
+    scopes: &BTreeMap<String, ScopeHead>,
     sealed: &Sealed,
     intent: &Intent,
     reasons: &[String],
@@ -193,7 +193,7 @@ pub(super) fn hold(
     difference.before = intent.before();
     Held {
         plan: plan.clone(),
-        scopes: scopes.iter().map(|(id, progress)| (id.clone(), small(progress))).collect(),
+        scopes: scopes.iter().map(|(id, head)| (id.clone(), small(head))).collect(),
         run: sealed.run.clone(),
         uploaded: sealed.uploaded,
         difference,
@@ -206,8 +206,10 @@ pub(super) fn hold(
 }
 
 /// Only what its end needs, as the state holds it.
-fn small(progress: &ScopeProgress) -> ScopeProgress {
-    ScopeProgress { checkpoint: None, samples: Vec::new(), ..progress.clone() }
+fn small(head: &ScopeHead) -> ScopeHead {
+    let ScopeHead { scope, frontier, counts } = head.clone();
+    let frontier = Frontier { checkpoint: None, ..frontier };
+    ScopeHead { scope, frontier, counts: counts.without_samples() }
 }
 
 /// What a person has to know to decide.

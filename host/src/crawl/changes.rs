@@ -22,15 +22,15 @@ use super::closing::PAUSED;
 use super::memory::{Memories, Memory};
 use super::plan::{CrawlResult, Plan};
 use super::progress::Outcome;
-use super::recorder::EMPTY;
 use super::steps::Crawler;
 use crate::clock::Timestamp;
 use crate::document::Access;
+use crate::document::key;
 use crate::failure::{Failure, Result};
 use crate::glean::wire::Permissions;
 use crate::glean::{self, Client};
 use crate::ledger::run::{Known, Merged, Run, RunWriter};
-use crate::ledger::{Entry, State, key};
+use crate::ledger::{Entry, State};
 use crate::text::{bounded, count};
 
 /// A change of one document.
@@ -91,16 +91,16 @@ impl Change {
     }
 }
 
-/// Where a crawl's scope keeps changes.
+/// Changes that are kept, as a crawl's scope sees them.
 #[derive(Clone, Debug)]
-pub struct Keeper {
+pub struct KeptChanges {
     memories: Memories,
     connection: String,
     upload_id: String,
     beside: Option<String>,
 }
 
-impl Keeper {
+impl KeptChanges {
     pub fn new(memories: &Memories, plan: &Plan) -> Self {
         Self {
             memories: memories.clone(),
@@ -111,7 +111,7 @@ impl Keeper {
     }
 
     /// The documents whose changes are kept now, and those among them that this crawl kept.
-    pub async fn kept(&self) -> Result<(HashSet<u128>, HashSet<u128>)> {
+    pub async fn known(&self) -> Result<(HashSet<u128>, HashSet<u128>)> {
         let memory = self.memories.of(&self.connection).await?;
         let ours = memory.changes.iter().filter(|change| change.upload_id == self.upload_id);
         Ok((memory.changes.iter().map(Change::key).collect(), ours.map(Change::key).collect()))
@@ -402,7 +402,8 @@ impl Crawler {
         let mut writer = RunWriter::new(&self.store, name);
         for (key, Change { id, object_type, .. }) in gone {
             let mut record = Vec::new();
-            Entry { key, at, state: State::Deleted, id, object_type, ..EMPTY }.write(&mut record);
+            Entry { key, at, state: State::Deleted, id, object_type, ..Entry::EMPTY }
+                .write(&mut record);
             writer.push(&record).await?;
         }
         Ok(Some(writer.finish().await?))

@@ -14,7 +14,7 @@ use super::closing::{Closing, PAUSED};
 use super::guard::Intent;
 use super::memory::{Held, Memory};
 use super::plan::{CrawlRef, CrawlResult, ModeName, Plan};
-use super::progress::{Ending, FailedScope, Outcome, ScopeProgress};
+use super::progress::{Counts, Ending, FailedScope, Outcome, ScopeHead};
 use super::steps::Crawler;
 use crate::clock::Timestamp;
 use crate::document::Scope;
@@ -36,7 +36,7 @@ pub enum Completed {
 /// What is known of a crawl's scopes when it ends.
 #[derive(Default)]
 pub(super) struct Found {
-    pub read: BTreeMap<String, ScopeProgress>,
+    pub read: BTreeMap<String, ScopeHead>,
     /// Those that failed for good.
     pub failed: BTreeMap<String, FailedScope>,
 }
@@ -56,7 +56,7 @@ impl Found {
     /// Whether the next crawl of its mode is to go on with this one: all that is missing was away, and
     /// some of it was read for a good part.
     fn resumable(&self, plan: &Plan, reasons: &[String]) -> bool {
-        let ending = |scope: &Scope| self.read.get(&scope.id)?.ending.as_ref();
+        let ending = |scope: &Scope| self.read.get(&scope.id)?.frontier.ending.as_ref();
         plan.mode == ModeName::Full
             && reasons.len() == self.failed.len()
             && self.failed.values().any(FailedScope::is_worth_resuming)
@@ -70,7 +70,7 @@ impl Found {
 
 /// What a crawl's scopes came to.
 struct Account {
-    progress: ScopeProgress,
+    counts: Counts,
     /// Why not everything was read.
     reasons: Vec<String>,
     /// The bookmarks of what was read.
@@ -79,21 +79,21 @@ struct Account {
 
 /// What all scopes together did.
 pub(super) struct Total {
-    pub progress: ScopeProgress,
+    pub counts: Counts,
     /// Why not everything was read.
     missing: Vec<String>,
 }
 
 impl Total {
     pub fn of(plan: &Plan, found: &Found) -> Self {
-        let mut progress = ScopeProgress::default();
+        let mut counts = Counts::default();
         let mut missing = Vec::new();
         for scope in &plan.scopes {
             let read = found.read.get(&scope.id);
             if let Some(read) = read {
-                progress.add(read);
+                counts.add(&read.counts);
             }
-            let ending = read.and_then(|read| read.ending.as_ref());
+            let ending = read.and_then(|read| read.frontier.ending.as_ref());
             match (ending, found.failure(&scope.id)) {
                 (Some(Ending::Complete { .. }), _) => {}
                 (Some(Ending::Partial { reason }), _) => {
@@ -106,16 +106,16 @@ impl Total {
                 (None, None) => missing.push(format!("{} was not crawled", scope.title)),
             }
         }
-        Self { progress, missing }
+        Self { counts, missing }
     }
 
     fn count_doubles(&mut self, sealed: &Sealed) {
-        self.progress.documents = self.progress.documents.saturating_sub(sealed.doubles);
+        self.counts.documents = self.counts.documents.saturating_sub(sealed.doubles);
         for double in &sealed.double_samples {
-            self.progress.quarantine(&double.id, &double.reason);
+            self.counts.quarantine(&double.id, &double.reason);
         }
         let named = sealed.double_samples.len() as u64;
-        self.progress.quarantined += sealed.doubles.saturating_sub(named);
+        self.counts.quarantined += sealed.doubles.saturating_sub(named);
     }
 }
 
@@ -157,10 +157,10 @@ impl Crawler {
         let kept = journal.failed_scopes().await?;
         let (mut read, mut failed) = (BTreeMap::new(), BTreeMap::new());
         for scope in &plan.scopes {
-            let (_, progress) = journal.scope(&scope.id).await?;
-            let ended = progress.as_ref().is_some_and(|progress| progress.ending.is_some());
-            if let Some(progress) = progress {
-                read.insert(scope.id.clone(), progress);
+            let (_, head) = journal.scope(&scope.id).await?;
+            let ended = head.as_ref().is_some_and(|head| head.frontier.ending.is_some());
+            if let Some(head) = head {
+                read.insert(scope.id.clone(), head);
             }
             if !ended
                 && let Some(found) = journal.failed_scope::<FailedScope>(&kept, &scope.id).await?
@@ -177,14 +177,14 @@ impl Crawler {
         let connection = self.crawled(plan)?;
         let mut total = Total::of(plan, found);
         total.count_doubles(sealed);
-        let Total { progress, missing: mut reasons } = total;
+        let Total { counts, missing: mut reasons } = total;
         let mut read = bookmarks(&found.read);
-        if let Err(failure) = connection.quarantine.check(&progress) {
+        if let Err(failure) = connection.quarantine.check(&counts) {
             reasons.push(failure.what);
             read.clear();
         }
         if plan.mode == ModeName::Full {
-            reasons.extend(nameless(&progress));
+            reasons.extend(nameless(&counts));
             if sealed.uploaded == 0 && new {
                 read.clear();
                 if reasons.is_empty() {
@@ -195,7 +195,7 @@ impl Crawler {
                 }
             }
         }
-        Ok(Account { progress, reasons, read })
+        Ok(Account { counts, reasons, read })
     }
 
     async fn finish(
@@ -209,13 +209,12 @@ impl Crawler {
         let connection = self.crawled(plan)?;
         let scopes = &found.read;
         let sealed = self.sealed(plan).await?;
-        let Account { progress, reasons, read } =
+        let Account { counts, reasons, read } =
             self.account(plan, found, &sealed, memory.runs.is_empty())?;
-        let result =
-            |outcome, reasons: &[String]| plan.result(outcome, &progress, seconds, reasons);
+        let result = |outcome, reasons: &[String]| plan.result(outcome, &counts, seconds, reasons);
         if plan.mode == ModeName::Incremental {
             let outcome = if reasons.is_empty() { Outcome::Complete } else { Outcome::Partial };
-            let deleted = progress.deleted;
+            let deleted = counts.deleted;
             let moved = |memory: &mut Memory| {
                 memory.census.moved(Timestamp::now(), sealed.uploaded, deleted)
             };
@@ -474,11 +473,11 @@ impl After {
 }
 
 /// Why documents without an id keep a crawl from deleting.
-fn nameless(progress: &ScopeProgress) -> Option<String> {
-    (progress.nameless > 0).then(|| {
+fn nameless(counts: &Counts) -> Option<String> {
+    (counts.nameless > 0).then(|| {
         format!(
             "{} could not be read and have no id, so nothing was deleted: they may be in Glean",
-            count(progress.nameless, "document")
+            count(counts.nameless, "document")
         )
     })
 }

@@ -5,10 +5,10 @@ use serde::Serialize;
 use super::memory::Memory;
 use super::steps::Crawler;
 use super::steps::Journal;
+use crate::document::{address, key};
 use crate::failure::Result;
-use crate::ledger::record::url;
 use crate::ledger::run::{Known, Merged, Run};
-use crate::ledger::{Record, State, journals, key};
+use crate::ledger::{Record, State, journals};
 
 /// A document of the ledger.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -87,7 +87,7 @@ impl Crawler {
         if let Some(found) = self.find_by(connection, &memory, nameless).await? {
             return Ok(Some(found));
         }
-        self.find_by(connection, &memory, By::Url(url(asked))).await
+        self.find_by(connection, &memory, By::Address(address(asked))).await
     }
 
     async fn find_by(&self, connection: &str, memory: &Memory, by: By) -> Result<Option<Document>> {
@@ -152,14 +152,14 @@ impl Crawler {
 #[derive(Clone, Copy)]
 enum By {
     Id(u128),
-    Url(u64),
+    Address(u64),
 }
 
 impl By {
     fn is(self, record: &Record) -> bool {
         match self {
             Self::Id(key) => record.key() == key,
-            Self::Url(url) => record.entry().url == url,
+            Self::Address(address) => record.entry().url == address,
         }
     }
 }

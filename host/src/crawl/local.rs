@@ -7,12 +7,12 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::begin::Request;
-use super::fault::Stopped;
+use super::fault::{Stopped, interrupted};
 use super::finish::Completed;
 use super::history::Attempt;
 use super::lease::Who;
 use super::plan::{CrawlRef, CrawlResult, Decision, ModeName};
-use super::progress::{Attempts, ScopeProgress};
+use super::progress::{Attempts, Live};
 use super::steps::Crawler;
 use super::view::{CrawlView, Phase, RangeProgress};
 use crate::clock::Timestamp;
@@ -185,7 +185,7 @@ impl Again<'_> {
             let left = until.saturating_duration_since(tokio::time::Instant::now());
             tokio::select! {
                 () = tokio::time::sleep_until(until) => break Ok(()),
-                () = self.cancel.cancelled() => break Err(super::pipeline::interrupted()),
+                () = self.cancel.cancelled() => break Err(interrupted()),
                 _ = looks.tick() => self.view.send_modify(|view| {
                     let (name, seconds) = (self.name, left.as_secs() + 1);
                     view.note = Some(format!("{name} tries again in {seconds} s: {}", failure.what));
@@ -231,9 +231,9 @@ async fn told<T>(
         tokio::select! {
             done = &mut step => break done,
             _ = looks.tick() => view.send_modify(|view| {
-                let mut progress = ScopeProgress::default();
-                progress.wait(crawler.waiting(name));
-                view.note = progress.waits().map(|waits| format!("{name} {waits}"));
+                let mut live = Live::default();
+                live.wait(crawler.waiting(name));
+                view.note = live.waits().map(|waits| format!("{name} {waits}"));
             }),
         }
     };
@@ -245,7 +245,7 @@ async fn told<T>(
 async fn unless<T>(cancel: &CancellationToken, work: impl Future<Output = Result<T>>) -> Result<T> {
     tokio::select! {
         done = work => done,
-        () = cancel.cancelled() => Err(super::pipeline::interrupted()),
+        () = cancel.cancelled() => Err(interrupted()),
     }
 }
 

@@ -19,7 +19,7 @@ use super::closing::Closing;
 use super::history::History;
 use super::lease::Claims;
 use super::plan::{CrawlResult, Plan};
-use super::progress::ScopeProgress;
+use super::progress::ScopeHead;
 use crate::clock::Timestamp;
 use crate::failure::{Failure, Result};
 use crate::ledger::run::{Run, compact};
@@ -74,7 +74,7 @@ impl Memory {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Held {
     pub plan: Plan,
-    pub scopes: BTreeMap<String, ScopeProgress>,
+    pub scopes: BTreeMap<String, ScopeHead>,
     /// Its run, which is in the ledger already.
     pub run: Run,
     pub uploaded: u64,

@@ -131,9 +131,9 @@ impl Crawler {
         let (mut opened, mut ended) = (plan.opened, true);
         for scope in &plan.scopes {
             // All of it is read: what is damaged must be found before the rest is built on it.
-            let progress = journal.whole(&scope.id).await?;
-            opened |= progress.as_ref().is_some_and(|progress| progress.opened);
-            ended &= progress.is_some_and(|progress| progress.ending.is_some());
+            let frontier = journal.whole(&scope.id).await?.map(|head| head.frontier);
+            opened |= frontier.as_ref().is_some_and(|frontier| frontier.opened);
+            ended &= frontier.is_some_and(|frontier| frontier.ending.is_some());
         }
         let state = if opened {
             self.session_state(plan).await?

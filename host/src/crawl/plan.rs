@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::lease::Who;
-use super::progress::{Outcome, Quarantined, ScopeProgress};
+use super::progress::{Counts, Outcome, Quarantined};
 use crate::clock::Timestamp;
 use crate::connector::Digest;
 use crate::document::{Mode, Scope};
@@ -96,7 +96,7 @@ impl Plan {
     pub fn result(
         &self,
         outcome: Outcome,
-        total: &ScopeProgress,
+        total: &Counts,
         seconds: f64,
         reasons: &[String],
     ) -> CrawlResult {

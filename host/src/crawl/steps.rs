@@ -14,7 +14,7 @@ use super::guests::Guests;
 use super::lease::Who;
 use super::memory::Memories;
 use super::plan::{CrawlRef, Plan};
-use super::progress::ScopeProgress;
+use super::progress::ScopeHead;
 use crate::config::{Config, Connection, Live};
 use crate::connector::{Connector, Engine, Guest};
 use crate::failure::{Failure, Kind, Result};
@@ -26,7 +26,7 @@ use crate::registry::Registry;
 use crate::store::Store;
 
 /// A crawl's journal: each of its frames says how far a scope is.
-pub type Journal = ledger::Journal<ScopeProgress>;
+pub type Journal = ledger::Journal<ScopeHead>;
 
 /// What every crawl of this process shares.
 #[derive(Clone)]

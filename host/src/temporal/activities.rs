@@ -212,7 +212,7 @@ impl Activities {
                 tracing::info!(
                     connection = crawl.connection,
                     ?scopes,
-                    documents = progress.total.documents,
+                    documents = progress.total.counts.documents,
                     failed = progress.failed,
                     "the scopes are crawled"
                 );
@@ -370,7 +370,7 @@ async fn counted<T>(
         tokio::select! {
             ended = &mut step => break ended,
             _ = alive.tick() => {
-                tried.total.wait(waiting());
+                tried.total.live.wait(waiting());
                 context.record_heartbeat(tried.clone()).await?;
             }
             () = context.cancelled() => return Err(ActivityError::cancelled()),
@@ -379,7 +379,7 @@ async fn counted<T>(
     match ended {
         Ok(done) => Ok(done),
         Err(failure) => {
-            tried.total.wait(None);
+            tried.total.live.wait(None);
             let allowance = allowed.of(&failure);
             let (failure, last) = tried.attempts.failed(failure, allowance);
             let failures = tried.attempts.failures;
