@@ -8,8 +8,8 @@ use clap::{Args, ValueEnum};
 use guest_generator::fields;
 use serde_json::json;
 use sheaf::connector::{Engine, Grants};
+use sheaf::crawl::crawler::Journal;
 use sheaf::crawl::pipeline::Report;
-use sheaf::crawl::steps::Journal;
 use sheaf::crawl::{Delivery, Pipeline, Rules, ScopeHead, Source, Tolerance, UploadLimits};
 use sheaf::document::{
     Access, Body, Content, Crawl as Opened, Document, Mode, Page, PageLimits, Progress,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use sheaf::config::PolicyConfig;
 use sheaf::crawl::ModeName;
-use sheaf::crawl::plan::Waiting;
+use sheaf::crawl::result::Waiting;
 use sheaf::temporal::connect::connect_to;
 use sheaf::temporal::dev_server::DevServer;
 use sheaf::temporal::follow::{self, Choice};

@@ -23,11 +23,12 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use logging::redact_panics;
 
 use crate::config::Config;
 use crate::crawl::Decision;
 use crate::failure::{Failure, Result};
-use logging::redact_panics;
+
 pub use output::Report;
 
 /// Gets a company's own content into Glean's search, through connectors that run in a sandbox.

@@ -12,13 +12,13 @@ use temporalio_client::Client;
 
 use super::{Context, Report, sync};
 use crate::config::Config;
-use crate::crawl::begin::Begun;
-use crate::crawl::changes::{notes, refused};
-use crate::crawl::closing;
+use crate::crawl::connection_state::{ConnectionState, Doubt, Held, States};
+use crate::crawl::crawler::Journal;
 use crate::crawl::history::Failing;
-use crate::crawl::memory::{Doubt, Held, Memories, Memory};
-use crate::crawl::plan::Waiting;
-use crate::crawl::steps::Journal;
+use crate::crawl::kept_changes::{notes, refused};
+use crate::crawl::late_deletion;
+use crate::crawl::plan::Begun;
+use crate::crawl::result::Waiting;
 use crate::crawl::{CrawlResult, CrawlView, ModeName, Outcome, approval};
 use crate::failure::{Failure, Kind, Result};
 use crate::glean;
@@ -93,8 +93,8 @@ struct Asked<'a> {
 }
 
 /// Whether Glean has done meanwhile what a crawl's end asked of it.
-async fn look_again(glean: &glean::Client, memories: &Memories, name: &str) -> Result<()> {
-    let look = closing::look_again(glean, memories, name);
+async fn look_again(glean: &glean::Client, states: &States, name: &str) -> Result<()> {
+    let look = late_deletion::look_again(glean, states, name);
     let Ok(looked) = tokio::time::timeout(GLEAN, look).await else {
         let what = format!("Glean could not be asked: no answer within {GLEAN:?}");
         return Err(Failure::new(Kind::Unreachable, what).next("`sheaf doctor` tries it"));
@@ -134,12 +134,12 @@ fn line(view: &CrawlView) -> String {
 /// Temporal's to tell.
 async fn journals(
     store: &Store,
-    memories: &Memories,
+    states: &States,
     connection: &str,
     waiting: Option<&str>,
 ) -> Result<(Vec<String>, bool)> {
-    let place = &memories.place(connection);
-    let at_work = memories.claims(connection).at_work().await?;
+    let place = &states.place(connection);
+    let at_work = states.claims(connection).at_work().await?;
     let mut lines = Vec::new();
     let mut interrupted = false;
     for upload in ledger::journals(store, place).await? {
@@ -226,7 +226,7 @@ fn last(result: &CrawlResult, verbose: u8) -> String {
 }
 
 /// Which failures stand: those the store knows, and those that only Temporal does.
-fn failures(memory: &Memory, newest: &Newest) -> Vec<(ModeName, Failing)> {
+fn failures(memory: &ConnectionState, newest: &Newest) -> Vec<(ModeName, Failing)> {
     let mut found: Vec<_> = [ModeName::Full, ModeName::Incremental]
         .into_iter()
         .filter_map(|mode| Some((mode, memory.history.of(mode).failing.clone()?)))
@@ -249,15 +249,15 @@ async fn one(
     name: &str,
     config: &Config,
     store: &Store,
-    memories: &Memories,
+    states: &States,
     asked: Asked<'_>,
     verbose: u8,
 ) -> Result<Shown> {
     let mut not_asked = Vec::new();
     if let Some(glean) = asked.glean {
-        not_asked.extend(look_again(glean, memories, name).await.err());
+        not_asked.extend(look_again(glean, states, name).await.err());
     }
-    let memory = memories.of(name).await?;
+    let memory = states.of(name).await?;
     let newest = match asked.temporal {
         Some(client) => outcomes::newest(client, config, name).await,
         None => Ok(Newest::Ended),
@@ -268,7 +268,7 @@ async fn one(
     });
     let held = memory.held.as_ref();
     let upload = held.map(|held| held.plan.upload_id.as_str());
-    let (journals, interrupted) = journals(store, memories, name, upload).await?;
+    let (journals, interrupted) = journals(store, states, name, upload).await?;
     // The store is the workers' own: what it does not know of is not there.
     let ask = asked.temporal.filter(|_| memory.last.is_none());
     let waiting = waiting(held, ask, config, name).await;
@@ -356,7 +356,7 @@ pub async fn run(args: Args, context: &Context) -> Result<Report> {
         config.connection(name)?;
     }
     let store = Store::open(&config.store)?;
-    let memories = Memories::new(store.clone(), &config.state, &config.glean.server_url);
+    let states = States::new(store.clone(), &config.state, &config.glean.server_url);
     let temporal = if args.offline { None } else { Some(temporal(&config).await) };
     let client = temporal.as_ref().and_then(|connected| connected.as_ref().ok());
     let ask_glean = !args.offline && !config.glean.server_url.is_empty();
@@ -364,9 +364,9 @@ pub async fn run(args: Args, context: &Context) -> Result<Report> {
     let asked = Asked { glean: glean.as_ref(), temporal: client };
     let named = |name: &&String| args.name.as_ref().is_none_or(|wanted| wanted == *name);
     let look = |name: String| {
-        let (config, store, memories) = (&config, &store, &memories);
+        let (config, store, states) = (&config, &store, &states);
         async move {
-            let shown = one(&name, config, store, memories, asked, context.verbose).await;
+            let shown = one(&name, config, store, states, asked, context.verbose).await;
             // What is wrong with one hides nothing of the others.
             shown.unwrap_or_else(|failure| {
                 let next = failure.next.as_deref().unwrap_or_default();

@@ -74,6 +74,14 @@ pub struct Connection {
     pub schedules: Vec<schedules::Schedule>,
 }
 
+impl Connection {
+    /// A digest of what decides which documents there are.
+    pub fn settings_digest(&self) -> String {
+        let text = format!("{} {:?}", self.settings, self.grants.folders);
+        Digest::of(text.as_bytes()).to_string()
+    }
+}
+
 impl Config {
     /// Reads `named`, or the nearest `sheaf.toml` from this folder upwards.
     pub fn load(named: Option<&Path>) -> Result<Self> {

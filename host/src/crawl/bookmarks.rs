@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::plan::ModeName;
 use super::progress::{Ending, ScopeHead};
+use super::request::ModeName;
 
 /// Moves the bookmarks of the scopes that were read to their end, whatever became of the others.
 ///

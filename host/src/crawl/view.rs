@@ -2,8 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::plan::{CrawlRef, ModeName};
+use super::plan::CrawlRef;
 use super::progress::{Attempts, Standing};
+use super::request::ModeName;
 use crate::document::Scope;
 use crate::failure::Failure;
 use crate::text::bounded;

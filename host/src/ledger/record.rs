@@ -1,8 +1,9 @@
 //! One document of the ledger, as bytes.
 
+use bytes::Bytes;
+
 use crate::clock::Timestamp;
 use crate::text::bounded_str;
-use bytes::Bytes;
 
 /// What became of a document when it was seen last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -17,12 +17,12 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::PolicyConfig;
-use crate::crawl::begin::Request;
+use crate::crawl::complete::Completed;
 use crate::crawl::connections::{Expected, this_process};
 use crate::crawl::fault::Stopped;
-use crate::crawl::finish::Completed;
 use crate::crawl::history::Attempt;
 use crate::crawl::lease::{TAKE_OVER, Who};
+use crate::crawl::request::{CrawlRequest, Start};
 use crate::crawl::{CrawlRef, CrawlResult, Crawler, Decision, ModeName, RangeProgress};
 use crate::failure::{Failure, Kind};
 use crate::pace::Wait;
@@ -122,16 +122,10 @@ impl Activities {
         let expected = Expected { glean: &input.glean, digest: input.connection_digest.as_deref() };
         let configure = async {
             self.crawler.check_expected(&connection, expected).await?;
-            let request = Request {
-                connection: &connection,
-                mode,
-                upload_id: &upload_id,
-                connector: connector.as_deref(),
-                by,
-                who: self.who(&context),
-                anew,
-            };
-            Box::pin(self.crawler.configure(request)).await
+            let connection = connection.clone();
+            let request = CrawlRequest { connection, mode, connector, restart: anew };
+            let start = Start { request, upload_id, by, who: self.who(&context) };
+            Box::pin(self.crawler.configure(start)).await
         };
         let allowed = Allowed { attempts: input.attempts, policy: input.policy.as_ref() };
         let waiting = || self.crawler.waiting(&connection);

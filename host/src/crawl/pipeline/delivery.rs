@@ -5,8 +5,9 @@ use std::collections::HashSet;
 
 use super::UploadLimits;
 use super::intake::{CheckedPage, Row};
-use crate::crawl::changes::{self, Change, KeptChanges, Want};
+use crate::crawl::change::{Change, Want, wanted_access};
 use crate::crawl::fault::Result;
+use crate::crawl::kept_changes::KeptChanges;
 use crate::crawl::progress::Counts;
 use crate::document::{AccessChange, DocumentRef, Mode};
 use crate::glean::upload::{Refused, Upload};
@@ -138,7 +139,7 @@ impl Changes {
         for AccessChange { document: DocumentRef { id, object_type }, access } in
             &page.access_changes
         {
-            let change = self.kept.change(id, object_type, changes::access(access)?);
+            let change = self.kept.change(id, object_type, wanted_access(access)?);
             if self.send(upload, change, &mut kept, &mut overtaken, &mut changed).await? {
                 changed.counts.access_changes += 1;
             }

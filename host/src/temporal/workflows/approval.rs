@@ -9,7 +9,7 @@ use temporalio_sdk::{SyncWorkflowContext, WorkflowContext, WorkflowContextView, 
 
 use super::activity;
 use crate::config::PolicyConfig;
-use crate::crawl::plan::Waiting;
+use crate::crawl::result::Waiting;
 use crate::crawl::{CrawlResult, Decision};
 use crate::temporal::activities::{Activities, DecideInput};
 

@@ -11,14 +11,14 @@ use std::time::Duration;
 use tokio::sync::{OnceCell, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::begin::Begun;
-use super::changes::KeptChanges;
+use super::crawler::{Crawler, Journal};
 use super::fault::{self, Stopped, interrupted};
+use super::kept_changes::KeptChanges;
 use super::pipeline::{Delivery, Pipeline, Report};
-use super::plan::{CrawlRef, ModeName};
+use super::plan::{Begun, CrawlRef};
 use super::progress::{Attempts, Counts, FailedScope, Frontier, Live, ScopeHead, Standing};
+use super::request::ModeName;
 use super::rules::Rules;
-use super::steps::{Crawler, Journal};
 use super::view::{RangeProgress, ScopeState, ScopeView};
 use crate::config::Connection;
 use crate::connector::Connector;
@@ -109,7 +109,7 @@ impl Crawler {
         self.guests.check(&connection, &connector).await?;
         let journal = self.journal(&crawl.connection, &crawl.upload_id);
         let work = Work { begun, journal, connection, connector, rules: OnceCell::new() };
-        let claims = self.memories.claims(&crawl.connection);
+        let claims = self.states.claims(&crawl.connection);
         let ended = tokio::select! {
             ended = self.crawl_each(&work, range, allowed, report, cancel) => ended,
             failure = claims.keep(&who, &crawl.upload_id) => Err(failure.into()),
@@ -322,7 +322,7 @@ impl Crawler {
         let delivery = match plan.mode {
             ModeName::Full => Delivery::session(upload),
             ModeName::Incremental => {
-                Delivery::changes(upload, KeptChanges::new(&self.memories, plan))
+                Delivery::changes(upload, KeptChanges::new(&self.states, plan))
             }
         };
         let pipeline = Pipeline {
