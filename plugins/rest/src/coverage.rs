@@ -22,14 +22,14 @@ const MOST_READINGS: u32 = 3;
 
 /// How many items there were, and the sum of their names' hashes: whoever goes on knows that much.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Tally {
+pub(crate) struct Tally {
     items: u64,
     sum: (u64, u64),
 }
 
 /// The tallies of this reading, up to the page that the crawl is at, and of the one before it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Tallies {
+pub(crate) struct Tallies {
     now: Tally,
     before: Option<Tally>,
 }
@@ -42,7 +42,7 @@ impl Tally {
 }
 
 /// What one process saw of a list.
-pub struct Coverage {
+pub(crate) struct Coverage {
     tallies: Tallies,
     /// In which reading each item was last seen.
     seen: HashMap<(u64, u64), u32>,
@@ -69,7 +69,7 @@ enum Total {
 
 /// What is known at the end of a reading.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub(crate) enum Verdict {
     /// Everything was seen.
     Whole,
     /// Something may have been missed, which another reading would find.
@@ -80,7 +80,7 @@ pub enum Verdict {
 
 impl Coverage {
     /// `whole` if nobody read any of it before; otherwise goes on with what that process noted.
-    pub fn new(whole: bool, tallies: Tallies) -> Self {
+    pub(crate) fn new(whole: bool, tallies: Tallies) -> Self {
         Self {
             tallies,
             seen: HashMap::new(),
@@ -96,12 +96,12 @@ impl Coverage {
     }
 
     /// What a process that goes on after the pages so far needs to know.
-    pub fn tallies(&self) -> Tallies {
+    pub(crate) fn tallies(&self) -> Tallies {
         self.tallies
     }
 
     /// An answer says how many items there are.
-    pub fn said(&mut self, total: u64) {
+    pub(crate) fn said(&mut self, total: u64) {
         self.total = match self.total {
             Total::Unsaid => Total::Steady(total),
             Total::Steady(before) if before == total => Total::Steady(total),
@@ -110,13 +110,13 @@ impl Coverage {
     }
 
     /// Whether the source says how many items there are.
-    pub fn is_told(&self) -> bool {
+    pub(crate) fn is_told(&self) -> bool {
         self.total != Total::Unsaid
     }
 
     /// Takes a page's items, by their names. For each, whether it was delivered by an earlier reading, or may
     /// have been.
-    pub fn page<'a>(&mut self, names: impl Iterator<Item = &'a str>) -> Vec<bool> {
+    pub(crate) fn page<'a>(&mut self, names: impl Iterator<Item = &'a str>) -> Vec<bool> {
         let page: Vec<_> = names.map(key).collect();
         let known = page.iter().map(|key| self.see(*key)).collect();
         self.repeats = !page.is_empty() && page == self.page;
@@ -125,7 +125,7 @@ impl Coverage {
     }
 
     /// Whether the page that was taken last is the same as the one before it.
-    pub fn repeats(&self) -> bool {
+    pub(crate) fn repeats(&self) -> bool {
         self.repeats
     }
 
@@ -143,7 +143,7 @@ impl Coverage {
     }
 
     /// The list's last page was read.
-    pub fn end(&self) -> Verdict {
+    pub(crate) fn end(&self) -> Verdict {
         let counted = self.total == Total::Steady(self.items as u64);
         let Tallies { now, before } = self.tallies;
         let proven = if self.whole {
@@ -161,7 +161,7 @@ impl Coverage {
     }
 
     /// Another reading begins.
-    pub fn read_again(&mut self) {
+    pub(crate) fn read_again(&mut self) {
         self.tallies = Tallies { now: Tally::default(), before: Some(self.tallies.now) };
         self.before = Some(self.items);
         self.reading += 1;

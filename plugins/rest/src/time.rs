@@ -4,7 +4,7 @@ use serde_json::Value;
 
 /// Seconds since 1970 of what APIs call a time: RFC 3339 and its relatives, with any letter between
 /// date and time, or a number of seconds or milliseconds. Without a zone it is UTC.
-pub fn parse(value: &Value) -> Option<i64> {
+pub(crate) fn parse(value: &Value) -> Option<i64> {
     match value {
         Value::Number(number) => {
             let number = number.as_i64().or_else(|| number.as_f64().map(rounded))?;
@@ -70,7 +70,7 @@ fn days(year: i64, month: i64, day: i64) -> i64 {
 }
 
 /// A time in the form that a source wants: `unix`, `unix-ms`, or `%Y-%m-%dT%H:%M:%SZ` and the like.
-pub fn format(seconds: i64, form: &str) -> String {
+pub(crate) fn format(seconds: i64, form: &str) -> String {
     match form {
         "unix" => return seconds.to_string(),
         "unix-ms" => return (seconds * 1000).to_string(),
@@ -95,7 +95,7 @@ pub fn format(seconds: i64, form: &str) -> String {
 }
 
 /// An HTTP date, such as a server's `Date`.
-pub fn parse_http(text: &str) -> Option<i64> {
+pub(crate) fn parse_http(text: &str) -> Option<i64> {
     let mut words = text.split([' ', ',']).filter(|word| !word.is_empty()).skip(1);
     let (day, month, year, clock) = (words.next()?, words.next()?, words.next()?, words.next()?);
     let months = "JanFebMarAprMayJunJulAugSepOctNovDec";
