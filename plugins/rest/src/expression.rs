@@ -7,6 +7,12 @@ use jmespath::{Context, Rcvar, Runtime, Variable};
 use serde_json::Value;
 use sheaf_sdk::{Error, Result};
 
+/// JMESPath is parsed and applied by functions that call themselves, once for an operator or bracket: a text
+/// with many more of them would exhaust the stack.
+const MOST_OPERATORS: usize = 500;
+/// A number is an index or a slice's step, which are added to each other: their sum must fit into 32 bits.
+const MOST_DIGITS: usize = 9;
+
 /// An expression, ready for use.
 pub(crate) struct Expression {
     text: String,
@@ -32,6 +38,7 @@ impl Expression {
             let wrong = |why: &str| {
                 Error::fix_settings(format!("`{text}` is not a JMESPath expression: {why}"))
             };
+            bounded(text).map_err(|why| wrong(&why))?;
             let parsed = runtime().compile(text).map_err(|error| {
                 let why = error.to_string();
                 wrong(why.lines().next().unwrap_or_default())
@@ -79,6 +86,24 @@ impl Expression {
             Value::Bool(true) => true,
         })
     }
+}
+
+/// Refuses what the JMESPath library would not survive.
+fn bounded(text: &str) -> std::result::Result<(), String> {
+    let (mut operators, mut digits, mut in_name) = (0, 0, false);
+    for (_, letter) in outside_quotes(text) {
+        let is_digit = letter.is_ascii_digit();
+        in_name = letter.is_ascii_alphabetic() || letter == '_' || in_name && is_digit;
+        operators += usize::from(letter.is_ascii_punctuation() && letter != '_');
+        digits = if is_digit && !in_name { digits + 1 } else { 0 };
+        if operators > MOST_OPERATORS {
+            return Err(format!("it has more than {MOST_OPERATORS} operators and brackets"));
+        }
+        if digits > MOST_DIGITS {
+            return Err(format!("it has a number of more than {MOST_DIGITS} digits"));
+        }
+    }
+    Ok(())
 }
 
 /// The letters of a text that stand in none of JMESPath's quotes, with their places.

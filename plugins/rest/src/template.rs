@@ -164,4 +164,123 @@ mod tests {
             assert!(error.contains(part), "{error}");
         }
     }
+
+    /// Numbers that look random and are the same in each run (xorshift).
+    struct Random(u64);
+
+    impl Random {
+        fn below(&mut self, bound: usize) -> usize {
+            self.0 ^= self.0 << 13;
+            self.0 ^= self.0 >> 7;
+            self.0 ^= self.0 << 17;
+            usize::try_from(self.0 >> 33).expect("31 bits") % bound
+        }
+    }
+
+    /// What templates are made of, and what looks like it.
+    const PIECES: &[&str] = &[
+        "{",
+        "}",
+        "{{",
+        "}}",
+        "[",
+        "]",
+        "[]",
+        "[?",
+        "[*]",
+        "(",
+        ")",
+        "*",
+        ".",
+        ",",
+        ":",
+        "@",
+        "&",
+        "&&",
+        "|",
+        "||",
+        "!",
+        "==",
+        "<",
+        ">=",
+        "-",
+        "0",
+        "1",
+        "-1",
+        "2147483647",
+        "99999999999",
+        "[::-1]",
+        "[1::2147483647]",
+        "'",
+        "\"",
+        "`",
+        "\\",
+        "'x'",
+        "`[1, null]`",
+        "\"\\u0000\"",
+        " ",
+        "\n",
+        "ä",
+        "½",
+        "\u{10ffff}",
+        "/",
+        "/a/0",
+        "~1",
+        "a",
+        "id",
+        "tags",
+        "tags[0]",
+        "name",
+        "replace(",
+        "lower(",
+        "sort_by(",
+        "max_by(",
+        "merge(",
+        "join(",
+        "to_number(",
+        "avg(",
+        "map(",
+        "length(",
+        "keys(",
+        "reverse(",
+        "not_null(",
+        "type(",
+    ];
+
+    #[test]
+    fn no_text_is_a_template_that_panics() {
+        let items = [
+            json!({ "id": -7, "a": [[1, 2], [], {}], "tags": [{ "name": "ä" }, { "name": null }, 0.5] }),
+            json!(["a", 1, null, [true]]),
+            json!("ä"),
+            json!(null),
+        ];
+        let mut random = Random(0x5eaf);
+        let mut rendered = 0;
+        for _ in 0..30_000 {
+            let mut text = String::from(if random.below(4) == 0 { "" } else { "{" });
+            for _ in 0..random.below(9) {
+                text.push_str(PIECES[random.below(PIECES.len())]);
+            }
+            text.push_str(if random.below(4) == 0 { "" } else { "}" });
+            let Ok(template) = Template::new(&text) else { continue };
+            for item in &items {
+                let _ = (template.texts(item), template.url(item));
+                rendered += usize::from(matches!(template.text(item), Ok(Some(_))));
+            }
+        }
+        assert!(rendered > 100, "the test has to find templates among the texts: {rendered}");
+    }
+
+    #[test]
+    fn an_expression_that_would_exhaust_the_stack_is_refused() {
+        for deep in ["(", "[", "{a:", "!", "lower(", "a.", "a||", "a[?"] {
+            let text = format!("{{{}", deep.repeat(20_000));
+            assert!(Template::new(&text).is_err(), "{deep}");
+            let text = format!("{{{}a}}", deep.repeat(20_000));
+            assert!(Template::new(&text).is_err(), "{deep}");
+        }
+        // Quotes may hold anything.
+        assert!(Template::new(&format!("{{'{}'}}", "[".repeat(20_000))).is_ok());
+    }
 }

@@ -9,7 +9,7 @@ pub(crate) fn parse(value: &Value) -> Option<i64> {
         Value::Number(number) => {
             let number = number.as_i64().or_else(|| number.as_f64().map(rounded))?;
             // A number of seconds of that size would be past the year 5000.
-            Some(if number.abs() > 100_000_000_000 { number / 1000 } else { number })
+            Some(if number.unsigned_abs() > 100_000_000_000 { number / 1000 } else { number })
         }
         Value::String(text) => match text.trim().parse::<i64>() {
             Ok(number) if text.trim().len() > 8 => parse(&Value::from(number)),
