@@ -7,7 +7,7 @@ use crate::bindings::exports::sheaf::connector::{connector, documents};
 use crate::bindings::sheaf::connector::{base, host};
 use crate::{Connector, Crawl, Cursor as _, Error, Limits, Page, Result, Scope, logging};
 
-/// Makes a [`Connector`] the contract's exports. Used by [`crate::export!`].
+/// Makes a [`Connector`] the contract's exports. [`export!`](crate::export) uses it; nobody else needs to.
 pub struct Adapter<C>(PhantomData<C>);
 
 /// The host has checked the settings by the schema; what a schema cannot say is found here.
