@@ -1,9 +1,9 @@
 //! Who may find a document.
 
-use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
-use sheaf_sdk::{Access, Result, schemars};
+use sheaf_sdk::schemars::{self, JsonSchema};
+use sheaf_sdk::{Access, Result};
 
 use crate::expression::Expression;
 use crate::template::{Template, all_texts};

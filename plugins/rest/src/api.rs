@@ -3,15 +3,15 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use schemars::JsonSchema;
 use serde::Deserialize;
 use sheaf_sdk::http::{self, Response};
+use sheaf_sdk::schemars::{self, JsonSchema};
 use sheaf_sdk::url::Url;
-use sheaf_sdk::{Error, Result, schemars};
+use sheaf_sdk::{Error, Result, log};
 
 use crate::time;
 
-/// Longer pauses are the host's to make: the crawl is tried again after them.
+/// Longer pauses are left to the host, which tries the crawl again after them.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The one that the manifest asks for.
@@ -77,7 +77,7 @@ impl Api {
 
     /// An answer, whatever its status.
     pub(crate) fn get(&self, url: &Url) -> Result<Response> {
-        // The manifest asks for this one only, so that no grant could help.
+        // The manifest asks for this host only, so no grant could help.
         let ours = Url::parse(&self.base_url).is_ok_and(|base| base.origin() == url.origin());
         if !ours {
             return Err(Error::fix_settings(format!(
@@ -120,7 +120,7 @@ pub(crate) fn extended(mut url: Url, query: &BTreeMap<String, String>) -> Url {
     url
 }
 
-/// How long an API wants to be left alone that says so before it refuses: `X-RateLimit-Remaining` and
+/// How long an API wants to be left alone, where it says so before it refuses: `X-RateLimit-Remaining` and
 /// `X-RateLimit-Reset`, or the same without `X-`.
 fn pause(response: &Response) -> Option<Duration> {
     let header = |name: &str| {

@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use sheaf_sdk::{Error, Result, schemars};
+use sheaf_sdk::schemars::{self, JsonSchema};
+use sheaf_sdk::{Error, Result};
 
 use crate::expression::Expression;
 use crate::template::Template;

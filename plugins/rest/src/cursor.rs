@@ -15,7 +15,7 @@ use crate::list::{List, Listed};
 use crate::paging::{Next, Pages, Place};
 use crate::prepared::Prepared;
 
-/// A page that takes long is handed over as it is: details are requests of their own.
+/// A page that takes longer is handed over as it is: each detail is a request.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 pub struct RestCursor {
@@ -28,7 +28,7 @@ pub struct RestCursor {
     items: VecDeque<Value>,
     /// How many of the page were taken before.
     taken: usize,
-    /// What follows on it; nothing before it was read.
+    /// What follows on that page; `None` before one was read.
     next: Option<Next>,
     coverage: Coverage,
     incremental: bool,
@@ -330,7 +330,7 @@ impl Cursor for RestCursor {
         let since = Instant::now();
         loop {
             let page = self.step(limits, since)?;
-            // The host stops who delivers one empty page after the other, as a list that is read again would.
+            // The host ends a crawl that delivers one empty page after the other, as a second reading would.
             let empty = page.documents.is_empty()
                 && page.deleted.is_empty()
                 && page.unreadable.is_empty()

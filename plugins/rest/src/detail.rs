@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
-use sheaf_sdk::{Result, schemars};
+use sheaf_sdk::Result;
+use sheaf_sdk::schemars::{self, JsonSchema};
 
 use crate::api::Api;
 use crate::expression::{Expression, shown};

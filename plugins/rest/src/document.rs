@@ -2,12 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
-use sheaf_sdk::{
-    Content, Document, DocumentRef, PropertyValue, Result, Unreadable, UserRef, schemars,
-};
+use sheaf_sdk::schemars::{self, JsonSchema};
+use sheaf_sdk::{Content, Document, DocumentRef, PropertyValue, Result, Unreadable, UserRef};
 
 use crate::access::AccessRules;
 use crate::expression::Expression;
@@ -40,7 +38,7 @@ pub(crate) struct Mapping {
     pub author_email: Option<String>,
     /// A template: who wrote it, by their id in the source.
     pub author_id: Option<String>,
-    /// A template: what who wrote it is called.
+    /// A template: the name of who wrote it.
     pub author_name: Option<String>,
     /// An expression that finds a time.
     pub created: Option<String>,

@@ -63,8 +63,8 @@ impl Expression {
         }
     }
 
-    /// Whether what it points at is there, be it empty. Only of a pointer and of names joined by dots that is
-    /// known.
+    /// Whether what it points at is there, even if it is null or empty. That is known only for a pointer, and for
+    /// names joined by dots.
     pub(crate) fn is_there(&self, json: &Value) -> bool {
         match &self.kind {
             Kind::Pointer => json.pointer(&self.text).is_some(),
@@ -124,7 +124,7 @@ pub(crate) fn outside_quotes(text: &str) -> impl Iterator<Item = (usize, char)> 
 
 /// One runtime for all: JMESPath's own functions, and `replace` and `lower` besides.
 fn runtime() -> &'static Runtime {
-    // A guest has one thread, and as many runtimes as it leaks.
+    // Expressions borrow it for as long as they live. It is leaked once, as a guest has one thread.
     thread_local! {
         static RUNTIME: &'static Runtime = Box::leak(Box::new(with_functions()));
     }

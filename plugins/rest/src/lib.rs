@@ -2,7 +2,7 @@
 //! which parts of an item become the parts of a document.
 //!
 //! Each endpoint is a scope. A checkpoint is the request of the page being read and the last item of it
-//! that was delivered, so that a crawl goes on in the middle of a page. A crawl's bookmark is the
+//! that was delivered, so that a crawl resumes in the middle of a page. A crawl's bookmark is the
 //! source's own clock when the crawl began.
 
 #![warn(unreachable_pub)]
@@ -28,6 +28,7 @@ use sheaf_sdk::{Connector, Crawl, Datasource, Error, Manifest, Result, Scope, pr
 pub use cursor::RestCursor;
 use prepared::prepare;
 pub use settings::Settings;
+/// For tests that feed it any text.
 #[doc(hidden)]
 pub use template::Template;
 

@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use schemars::JsonSchema;
 use serde::Deserialize;
-use sheaf_sdk::{category, schemars};
+use sheaf_sdk::category;
+use sheaf_sdk::schemars::{self, JsonSchema};
 
 use crate::access::{AccessMap, AccessRule};
 use crate::api::{Api, CredentialName};

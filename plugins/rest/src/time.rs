@@ -134,6 +134,13 @@ mod tests {
     }
 
     #[test]
+    fn a_number_that_is_no_time_does_no_harm() {
+        for number in [json!(i64::MIN), json!(u64::MAX), json!(1e300), json!(-1e300)] {
+            assert!(parse(&number).is_some(), "{number}");
+        }
+    }
+
+    #[test]
     fn a_time_is_written_as_the_source_wants_it() {
         let at = 1_709_210_096; // 2024-02-29
         assert_eq!(format(at, "%Y-%m-%d.%H:%M:%S"), "2024-02-29.12:34:56");

@@ -1,8 +1,8 @@
 //! The setting `paging` of an endpoint.
 
-use schemars::JsonSchema;
 use serde::Deserialize;
-use sheaf_sdk::{Error, schemars};
+use sheaf_sdk::Error;
+use sheaf_sdk::schemars::{self, JsonSchema};
 
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
