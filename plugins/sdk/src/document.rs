@@ -1,8 +1,11 @@
 //! Documents and pages, built step by step.
 
-use crate::{
-    Access, Comment, Container, Content, Data, Document, Mode, Page, Progress, Property,
-    PropertyValue, Restricted, Scope, Unreadable, UserRef,
+use crate::bindings::exports::sheaf::connector::documents::{
+    Mode, Page, Progress, Scope, Unreadable,
+};
+use crate::bindings::sheaf::connector::document::{
+    Access, Comment, Container, Content, Data, Document, Property, PropertyValue, Restricted,
+    UserRef,
 };
 
 impl Document {

@@ -24,7 +24,7 @@ use wasip2::http::types::{
 use wasip2::io::streams::{InputStream, StreamError};
 
 use crate::bindings::sheaf::connector::host;
-use crate::{Error, Result};
+use crate::error::{Error, Result};
 
 /// More bytes than these are not read of one answer; see [`Request::most`].
 const MOST_BYTES: usize = 32 << 20;
