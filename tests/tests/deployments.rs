@@ -4,9 +4,8 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use sheaf::config::PolicyConfig;
-use sheaf::crawl::ModeName;
 use sheaf::crawl::plan::Waiting;
+use sheaf::crawl::{ModeName, Policy};
 use sheaf::temporal::connect::connect_to;
 use sheaf::temporal::dev_server::DevServer;
 use sheaf::temporal::follow::{self, Choice};
@@ -95,7 +94,7 @@ async fn deployments_of_one_namespace_answer_and_end_nothing_of_each_other() {
         connection: "odd".into(),
         upload_id: "sheaf-odd-earlier".into(),
         waiting,
-        policy: PolicyConfig::default(),
+        policy: Policy::default(),
         glean: String::new(),
         named: false,
     };

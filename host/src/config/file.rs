@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::values::{PolicyConfig, Size, Span};
+use super::values::{Size, Span};
 use super::{Config, Connection, Locate, TASK_QUEUE, Temporal, without_user};
 use super::{grants, limits, schedules};
 use crate::connector::CompileLimits;
-use crate::crawl::{Deletions, Tolerance, Window};
+use crate::crawl::{Deletions, Policy, Tolerance, Window};
 use crate::failure::Result;
 use crate::glean::Endpoint;
 use crate::secret::{self, Rotating};
@@ -67,12 +67,12 @@ struct TemporalSection {
     api_key: Option<secret::Source>,
     task_queue: Option<String>,
     #[serde(default)]
-    policy: Policy,
+    policy: PolicySection,
 }
 
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Policy {
+struct PolicySection {
     attempts: Option<u32>,
     initial_interval: Option<Span>,
     backoff: Option<f64>,
@@ -314,7 +314,7 @@ fn is_url(text: &str) -> bool {
 
 impl TemporalSection {
     fn validate(self, base: &Path, locate: &Locate<'_>, env: Env<'_>) -> Result<Temporal> {
-        let usual = PolicyConfig::default();
+        let usual = Policy::default();
         let policy = self.policy;
         let at = |key| ["temporal", "policy", key];
         if policy.attempts == Some(0) {
@@ -342,7 +342,7 @@ impl TemporalSection {
             profile: self.profile,
             api_key: api_key.transpose()?,
             task_queue: self.task_queue.unwrap_or_else(|| TASK_QUEUE.into()),
-            policy: PolicyConfig {
+            policy: Policy {
                 attempts: policy.attempts.unwrap_or(usual.attempts),
                 initial_interval: span(policy.initial_interval, usual.initial_interval),
                 backoff: policy.backoff.unwrap_or(usual.backoff),

@@ -13,11 +13,10 @@ use std::sync::Arc;
 
 pub use grants::Granted;
 pub use live::Live;
-pub use values::PolicyConfig;
 
 use crate::connector::schema::nearest;
 use crate::connector::{CompileLimits, Digest};
-use crate::crawl::{Deletions, Tolerance, Window};
+use crate::crawl::{Deletions, Policy, Tolerance, Window};
 use crate::failure::{Failure, Result};
 use crate::glean::Endpoint;
 use crate::sandbox::Limits;
@@ -57,7 +56,7 @@ pub struct Temporal {
     pub profile: Option<String>,
     pub api_key: Option<Arc<Rotating>>,
     pub task_queue: String,
-    pub policy: PolicyConfig,
+    pub policy: Policy,
 }
 
 /// A connector, its settings and its grants: one datasource in Glean.

@@ -16,14 +16,13 @@ use temporalio_sdk::activities::{ActivityContext, ActivityError};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::PolicyConfig;
 use crate::crawl::begin::Request;
 use crate::crawl::connections::{Expected, this_process};
 use crate::crawl::fault::Stopped;
 use crate::crawl::finish::Completed;
 use crate::crawl::history::Attempt;
 use crate::crawl::lease::{TAKE_OVER, Who};
-use crate::crawl::{CrawlRef, CrawlResult, Crawler, Decision, ModeName, RangeProgress};
+use crate::crawl::{CrawlRef, CrawlResult, Crawler, Decision, ModeName, Policy, RangeProgress};
 use crate::failure::{Failure, Kind};
 use crate::pace::Wait;
 
@@ -41,7 +40,7 @@ pub struct ConfigureInput {
     #[serde(default)]
     pub attempts: u32,
     #[serde(default)]
-    pub policy: Option<PolicyConfig>,
+    pub policy: Option<Policy>,
     /// What whoever started the crawl has.
     #[serde(default)]
     pub glean: String,
@@ -59,7 +58,7 @@ pub struct DecideInput {
     pub decision: Decision,
     pub attempts: u32,
     #[serde(default)]
-    pub policy: Option<PolicyConfig>,
+    pub policy: Option<Policy>,
 }
 
 /// Which scopes to crawl.
@@ -77,7 +76,7 @@ pub struct ScopesInput {
     pub attempts: u32,
     /// How long to wait after each. Where an earlier version said nothing, the server knows.
     #[serde(default)]
-    pub policy: Option<PolicyConfig>,
+    pub policy: Option<Policy>,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -88,7 +87,7 @@ pub struct CompleteInput {
     #[serde(default)]
     pub attempts: u32,
     #[serde(default)]
-    pub policy: Option<PolicyConfig>,
+    pub policy: Option<Policy>,
 }
 
 pub struct Activities {
@@ -343,7 +342,7 @@ fn is_final(failure: &Failure, last: bool) -> bool {
 #[derive(Clone, Copy)]
 struct Allowed<'a> {
     attempts: u32,
-    policy: Option<&'a PolicyConfig>,
+    policy: Option<&'a Policy>,
 }
 
 impl Allowed<'_> {
@@ -395,7 +394,7 @@ async fn counted<T>(
 }
 
 /// How long the server is to wait with the next attempt.
-fn pause(failure: &Failure, failures: u32, policy: Option<&PolicyConfig>) -> Option<Duration> {
+fn pause(failure: &Failure, failures: u32, policy: Option<&Policy>) -> Option<Duration> {
     match failure.kind {
         Kind::TakenOver => Some(REPLACED),
         _ => match policy {

@@ -11,11 +11,10 @@ use temporalio_sdk::{
 use super::activity;
 use super::all::told;
 use super::approval::{ApprovalInput, ApprovalWorkflow};
-use crate::config::PolicyConfig;
 use crate::connector::Digest;
 use crate::crawl::plan::Scopes;
 use crate::crawl::view::{CrawlView, Phase};
-use crate::crawl::{CrawlRef, CrawlResult, ModeName};
+use crate::crawl::{CrawlRef, CrawlResult, ModeName, Policy};
 use crate::failure::Kind;
 use crate::temporal::activities::{Activities, CompleteInput, ConfigureInput, ScopesInput};
 use crate::temporal::ids;
@@ -37,7 +36,7 @@ pub struct CrawlInput {
     #[serde(default, skip_serializing)]
     pub digest: Option<Digest>,
     #[serde(default)]
-    pub policy: PolicyConfig,
+    pub policy: Policy,
     /// Where it runs: its ids carry it. Those that an earlier version started do not say.
     #[serde(default)]
     pub task_queue: String,
@@ -212,7 +211,7 @@ fn seems_away(view: &CrawlView) -> bool {
 async fn crawl_scopes(
     context: &WorkflowContext<IndexingWorkflow>,
     crawl: &CrawlRef,
-    policy: &PolicyConfig,
+    policy: &Policy,
     lanes: usize,
 ) -> Result<(), ActivityExecutionError> {
     let of = crawl.scopes.count();
@@ -237,7 +236,7 @@ async fn crawl_scopes(
             scopes,
             scope: None,
             attempts,
-            policy: Some(PolicyConfig { attempts, ..policy.clone() }),
+            policy: Some(Policy { attempts, ..policy.clone() }),
         };
         let ended = context
             .execute_activity(Activities::execute_indexing, input, activity(policy, summary))

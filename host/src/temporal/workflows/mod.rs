@@ -21,10 +21,10 @@ use std::time::Duration;
 use temporalio_common::RetryPolicy;
 use temporalio_sdk::{ActivityCancellationType, ActivityOptions};
 
-use crate::config::PolicyConfig;
+use crate::crawl::Policy;
 
 /// Each activity heartbeats, one of a few requests as one that reads a whole source.
-fn activity(policy: &PolicyConfig, summary: String) -> ActivityOptions {
+fn activity(policy: &Policy, summary: String) -> ActivityOptions {
     ActivityOptions::with_start_to_close_timeout(policy.start_to_close)
         .heartbeat_timeout(policy.heartbeat_timeout)
         .retry_policy(retry_policy())
