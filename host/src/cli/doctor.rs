@@ -5,14 +5,13 @@ use std::time::Duration;
 use clap::Args as ClapArgs;
 use serde_json::json;
 
-use super::{Context, Report};
+use super::{Context, Report, connect};
 use crate::config::Connection;
 use crate::connector::Connector;
 use crate::crawl::Crawler;
 use crate::crawl::guests::asked;
 use crate::failure::{Failure, Result};
 use crate::glean;
-use crate::temporal::connect::{address, connect};
 use crate::temporal::{queue, worker};
 use crate::text::count;
 
@@ -115,11 +114,11 @@ pub async fn run(_: Args, context: &Context) -> Result<Report> {
     match connect(&config).await {
         Err(failure) => add("Temporal", Outcome::Wrong(failure)),
         Ok(client) => {
-            let place = address(&config.temporal);
+            let place = config.temporal.place();
             add("Temporal", Outcome::Well(format!("{place} answers")));
             let queue = &config.temporal.task_queue;
             let listening = queue::workers(&client, queue).await;
-            let ours = worker::version(&config);
+            let ours = worker::version(&config.text_digest());
             match listening {
                 Err(failure) => add("worker", Outcome::Wrong(failure)),
                 Ok(workers) if workers.is_empty() => {

@@ -23,10 +23,12 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use temporalio_client::Client;
 
 use crate::config::Config;
 use crate::crawl::Decision;
 use crate::failure::{Failure, Result};
+use crate::temporal;
 use logging::redact_panics;
 pub use output::Report;
 
@@ -122,6 +124,12 @@ impl Context {
     pub fn config(&self) -> Result<Config> {
         Config::load(self.config.as_deref())
     }
+}
+
+/// Connects to the Temporal of the configuration.
+async fn connect(config: &Config) -> Result<Client> {
+    let connected = temporal::connect::connect(&config.temporal).await;
+    connected.map_err(|failure| failure.at_least(|| config.place(&["temporal"])))
 }
 
 /// Runs the command that the process was started with.

@@ -5,10 +5,9 @@ use std::time::SystemTime;
 use clap::{Args as ClapArgs, Subcommand, ValueEnum};
 use serde_json::json;
 
-use super::{Context, Report, sync};
-use crate::config::schedules::{Overlap, Schedule};
+use super::{Context, Report, connect, sync};
 use crate::failure::{Failure, Result};
-use crate::temporal::connect::connect;
+use crate::temporal::schedule::{Overlap, Schedule};
 use crate::temporal::schedules::{self, Act, Found};
 use crate::text::count;
 
@@ -85,7 +84,7 @@ pub async fn run(args: Args, context: &Context) -> Result<Report> {
     let temporal = &config.temporal;
     let (which, act) = match args.what {
         What::Apply => {
-            let applied = schedules::apply(&client, &config).await?;
+            let applied = schedules::apply(&client, config.deployment(), config.wanted()).await?;
             let mut text = String::new();
             for (did, ids) in [
                 ("created", &applied.created),

@@ -10,7 +10,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use temporalio_client::Client;
 
-use super::{Context, Report, sync};
+use super::{Context, Report, connect, sync};
 use crate::config::Config;
 use crate::crawl::begin::Begun;
 use crate::crawl::changes::{notes, refused};
@@ -25,7 +25,6 @@ use crate::glean;
 use crate::ledger;
 use crate::store::Store;
 use crate::temporal::approvals;
-use crate::temporal::connect::{address, connect, is_configured};
 use crate::temporal::outcomes::{self, Newest};
 use crate::text::{bytes, count, grouped};
 
@@ -181,7 +180,7 @@ async fn waiting(
 ) -> Option<Waiting> {
     match (held, client) {
         (Some(held), _) => Some(approval::waiting(held)),
-        (None, Some(client)) => approvals::waiting(client, config, name).await.ok()?,
+        (None, Some(client)) => approvals::waiting(client, config.deployment(), name).await.ok()?,
         (None, None) => None,
     }
 }
@@ -259,7 +258,7 @@ async fn one(
     }
     let memory = memories.of(name).await?;
     let newest = match asked.temporal {
-        Some(client) => outcomes::newest(client, config, name).await,
+        Some(client) => outcomes::newest(client, config.deployment(), name).await,
         None => Ok(Newest::Ended),
     };
     let newest = newest.unwrap_or_else(|failure| {
@@ -391,14 +390,16 @@ pub async fn run(args: Args, context: &Context) -> Result<Report> {
     let mut unknown = shown.iter().any(|shown| !shown.not_asked.is_empty());
     let mut not_asked = None;
     if let Some(Err(failure)) = &temporal {
-        let place = address(&config.temporal);
+        let place = config.temporal.place();
         text.push_str(&format!(
             "Temporal was not asked ({place}: {}): crawls under way there are not shown; \
              `--offline` does not ask it\n",
             failure.what
         ));
         // Who never used it misses nothing.
-        unknown |= is_configured(&config) || shown.iter().any(|shown| shown.temporal);
+        unknown |= config.temporal.are_given()
+            || !config.schedules.is_empty()
+            || shown.iter().any(|shown| shown.temporal);
         not_asked = Some(failure);
     }
     let worst = shown.iter().map(|shown| shown.state.exit_code()).filter(|code| *code != 0).min();
@@ -421,6 +422,6 @@ pub async fn run(args: Args, context: &Context) -> Result<Report> {
 async fn temporal(config: &Config) -> Result<Client> {
     tokio::time::timeout(PATIENCE, connect(config)).await.unwrap_or_else(|_| {
         Err(Failure::new(Kind::Unreachable, format!("Temporal did not answer within {PATIENCE:?}"))
-            .at(address(&config.temporal)))
+            .at(config.temporal.place()))
     })
 }

@@ -1,10 +1,15 @@
 //! Values as people write them: `"30s"`, `"4 MiB"`, `{ env = "NAME" }`.
 
+use std::path::Path;
 use std::str::FromStr as _;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::de::{Error as _, Unexpected};
 use serde::{Deserialize, Deserializer};
+
+use crate::failure::Result;
+use crate::secret::{self, Rotating};
 
 /// A duration such as `"30s"`, `"5m"` or `"2h"`.
 #[derive(Clone, Copy, Debug)]
@@ -42,4 +47,13 @@ impl<'de> Deserialize<'de> for Size {
                 )
             })
     }
+}
+
+/// The environment.
+pub type Env<'a> = &'a dyn Fn(&str) -> Option<String>;
+
+/// A secret that is read now, so that what is wrong with it is said now, and again later.
+pub fn rotating(source: secret::Source, base: &Path, env: Env<'_>) -> Result<Arc<Rotating>> {
+    let secret = source.read(base, env)?;
+    Ok(Arc::new(Rotating::with(source, base, secret)))
 }

@@ -18,6 +18,8 @@ pub mod found;
 pub mod ids;
 pub mod outcomes;
 pub mod queue;
+pub mod schedule;
 pub mod schedules;
+pub mod settings;
 pub mod worker;
 pub mod workflows;

@@ -15,10 +15,10 @@ use temporalio_client::{
 };
 
 use super::follow::{self, explain};
+use super::settings::Deployment;
 use super::workflows::{CrawlInput, scheduled};
 use super::{found, ids};
 use crate::clock::Timestamp;
-use crate::config::Config;
 use crate::crawl::history::Failing;
 use crate::crawl::{CrawlResult, CrawlView, ModeName, Outcome};
 use crate::failure::{Failure, Kind, Result};
@@ -36,9 +36,13 @@ pub enum Newest {
 const MANY: usize = 100;
 
 /// Asks Temporal how a connection's crawl stands.
-pub async fn newest(client: &Client, config: &Config, connection: &str) -> Result<Newest> {
-    let id = ids::crawl(connection, &config.temporal.task_queue);
-    let Some(found) = found::newest::<CrawlInput>(client, config, &id).await? else {
+pub async fn newest(
+    client: &Client,
+    deployment: Deployment<'_>,
+    connection: &str,
+) -> Result<Newest> {
+    let id = ids::crawl(connection, deployment.task_queue());
+    let Some(found) = found::newest::<CrawlInput>(client, deployment, &id).await? else {
         return Ok(Newest::Ended);
     };
     let handle: follow::Handle = found.handle(client);

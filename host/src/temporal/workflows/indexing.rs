@@ -8,9 +8,9 @@ use temporalio_sdk::{
     WorkflowContextView, WorkflowIdReusePolicy, WorkflowResult,
 };
 
-use super::activity;
-use super::all::told;
+use super::activity::activity;
 use super::approval::{ApprovalInput, ApprovalWorkflow};
+use super::reported::reported;
 use crate::connector::Digest;
 use crate::crawl::plan::Scopes;
 use crate::crawl::view::{CrawlView, Phase};
@@ -46,6 +46,17 @@ pub struct CrawlInput {
     /// Of the connection as whoever started it has it. A schedule means what the worker has.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub connection_digest: Option<String>,
+}
+
+impl CrawlInput {
+    /// The crawl as another workflow starts it, under its connection's id.
+    pub(super) fn as_child(&self) -> ChildWorkflowOptions {
+        ChildWorkflowOptions::builder()
+            .workflow_id(ids::crawl(&self.connection, &self.task_queue))
+            .parent_close_policy(ParentClosePolicy::RequestCancel)
+            .static_summary(format!("{} crawl of {}", self.mode, self.connection))
+            .build()
+    }
 }
 
 #[workflow]
@@ -176,7 +187,7 @@ async fn crawl(
 
 /// Whether a late copy of a request of our own replaced the session.
 fn session_lost(error: &ActivityExecutionError) -> bool {
-    let failure = error.cause().and_then(told);
+    let failure = error.cause().and_then(reported);
     failure.is_some_and(|failure| failure.kind == Kind::SessionLost)
 }
 
