@@ -9,7 +9,8 @@
 //! when a crawl ends is in [`changes`] and [`closing`]; [`connections`] says which settings a crawl has;
 //! [`fault`] tells a scope's failures from the crawl's.
 //! [`local`] runs them in one process and Temporal as activities. [`memory`] is what one crawl leaves
-//! to the next, and [`history`] how they ended; [`known`] looks into the ledger, and [`view`] shows a crawl to people.
+//! to the next, and [`history`] how they ended; [`view`] shows a crawl to people. The command line asks
+//! [`status`], [`preview`] and [`explain`].
 
 pub mod approval;
 pub mod begin;
@@ -20,12 +21,12 @@ pub mod check;
 pub mod closing;
 pub mod connections;
 mod damage;
+pub mod explain;
 pub mod fault;
 pub mod finish;
 pub mod guard;
 pub mod guests;
 pub mod history;
-pub mod known;
 pub mod lease;
 pub mod local;
 pub mod memory;
@@ -33,10 +34,12 @@ mod others;
 pub mod pipeline;
 pub mod plan;
 pub mod policy;
+pub mod preview;
 pub mod progress;
 mod quarantine;
 pub mod recorder;
 pub mod scopes;
+pub mod status;
 pub mod steps;
 pub mod view;
 

@@ -20,17 +20,9 @@ use super::workflows::{CrawlInput, scheduled};
 use super::{found, ids};
 use crate::clock::Timestamp;
 use crate::crawl::history::Failing;
-use crate::crawl::{CrawlResult, CrawlView, ModeName, Outcome};
+use crate::crawl::status::Newest;
+use crate::crawl::{CrawlResult, CrawlView, Outcome};
 use crate::failure::{Failure, Kind, Result};
-
-/// What the newest run of a connection's workflow says.
-#[derive(Debug)]
-pub enum Newest {
-    /// There is none, or it ended as crawls do: the connection's state has the rest.
-    Ended,
-    Running(Box<CrawlView>),
-    Failed(ModeName, Box<Failing>),
-}
 
 /// Failures in a row are counted up to so many.
 const MANY: usize = 100;
