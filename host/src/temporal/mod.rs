@@ -10,6 +10,7 @@
 pub mod activities;
 pub mod api_key;
 pub mod approvals;
+mod attempt;
 pub mod cancel;
 pub mod connect;
 pub mod dev_server;
