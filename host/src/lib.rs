@@ -6,6 +6,9 @@
 //! people what happens, and [`cli`] is the command line. What a connection has in Glean is kept in its
 //! [`ledger`], and that in a [`store`].
 
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
+#[allow(clippy::print_stderr, reason = "the command line prints, and nothing else does")]
 pub mod cli;
 pub mod clock;
 pub mod config;

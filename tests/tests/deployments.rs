@@ -4,9 +4,8 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use sheaf::config::PolicyConfig;
-use sheaf::crawl::ModeName;
 use sheaf::crawl::result::Waiting;
+use sheaf::crawl::{ModeName, Policy};
 use sheaf::temporal::connect::connect_to;
 use sheaf::temporal::dev_server::DevServer;
 use sheaf::temporal::follow::{self, Choice};
@@ -95,7 +94,7 @@ async fn deployments_of_one_namespace_answer_and_end_nothing_of_each_other() {
         connection: "odd".into(),
         upload_id: "sheaf-odd-earlier".into(),
         waiting,
-        policy: PolicyConfig::default(),
+        policy: Policy::default(),
         glean: String::new(),
         named: false,
     };
@@ -123,13 +122,18 @@ async fn schedules_of_an_earlier_version_are_taken_over_and_not_doubled() {
     let list = || async { site.sheaf(&["schedules", "list", "--json"]).await.json() };
     let path = site.path("sheaf.toml");
     let config = sheaf::config::Config::load(Some(&path)).expect("valid");
-    let connection = config.connection("odd").expect("a connection");
     let crawl = CrawlInput {
         task_queue: String::new(),
         glean: String::new(),
-        ..follow::crawl(&config, "odd", ModeName::Full, Choice::default())
+        ..follow::crawl(
+            config.deployment(),
+            "odd",
+            config.digest("odd"),
+            ModeName::Full,
+            Choice::default(),
+        )
     };
-    let input = ScheduledInput { crawl, schedule: connection.schedules[0].clone() };
+    let input = ScheduledInput { crawl, schedule: config.schedules["odd"][0].clone() };
     let id = "sheaf-odd.full";
     let action = ScheduleAction::start_workflow(ScheduledCrawl::run, input, "staging", id);
     let spec = ScheduleSpec::builder().cron_strings(vec!["0 2 * * *".to_owned()]).build();

@@ -143,7 +143,7 @@ async fn one_datasource_is_never_crawled_twice_at_once() {
     // No worker yet: the first crawl waits.
     let first = site.command(&["sync", "odd", "--json"]).spawn().expect("a sync");
     let config = config(&site, &server.address);
-    let client = connect::connect(&config).await.expect("a client");
+    let client = connect::connect(&config.temporal).await.expect("a client");
     let handle = follow::handle(&client, &config.temporal, "odd");
     while handle.describe(WorkflowDescribeOptions::default()).await.is_err() {
         tokio::task::yield_now().await;

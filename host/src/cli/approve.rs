@@ -7,13 +7,12 @@ use clap::Args as ClapArgs;
 use serde_json::json;
 use temporalio_client::Client;
 
-use super::{Context, Report, sync};
+use super::{Context, Report, connect, sync};
 use crate::crawl::approval;
 use crate::crawl::result::Waiting;
 use crate::crawl::{CrawlResult, Crawler, Decision, Outcome, local};
 use crate::failure::{Failure, Result};
 use crate::temporal::approvals;
-use crate::temporal::connect::connect;
 use crate::temporal::workflows::approval::Word;
 use crate::text::{count, grouped};
 
@@ -103,7 +102,7 @@ async fn find(crawler: &Crawler, name: &str, client: &mut Option<Client>) -> Res
         return Err(local::nothing_waits(name));
     }
     let connected = client.insert(connect(&crawler.config).await?);
-    let waiting = approvals::waiting(connected, &crawler.config, name).await?;
+    let waiting = approvals::waiting(connected, crawler.config.deployment(), name).await?;
     let waiting = waiting.ok_or_else(|| local::nothing_waits(name))?;
     Ok(Held { waiting, temporal: true, here: false })
 }
@@ -153,6 +152,14 @@ fn said_yes(name: &str, waiting: &Waiting, json: bool) -> Result<bool> {
     Ok(read.is_ok() && answer.trim().eq_ignore_ascii_case("yes"))
 }
 
+/// No worker has acted on the answer yet.
+fn late() {
+    eprintln!(
+        "the answer is recorded; a worker has to act on it: is `sheaf worker` running? Ctrl-C takes \
+         nothing back"
+    );
+}
+
 /// A crawl that nobody but this machine knows of is answered here; what a workflow holds, there.
 async fn decide(
     crawler: &Crawler,
@@ -168,7 +175,8 @@ async fn decide(
             None => connect(&crawler.config).await?,
         };
         let word = Word { upload_id: upload_id.clone(), decision };
-        match approvals::decide(&client, &crawler.config, name, word).await? {
+        let deployment = crawler.config.deployment();
+        match approvals::decide(&client, deployment, name, word, late).await? {
             Some(result) => return Ok(result),
             None if !held.here => return Err(local::nothing_waits(name)),
             // It waits, and its workflow is gone: cancelled, or failed for good.

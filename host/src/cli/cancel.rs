@@ -3,10 +3,9 @@
 use clap::Args as ClapArgs;
 use serde_json::json;
 
-use super::{Context, Report, signals, sync};
+use super::{Context, Report, connect, signals, sync};
 use crate::failure::Result;
 use crate::temporal::cancel::{Cancelled, cancel};
-use crate::temporal::connect::connect;
 use crate::text::count;
 
 #[derive(ClapArgs)]
@@ -20,7 +19,7 @@ pub async fn run(args: Args, context: &Context) -> Result<Report> {
     let name = &args.name;
     config.connection(name)?;
     let client = connect(&config).await?;
-    match Box::pin(cancel(&client, &config, name, &signals::token())).await? {
+    match Box::pin(cancel(&client, config.deployment(), name, &signals::token())).await? {
         Cancelled::Yes(view) => {
             let total = &view.total.counts;
             let summary = format!("{name}: cancelled after {}", count(total.documents, "document"));

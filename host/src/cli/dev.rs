@@ -146,7 +146,8 @@ async fn with_temporal(
         return Box::pin(work).await;
     };
     let end = stop.child_token();
-    let worker = worker::run(crawler.clone(), client, end.clone());
+    let (task_queue, digest) = (&config.temporal.task_queue, config.text_digest());
+    let worker = worker::run(crawler.clone(), client, task_queue, &digest, end.clone());
     let mut worker = std::pin::pin!(worker);
     let mut work = std::pin::pin!(work);
     tokio::select! {
@@ -246,7 +247,9 @@ async fn on_temporal(
     stop: &CancellationToken,
 ) -> Result<crate::crawl::CrawlResult> {
     let config = &crawler.config;
-    let started = follow::start(client, config, name, ModeName::Full, Choice::default()).await;
+    let (digest, choice) = (config.digest(name), Choice::default());
+    let wanted = follow::crawl(config.deployment(), name, digest, ModeName::Full, choice);
+    let started = follow::start(client, config.deployment(), wanted).await;
     let handle = match started {
         Ok(started) => started.handle,
         // A crawl that an earlier `dev` left is ours to see to its end.

@@ -5,14 +5,13 @@ use std::time::Duration;
 use clap::Args as ClapArgs;
 use serde_json::json;
 
-use super::{Context, Report};
-use crate::config::Connection;
+use super::{Context, Report, connect};
+use crate::config::{Config, Connection};
 use crate::connector::Connector;
 use crate::crawl::Crawler;
 use crate::crawl::guests::asked;
 use crate::failure::{Failure, Result};
 use crate::glean;
-use crate::temporal::connect::{address, connect};
 use crate::temporal::{queue, worker};
 use crate::text::count;
 
@@ -33,6 +32,12 @@ enum Outcome {
     Wrong(Failure),
 }
 
+impl From<Failure> for Outcome {
+    fn from(failure: Failure) -> Self {
+        Self::Wrong(failure)
+    }
+}
+
 impl From<Result<String>> for Outcome {
     fn from(outcome: Result<String>) -> Self {
         outcome.map_or_else(Self::Wrong, Self::Well)
@@ -41,101 +46,101 @@ impl From<Result<String>> for Outcome {
 
 pub async fn run(_: Args, context: &Context) -> Result<Report> {
     let mut findings = Vec::new();
-    let mut add = |part: &str, outcome: Outcome| {
-        findings.push(Finding { part: part.to_owned(), outcome });
-    };
-    let config = match context.config() {
+    look(context, &mut findings).await;
+    Ok(report(&findings))
+}
+
+fn add(findings: &mut Vec<Finding>, part: &str, outcome: impl Into<Outcome>) {
+    findings.push(Finding { part: part.to_owned(), outcome: outcome.into() });
+}
+
+/// Each part in turn; without a configuration or a state there is nothing else to try.
+async fn look(context: &Context, findings: &mut Vec<Finding>) {
+    let mut config = match context.config() {
         Ok(config) => config,
-        Err(failure) => {
-            add("configuration", Outcome::Wrong(failure));
-            return Ok(report(&findings));
-        }
+        Err(failure) => return add(findings, "configuration", failure),
     };
     let connections = count(config.connections.len() as u64, "connection");
-    add(
-        "configuration",
-        Outcome::Well(format!(
-            "{}, {connections}, digest {}",
-            config.path.display(),
-            config.text_digest().short()
-        )),
-    );
-    let mut config = config;
+    let (path, digest) = (config.path.display(), config.text_digest());
+    let said = format!("{path}, {connections}, digest {}", digest.short());
+    add(findings, "configuration", Outcome::Well(said));
     // Whoever asks what is wrong does not wait until it is not.
     config.glean.patience = config.glean.patience.min(PATIENCE);
     let crawler = match Crawler::offline(config.clone()) {
         Ok(crawler) => crawler,
-        Err(failure) => {
-            add("state", Outcome::Wrong(failure));
-            return Ok(report(&findings));
-        }
+        Err(failure) => return add(findings, "state", failure),
     };
     let state = crawler.can_write().await;
-    add("state", state.map(|()| format!("{} can be written", crawler.store.place(""))).into());
-    match crawler.registry.all().await {
-        Err(failure) => add("connectors", Outcome::Wrong(failure)),
-        Ok(found) if found.is_empty() => add(
-            "connectors",
-            Outcome::Wrong(
-                Failure::settings("there are no connectors")
-                    .at(crawler.registry.folder().display().to_string())
-                    .next("put `.wasm` files there"),
-            ),
-        ),
-        Ok(found) => {
-            for found in found {
-                let name =
-                    found.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-                let said = found.connector.map(|connector| {
-                    format!("{} {}", connector.manifest.name, connector.manifest.version)
-                });
-                add(&format!("connector {name}"), said.into());
-            }
-        }
-    }
+    add(findings, "state", state.map(|()| format!("{} can be written", crawler.store.place(""))));
+    connectors(&crawler, findings).await;
     for (name, connection) in &config.connections {
-        let part = format!("connection {name}");
-        match crawler.registry.find(&connection.connector).await {
-            Err(failure) => add(&part, Outcome::Wrong(failure)),
-            Ok(connector) => {
-                for note in notes(connection, &connector) {
-                    add(&part, Outcome::Note(note));
-                }
-                let answered = async {
-                    let mut guest = crawler.start(connection, &connector).await?;
-                    // Settings that a schema cannot judge are judged here too.
-                    guest.datasource().await?;
-                    guest.check().await
-                };
-                add(&part, answered.await.into());
+        one(&crawler, connection, &format!("connection {name}"), findings).await;
+    }
+    add(findings, "Glean", glean(&crawler).await);
+    temporal(&config, findings).await;
+}
+
+/// The files in the folder of connectors.
+async fn connectors(crawler: &Crawler, findings: &mut Vec<Finding>) {
+    let found = match crawler.registry.all().await {
+        Ok(found) => found,
+        Err(failure) => return add(findings, "connectors", failure),
+    };
+    if found.is_empty() {
+        let none = Failure::settings("there are no connectors")
+            .at(crawler.registry.folder().display().to_string())
+            .next("put `.wasm` files there");
+        add(findings, "connectors", none);
+    }
+    for found in found {
+        let name = found.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let said = found
+            .connector
+            .map(|connector| format!("{} {}", connector.manifest.name, connector.manifest.version));
+        add(findings, &format!("connector {name}"), said);
+    }
+}
+
+/// A connection's connector, and its source.
+async fn one(crawler: &Crawler, connection: &Connection, part: &str, findings: &mut Vec<Finding>) {
+    let connector = match crawler.registry.find(&connection.connector).await {
+        Ok(connector) => connector,
+        Err(failure) => return add(findings, part, failure),
+    };
+    for note in notes(connection, &connector) {
+        add(findings, part, Outcome::Note(note));
+    }
+    let answered = async {
+        let mut guest = crawler.start(connection, &connector).await?;
+        // Settings that a schema cannot judge are judged here too.
+        guest.datasource().await?;
+        guest.check().await
+    };
+    add(findings, part, answered.await);
+}
+
+/// The server, and the workers that listen there.
+async fn temporal(config: &Config, findings: &mut Vec<Finding>) {
+    let client = match connect(config).await {
+        Ok(client) => client,
+        Err(failure) => return add(findings, "Temporal", failure),
+    };
+    add(findings, "Temporal", Outcome::Well(format!("{} answers", config.temporal.place())));
+    let queue = &config.temporal.task_queue;
+    match queue::workers(&client, queue).await {
+        Err(failure) => add(findings, "worker", failure),
+        Ok(workers) if workers.is_empty() => {
+            let what = format!("no worker listens on the task queue `{queue}`");
+            let next = "run `sheaf worker`; `sheaf sync NAME --local` crawls without one";
+            add(findings, "worker", Failure::settings(what).next(next));
+        }
+        Ok(workers) => {
+            let ours = worker::version(&config.text_digest());
+            for worker in workers {
+                add(findings, "worker", one_worker(&worker, &ours));
             }
         }
     }
-    glean(&crawler, &mut add).await;
-    match connect(&config).await {
-        Err(failure) => add("Temporal", Outcome::Wrong(failure)),
-        Ok(client) => {
-            let place = address(&config.temporal);
-            add("Temporal", Outcome::Well(format!("{place} answers")));
-            let queue = &config.temporal.task_queue;
-            let listening = queue::workers(&client, queue).await;
-            let ours = worker::version(&config);
-            match listening {
-                Err(failure) => add("worker", Outcome::Wrong(failure)),
-                Ok(workers) if workers.is_empty() => {
-                    let what = format!("no worker listens on the task queue `{queue}`");
-                    let next = "run `sheaf worker`; `sheaf sync NAME --local` crawls without one";
-                    add("worker", Outcome::Wrong(Failure::settings(what).next(next)));
-                }
-                Ok(workers) => {
-                    for worker in workers {
-                        add("worker", one_worker(&worker, &ours));
-                    }
-                }
-            }
-        }
-    }
-    Ok(report(&findings))
 }
 
 /// A worker that listens; one with another version or file crawls otherwise than this one would.
@@ -171,10 +176,10 @@ fn notes(connection: &Connection, connector: &Connector) -> Vec<String> {
 }
 
 /// What the token may: each connection's datasource is asked for.
-async fn glean(crawler: &Crawler, add: &mut impl FnMut(&str, Outcome)) {
+async fn glean(crawler: &Crawler) -> Result<String> {
     let place = crawler.client.server_url();
     if place.is_empty() {
-        return add("Glean", Outcome::Wrong(Crawler::no_glean(&crawler.config)));
+        return Err(Crawler::no_glean(&crawler.config));
     }
     let mut datasources: Vec<_> =
         crawler.config.connections.values().map(|found| found.datasource.as_str()).collect();
@@ -191,8 +196,7 @@ async fn glean(crawler: &Crawler, add: &mut impl FnMut(&str, Outcome)) {
             }
             Err(error) => {
                 let failure = Failure::from(error);
-                let failure = failure.at_least(|| format!("{place}, datasource {datasource}"));
-                return add("Glean", Outcome::Wrong(failure));
+                return Err(failure.at_least(|| format!("{place}, datasource {datasource}")));
             }
         }
     }
@@ -200,7 +204,7 @@ async fn glean(crawler: &Crawler, add: &mut impl FnMut(&str, Outcome)) {
     if !new.is_empty() {
         said.push_str(&format!("; not registered yet: {}", new.join(", ")));
     }
-    add("Glean", Outcome::Well(said));
+    Ok(said)
 }
 
 fn report(findings: &[Finding]) -> Report {

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::{Context, Report};
 use crate::crawl::Crawler;
-use crate::crawl::known::Document;
+use crate::crawl::explain::{Document, Explanation};
 use crate::failure::Result;
 
 #[derive(ClapArgs)]
@@ -27,7 +27,8 @@ pub async fn run(args: Args, context: &Context) -> Result<Report> {
     let Args { name, id } = args;
     let connection = config.connection(&name)?;
     let crawler = Crawler::offline(config)?;
-    let Some(document) = crawler.find(&name, &id).await? else {
+    let explained = crawler.explain(&name, &connection.datasource, &id).await?;
+    let Some(Explanation { document, glean }) = explained else {
         let summary = format!("{name}: no crawl has seen `{id}`");
         let text = format!(
             "{summary}\n  next: see whether the connector delivers it: `sheaf preview {name}`, and \
@@ -37,14 +38,6 @@ pub async fn run(args: Args, context: &Context) -> Result<Report> {
         return Ok(Report::new(summary, result).text(text).exit_code(1));
     };
     let mut text = format!("{name}: {}", text(&document));
-    let glean = match crawler.client.server_url() {
-        "" => Err("no Glean is configured".to_owned()),
-        _ => crawler
-            .client
-            .document_status(&connection.datasource, &document.object_type, &document.id)
-            .await
-            .map_err(|failure| failure.to_string()),
-    };
     let said = |status: &Value, key: &str| status["status"][key].as_str().unwrap_or("?").to_owned();
     text.push_str(&match &glean {
         Ok(status) => {

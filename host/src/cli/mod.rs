@@ -24,10 +24,12 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use logging::redact_panics;
+use temporalio_client::Client;
 
 use crate::config::Config;
 use crate::crawl::Decision;
 use crate::failure::{Failure, Result};
+use crate::temporal;
 
 pub use output::Report;
 
@@ -123,6 +125,12 @@ impl Context {
     pub fn config(&self) -> Result<Config> {
         Config::load(self.config.as_deref())
     }
+}
+
+/// Connects to the Temporal of the configuration.
+async fn connect(config: &Config) -> Result<Client> {
+    let connected = temporal::connect::connect(&config.temporal).await;
+    connected.map_err(|failure| failure.at_least(|| config.place(&["temporal"])))
 }
 
 /// Runs the command that the process was started with.

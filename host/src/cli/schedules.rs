@@ -4,11 +4,12 @@ use std::time::SystemTime;
 
 use clap::{Args as ClapArgs, Subcommand, ValueEnum};
 use serde_json::json;
+use temporalio_client::Client;
 
-use super::{Context, Report, sync};
-use crate::config::schedules::{Overlap, Schedule};
+use super::{Context, Report, connect, sync};
+use crate::config::Config;
 use crate::failure::{Failure, Result};
-use crate::temporal::connect::connect;
+use crate::temporal::schedule::{Overlap, Schedule};
 use crate::temporal::schedules::{self, Act, Found};
 use crate::text::count;
 
@@ -82,44 +83,9 @@ fn time(text: &str) -> Result<SystemTime, String> {
 pub async fn run(args: Args, context: &Context) -> Result<Report> {
     let config = context.config()?;
     let client = connect(&config).await?;
-    let temporal = &config.temporal;
     let (which, act) = match args.what {
-        What::Apply => {
-            let applied = schedules::apply(&client, &config).await?;
-            let mut text = String::new();
-            for (did, ids) in [
-                ("created", &applied.created),
-                ("updated", &applied.updated),
-                ("unchanged", &applied.unchanged),
-                ("removed", &applied.removed),
-            ] {
-                for id in ids {
-                    text.push_str(&format!("{did:<10} {id}\n"));
-                }
-            }
-            let summary = format!(
-                "{} created, {} updated, {} unchanged, {} removed",
-                applied.created.len(),
-                applied.updated.len(),
-                applied.unchanged.len(),
-                applied.removed.len()
-            );
-            text.push_str(&summary);
-            return Ok(Report::new(summary, json!(applied)).text(text));
-        }
-        What::List => {
-            let found = schedules::list(&client, temporal).await?;
-            let found = schedules::with_outcomes(&client, found).await?;
-            let mut text = String::new();
-            for one in &found {
-                text.push_str(&line(one, context.verbose));
-            }
-            let summary = count(found.len() as u64, "schedule");
-            if found.is_empty() {
-                text = format!("{summary}: `sheaf schedules apply` puts those of sheaf.toml there");
-            }
-            return Ok(Report::new(summary, json!({ "schedules": found })).text(text));
-        }
+        What::Apply => return apply(&client, &config).await,
+        What::List => return list(&client, &config, context.verbose).await,
         What::Pause { which, note } => (which, Act::Pause(note)),
         What::Resume { which } => (which, Act::Resume),
         What::Trigger { which } => (which, Act::Trigger),
@@ -138,8 +104,8 @@ pub async fn run(args: Args, context: &Context) -> Result<Report> {
         }
     };
     config.connection(&which.name)?;
-    let ids =
-        schedules::act(&client, temporal, &which.name, which.schedule.as_deref(), &act).await?;
+    let (name, schedule) = (&which.name, which.schedule.as_deref());
+    let ids = schedules::act(&client, &config.temporal, name, schedule, &act).await?;
     let did = match act {
         Act::Pause(_) => "paused",
         Act::Resume => "resumed",
@@ -148,6 +114,41 @@ pub async fn run(args: Args, context: &Context) -> Result<Report> {
     };
     let summary = format!("{did}: {}", ids.join(", "));
     Ok(Report::new(summary, json!({ "schedules": ids })))
+}
+
+async fn apply(client: &Client, config: &Config) -> Result<Report> {
+    let applied = schedules::apply(client, config.deployment(), config.wanted()).await?;
+    let mut text = String::new();
+    for (did, ids) in [
+        ("created", &applied.created),
+        ("updated", &applied.updated),
+        ("unchanged", &applied.unchanged),
+        ("removed", &applied.removed),
+    ] {
+        for id in ids {
+            text.push_str(&format!("{did:<10} {id}\n"));
+        }
+    }
+    let summary = format!(
+        "{} created, {} updated, {} unchanged, {} removed",
+        applied.created.len(),
+        applied.updated.len(),
+        applied.unchanged.len(),
+        applied.removed.len()
+    );
+    text.push_str(&summary);
+    Ok(Report::new(summary, json!(applied)).text(text))
+}
+
+async fn list(client: &Client, config: &Config, verbose: u8) -> Result<Report> {
+    let found = schedules::list(client, &config.temporal).await?;
+    let found = schedules::with_outcomes(client, found).await?;
+    let mut text: String = found.iter().map(|one| line(one, verbose)).collect();
+    let summary = count(found.len() as u64, "schedule");
+    if found.is_empty() {
+        text = format!("{summary}: `sheaf schedules apply` puts those of sheaf.toml there");
+    }
+    Ok(Report::new(summary, json!({ "schedules": found })).text(text))
 }
 
 fn line(found: &Found, verbose: u8) -> String {

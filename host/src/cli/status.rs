@@ -6,27 +6,20 @@ use std::time::Duration;
 
 use clap::Args as ClapArgs;
 use futures::StreamExt as _;
-use serde::Serialize;
 use serde_json::{Value, json};
 use temporalio_client::Client;
 
-use super::{Context, Report, sync};
+use super::{Context, Report, connect, sync};
 use crate::config::Config;
-use crate::crawl::connection_state::{ConnectionState, Doubt, Held, States};
-use crate::crawl::crawler::Journal;
+use crate::crawl::connection_state::{Doubt, States};
 use crate::crawl::history::Failing;
-use crate::crawl::kept_changes::{notes, refused};
-use crate::crawl::late_deletion;
-use crate::crawl::plan::Begun;
-use crate::crawl::result::Waiting;
-use crate::crawl::{CrawlResult, CrawlView, ModeName, Outcome, approval};
+use crate::crawl::kept_changes::notes;
+use crate::crawl::status::{Newest, Standing, State, Status, Stored, Unended};
+use crate::crawl::{CrawlResult, CrawlView, ModeName};
 use crate::failure::{Failure, Kind, Result};
 use crate::glean;
-use crate::ledger;
 use crate::store::Store;
-use crate::temporal::approvals;
-use crate::temporal::connect::{address, connect, is_configured};
-use crate::temporal::outcomes::{self, Newest};
+use crate::temporal::{approvals, outcomes};
 use crate::text::{bytes, count, grouped};
 
 #[derive(ClapArgs)]
@@ -40,69 +33,206 @@ pub struct Args {
 
 /// How long Temporal is waited for; without it, what is kept in the store is all there is to say.
 const PATIENCE: Duration = Duration::from_secs(3);
-const GLEAN: Duration = Duration::from_secs(5);
 /// Connections that are looked at together.
 const AT_ONCE: usize = 8;
 /// What a script is told when something could not be asked.
 const NOT_ASKED: u8 = 3;
-
-/// How a connection stands; what is worse comes first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "lowercase")]
-enum State {
-    /// Its state cannot be read.
-    Unreadable,
-    /// The last crawl of a mode failed.
-    Failing,
-    /// A person has to look.
-    Waits,
-    /// The last crawl did not read everything.
-    Partial,
-    /// A crawl was stopped and can be gone on with.
-    Interrupted,
-    Well,
-    Never,
-}
-
-impl State {
-    fn exit_code(self) -> u8 {
-        match self {
-            Self::Unreadable | Self::Failing => 1,
-            Self::Waits | Self::Partial | Self::Interrupted => 5,
-            Self::Well | Self::Never => 0,
-        }
-    }
-}
 
 /// All about one connection: in words, and for `--json`.
 struct Shown {
     state: State,
     text: String,
     result: Value,
-    /// What was asked, and not answered.
-    not_asked: Vec<Failure>,
+    /// Something was asked, and not answered.
+    unknown: bool,
     /// Whether a workflow ever crawled it.
     temporal: bool,
 }
 
-/// Who is asked besides the store.
-#[derive(Clone, Copy)]
-struct Asked<'a> {
-    glean: Option<&'a glean::Client>,
-    temporal: Option<&'a Client>,
+/// Who is asked.
+struct Asked {
+    config: Config,
+    store: Store,
+    states: States,
+    glean: Option<glean::Client>,
+    /// Unless nobody wants it asked.
+    temporal: Option<Result<Client>>,
 }
 
-/// Whether Glean has done meanwhile what a crawl's end asked of it.
-async fn look_again(glean: &glean::Client, states: &States, name: &str) -> Result<()> {
-    let look = late_deletion::look_again(glean, states, name);
-    let Ok(looked) = tokio::time::timeout(GLEAN, look).await else {
-        let what = format!("Glean could not be asked: no answer within {GLEAN:?}");
-        return Err(Failure::new(Kind::Unreachable, what).next("`sheaf doctor` tries it"));
+impl Asked {
+    async fn new(config: Config, offline: bool) -> Result<Self> {
+        let store = Store::open(&config.store)?;
+        let states = States::new(store.clone(), &config.state, &config.glean.server_url);
+        let temporal = if offline { None } else { Some(temporal(&config).await) };
+        let ask_glean = !offline && !config.glean.server_url.is_empty();
+        let glean = if ask_glean { Some(glean::Client::new(config.glean.clone())?) } else { None };
+        Ok(Self { config, store, states, glean, temporal })
+    }
+
+    async fn status(&self, name: &str) -> Result<Status> {
+        let stored = Stored::read(&self.store, &self.states, self.glean.as_ref(), name).await?;
+        let deployment = self.config.deployment();
+        let Some(Ok(client)) = &self.temporal else {
+            return Ok(stored.with(Ok(Newest::Ended), None));
+        };
+        let newest = outcomes::newest(client, deployment, name).await;
+        let waiting = match stored.is_elsewhere() {
+            true => approvals::waiting(client, deployment, name).await.unwrap_or_default(),
+            false => None,
+        };
+        Ok(stored.with(newest, waiting))
+    }
+}
+
+pub async fn run(args: Args, context: &Context) -> Result<Report> {
+    let config = context.config()?;
+    if let Some(name) = &args.name {
+        config.connection(name)?;
+    }
+    let asked = Asked::new(config, args.offline).await?;
+    let names = asked.config.connections.keys();
+    let named = names.filter(|name| args.name.as_ref().is_none_or(|wanted| wanted == *name));
+    let look = async |name: &String| match asked.status(name).await {
+        Ok(status) => shown(name, &status, context.verbose),
+        // What is wrong with one hides nothing of the others.
+        Err(failure) => unreadable(name, &failure),
     };
-    looked.map(drop).map_err(|failure| Failure {
-        what: format!("Glean could not be asked: {}", failure.what),
-        ..failure
-    })
+    let looks = futures::stream::iter(named).map(look).buffered(AT_ONCE);
+    let mut all: Vec<Shown> = Box::pin(looks.collect()).await;
+    // A stable sort: those that stand alike keep the order of their names.
+    all.sort_by_key(|shown| shown.state);
+    Ok(report(all, &asked))
+}
+
+fn report(all: Vec<Shown>, asked: &Asked) -> Report {
+    let config = &asked.config;
+    let mut text: String = all.iter().map(|shown| shown.text.as_str()).collect();
+    let mut unknown = all.iter().any(|shown| shown.unknown);
+    let mut not_asked = None;
+    if let Some(Err(failure)) = &asked.temporal {
+        let place = config.temporal.place();
+        text.push_str(&format!(
+            "Temporal was not asked ({place}: {}): crawls under way there are not shown; \
+             `--offline` does not ask it\n",
+            failure.what
+        ));
+        // Who never used it misses nothing.
+        unknown |= config.temporal.are_given()
+            || !config.schedules.is_empty()
+            || all.iter().any(|shown| shown.temporal);
+        not_asked = Some(failure);
+    }
+    let codes = all.iter().map(|shown| exit_code(shown.state));
+    let code = match codes.filter(|code| *code != 0).min() {
+        Some(1) => 1,
+        _ if unknown => NOT_ASKED,
+        worst => worst.unwrap_or(0),
+    };
+    let failing = all.iter().filter(|shown| shown.state <= State::Failing).count();
+    let mut summary = count(all.len() as u64, "connection");
+    if failing > 0 {
+        summary.push_str(&format!(", {failing} failing"));
+    }
+    let results: Vec<_> = all.into_iter().map(|shown| shown.result).collect();
+    let result = json!({ "connections": results, "not_asked": not_asked });
+    Report::new(summary, result).text(text).exit_code(code)
+}
+
+fn exit_code(state: State) -> u8 {
+    match state {
+        State::Unreadable | State::Failing => 1,
+        State::Waits | State::Partial | State::Interrupted => 5,
+        State::Well | State::Never => 0,
+    }
+}
+
+fn unreadable(name: &str, failure: &Failure) -> Shown {
+    let next = failure.next.as_deref().unwrap_or_default();
+    let state = State::Unreadable;
+    Shown {
+        state,
+        text: format!("{name}: {failure}\n  next: {next}\n"),
+        result: json!({ "connection": name, "state": state, "error": failure }),
+        unknown: false,
+        temporal: false,
+    }
+}
+
+fn shown(name: &str, status: &Status, verbose: u8) -> Shown {
+    let kept = &status.kept;
+    let state = status.standing().state();
+    let of_mode =
+        |mode: ModeName| json!({ "last": kept.last_of(mode), "failing": status.failing(mode) });
+    let result = json!({
+        "connection": name,
+        "state": state,
+        "last": kept.last,
+        "full": of_mode(ModeName::Full),
+        "incremental": of_mode(ModeName::Incremental),
+        "interrupted": status.is_interrupted(),
+        "waiting": status.waiting,
+        "refused_changes": status.refused().collect::<Vec<_>>(),
+        "deletion_paused": status.deletion_paused(),
+        "doubt": kept.doubt,
+        "running": status.running,
+        "not_asked": status.not_asked,
+    });
+    Shown {
+        state,
+        text: text(name, status, verbose),
+        result,
+        unknown: !status.not_asked.is_empty(),
+        temporal: kept.history.temporal,
+    }
+}
+
+/// All about one connection, in words.
+fn text(name: &str, status: &Status, verbose: u8) -> String {
+    let mut text = format!("{name}: {}\n", headline(&status.standing(), verbose));
+    for result in status.lasts() {
+        text.push_str(&last(result, verbose));
+    }
+    // Changes that Glean refuses, and deletions that it holds back.
+    for note in notes(&status.kept, name) {
+        text.push_str(&format!("  {note}\n"));
+    }
+    if let Some(found) = &status.kept.doubt {
+        text.push_str(&format!("  {}\n", doubt(found)));
+    }
+    if let Some(waiting) = &status.waiting {
+        text.push_str(&format!("{}\n", sync::waiting_text(waiting, name)));
+    }
+    match &status.running {
+        Some(view) => text.push_str(&format!("  {}\n", line(view))),
+        None => {
+            for crawl in &status.unended {
+                text.push_str(&format!("  {}\n", unended(crawl, name)));
+            }
+        }
+    }
+    for failure in &status.not_asked {
+        text.push_str(&format!("  not known now: {failure}\n"));
+    }
+    text
+}
+
+fn headline(standing: &Standing<'_>, verbose: u8) -> String {
+    match standing {
+        Standing::Failing(modes) => {
+            let said = modes.iter().map(|(mode, found)| failing(*mode, found, verbose));
+            said.collect::<Vec<_>>().join("\n  ")
+        }
+        Standing::WaitsForApproval(waiting) => {
+            let of = count(waiting.of, "document");
+            format!("waits for approval: {} of {of} would be deleted", grouped(waiting.would_go))
+        }
+        Standing::NotComplete(last) => format!("the last {} crawl is {}", last.mode, last.outcome),
+        Standing::NeedsAttention => "a person has to look".to_owned(),
+        Standing::Interrupted => "a crawl was stopped".to_owned(),
+        Standing::First => "its first crawl".to_owned(),
+        Standing::Never => "never crawled".to_owned(),
+        Standing::Complete => "complete".to_owned(),
+    }
 }
 
 /// A crawl under way, in one line.
@@ -130,59 +260,16 @@ fn line(view: &CrawlView) -> String {
     text
 }
 
-/// Crawls that have a journal: under way in a process of their own, or stopped. Workflows that run are
-/// Temporal's to tell.
-async fn journals(
-    store: &Store,
-    states: &States,
-    connection: &str,
-    waiting: Option<&str>,
-) -> Result<(Vec<String>, bool)> {
-    let place = &states.place(connection);
-    let at_work = states.claims(connection).at_work().await?;
-    let mut lines = Vec::new();
-    let mut interrupted = false;
-    for upload in ledger::journals(store, place).await? {
-        let journal = Journal::new(store, place, &upload);
-        let Some(begun) = journal.begun::<Begun>().await? else { continue };
-        if waiting == Some(upload.as_str()) {
-            continue;
-        }
-        let lease = at_work.as_ref().filter(|lease| lease.upload_id == upload);
-        if lease.is_some() && begun.plan.is_workflows() {
-            continue;
-        }
-        let mut documents = 0;
-        for scope in &begun.plan.scopes {
-            let (_, progress) = journal.scope(&scope.id).await?;
-            documents += progress.map_or(0, |head| head.counts.documents);
-        }
-        if let Some(lease) = lease {
-            lines.push(format!("under way by {}: {}", lease.by, count(documents, "document")));
-            continue;
-        }
-        interrupted = true;
-        lines.push(format!(
-            "a {} crawl stopped after {}: `sheaf sync {connection}{}` goes on with it",
-            begun.plan.mode,
-            count(documents, "document"),
-            if begun.plan.is_workflows() { "" } else { " --local" }
-        ));
-    }
-    Ok((lines, interrupted))
-}
-
-/// What a person has to decide: from the state, or, where that is not at hand, from the workflow.
-async fn waiting(
-    held: Option<&Held>,
-    client: Option<&Client>,
-    config: &Config,
-    name: &str,
-) -> Option<Waiting> {
-    match (held, client) {
-        (Some(held), _) => Some(approval::waiting(held)),
-        (None, Some(client)) => approvals::waiting(client, config, name).await.ok()?,
-        (None, None) => None,
+/// A crawl of another process, or one that was interrupted, in one line.
+fn unended(crawl: &Unended, name: &str) -> String {
+    let Unended { mode, documents, by, temporal } = crawl;
+    let documents = count(*documents, "document");
+    match by {
+        Some(by) => format!("under way by {by}: {documents}"),
+        None => format!(
+            "a {mode} crawl stopped after {documents}: `sheaf sync {name}{}` goes on with it",
+            if *temporal { "" } else { " --local" }
+        ),
     }
 }
 
@@ -216,7 +303,7 @@ fn last(result: &CrawlResult, verbose: u8) -> String {
     );
     if result.memory > 0 {
         text.push_str(&format!(
-            "; its guests used {} of memory and computed for {:.1} s",
+            "; its guests used {} of kept and computed for {:.1} s",
             bytes(result.memory),
             Duration::from_millis(result.cpu_ms).as_secs_f64()
         ));
@@ -225,202 +312,14 @@ fn last(result: &CrawlResult, verbose: u8) -> String {
     text
 }
 
-/// Which failures stand: those the store knows, and those that only Temporal does.
-fn failures(memory: &ConnectionState, newest: &Newest) -> Vec<(ModeName, Failing)> {
-    let mut found: Vec<_> = [ModeName::Full, ModeName::Incremental]
-        .into_iter()
-        .filter_map(|mode| Some((mode, memory.history.of(mode).failing.clone()?)))
-        .collect();
-    let Newest::Failed(mode, failed) = newest else { return found };
-    let known = found.iter().any(|(_, failing)| failing.run == failed.run);
-    let later = memory.last_of(*mode).is_none_or(|last| last.ended_at < failed.at);
-    if !known && later {
-        found.retain(|(known, _)| known != mode);
-        found.push((*mode, (**failed).clone()));
-    }
-    found
-}
-
 fn doubt(doubt: &Doubt) -> String {
     format!("what Glean has is not known since {}: {}", doubt.since, doubt.what)
-}
-
-async fn one(
-    name: &str,
-    config: &Config,
-    store: &Store,
-    states: &States,
-    asked: Asked<'_>,
-    verbose: u8,
-) -> Result<Shown> {
-    let mut not_asked = Vec::new();
-    if let Some(glean) = asked.glean {
-        not_asked.extend(look_again(glean, states, name).await.err());
-    }
-    let memory = states.of(name).await?;
-    let newest = match asked.temporal {
-        Some(client) => outcomes::newest(client, config, name).await,
-        None => Ok(Newest::Ended),
-    };
-    let newest = newest.unwrap_or_else(|failure| {
-        not_asked.push(failure);
-        Newest::Ended
-    });
-    let held = memory.held.as_ref();
-    let upload = held.map(|held| held.plan.upload_id.as_str());
-    let (journals, interrupted) = journals(store, states, name, upload).await?;
-    // The store is the workers' own: what it does not know of is not there.
-    let ask = asked.temporal.filter(|_| memory.last.is_none());
-    let waiting = waiting(held, ask, config, name).await;
-    let running = match &newest {
-        Newest::Running(view) => Some(view),
-        _ => None,
-    };
-    let interrupted = interrupted && running.is_none();
-    let failures = failures(&memory, &newest);
-    // Changes that Glean refuses, and deletions that it holds back.
-    let mut notes = notes(&memory, name);
-    notes.extend(memory.doubt.as_ref().map(doubt));
-    let paused = memory.closing.as_ref().is_some_and(|closing| closing.paused);
-    let lasts: Vec<_> = [ModeName::Full, ModeName::Incremental]
-        .into_iter()
-        .filter_map(|mode| memory.last_of(mode))
-        .collect();
-    let partial = lasts.iter().find(|last| last.outcome != Outcome::Complete);
-    let (state, headline) = if !failures.is_empty() {
-        let said: Vec<_> =
-            failures.iter().map(|(mode, found)| failing(*mode, found, verbose)).collect();
-        (State::Failing, said.join("\n  "))
-    } else if let Some(waiting) = &waiting {
-        let of = count(waiting.of, "document");
-        let would_go = grouped(waiting.would_go);
-        (State::Waits, format!("waits for approval: {would_go} of {of} would be deleted"))
-    } else if let Some(last) = partial {
-        let state = if last.outcome == Outcome::Held { State::Waits } else { State::Partial };
-        (state, format!("the last {} crawl is {}", last.mode, last.outcome))
-    } else if refused(&memory).next().is_some() || paused || memory.doubt.is_some() {
-        (State::Waits, "a person has to look".to_owned())
-    } else if interrupted {
-        (State::Interrupted, "a crawl was stopped".to_owned())
-    } else if lasts.is_empty() {
-        let under_way = running.is_some() || !journals.is_empty();
-        (State::Never, if under_way { "its first crawl" } else { "never crawled" }.to_owned())
-    } else {
-        (State::Well, "complete".to_owned())
-    };
-    let mut text = format!("{name}: {headline}\n");
-    for result in &lasts {
-        text.push_str(&last(result, verbose));
-    }
-    for note in &notes {
-        text.push_str(&format!("  {note}\n"));
-    }
-    if let Some(waiting) = &waiting {
-        text.push_str(&format!("{}\n", sync::waiting_text(waiting, name)));
-    }
-    if let Some(view) = running {
-        text.push_str(&format!("  {}\n", line(view)));
-    }
-    if running.is_none() {
-        for line in &journals {
-            text.push_str(&format!("  {line}\n"));
-        }
-    }
-    for failure in &not_asked {
-        text.push_str(&format!("  not known now: {failure}\n"));
-    }
-    let of_mode = |mode: ModeName| {
-        let failing = failures.iter().find(|(failing, _)| *failing == mode);
-        json!({ "last": memory.last_of(mode), "failing": failing.map(|(_, failing)| failing) })
-    };
-    let result = json!({
-        "connection": name,
-        "state": state,
-        "last": memory.last,
-        "full": of_mode(ModeName::Full),
-        "incremental": of_mode(ModeName::Incremental),
-        "interrupted": interrupted,
-        "waiting": waiting,
-        "refused_changes": refused(&memory).collect::<Vec<_>>(),
-        "deletion_paused": paused,
-        "doubt": memory.doubt,
-        "running": running,
-        "not_asked": not_asked,
-    });
-    Ok(Shown { state, text, result, not_asked, temporal: memory.history.temporal })
-}
-
-pub async fn run(args: Args, context: &Context) -> Result<Report> {
-    let config = context.config()?;
-    if let Some(name) = &args.name {
-        config.connection(name)?;
-    }
-    let store = Store::open(&config.store)?;
-    let states = States::new(store.clone(), &config.state, &config.glean.server_url);
-    let temporal = if args.offline { None } else { Some(temporal(&config).await) };
-    let client = temporal.as_ref().and_then(|connected| connected.as_ref().ok());
-    let ask_glean = !args.offline && !config.glean.server_url.is_empty();
-    let glean = if ask_glean { Some(glean::Client::new(config.glean.clone())?) } else { None };
-    let asked = Asked { glean: glean.as_ref(), temporal: client };
-    let named = |name: &&String| args.name.as_ref().is_none_or(|wanted| wanted == *name);
-    let look = |name: String| {
-        let (config, store, states) = (&config, &store, &states);
-        async move {
-            let shown = one(&name, config, store, states, asked, context.verbose).await;
-            // What is wrong with one hides nothing of the others.
-            shown.unwrap_or_else(|failure| {
-                let next = failure.next.as_deref().unwrap_or_default();
-                Shown {
-                    state: State::Unreadable,
-                    text: format!("{name}: {failure}\n  next: {next}\n"),
-                    result: json!({
-                        "connection": name, "state": State::Unreadable, "error": failure,
-                    }),
-                    not_asked: Vec::new(),
-                    temporal: false,
-                }
-            })
-        }
-    };
-    let names: Vec<_> = config.connections.keys().filter(named).cloned().collect();
-    let looks = futures::stream::iter(names).map(look).buffered(AT_ONCE);
-    let mut shown: Vec<Shown> = Box::pin(looks.collect()).await;
-    // A stable sort: those that stand alike keep the order of their names.
-    shown.sort_by_key(|shown| shown.state);
-    let mut text: String = shown.iter().map(|shown| shown.text.as_str()).collect();
-    let mut unknown = shown.iter().any(|shown| !shown.not_asked.is_empty());
-    let mut not_asked = None;
-    if let Some(Err(failure)) = &temporal {
-        let place = address(&config.temporal);
-        text.push_str(&format!(
-            "Temporal was not asked ({place}: {}): crawls under way there are not shown; \
-             `--offline` does not ask it\n",
-            failure.what
-        ));
-        // Who never used it misses nothing.
-        unknown |= is_configured(&config) || shown.iter().any(|shown| shown.temporal);
-        not_asked = Some(failure);
-    }
-    let worst = shown.iter().map(|shown| shown.state.exit_code()).filter(|code| *code != 0).min();
-    let code = match worst {
-        Some(1) => 1,
-        _ if unknown => NOT_ASKED,
-        worst => worst.unwrap_or(0),
-    };
-    let failing = shown.iter().filter(|shown| shown.state <= State::Failing).count();
-    let mut summary = count(shown.len() as u64, "connection");
-    if failing > 0 {
-        summary.push_str(&format!(", {failing} failing"));
-    }
-    let results: Vec<_> = shown.into_iter().map(|shown| shown.result).collect();
-    let result = json!({ "connections": results, "not_asked": not_asked });
-    Ok(Report::new(summary, result).text(text).exit_code(code))
 }
 
 /// A server that answers soon.
 async fn temporal(config: &Config) -> Result<Client> {
     tokio::time::timeout(PATIENCE, connect(config)).await.unwrap_or_else(|_| {
         Err(Failure::new(Kind::Unreachable, format!("Temporal did not answer within {PATIENCE:?}"))
-            .at(address(&config.temporal)))
+            .at(config.temporal.place()))
     })
 }

@@ -11,17 +11,16 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::live;
-use super::{Context, Report, signals};
+use super::{Context, Report, connect, signals};
 use crate::config::Config;
 use crate::crawl::CrawlRequest;
 use crate::crawl::result::Waiting;
 use crate::crawl::view::Phase;
 use crate::crawl::{CrawlResult, CrawlView, Crawler, ModeName, Outcome, local};
 use crate::failure::{Failure, Kind, Result};
-use crate::temporal::connect::connect;
 use crate::temporal::follow::{self, Choice, Started};
-use crate::temporal::workflows::AllInput;
 use crate::temporal::workflows::all::OneOfAll;
+use crate::temporal::workflows::{AllInput, CrawlInput};
 use crate::text::{bounded_str, bytes, count, grouped};
 
 #[derive(ClapArgs)]
@@ -129,17 +128,23 @@ async fn on_temporal(
 ) -> Result<CrawlResult> {
     let client = connect(config).await?;
     let started = if args.follow {
-        let found = follow::under_way(&client, config, name).await?;
+        let found = follow::under_way(&client, config.deployment(), name).await?;
         let found = found.ok_or_else(|| follow::nothing_runs(name))?;
         Started { handle: found.handle(&client), joined: false }
     } else {
         let choice = Choice { connector: args.connector.clone(), anew: args.anew };
-        follow::start(&client, config, name, args.mode(), choice).await?
+        let wanted = crawl(config, name, args.mode(), choice);
+        follow::start(&client, config.deployment(), wanted).await?
     };
     if started.joined {
         tracing::warn!("a crawl of {name} is under way already, and is followed");
     }
     follow::follow(&client, started.handle, &config.temporal.task_queue, view, cancel).await
+}
+
+/// What a crawl's workflow is told.
+fn crawl(config: &Config, name: &str, mode: ModeName, choice: Choice) -> CrawlInput {
+    follow::crawl(config.deployment(), name, config.digest(name), mode, choice)
 }
 
 /// Each connection's crawl; one that fails does not stop the others.
@@ -150,13 +155,13 @@ async fn all(args: &Args, config: Config, cancel: &CancellationToken) -> Result<
     } else {
         let client = connect(&config).await?;
         let choice = Choice { connector: None, anew: args.anew };
-        let crawl = |name: &String| follow::crawl(&config, name, mode, choice.clone());
+        let crawl = |name: &String| crawl(&config, name, mode, choice.clone());
         let input = AllInput {
             crawls: config.connections.keys().map(crawl).collect(),
             parallel: usize::from(args.parallel),
         };
         let mut told = BTreeSet::new();
-        follow::all(&client, &config.temporal, input, cancel, |crawls| {
+        follow::all(&client, &config.temporal.task_queue, input, cancel, |crawls| {
             for one in crawls {
                 if one.result.is_some() && told.insert(one.connection.clone()) {
                     eprintln!("{}", line(one));

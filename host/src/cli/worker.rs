@@ -5,11 +5,11 @@ use std::time::Duration;
 use clap::Args as ClapArgs;
 use serde_json::json;
 
-use super::{Context, Report, signals};
+use super::{Context, Report, connect, signals};
 use crate::crawl::Crawler;
 use crate::failure::{Failure, Result};
 use crate::glean;
-use crate::temporal::{connect, worker};
+use crate::temporal::worker;
 
 #[derive(ClapArgs)]
 pub struct Args {}
@@ -38,8 +38,9 @@ pub async fn run(_: Args, context: &Context) -> Result<Report> {
     }
     connectors(&crawler).await?;
     glean(&crawler).await?;
-    let client = connect::connect(&config).await?;
-    worker::run(crawler, client, stop).await?;
+    let client = connect(&config).await?;
+    let task_queue = &config.temporal.task_queue;
+    worker::run(crawler, client, task_queue, &config.text_digest(), stop).await?;
     let code = signals::code().unwrap_or(0);
     Ok(Report::new("the worker ended", json!({})).exit_code(code))
 }

@@ -8,7 +8,7 @@ use crate::failure::Result;
 use crate::sandbox::{Limits, egress};
 
 #[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a table")]
 pub struct Section {
     memory: Option<Size>,
     table_entries: Option<usize>,

@@ -72,8 +72,8 @@ impl Live {
                  is started again"
             );
         }
-        let config =
-            Config { connections: read.connections, text: read.text, ..Config::clone(&before) };
+        let Config { connections, schedules, text, .. } = read;
+        let config = Config { connections, schedules, text, ..Config::clone(&before) };
         let config = Arc::new(config);
         let mut state = self.0.write().unwrap_or_else(PoisonError::into_inner);
         state.config = config.clone();

@@ -3,8 +3,7 @@
 //!
 //! Every step may be repeated: after a crash the same is found out again, and done once.
 
-use super::account::Account;
-use super::account::Found;
+use super::account::{Account, Found};
 use super::approval::{hold, waiting};
 use super::connection_state::ConnectionState;
 use super::crawler::Crawler;

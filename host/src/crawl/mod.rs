@@ -6,7 +6,8 @@
 //! words that travel and are kept. [`rules`], [`loop_detector`], [`quarantine`] and [`guard`] decide, and
 //! a [`census`] counts what others have in Glean. [`connection_state`] is what one crawl leaves to the
 //! next. [`pipeline`] is a scope's way into Glean. A [`crawler`] takes the steps: [`configure`],
-//! [`scope`], [`complete`], [`approval`]. [`local`] takes them in one process, and Temporal as activities.
+//! [`scope`], [`complete`], [`approval`]. [`local`] takes them in one process, and Temporal as activities. [`status`], [`explain`] and
+//! [`preview`] answer what people ask.
 
 mod account;
 pub mod approval;
@@ -21,6 +22,7 @@ pub mod connections;
 pub mod crawler;
 mod damage;
 mod ending;
+pub mod explain;
 mod failures;
 pub mod fault;
 pub mod guard;
@@ -28,13 +30,14 @@ pub mod guests;
 pub mod history;
 mod interrupted;
 pub mod kept_changes;
-pub mod known;
 pub mod late_deletion;
 pub mod lease;
 pub mod local;
 pub mod loop_detector;
 pub mod pipeline;
 pub mod plan;
+pub mod policy;
+pub mod preview;
 pub mod progress;
 pub mod quarantine;
 pub mod request;
@@ -42,12 +45,14 @@ pub mod result;
 mod retry_changes;
 pub mod rules;
 pub mod scope;
+pub mod status;
 pub mod view;
 
 pub use crawler::Crawler;
 pub use guard::Deletions;
 pub use pipeline::{Delivery, Pipeline, Source, UploadLimits};
 pub use plan::{CrawlRef, Plan};
+pub use policy::Policy;
 pub use progress::{Attempts, Counts, Ending, ScopeHead};
 pub use quarantine::Tolerance;
 pub use request::{CrawlRequest, Decision, ModeName};

@@ -1,6 +1,6 @@
 //! The steps of a crawl as activities.
 //!
-//! `execute_indexing` goes on from the crawl's journal, on any worker, and heartbeats how far it is for
+//! `execute_indexing` resumes from the crawl's journal, on any worker, and heartbeats how far it is for
 //! people to see. The journal counts the failures of scopes. Those that are no scope's are counted in
 //! the heartbeat: progress forgives them, and the policy's last one ends the crawl, with the first
 //! one's words.
@@ -11,21 +11,19 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use temporalio_macros::activities;
-use temporalio_sdk::ApplicationFailure;
 use temporalio_sdk::activities::{ActivityContext, ActivityError};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::PolicyConfig;
+use super::attempt::{Allowed, counted, failed, heartbeating, is_final, pause};
 use crate::crawl::complete::Completed;
-use crate::crawl::connections::{Expected, this_process};
+use crate::crawl::connections::Expected;
 use crate::crawl::fault::Stopped;
 use crate::crawl::history::Attempt;
 use crate::crawl::lease::{TAKE_OVER, Who};
 use crate::crawl::request::{CrawlRequest, Start};
-use crate::crawl::{CrawlRef, CrawlResult, Crawler, Decision, ModeName, RangeProgress};
+use crate::crawl::{CrawlRef, CrawlResult, Crawler, Decision, ModeName, Policy, RangeProgress};
 use crate::failure::{Failure, Kind};
-use crate::pace::Wait;
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ConfigureInput {
@@ -41,7 +39,7 @@ pub struct ConfigureInput {
     #[serde(default)]
     pub attempts: u32,
     #[serde(default)]
-    pub policy: Option<PolicyConfig>,
+    pub policy: Option<Policy>,
     /// What whoever started the crawl has.
     #[serde(default)]
     pub glean: String,
@@ -59,7 +57,7 @@ pub struct DecideInput {
     pub decision: Decision,
     pub attempts: u32,
     #[serde(default)]
-    pub policy: Option<PolicyConfig>,
+    pub policy: Option<Policy>,
 }
 
 /// Which scopes to crawl.
@@ -77,7 +75,7 @@ pub struct ScopesInput {
     pub attempts: u32,
     /// How long to wait after each. Where an earlier version said nothing, the server knows.
     #[serde(default)]
-    pub policy: Option<PolicyConfig>,
+    pub policy: Option<Policy>,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -88,7 +86,7 @@ pub struct CompleteInput {
     #[serde(default)]
     pub attempts: u32,
     #[serde(default)]
-    pub policy: Option<PolicyConfig>,
+    pub policy: Option<Policy>,
 }
 
 pub struct Activities {
@@ -97,17 +95,7 @@ pub struct Activities {
     pub temporal: String,
 }
 
-/// A crawl that waits for its source still says that it lives: three times before it is given up.
-fn heartbeats(context: &ActivityContext) -> tokio::time::Interval {
-    let timeout = context.info().heartbeat_timeout.unwrap_or(Duration::from_secs(15));
-    tokio::time::interval((timeout / 3).max(Duration::from_millis(100)))
-}
-
-/// How often a crawl says how far it is.
-const SHOWN: Duration = Duration::from_secs(1);
-
-/// Until an attempt that was replaced hears of it by its heartbeats.
-const REPLACED: Duration = Duration::from_secs(2);
+/// Failures in a row of an attempt that was replaced and has not heard of it yet.
 const PATIENCE: u32 = 10;
 
 #[activities]
@@ -164,38 +152,17 @@ impl Activities {
             ..RangeProgress::default()
         };
         let (report, reports) = watch::channel(begin);
-        let policy = policy.as_ref();
-        let allowed = Allowed { attempts, policy };
+        let allowed = Allowed { attempts, policy: policy.as_ref() };
         let cancel = CancellationToken::new();
-        let ended = {
-            let of_scope = |failure: &Failure| allowed.of(failure);
-            let crawl = async {
-                let range = match &scope {
-                    Some(scope) => self.crawler.number_of(&crawl, scope).await?,
-                    None => scopes.clone(),
-                };
-                self.crawler.crawl_range(&crawl, range, &of_scope, &report, &cancel).await
+        let of_scope = |failure: &Failure| allowed.of(failure);
+        let work = async {
+            let range = match &scope {
+                Some(scope) => self.crawler.number_of(&crawl, scope).await?,
+                None => scopes.clone(),
             };
-            let mut crawl = std::pin::pin!(crawl);
-            let mut alive = heartbeats(&context);
-            let mut shown = tokio::time::interval(SHOWN);
-            loop {
-                tokio::select! {
-                    ended = &mut crawl => break ended,
-                    _ = alive.tick() => {
-                        let progress = reports.borrow().clone();
-                        context.record_heartbeat(progress).await?;
-                    }
-                    _ = shown.tick() => {
-                        let progress = reports.borrow().clone();
-                        context.record_heartbeat(progress).await?;
-                    }
-                    () = context.cancelled(), if !cancel.is_cancelled() => cancel.cancel(),
-                }
-            }
+            self.crawler.crawl_range(&crawl, range, &of_scope, &report, &cancel).await
         };
-        let mut progress = report.borrow().clone();
-        match ended {
+        match heartbeating(&context, &reports, &cancel, work).await? {
             // Whoever knows one scope only knows no other way to hear that it failed.
             Ok(RangeProgress { failure: Some(failure), .. }) if scope.is_some() => {
                 self.rest(&crawl, None).await;
@@ -213,35 +180,15 @@ impl Activities {
                 Ok(progress)
             }
             Err(Stopped::Crawl(failure)) if failure.kind == Kind::Interrupted => {
+                let progress = report.borrow().clone();
                 context.record_heartbeat(progress.clone()).await?;
                 self.rest(&crawl, Some(TAKE_OVER)).await;
                 tracing::info!(connection = crawl.connection, ?scopes, "handed over");
                 Err(ActivityError::cancelled_with_details(progress))
             }
-            Err(Stopped::Crawl(failure)) => {
-                // That one was too slow to hear that it is replaced says nothing of the source.
-                let replaced = failure.kind == Kind::TakenOver;
-                let attempts = allowed.of(&failure);
-                let attempts = if replaced { attempts.max(PATIENCE) } else { attempts };
-                let (failure, last) = progress.attempts.failed(failure, attempts);
-                let failures = progress.attempts.failures;
-                let again = !is_final(&failure, last);
-                let pause = pause(&failure, failures, policy);
-                let lease = TAKE_OVER + pause.unwrap_or_default();
-                self.rest(&crawl, again.then_some(lease)).await;
-                tracing::warn!(connection = crawl.connection, failures, last, "{failure}");
-                context.record_heartbeat(progress).await?;
-                if !again {
-                    self.remember(&context, &crawl, &failure).await;
-                }
-                Err(failed(failure, last, pause))
-            }
-            // The journal counts these, for each scope.
-            Err(Stopped::Scope(failure)) => {
-                let pause = pause(&failure, progress.again, policy);
-                self.rest(&crawl, Some(TAKE_OVER + pause.unwrap_or_default())).await;
-                context.record_heartbeat(progress).await?;
-                Err(failed(failure, false, pause))
+            Err(stopped) => {
+                let progress = report.borrow().clone();
+                Err(self.stopped(&context, &crawl, stopped, progress, allowed).await?)
             }
         }
     }
@@ -307,6 +254,44 @@ impl Activities {
         }
     }
 
+    /// What the server is told of a failure that ends an attempt: whether another follows, and when.
+    async fn stopped(
+        &self,
+        context: &ActivityContext,
+        crawl: &CrawlRef,
+        stopped: Stopped,
+        mut progress: RangeProgress,
+        allowed: Allowed<'_>,
+    ) -> Result<ActivityError, ActivityError> {
+        match stopped {
+            Stopped::Crawl(failure) => {
+                // That one was too slow to hear that it is replaced says nothing of the source.
+                let replaced = failure.kind == Kind::TakenOver;
+                let attempts = allowed.of(&failure);
+                let attempts = if replaced { attempts.max(PATIENCE) } else { attempts };
+                let (failure, last) = progress.attempts.failed(failure, attempts);
+                let failures = progress.attempts.failures;
+                let again = !is_final(&failure, last);
+                let pause = pause(&failure, failures, allowed.policy);
+                let lease = TAKE_OVER + pause.unwrap_or_default();
+                self.rest(crawl, again.then_some(lease)).await;
+                tracing::warn!(connection = crawl.connection, failures, last, "{failure}");
+                context.record_heartbeat(progress).await?;
+                if !again {
+                    self.remember(context, crawl, &failure).await;
+                }
+                Ok(failed(failure, last, pause))
+            }
+            // The journal counts these, for each scope.
+            Stopped::Scope(failure) => {
+                let pause = pause(&failure, progress.again, allowed.policy);
+                self.rest(crawl, Some(TAKE_OVER + pause.unwrap_or_default())).await;
+                context.record_heartbeat(progress).await?;
+                Ok(failed(failure, false, pause))
+            }
+        }
+    }
+
     /// Another worker may take a while to take over: until then the crawl is still one.
     async fn rest(&self, crawl: &CrawlRef, pause: Option<Duration>) {
         if let Err(failure) = self.crawler.rest(crawl, pause).await {
@@ -326,92 +311,4 @@ impl Activities {
 /// The run of the crawl's workflow.
 fn run(context: &ActivityContext) -> String {
     context.info().workflow_run_id.clone().unwrap_or_default()
-}
-
-/// Whether a failure ends the crawl.
-fn is_final(failure: &Failure, last: bool) -> bool {
-    last || !failure.kind.is_retryable()
-}
-
-/// Failures that are borne with, and the pauses between them.
-#[derive(Clone, Copy)]
-struct Allowed<'a> {
-    attempts: u32,
-    policy: Option<&'a PolicyConfig>,
-}
-
-impl Allowed<'_> {
-    fn of(&self, failure: &Failure) -> u32 {
-        let policy = self.policy.map(|policy| policy.allowed(failure));
-        policy.unwrap_or(self.attempts).max(1)
-    }
-}
-
-/// A short step: it says that it lives and what it waits for, hears when it is to stop, and counts its
-/// own failures, like a crawl does. `ends` hears of the failure that ends it.
-async fn counted<T>(
-    context: &ActivityContext,
-    allowed: Allowed<'_>,
-    step: impl Future<Output = Result<T, Failure>>,
-    waiting: impl Fn() -> Option<Wait>,
-    ends: impl AsyncFnOnce(Failure),
-) -> Result<T, ActivityError> {
-    let tried = context.heartbeat_details().deserialize::<RangeProgress>();
-    let mut tried = tried.ok().flatten().unwrap_or_default();
-    let mut step = std::pin::pin!(step);
-    let mut alive = heartbeats(context);
-    let ended = loop {
-        tokio::select! {
-            ended = &mut step => break ended,
-            _ = alive.tick() => {
-                tried.total.live.wait(waiting());
-                context.record_heartbeat(tried.clone()).await?;
-            }
-            () = context.cancelled() => return Err(ActivityError::cancelled()),
-        }
-    };
-    match ended {
-        Ok(done) => Ok(done),
-        Err(failure) => {
-            tried.total.live.wait(None);
-            let allowance = allowed.of(&failure);
-            let (failure, last) = tried.attempts.failed(failure, allowance);
-            let failures = tried.attempts.failures;
-            tracing::warn!(failures, last, "{failure}");
-            let pause = pause(&failure, failures, allowed.policy);
-            context.record_heartbeat(tried).await?;
-            if is_final(&failure, last) {
-                ends(failure.clone()).await;
-            }
-            Err(failed(failure, last, pause))
-        }
-    }
-}
-
-/// How long the server is to wait with the next attempt.
-fn pause(failure: &Failure, failures: u32, policy: Option<&PolicyConfig>) -> Option<Duration> {
-    match failure.kind {
-        Kind::TakenOver => Some(REPLACED),
-        _ => match policy {
-            Some(policy) => Some(policy.pause_after(failure, failures)),
-            None => failure.retry_after,
-        },
-    }
-}
-
-/// The failure as Temporal shows it, with all of it in the details for `sheaf`.
-fn failed(failure: Failure, last: bool, pause: Option<Duration>) -> ActivityError {
-    let kind = failure.kind;
-    // Whoever reads it is elsewhere.
-    let worker = format!("worker {}", this_process());
-    let at = failure.at.as_ref().map_or_else(|| worker.clone(), |at| format!("{at}, {worker}"));
-    let failure = failure.at(at);
-    let details = failure.clone();
-    ApplicationFailure::builder(failure)
-        .type_name(kind.type_name().to_owned())
-        .non_retryable(is_final(&details, last))
-        .maybe_next_retry_delay(pause)
-        .details(details)
-        .build()
-        .into()
 }

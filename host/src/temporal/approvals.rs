@@ -9,32 +9,32 @@ use tokio_util::sync::CancellationToken;
 use super::follow::{explain, patiently};
 use super::found::{self, Found, unanswered};
 use super::ids;
+use super::settings::Deployment;
 use super::workflows::approval::{Run, Word};
 use super::workflows::{ApprovalInput, ApprovalWorkflow};
-use crate::config::Config;
 use crate::crawl::result::Waiting;
 use crate::crawl::{CrawlResult, Decision, local};
 use crate::failure::{Failure, Result};
 
-/// Then it is said what is waited for.
+/// So long a worker may take.
 const PATIENCE: Duration = Duration::from_secs(3);
 
 async fn running(
     client: &Client,
-    config: &Config,
+    deployment: Deployment<'_>,
     connection: &str,
 ) -> Result<Option<Found<ApprovalInput>>> {
-    let id = ids::approval(connection, &config.temporal.task_queue);
-    found::running(client, config, &id).await
+    let id = ids::approval(connection, deployment.task_queue());
+    found::running(client, deployment, &id).await
 }
 
 /// What waits for a word, if something does.
 pub async fn waiting(
     client: &Client,
-    config: &Config,
+    deployment: Deployment<'_>,
     connection: &str,
 ) -> Result<Option<Waiting>> {
-    let found = running(client, config, connection).await?;
+    let found = running(client, deployment, connection).await?;
     Ok(found.map(|Found { input: ApprovalInput { upload_id, waiting, .. }, .. }| Waiting {
         upload_id,
         ..waiting
@@ -42,13 +42,15 @@ pub async fn waiting(
 }
 
 /// Says the word on one upload, and waits until it is done. Nothing, where no workflow waits for it.
+/// `late` is called once, if no worker acts on the word within a few seconds.
 pub async fn decide(
     client: &Client,
-    config: &Config,
+    deployment: Deployment<'_>,
     connection: &str,
     word: Word,
+    late: impl FnOnce(),
 ) -> Result<Option<CrawlResult>> {
-    let found = running(client, config, connection).await?;
+    let found = running(client, deployment, connection).await?;
     let Some(found) = found.filter(|found| found.input.upload_id == word.upload_id) else {
         return Ok(None);
     };
@@ -66,16 +68,12 @@ pub async fn decide(
         Err(WorkflowInteractionError::Rpc(status)) => return Err(unanswered(&status)),
         Err(other) => return Err(Failure::internal(format!("the word was not said: {other}"))),
     }
-    let mut late = tokio::time::interval_at(tokio::time::Instant::now() + PATIENCE, PATIENCE);
-    let mut told = false;
+    let mut looks = tokio::time::interval_at(tokio::time::Instant::now() + PATIENCE, PATIENCE);
+    let mut late = Some(late);
     let look = async || {
-        late.tick().await;
-        if !told {
-            eprintln!(
-                "the answer is recorded; a worker has to act on it: is `sheaf worker` running? \
-                 Ctrl-C takes nothing back"
-            );
-            told = true;
+        looks.tick().await;
+        if let Some(late) = late.take() {
+            late();
         }
     };
     let result = || handle.get_result(WorkflowGetResultOptions::default());

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::follow::{self, Handle, Watch, patiently};
 use super::found::unanswered;
-use crate::config::Config;
+use super::settings::Deployment;
 use crate::crawl::{CrawlResult, CrawlView};
 use crate::failure::{Failure, Result};
 
@@ -24,11 +24,11 @@ pub enum Cancelled {
 /// Asks a connection's crawl to end, and waits until it has.
 pub async fn cancel(
     client: &Client,
-    config: &Config,
+    deployment: Deployment<'_>,
     connection: &str,
     detach: &CancellationToken,
 ) -> Result<Cancelled> {
-    let found = follow::under_way(client, config, connection).await?;
+    let found = follow::under_way(client, deployment, connection).await?;
     let found = found.ok_or_else(|| follow::nothing_runs(connection))?;
     let handle: Handle = found.handle(client);
     let mut view = follow::progress(&handle).await.unwrap_or_default();
@@ -48,7 +48,7 @@ pub async fn cancel(
         Err(WorkflowInteractionError::Rpc(status)) => return Err(unanswered(&status)),
         Err(other) => return Err(Failure::internal(format!("it was not cancelled: {other}"))),
     }
-    let mut watch = Watch::new(client, &config.temporal.task_queue);
+    let mut watch = Watch::new(client, deployment.task_queue());
     let look = async || match follow::progress(&handle).await {
         Some(seen) => {
             watch.answered();

@@ -11,36 +11,15 @@ use temporalio_common::protos::temporal::api::workflowservice::v1::DescribeNames
 use url::Url;
 
 use super::api_key;
-use crate::config::{Config, Temporal};
+use super::settings::Settings;
 use crate::failure::{Failure, Kind, Result};
 use crate::machine::host_name;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Where Temporal is, for people.
-pub fn address(settings: &Temporal) -> String {
-    std::env::var("TEMPORAL_ADDRESS")
-        .ok()
-        .or_else(|| settings.address.clone())
-        .unwrap_or_else(|| "127.0.0.1:7233".into())
-}
-
-/// Whether anybody said that there is a Temporal, or only the usual address is tried.
-pub fn is_configured(config: &Config) -> bool {
-    let Temporal { address, namespace, profile, api_key, .. } = &config.temporal;
-    [address, namespace, profile].iter().any(|setting| setting.is_some())
-        || api_key.is_some()
-        || config.connections.values().any(|connection| !connection.schedules.is_empty())
-        || ["TEMPORAL_ADDRESS", "TEMPORAL_PROFILE", "TEMPORAL_CONFIG_FILE"]
-            .iter()
-            .any(|name| std::env::var_os(name).is_some())
-}
-
-pub async fn connect(config: &Config) -> Result<Client> {
-    let settings = &config.temporal;
+pub async fn connect(settings: &Settings) -> Result<Client> {
     let wrong = |what: String| {
         Failure::settings(what)
-            .at(config.place(&["temporal"]))
             .next("correct [temporal], the TEMPORAL_* variables, or temporal.toml")
     };
     let options = LoadClientConfigProfileOptions::builder()

@@ -12,11 +12,12 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::found::{self, Found};
-use super::workflows::all::{self, OneOfAll, told};
+use super::settings::{Deployment, Settings};
+use super::workflows::all::{self, OneOfAll};
 use super::workflows::indexing::Run;
-use super::workflows::{AllInput, AllWorkflow, CrawlInput, IndexingWorkflow};
+use super::workflows::{AllInput, AllWorkflow, CrawlInput, IndexingWorkflow, reported};
 use super::{ids, queue};
-use crate::config::{Config, Temporal};
+use crate::connector::Digest;
 use crate::crawl::view::Phase;
 use crate::crawl::{CrawlResult, CrawlView, ModeName, RangeProgress};
 use crate::failure::{Failure, Kind, Result};
@@ -37,34 +38,32 @@ pub struct Started {
     pub joined: bool,
 }
 
-/// Starts a crawl of a connection. The worker may have other files than we do: the connector it finds
-/// when the crawl begins is what runs.
+/// Starts a crawl. The worker may have other files than we do: the connector it finds when the crawl
+/// begins is what runs.
 pub async fn start(
     client: &Client,
-    config: &Config,
-    connection: &str,
-    mode: ModeName,
-    choice: Choice,
+    deployment: Deployment<'_>,
+    wanted: CrawlInput,
 ) -> Result<Started> {
-    let id = ids::crawl(connection, &config.temporal.task_queue);
+    let connection = wanted.connection.as_str();
+    let id = ids::crawl(connection, deployment.task_queue());
     // Temporal keeps those of one id apart; an earlier version's crawl may have another.
     let earlier = match ids::earlier(&id) {
         earlier if earlier == id => None,
-        _ => under_way(client, config, connection).await?,
+        _ => under_way(client, deployment, connection).await?,
     };
-    let wanted = crawl(config, connection, mode, choice);
     if let Some(found) = earlier {
-        return join(client, config, &wanted, &found);
+        return join(client, deployment, &wanted, &found);
     }
-    let options = WorkflowStartOptions::new(&config.temporal.task_queue, &id)
+    let options = WorkflowStartOptions::new(deployment.task_queue(), &id)
         .id_conflict_policy(WorkflowIdConflictPolicy::Fail)
-        .static_summary(format!("{mode} crawl of {connection}"))
+        .static_summary(format!("{} crawl of {connection}", wanted.mode))
         .build();
     match client.start_workflow(IndexingWorkflow::run, wanted.clone(), options).await {
         Ok(handle) => Ok(Started { handle, joined: false }),
         Err(error @ WorkflowStartError::AlreadyStarted { .. }) => {
             match found::any::<CrawlInput>(client, &id).await? {
-                Some(found) if found.running => join(client, config, &wanted, &found),
+                Some(found) if found.running => join(client, deployment, &wanted, &found),
                 _ => Err(not_started(error, &format!("`{connection}` is"), &id)),
             }
         }
@@ -76,17 +75,17 @@ pub async fn start(
 /// this machine, and is gone.
 fn join(
     client: &Client,
-    config: &Config,
+    deployment: Deployment<'_>,
     wanted: &CrawlInput,
     found: &Found<CrawlInput>,
 ) -> Result<Started> {
     let name = &wanted.connection;
     let same = found.input.mode == wanted.mode && !wanted.anew && wanted.connector.is_none();
-    if found.is_of(config) && same && found.parent.is_none() && is_gone(&found.started_by) {
+    if found.is_of(deployment) && same && found.parent.is_none() && is_gone(&found.started_by) {
         return Ok(Started { handle: found.handle(client), joined: true });
     }
     let at = format!("workflow {}, run {}", found.id, found.run_id);
-    let failure = if found.is_of(config) {
+    let failure = if found.is_of(deployment) {
         Failure::new(Kind::Busy, format!("`{name}` is being crawled already")).next(format!(
             "wait for it, see it with `sheaf sync {name} --follow`, or end it with \
              `sheaf cancel {name}`"
@@ -113,11 +112,11 @@ fn is_gone(client: &str) -> bool {
 /// A connection's crawl that runs now, if it is this deployment's.
 pub async fn under_way(
     client: &Client,
-    config: &Config,
+    deployment: Deployment<'_>,
     connection: &str,
 ) -> Result<Option<Found<CrawlInput>>> {
-    let id = ids::crawl(connection, &config.temporal.task_queue);
-    found::running(client, config, &id).await
+    let id = ids::crawl(connection, deployment.task_queue());
+    found::running(client, deployment, &id).await
 }
 
 pub fn nothing_runs(connection: &str) -> Failure {
@@ -125,10 +124,11 @@ pub fn nothing_runs(connection: &str) -> Failure {
         .next("see `sheaf status`; one with `--local` is followed, and ended, where it runs")
 }
 
-/// What a crawl's workflow is told.
+/// What a crawl's workflow is told. The digest is the connection's, as whoever starts the crawl has it.
 pub fn crawl(
-    config: &Config,
+    deployment: Deployment<'_>,
     connection: &str,
+    digest: Option<Digest>,
     mode: ModeName,
     Choice { connector, anew }: Choice,
 ) -> CrawlInput {
@@ -138,10 +138,10 @@ pub fn crawl(
         connector,
         anew,
         digest: None,
-        policy: config.temporal.policy.clone(),
-        task_queue: config.temporal.task_queue.clone(),
-        glean: config.glean.server_url.clone(),
-        connection_digest: config.digest(connection).map(|digest| digest.to_string()),
+        policy: deployment.settings.policy.clone(),
+        task_queue: deployment.task_queue().to_owned(),
+        glean: deployment.glean.to_owned(),
+        connection_digest: digest.map(|digest| digest.to_string()),
     }
 }
 
@@ -170,21 +170,21 @@ fn not_started(error: WorkflowStartError, who: &str, workflow: &str) -> Failure 
 /// change.
 pub async fn all(
     client: &Client,
-    temporal: &Temporal,
+    task_queue: &str,
     input: AllInput,
     detach: &CancellationToken,
     mut said: impl FnMut(&[OneOfAll]),
 ) -> Result<Vec<OneOfAll>> {
     let summary = format!("crawls of {} connections", input.crawls.len());
-    let id = ids::all(&temporal.task_queue);
-    let options = WorkflowStartOptions::new(&temporal.task_queue, &id)
+    let id = ids::all(task_queue);
+    let options = WorkflowStartOptions::new(task_queue, &id)
         .id_conflict_policy(WorkflowIdConflictPolicy::Fail)
         .static_summary(summary)
         .build();
     let started = client.start_workflow(AllWorkflow::run, input, options).await;
     let handle: WorkflowHandle<Client, all::Run> =
         started.map_err(|error| not_started(error, "several connections are", &id))?;
-    let mut watch = Watch::new(client, &temporal.task_queue);
+    let mut watch = Watch::new(client, task_queue);
     let look = async || {
         let query = handle.query(AllWorkflow::progress, (), WorkflowQueryOptions::default());
         match tokio::time::timeout(QUERY_TIMEOUT, query).await {
@@ -320,8 +320,8 @@ async fn reset_of(client: &Client, handle: &Handle) -> Result<Option<Handle>> {
 }
 
 /// A connection's workflow, the one under way or the last.
-pub fn handle(client: &Client, temporal: &Temporal, connection: &str) -> Handle {
-    client.get_workflow_handle::<Run>(ids::crawl(connection, &temporal.task_queue))
+pub fn handle(client: &Client, settings: &Settings, connection: &str) -> Handle {
+    client.get_workflow_handle::<Run>(ids::crawl(connection, &settings.task_queue))
 }
 
 /// How far the crawl is: the workflow's view, and in it what the running scopes heartbeated.
@@ -369,7 +369,7 @@ async fn look(handle: &Handle, watch: &mut Watch<'_>, view: &watch::Sender<Crawl
 pub fn explain(error: WorkflowGetResultError) -> Failure {
     match error {
         WorkflowGetResultError::Failed(error) => {
-            if let Some(failure) = told(&error) {
+            if let Some(failure) = reported(&error) {
                 return failure;
             }
             let message = error.failure().message.clone();

@@ -18,8 +18,8 @@ use temporalio_common::protos::temporal::api::history::v1::history_event::Attrib
 use temporalio_common::protos::temporal::api::workflowservice::v1::GetWorkflowExecutionHistoryRequest;
 
 use super::ids;
+use super::settings::Deployment;
 use super::workflows::{AllInput, ApprovalInput, CrawlInput};
-use crate::config::Config;
 use crate::failure::{Failure, Kind, Result};
 
 /// What a workflow of ours is started with.
@@ -64,10 +64,8 @@ pub struct Found<I> {
 
 impl<I: Input> Found<I> {
     /// Whether it is this deployment's.
-    pub fn is_of(&self, config: &Config) -> bool {
-        let (theirs, ours) = (self.input.glean(), config.glean.server_url.as_str());
-        self.task_queue == config.temporal.task_queue
-            && (theirs.is_empty() || ours.is_empty() || theirs == ours)
+    pub fn is_of(&self, deployment: Deployment<'_>) -> bool {
+        deployment.has(&self.task_queue, self.input.glean())
     }
 
     /// Whose it is, for people.
@@ -94,14 +92,14 @@ impl<I: Input> Found<I> {
 /// runs comes before one that has ended.
 pub async fn newest<I: Input>(
     client: &Client,
-    config: &Config,
+    deployment: Deployment<'_>,
     id: &str,
 ) -> Result<Option<Found<I>>> {
     let mut ended = None;
     for id in [id, ids::earlier(id)] {
         match any(client, id).await? {
-            Some(found) if found.is_of(config) && found.running => return Ok(Some(found)),
-            Some(found) if found.is_of(config) && ended.is_none() => ended = Some(found),
+            Some(found) if found.is_of(deployment) && found.running => return Ok(Some(found)),
+            Some(found) if found.is_of(deployment) && ended.is_none() => ended = Some(found),
             _ => {}
         }
         if id == ids::earlier(id) {
@@ -114,10 +112,10 @@ pub async fn newest<I: Input>(
 /// The same, if it runs.
 pub async fn running<I: Input>(
     client: &Client,
-    config: &Config,
+    deployment: Deployment<'_>,
     id: &str,
 ) -> Result<Option<Found<I>>> {
-    Ok(newest(client, config, id).await?.filter(|found: &Found<I>| found.running))
+    Ok(newest(client, deployment, id).await?.filter(|found: &Found<I>| found.running))
 }
 
 /// The newest run under an id, whosever it is.

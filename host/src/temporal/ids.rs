@@ -4,7 +4,7 @@
 //! task queue. That of a `sheaf.toml` that names none is left out. An earlier version left out every
 //! one: such ids are looked at too, and what is found is believed only after its task queue was read.
 
-use crate::config::TASK_QUEUE;
+use super::settings::TASK_QUEUE;
 
 /// A connection's crawl: one id a connection, so that Temporal itself keeps two crawls apart.
 pub fn crawl(connection: &str, task_queue: &str) -> String {

@@ -10,6 +10,7 @@
 pub mod activities;
 pub mod api_key;
 pub mod approvals;
+mod attempt;
 pub mod cancel;
 pub mod connect;
 pub mod dev_server;
@@ -18,6 +19,8 @@ pub mod found;
 pub mod ids;
 pub mod outcomes;
 pub mod queue;
+pub mod schedule;
 pub mod schedules;
+pub mod settings;
 pub mod worker;
 pub mod workflows;

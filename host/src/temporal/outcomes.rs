@@ -15,30 +15,26 @@ use temporalio_client::{
 };
 
 use super::follow::{self, explain};
+use super::settings::Deployment;
 use super::workflows::{CrawlInput, scheduled};
 use super::{found, ids};
 use crate::clock::Timestamp;
-use crate::config::Config;
 use crate::crawl::history::Failing;
-use crate::crawl::{CrawlResult, CrawlView, ModeName, Outcome};
+use crate::crawl::status::Newest;
+use crate::crawl::{CrawlResult, CrawlView, Outcome};
 use crate::failure::{Failure, Kind, Result};
-
-/// What the newest run of a connection's workflow says.
-#[derive(Debug)]
-pub enum Newest {
-    /// There is none, or it ended as crawls do: the connection's state has the rest.
-    Ended,
-    Running(Box<CrawlView>),
-    Failed(ModeName, Box<Failing>),
-}
 
 /// Failures in a row are counted up to so many.
 const MANY: usize = 100;
 
 /// Asks Temporal how a connection's crawl stands.
-pub async fn newest(client: &Client, config: &Config, connection: &str) -> Result<Newest> {
-    let id = ids::crawl(connection, &config.temporal.task_queue);
-    let Some(found) = found::newest::<CrawlInput>(client, config, &id).await? else {
+pub async fn newest(
+    client: &Client,
+    deployment: Deployment<'_>,
+    connection: &str,
+) -> Result<Newest> {
+    let id = ids::crawl(connection, deployment.task_queue());
+    let Some(found) = found::newest::<CrawlInput>(client, deployment, &id).await? else {
         return Ok(Newest::Ended);
     };
     let handle: follow::Handle = found.handle(client);

@@ -1,8 +1,8 @@
-//! `[connections.X.schedules]` as Temporal schedules.
+//! Schedules on the Temporal server.
 //!
 //! A schedule is ours when it starts our `ScheduledCrawl` on our task queue; nothing else is touched.
-//! Its input holds what stands in the file, so that what changed can be told from what did not: the
-//! server keeps cron expressions in another form.
+//! Its input holds the schedule as it was sent, so that what changed can be told from what did not:
+//! the server keeps cron expressions in another form.
 
 use std::collections::BTreeMap;
 use std::time::SystemTime;
@@ -22,9 +22,9 @@ use super::follow::{self, Choice};
 use super::found::unanswered;
 use super::ids;
 use super::outcomes::{Started, scheduled};
+use super::schedule::{Calendar, Overlap, Schedule};
+use super::settings::{Deployment, Settings};
 use super::workflows::{CrawlInput, ScheduledCrawl, ScheduledInput};
-use crate::config::schedules::{Calendar, Overlap, Schedule};
-use crate::config::{Config, Connection, Temporal};
 use crate::failure::{Failure, Kind, Result};
 
 type Handle = ScheduleHandle<Client>;
@@ -63,39 +63,89 @@ pub struct Applied {
     pub removed: Vec<String>,
 }
 
-/// Makes the server's schedules those of the file.
-pub async fn apply(client: &Client, config: &Config) -> Result<Applied> {
-    let mut found: BTreeMap<String, Found> = list(client, &config.temporal)
+/// A schedule that the server should have.
+#[derive(Clone, Debug)]
+pub struct Wanted<'a> {
+    pub connection: &'a str,
+    pub schedule: &'a Schedule,
+    /// Where it stands in the file.
+    pub place: String,
+}
+
+/// The same as it is sent.
+struct Sent {
+    id: String,
+    input: ScheduledInput,
+    place: String,
+}
+
+impl Sent {
+    fn new(deployment: Deployment<'_>, wanted: Wanted<'_>) -> Self {
+        let Wanted { connection, schedule, place } = wanted;
+        let id = ids::schedule(connection, &schedule.name, deployment.task_queue());
+        // What is due is crawled as the worker's file says then, without a digest of this one: settings
+        // that change need no `apply`.
+        let crawl = follow::crawl(deployment, connection, None, schedule.mode, Choice::default());
+        Self { id, input: ScheduledInput { crawl, schedule: schedule.clone() }, place }
+    }
+
+    fn schedule(&self) -> &Schedule {
+        &self.input.schedule
+    }
+
+    fn action(&self) -> ScheduleAction {
+        let task_queue = self.input.crawl.task_queue.as_str();
+        let input = self.input.clone();
+        ScheduleAction::start_workflow(ScheduledCrawl::run, input, task_queue, self.id.as_str())
+    }
+
+    /// The server says what is wrong with an expression or a time zone.
+    fn refused(&self, error: &ScheduleError) -> Failure {
+        match error {
+            ScheduleError::Rpc(status) if is_wrong(status) => Failure::settings(format!(
+                "Temporal does not take the schedule: {}",
+                status.message()
+            ))
+            .at(self.place.clone())
+            .next("correct it"),
+            error => failed(&self.id, error),
+        }
+    }
+}
+
+/// Makes the server's schedules the wanted ones.
+pub async fn apply(
+    client: &Client,
+    deployment: Deployment<'_>,
+    wanted: impl IntoIterator<Item = Wanted<'_>>,
+) -> Result<Applied> {
+    let mut found: BTreeMap<String, Found> = list(client, deployment.settings)
         .await?
         .into_iter()
         .map(|one| (one.id.clone(), one))
         .collect();
     let mut applied = Applied::default();
-    for connection in config.connections.values() {
-        for schedule in &connection.schedules {
-            let id = ids::schedule(&connection.name, &schedule.name, &config.temporal.task_queue);
-            match found.remove(&id) {
-                Some(one)
-                    if one.schedule == *schedule
-                        && one.crawl == crawl(config, connection, schedule) =>
-                {
-                    applied.unchanged.push(id);
+    for wanted in wanted {
+        let sent = Sent::new(deployment, wanted);
+        match found.remove(&sent.id) {
+            Some(one) if one.schedule == *sent.schedule() && one.crawl == sent.input.crawl => {
+                applied.unchanged.push(sent.id);
+            }
+            Some(_) => {
+                update(client, &sent).await?;
+                applied.updated.push(sent.id);
+            }
+            None => {
+                create(client, deployment.settings, &sent).await?;
+                // One that an earlier version made goes by another id: what was paused stays so.
+                let earlier = found.get(ids::earlier(&sent.id)).filter(|one| one.paused);
+                if let Some(earlier) = earlier {
+                    let note = earlier.note.clone();
+                    let handle = client.get_schedule_handle(sent.id.as_str());
+                    let paused = do_one(&handle, &Act::Pause(note)).await;
+                    paused.map_err(|error| failed(&sent.id, &error))?;
                 }
-                Some(_) => {
-                    update(client, config, connection, schedule, &id).await?;
-                    applied.updated.push(id);
-                }
-                None => {
-                    create(client, config, connection, schedule, &id).await?;
-                    // One that an earlier version made goes by another id: what was paused stays so.
-                    if let Some(earlier) = found.get(ids::earlier(&id)).filter(|one| one.paused) {
-                        let note = earlier.note.clone();
-                        let handle = client.get_schedule_handle(id.as_str());
-                        let paused = do_one(&handle, &Act::Pause(note)).await;
-                        paused.map_err(|error| failed(&id, &error))?;
-                    }
-                    applied.created.push(id);
-                }
+                applied.created.push(sent.id);
             }
         }
     }
@@ -108,39 +158,30 @@ pub async fn apply(client: &Client, config: &Config) -> Result<Applied> {
     Ok(applied)
 }
 
-fn place(config: &Config, connection: &str, schedule: &str) -> String {
-    config.place(&["connections", connection, "schedules", schedule])
-}
-
-async fn create(
-    client: &Client,
-    config: &Config,
-    connection: &Connection,
-    schedule: &Schedule,
-    id: &str,
-) -> Result<()> {
+async fn create(client: &Client, settings: &Settings, sent: &Sent) -> Result<()> {
+    let id = sent.id.as_str();
     let options = CreateScheduleOptions::builder()
-        .action(action(config, connection, schedule, id))
-        .spec(spec(schedule))
-        .overlap_policy(overlap(schedule.overlap))
+        .action(sent.action())
+        .spec(spec(sent.schedule()))
+        .overlap_policy(overlap(sent.schedule().overlap))
         .build();
     match client.create_schedule(id, options).await {
         Ok(_) => {}
         Err(ScheduleError::Rpc(status)) if is_there(&status) => {
             // The list is some seconds behind.
-            if describe(client, &config.temporal, id).await?.is_some() {
-                return update(client, config, connection, schedule, id).await;
+            if describe(client, settings, id).await?.is_some() {
+                return update(client, sent).await;
             }
             return Err(Failure::settings(format!(
                 "the namespace has a schedule `{id}` of another task queue or program"
             ))
-            .at(place(config, &connection.name, &schedule.name))
+            .at(sent.place.clone())
             .next("rename the connection or the schedule, or remove the other one"));
         }
-        Err(error) => return Err(refused(config, connection, schedule, error)),
+        Err(error) => return Err(sent.refused(&error)),
     }
     // What cannot be said when it is created. Half of a schedule is none.
-    let updated = update(client, config, connection, schedule, id).await;
+    let updated = update(client, sent).await;
     if updated.is_err() {
         let handle = client.get_schedule_handle(id);
         let gone = handle.delete(DeleteScheduleOptions::default()).await;
@@ -149,45 +190,20 @@ async fn create(
     updated
 }
 
-async fn update(
-    client: &Client,
-    config: &Config,
-    connection: &Connection,
-    schedule: &Schedule,
-    id: &str,
-) -> Result<()> {
-    let handle = client.get_schedule_handle(id);
+async fn update(client: &Client, sent: &Sent) -> Result<()> {
+    let schedule = sent.schedule();
+    let handle = client.get_schedule_handle(sent.id.as_str());
     let described = handle.describe(RpcOptions::default());
-    let described = described.await.map_err(|error| failed(id, &error))?;
+    let described = described.await.map_err(|error| failed(&sent.id, &error))?;
     let mut changed = described.into_update();
     changed
         .set_spec(spec(schedule))
-        .set_action(action(config, connection, schedule, id))
+        .set_action(sent.action())
         .set_overlap_policy(overlap(schedule.overlap))
         .set_catchup_window(schedule.catch_up)
         .set_pause_on_failure(schedule.pause_on_failure);
-    let sent = handle.send_update(changed, RpcOptions::default());
-    sent.await.map_err(|error| refused(config, connection, schedule, error))
-}
-
-/// The server says what is wrong with an expression or a time zone.
-fn refused(
-    config: &Config,
-    connection: &Connection,
-    schedule: &Schedule,
-    error: ScheduleError,
-) -> Failure {
-    match error {
-        ScheduleError::Rpc(status) if is_wrong(&status) => {
-            Failure::settings(format!("Temporal does not take the schedule: {}", status.message()))
-                .at(place(config, &connection.name, &schedule.name))
-                .next("correct it")
-        }
-        error => {
-            let task_queue = &config.temporal.task_queue;
-            failed(&ids::schedule(&connection.name, &schedule.name, task_queue), &error)
-        }
-    }
+    let changed = handle.send_update(changed, RpcOptions::default());
+    changed.await.map_err(|error| sent.refused(&error))
 }
 
 fn is_wrong(status: &temporalio_client::tonic::Status) -> bool {
@@ -205,26 +221,6 @@ fn failed(id: &str, error: &ScheduleError) -> Failure {
             .next("check [temporal]; `sheaf doctor` tries it"),
     };
     failure.at(format!("schedule {id}"))
-}
-
-fn action(
-    config: &Config,
-    connection: &Connection,
-    schedule: &Schedule,
-    id: &str,
-) -> ScheduleAction {
-    let crawl = crawl(config, connection, schedule);
-    let input = ScheduledInput { crawl, schedule: schedule.clone() };
-    let task_queue = &config.temporal.task_queue;
-    ScheduleAction::start_workflow(ScheduledCrawl::run, input, task_queue, id)
-}
-
-/// What is due is crawled as the worker's file says then: settings that change need no `apply`.
-fn crawl(config: &Config, connection: &Connection, schedule: &Schedule) -> CrawlInput {
-    CrawlInput {
-        connection_digest: None,
-        ..follow::crawl(config, &connection.name, schedule.mode, Choice::default())
-    }
 }
 
 fn spec(schedule: &Schedule) -> ScheduleSpec {
@@ -267,7 +263,7 @@ fn overlap(overlap: Overlap) -> ScheduleOverlapPolicy {
 }
 
 /// Our schedules on the server.
-pub async fn list(client: &Client, temporal: &Temporal) -> Result<Vec<Found>> {
+pub async fn list(client: &Client, settings: &Settings) -> Result<Vec<Found>> {
     let mut listed = client.list_schedules(ListSchedulesOptions::default());
     let mut found = Vec::new();
     while let Some(one) = listed.next().await {
@@ -275,7 +271,7 @@ pub async fn list(client: &Client, temporal: &Temporal) -> Result<Vec<Found>> {
         if one.workflow_type() != Some("ScheduledCrawl") {
             continue;
         }
-        found.extend(describe(client, temporal, one.schedule_id()).await?);
+        found.extend(describe(client, settings, one.schedule_id()).await?);
     }
     found.sort_by(|a, b| a.id.cmp(&b.id));
     Ok(found)
@@ -297,7 +293,7 @@ pub async fn with_outcomes(client: &Client, mut found: Vec<Found>) -> Result<Vec
 }
 
 /// A schedule, if it is there and ours.
-async fn describe(client: &Client, temporal: &Temporal, id: &str) -> Result<Option<Found>> {
+async fn describe(client: &Client, settings: &Settings, id: &str) -> Result<Option<Found>> {
     let handle = client.get_schedule_handle(id);
     let described = handle.describe(RpcOptions::default());
     let described = match described.await {
@@ -310,12 +306,12 @@ async fn describe(client: &Client, temporal: &Temporal, id: &str) -> Result<Opti
         }
         Err(error) => return Err(failed(id, &error)),
     };
-    Ok(ours(&described, temporal, id).await)
+    Ok(ours(&described, settings, id).await)
 }
 
-async fn ours(described: &ScheduleDescription, temporal: &Temporal, id: &str) -> Option<Found> {
+async fn ours(described: &ScheduleDescription, settings: &Settings, id: &str) -> Option<Found> {
     let ScheduleDescriptionAction::StartWorkflow(action) = described.action() else { return None };
-    if action.workflow_type() != "ScheduledCrawl" || action.task_queue() != temporal.task_queue {
+    if action.workflow_type() != "ScheduledCrawl" || action.task_queue() != settings.task_queue {
         return None;
     }
     let input: ScheduledInput = action.args().await.ok()??;
@@ -350,12 +346,12 @@ pub enum Act {
 /// Does something to schedules of ours: those of a connection, or one of them.
 pub async fn act(
     client: &Client,
-    temporal: &Temporal,
+    settings: &Settings,
     connection: &str,
     schedule: Option<&str>,
     act: &Act,
 ) -> Result<Vec<String>> {
-    let found = list(client, temporal).await?;
+    let found = list(client, settings).await?;
     let meant = |one: &&Found| {
         one.connection == connection && schedule.is_none_or(|name| one.schedule.name == name)
     };

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::activities::Activities;
 use super::connect;
 use super::workflows::{AllWorkflow, ApprovalWorkflow, IndexingWorkflow, ScheduledCrawl};
-use crate::config::Config;
+use crate::connector::Digest;
 use crate::crawl::Crawler;
 use crate::failure::{Failure, Kind, Result};
 
@@ -21,26 +21,32 @@ const GRACE: Duration = Duration::from_secs(1);
 const MAX_HEARTBEAT_THROTTLE: Duration = Duration::from_secs(1);
 
 /// What tells workers apart, for people and for `sheaf doctor`: process, host, version, configuration.
-fn identity(client: &Client, config: &Config) -> String {
-    format!("{} {}", client.identity(), version(config))
+fn identity(client: &Client, configuration: &Digest) -> String {
+    format!("{} {}", client.identity(), version(configuration))
 }
 
 /// The version of this program, and which configuration it read.
-pub fn version(config: &Config) -> String {
-    format!("version {} configuration {}", env!("CARGO_PKG_VERSION"), config.text_digest().short())
+pub fn version(configuration: &Digest) -> String {
+    format!("version {} configuration {}", env!("CARGO_PKG_VERSION"), configuration.short())
 }
 
-/// Works until `stop`; crawls under way are handed over with their checkpoints.
-pub async fn run(crawler: Crawler, client: Client, stop: CancellationToken) -> Result<()> {
+/// Works until `stop`; crawls under way are handed over with their checkpoints. `configuration` is the
+/// digest of the file that the process read.
+pub async fn run(
+    crawler: Crawler,
+    client: Client,
+    task_queue: &str,
+    configuration: &Digest,
+    stop: CancellationToken,
+) -> Result<()> {
     let broken = |what: &str, error: &dyn std::fmt::Display| {
         Failure::new(Kind::Internal, format!("the worker {what}: {error}"))
     };
-    let task_queue = crawler.config.temporal.task_queue.clone();
     let runtime = Runtime::from_current_tokio(RuntimeOptions::default())
         .map_err(|error| broken("has no runtime", &error))?;
     let temporal = connect::namespace_id(&client).await?;
-    let identity = identity(&client, &crawler.config);
-    let options = WorkerOptions::new(task_queue.clone())
+    let identity = identity(&client, configuration);
+    let options = WorkerOptions::new(task_queue)
         .client_identity_override(identity)
         .graceful_shutdown_period(GRACE)
         .max_heartbeat_throttle_interval(MAX_HEARTBEAT_THROTTLE)

@@ -1,13 +1,13 @@
 //! `AllWorkflow`: crawls several connections, so many at once.
 
 use serde::{Deserialize, Serialize};
-use temporalio_common::error::{ChildWorkflowStartError, IncomingError};
+use temporalio_common::error::ChildWorkflowStartError;
 use temporalio_macros::{workflow, workflow_methods};
 use temporalio_sdk::workflows::join_all;
 use temporalio_sdk::{WorkflowContext, WorkflowContextView, WorkflowResult};
 
 use super::indexing::{CrawlInput, IndexingWorkflow};
-use super::scheduled::as_child;
+use super::reported::reported;
 use crate::crawl::CrawlResult;
 use crate::failure::{Failure, Kind};
 use crate::text::bounded;
@@ -81,12 +81,12 @@ async fn crawl_some(context: &WorkflowContext<AllWorkflow>, input: &AllInput) {
         let Some(crawl) = input.crawls.get(at) else { return };
         context.state_mut(|state| state.crawls[at].running = true);
         let started = context
-            .start_child_workflow(IndexingWorkflow::run, crawl.clone(), as_child(crawl))
+            .start_child_workflow(IndexingWorkflow::run, crawl.clone(), crawl.as_child())
             .await;
         let ended = match started {
             Ok(child) => child.result().await.map_err(|error| {
                 let what = error.to_string();
-                error.cause().and_then(told).unwrap_or_else(|| Failure::internal(what))
+                error.cause().and_then(reported).unwrap_or_else(|| Failure::internal(what))
             }),
             Err(ChildWorkflowStartError::StartFailed { .. }) => Err(Failure::new(
                 Kind::Busy,
@@ -112,18 +112,4 @@ async fn crawl_some(context: &WorkflowContext<AllWorkflow>, input: &AllInput) {
             }
         });
     }
-}
-
-/// The failure that an activity reported, out of Temporal's wrapping.
-pub fn told(error: &IncomingError) -> Option<Failure> {
-    let mut cause = Some(error);
-    while let Some(found) = cause {
-        if let IncomingError::Application(application) = found
-            && let Ok(Some(failure)) = application.details::<Failure>()
-        {
-            return Some(failure);
-        }
-        cause = found.cause();
-    }
-    None
 }

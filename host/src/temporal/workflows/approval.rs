@@ -7,10 +7,9 @@ use temporalio_macros::{workflow, workflow_methods};
 use temporalio_sdk::workflows::select;
 use temporalio_sdk::{SyncWorkflowContext, WorkflowContext, WorkflowContextView, WorkflowResult};
 
-use super::activity;
-use crate::config::PolicyConfig;
+use super::activity::activity;
 use crate::crawl::result::Waiting;
-use crate::crawl::{CrawlResult, Decision};
+use crate::crawl::{CrawlResult, Decision, Policy};
 use crate::temporal::activities::{Activities, DecideInput};
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -18,7 +17,7 @@ pub struct ApprovalInput {
     pub connection: String,
     pub upload_id: String,
     pub waiting: Waiting,
-    pub policy: PolicyConfig,
+    pub policy: Policy,
     /// The Glean that the crawl went to, if whoever started it said.
     #[serde(default)]
     pub glean: String,

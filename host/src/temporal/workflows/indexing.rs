@@ -8,14 +8,13 @@ use temporalio_sdk::{
     WorkflowContextView, WorkflowIdReusePolicy, WorkflowResult,
 };
 
-use super::activity;
-use super::all::told;
+use super::activity::activity;
 use super::approval::{ApprovalInput, ApprovalWorkflow};
-use crate::config::PolicyConfig;
+use super::reported::reported;
 use crate::connector::Digest;
 use crate::crawl::plan::Scopes;
 use crate::crawl::view::{CrawlView, Phase};
-use crate::crawl::{CrawlRef, CrawlResult, ModeName};
+use crate::crawl::{CrawlRef, CrawlResult, ModeName, Policy};
 use crate::failure::Kind;
 use crate::temporal::activities::{Activities, CompleteInput, ConfigureInput, ScopesInput};
 use crate::temporal::ids;
@@ -37,7 +36,7 @@ pub struct CrawlInput {
     #[serde(default, skip_serializing)]
     pub digest: Option<Digest>,
     #[serde(default)]
-    pub policy: PolicyConfig,
+    pub policy: Policy,
     /// Where it runs: its ids carry it. Those that an earlier version started do not say.
     #[serde(default)]
     pub task_queue: String,
@@ -47,6 +46,17 @@ pub struct CrawlInput {
     /// Of the connection as whoever started it has it. A schedule means what the worker has.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub connection_digest: Option<String>,
+}
+
+impl CrawlInput {
+    /// The crawl as another workflow starts it, under its connection's id.
+    pub(super) fn as_child(&self) -> ChildWorkflowOptions {
+        ChildWorkflowOptions::builder()
+            .workflow_id(ids::crawl(&self.connection, &self.task_queue))
+            .parent_close_policy(ParentClosePolicy::RequestCancel)
+            .static_summary(format!("{} crawl of {}", self.mode, self.connection))
+            .build()
+    }
 }
 
 #[workflow]
@@ -177,7 +187,7 @@ async fn crawl(
 
 /// Whether a late copy of a request of our own replaced the session.
 fn session_lost(error: &ActivityExecutionError) -> bool {
-    let failure = error.cause().and_then(told);
+    let failure = error.cause().and_then(reported);
     failure.is_some_and(|failure| failure.kind == Kind::SessionLost)
 }
 
@@ -212,7 +222,7 @@ fn seems_away(view: &CrawlView) -> bool {
 async fn crawl_scopes(
     context: &WorkflowContext<IndexingWorkflow>,
     crawl: &CrawlRef,
-    policy: &PolicyConfig,
+    policy: &Policy,
     lanes: usize,
 ) -> Result<(), ActivityExecutionError> {
     let of = crawl.scopes.count();
@@ -237,7 +247,7 @@ async fn crawl_scopes(
             scopes,
             scope: None,
             attempts,
-            policy: Some(PolicyConfig { attempts, ..policy.clone() }),
+            policy: Some(Policy { attempts, ..policy.clone() }),
         };
         let ended = context
             .execute_activity(Activities::execute_indexing, input, activity(policy, summary))

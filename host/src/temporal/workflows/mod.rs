@@ -6,47 +6,18 @@
 //! crawls go on meanwhile. [`scheduled`] is what a schedule starts, and [`all`] crawls many
 //! connections; both run crawls as children.
 
+mod activity;
 pub mod all;
 pub mod approval;
 pub mod indexing;
+mod reported;
 pub mod scheduled;
 
 pub use all::{AllInput, AllWorkflow};
 pub use approval::{ApprovalInput, ApprovalWorkflow};
 pub use indexing::{CrawlInput, IndexingWorkflow};
+pub use reported::reported;
 pub use scheduled::{ScheduledCrawl, ScheduledInput, ScheduledResult};
-
-use std::time::Duration;
-
-use temporalio_common::RetryPolicy;
-use temporalio_sdk::{ActivityCancellationType, ActivityOptions};
-
-use crate::config::PolicyConfig;
-
-/// Each activity heartbeats, one of a few requests as one that reads a whole source.
-fn activity(policy: &PolicyConfig, summary: String) -> ActivityOptions {
-    ActivityOptions::with_start_to_close_timeout(policy.start_to_close)
-        .heartbeat_timeout(policy.heartbeat_timeout)
-        .retry_policy(retry_policy())
-        .cancellation_type(ActivityCancellationType::WaitCancellationCompleted)
-        .summary(summary)
-        .build()
-}
-
-/// A deploy or a kill is no failure of the source: another worker takes over as soon as the server
-/// notices, and as often as that happens.
-const TAKE_OVER: Duration = Duration::from_secs(1);
-
-/// For the server a deploy or a kill is an attempt like a failure. So its attempts are unlimited and
-/// follow at once; each activity counts its own failures, and says how long to wait after one.
-fn retry_policy() -> RetryPolicy {
-    RetryPolicy::builder()
-        .maximum_attempts(0)
-        .initial_interval(TAKE_OVER)
-        .backoff_coefficient(1.0)
-        .maximum_interval(TAKE_OVER)
-        .build()
-}
 
 #[cfg(test)]
 mod tests {
@@ -57,6 +28,8 @@ mod tests {
             include_str!("approval.rs"),
             include_str!("scheduled.rs"),
             include_str!("all.rs"),
+            include_str!("activity.rs"),
+            include_str!("reported.rs"),
         ] {
             for forbidden in
                 ["tokio", "Instant", "SystemTime", "rand::", "std::fs", "std::env", "reqwest"]

@@ -6,14 +6,11 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use temporalio_common::error::ChildWorkflowStartError;
 use temporalio_macros::{workflow, workflow_methods};
-use temporalio_sdk::{
-    ChildWorkflowOptions, ParentClosePolicy, WorkflowContext, WorkflowContextView, WorkflowResult,
-};
+use temporalio_sdk::{WorkflowContext, WorkflowContextView, WorkflowResult};
 
 use super::indexing::{CrawlInput, IndexingWorkflow};
-use crate::config::schedules::Schedule;
 use crate::crawl::{CrawlResult, ModeName};
-use crate::temporal::ids;
+use crate::temporal::schedule::Schedule;
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ScheduledInput {
@@ -55,7 +52,7 @@ impl ScheduledCrawl {
         };
         for turn in 1..=turns {
             let started = context
-                .start_child_workflow(IndexingWorkflow::run, crawl.clone(), as_child(&crawl))
+                .start_child_workflow(IndexingWorkflow::run, crawl.clone(), crawl.as_child())
                 .await;
             match started {
                 Ok(child) => {
@@ -77,12 +74,3 @@ impl ScheduledCrawl {
 
 /// The workflow as its handles name it.
 pub type Run = scheduled_crawl::Run;
-
-/// A crawl under its connection's id.
-pub(super) fn as_child(crawl: &CrawlInput) -> ChildWorkflowOptions {
-    ChildWorkflowOptions::builder()
-        .workflow_id(ids::crawl(&crawl.connection, &crawl.task_queue))
-        .parent_close_policy(ParentClosePolicy::RequestCancel)
-        .static_summary(format!("{} crawl of {}", crawl.mode, crawl.connection))
-        .build()
-}

@@ -1,6 +1,7 @@
-//! What the ledger says, for people.
+//! What is known of single documents: in the ledger, in the journals, and in Glean.
 
 use serde::Serialize;
+use serde_json::Value;
 
 use super::connection_state::ConnectionState;
 use super::crawler::{Crawler, Journal};
@@ -26,7 +27,7 @@ pub struct Document {
     pub state: &'static str,
     /// Whether Glean has it, as far as Sheaf put it there.
     pub in_glean: bool,
-    /// Why it was set aside.
+    /// Why it is quarantined.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub reason: String,
 }
@@ -54,9 +55,35 @@ impl Document {
     }
 }
 
+/// All that is known of a document.
+pub struct Explanation {
+    pub document: Document,
+    /// What Glean says of it, or why it was not asked.
+    pub glean: Result<Value, String>,
+}
+
 impl Crawler {
-    /// The documents of a connection that are set aside, the first `most` of them, and how many there
-    /// are.
+    /// What is known of a document, here and in Glean. Nothing, if no crawl has seen it.
+    pub async fn explain(
+        &self,
+        connection: &str,
+        datasource: &str,
+        asked: &str,
+    ) -> Result<Option<Explanation>> {
+        let Some(document) = self.find(connection, asked).await? else { return Ok(None) };
+        let glean = match self.client.server_url() {
+            "" => Err("no Glean is configured".to_owned()),
+            _ => self
+                .client
+                .document_status(datasource, &document.object_type, &document.id)
+                .await
+                .map_err(|failure| failure.to_string()),
+        };
+        Ok(Some(Explanation { document, glean }))
+    }
+
+    /// The documents of a connection that are quarantined, the first `most` of them, and how many
+    /// there are.
     pub async fn quarantined(&self, connection: &str, most: usize) -> Result<(Vec<Document>, u64)> {
         let state = self.states.of(connection).await?;
         let mut known = Merged::open(&self.store, &state.runs).await?;

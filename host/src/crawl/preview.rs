@@ -1,0 +1,146 @@
+//! The first documents of a connection, judged as a crawl judges them. Nothing is uploaded.
+
+use std::collections::HashSet;
+
+use super::crawler::Crawler;
+use super::loop_detector::DOUBLE;
+use super::progress::Counts;
+use super::rules::Rules;
+use crate::config::Connection;
+use crate::connector::Connector;
+use crate::document::{Crawl, Document, Mode, PageLimits, Progress, Unreadable, key};
+use crate::failure::{Failure, Result};
+use crate::glean::wire::DocumentDefinition;
+
+/// A document, and what a crawl would do with it.
+pub struct Judged {
+    pub document: Document,
+    /// Why it would be quarantined.
+    pub problem: Option<String>,
+    /// What is odd about it, though it would be uploaded.
+    pub note: Option<String>,
+}
+
+/// What was read.
+pub struct Preview {
+    /// Name and version of the connector.
+    pub connector: String,
+    pub documents: Vec<Judged>,
+    /// Documents that the connector could not read.
+    pub unreadable: Vec<Unreadable>,
+    /// Why a crawl would stop there, if so many are quarantined.
+    pub too_many: Option<Failure>,
+    /// Why no more was read.
+    pub failure: Option<Failure>,
+}
+
+impl Preview {
+    /// How many would be quarantined.
+    pub fn quarantined(&self) -> usize {
+        let broken = self.documents.iter().filter(|judged| judged.problem.is_some());
+        broken.count() + self.unreadable.len()
+    }
+}
+
+impl Crawler {
+    /// Reads so many documents of a connection, or of one of its scopes.
+    pub async fn preview(
+        &self,
+        connection: &Connection,
+        scope: Option<String>,
+        wanted: usize,
+    ) -> Result<Preview> {
+        let connector = self.registry.find(&connection.connector).await?;
+        let mut guest = self.start(connection, &connector).await?;
+        let rules = Rules::of(&guest.datasource().await?);
+        let mut scopes: Vec<_> = guest.scopes().await?.into_iter().map(|scope| scope.id).collect();
+        if let Some(wanted) = scope {
+            if !scopes.contains(&wanted) {
+                return Err(Failure::settings(format!("there is no scope `{wanted}`"))
+                    .at(connection.name.clone())
+                    .next(format!("it has: {}", scopes.join(", "))));
+            }
+            scopes = vec![wanted];
+        }
+        let mut reader = Reader {
+            crawler: self,
+            connection,
+            connector: &connector,
+            rules,
+            ids: HashSet::new(),
+            documents: Vec::new(),
+            unreadable: Vec::new(),
+        };
+        let mut failure = None;
+        for scope in scopes {
+            failure = reader.read(scope, wanted).await.err();
+            if failure.is_some() || reader.documents.len() >= wanted {
+                break;
+            }
+        }
+        let Reader { documents, unreadable, .. } = reader;
+        let manifest = &connector.manifest;
+        let connector = format!("{} {}", manifest.name, manifest.version);
+        let read = Preview { connector, documents, unreadable, too_many: None, failure };
+        let quarantined = read.quarantined();
+        let counts = Counts {
+            documents: read.documents.len().saturating_sub(quarantined) as u64,
+            quarantined: quarantined as u64,
+            ..Counts::default()
+        };
+        Ok(Preview { too_many: connection.quarantine.check(&counts).err(), ..read })
+    }
+}
+
+/// What was read so far.
+struct Reader<'a> {
+    crawler: &'a Crawler,
+    connection: &'a Connection,
+    connector: &'a Connector,
+    rules: Rules,
+    /// A full crawl delivers an id once, over all its scopes.
+    ids: HashSet<u128>,
+    documents: Vec<Judged>,
+    unreadable: Vec<Unreadable>,
+}
+
+impl Reader<'_> {
+    /// Reads a scope until there are enough documents.
+    async fn read(&mut self, scope: String, wanted: usize) -> Result<()> {
+        let guest = self.crawler.start(self.connection, self.connector).await?;
+        let mut cursor = guest.open(Crawl { mode: Mode::Full, scope, resume: None }).await?;
+        while self.documents.len() < wanted {
+            let left = wanted - self.documents.len();
+            let of_page = self.connection.limits.page_documents;
+            let limits = PageLimits {
+                documents: u32::try_from(left).unwrap_or(u32::MAX).min(of_page),
+                bytes: self.connection.limits.page_bytes,
+            };
+            let page = cursor.next(limits).await?;
+            for document in page.documents.into_iter().take(left) {
+                let judged = self.judge(document);
+                self.documents.push(judged);
+            }
+            self.unreadable.extend(page.unreadable);
+            if !matches!(page.progress, Progress::More(_)) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn judge(&mut self, document: Document) -> Judged {
+        let double = !document.id.is_empty() && !self.ids.insert(key(&document.id));
+        let problem = self.rules.broken(&document).or_else(|| {
+            if double {
+                return Some(DOUBLE.to_owned());
+            }
+            let most = self.crawler.config.window.document_bytes;
+            let wire = DocumentDefinition::new(&self.connection.datasource, &document);
+            let size = serde_json::to_vec(&wire).map_or(usize::MAX, |encoded| encoded.len());
+            (size > most).then(|| format!("it has {size} bytes as JSON, and {most} is the most"))
+        });
+        let note = self.rules.odd(&document);
+        Judged { document, problem, note }
+    }
+}

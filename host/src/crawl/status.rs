@@ -1,0 +1,270 @@
+//! How a connection stands: how its crawls ended, what is under way, and what waits for a person.
+//!
+//! The store has most of it. Whoever asks adds what Temporal knows.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::change::Change;
+use super::connection_state::{ConnectionState, States};
+use super::crawler::Journal;
+use super::history::Failing;
+use super::kept_changes::refused;
+use super::plan::Begun;
+use super::request::ModeName;
+use super::result::{CrawlResult, Outcome, Waiting};
+use super::view::CrawlView;
+use super::{approval, late_deletion};
+use crate::failure::{Failure, Kind, Result};
+use crate::store::Store;
+use crate::{glean, ledger};
+
+/// How long Glean is waited for.
+const GLEAN: Duration = Duration::from_secs(5);
+
+/// What the newest workflow of a connection says.
+#[derive(Debug)]
+pub enum Newest {
+    /// There is none, or it ended as crawls do: the connection's state has the rest.
+    Ended,
+    Running(Box<CrawlView>),
+    Failed(ModeName, Box<Failing>),
+}
+
+/// A crawl of the journals that has not ended.
+#[derive(Debug)]
+pub struct Unended {
+    pub mode: ModeName,
+    /// Uploaded so far.
+    pub documents: u64,
+    /// Who is at work on it; nobody, where it was interrupted.
+    pub by: Option<String>,
+    /// Whether it is a workflow's.
+    pub temporal: bool,
+}
+
+/// What the store has of a connection.
+pub struct Stored {
+    kept: ConnectionState,
+    unended: Vec<Unended>,
+    not_asked: Vec<Failure>,
+}
+
+impl Stored {
+    /// Reads it, after Glean was asked whether it has done meanwhile what a crawl's end asked of it.
+    pub async fn read(
+        store: &Store,
+        states: &States,
+        glean: Option<&glean::Client>,
+        connection: &str,
+    ) -> Result<Self> {
+        let asked = match glean {
+            Some(glean) => look_again(glean, states, connection).await,
+            None => Ok(()),
+        };
+        let kept = states.of(connection).await?;
+        let held = kept.held.as_ref().map(|held| held.plan.upload_id.as_str());
+        let unended = unended(store, states, connection, held).await?;
+        Ok(Self { kept, unended, not_asked: asked.err().into_iter().collect() })
+    }
+
+    /// Whether only a workflow may know what waits for approval: where the store is the workers' own,
+    /// this one has nothing of the connection.
+    pub fn is_elsewhere(&self) -> bool {
+        self.kept.held.is_none() && self.kept.last.is_none()
+    }
+
+    /// Puts it together with what Temporal knows: the newest workflow, and what waits for approval there.
+    pub fn with(self, newest: Result<Newest>, waiting: Option<Waiting>) -> Status {
+        let Self { kept, unended, mut not_asked } = self;
+        let newest = newest.unwrap_or_else(|failure| {
+            not_asked.push(failure);
+            Newest::Ended
+        });
+        let waiting = kept.held.as_ref().map(approval::waiting).or(waiting);
+        let failing = failing(&kept, &newest);
+        let running = match newest {
+            Newest::Running(view) => Some(view),
+            _ => None,
+        };
+        Status { kept, failing, waiting, running, unended, not_asked }
+    }
+}
+
+/// How a connection stands.
+pub struct Status {
+    pub kept: ConnectionState,
+    /// The modes whose crawls fail.
+    pub failing: Vec<(ModeName, Failing)>,
+    /// What a person has to decide.
+    pub waiting: Option<Waiting>,
+    /// The workflow that runs.
+    pub running: Option<Box<CrawlView>>,
+    /// Crawls of other processes, and those that were interrupted.
+    pub unended: Vec<Unended>,
+    /// What was asked, and not answered.
+    pub not_asked: Vec<Failure>,
+}
+
+/// What there is to say of a connection first.
+pub enum Standing<'a> {
+    /// The last crawls of these modes failed.
+    Failing(&'a [(ModeName, Failing)]),
+    WaitsForApproval(&'a Waiting),
+    /// The last crawl of a mode.
+    NotComplete(&'a CrawlResult),
+    /// Glean refuses changes or holds deletions back, or it is not known what it has.
+    NeedsAttention,
+    Interrupted,
+    /// The first crawl is under way.
+    First,
+    Never,
+    Complete,
+}
+
+/// The same in a word; what is worse comes first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// Its state cannot be read.
+    Unreadable,
+    /// The last crawl of a mode failed.
+    Failing,
+    /// A person has to look.
+    Waits,
+    /// The last crawl did not read everything.
+    Partial,
+    /// A crawl was interrupted and can be resumed.
+    Interrupted,
+    Well,
+    Never,
+}
+
+impl Standing<'_> {
+    pub fn state(&self) -> State {
+        match self {
+            Self::Failing(_) => State::Failing,
+            Self::NotComplete(last) if last.outcome != Outcome::Held => State::Partial,
+            Self::WaitsForApproval(_) | Self::NotComplete(_) | Self::NeedsAttention => State::Waits,
+            Self::Interrupted => State::Interrupted,
+            Self::First | Self::Never => State::Never,
+            Self::Complete => State::Well,
+        }
+    }
+}
+
+impl Status {
+    pub fn standing(&self) -> Standing<'_> {
+        let not_complete = self.lasts().find(|last| last.outcome != Outcome::Complete);
+        if !self.failing.is_empty() {
+            Standing::Failing(&self.failing)
+        } else if let Some(waiting) = &self.waiting {
+            Standing::WaitsForApproval(waiting)
+        } else if let Some(last) = not_complete {
+            Standing::NotComplete(last)
+        } else if self.refused().next().is_some()
+            || self.deletion_paused()
+            || self.kept.doubt.is_some()
+        {
+            Standing::NeedsAttention
+        } else if self.is_interrupted() {
+            Standing::Interrupted
+        } else if self.lasts().next().is_some() {
+            Standing::Complete
+        } else if self.running.is_some() || !self.unended.is_empty() {
+            Standing::First
+        } else {
+            Standing::Never
+        }
+    }
+
+    /// The last crawl of each mode that came to an end.
+    pub fn lasts(&self) -> impl Iterator<Item = &CrawlResult> {
+        MODES.into_iter().filter_map(|mode| self.kept.last_of(mode))
+    }
+
+    /// How the crawls of a mode fail, if they do.
+    pub fn failing(&self, mode: ModeName) -> Option<&Failing> {
+        self.failing.iter().find(|(failing, _)| *failing == mode).map(|(_, failing)| failing)
+    }
+
+    /// Whether a crawl was interrupted, and none runs.
+    pub fn is_interrupted(&self) -> bool {
+        self.running.is_none() && self.unended.iter().any(|unended| unended.by.is_none())
+    }
+
+    /// Changes that Glean refuses.
+    pub fn refused(&self) -> impl Iterator<Item = &Change> {
+        refused(&self.kept)
+    }
+
+    /// Whether Glean holds back what a crawl's end would delete.
+    pub fn deletion_paused(&self) -> bool {
+        self.kept.closing.as_ref().is_some_and(|closing| closing.paused)
+    }
+}
+
+const MODES: [ModeName; 2] = [ModeName::Full, ModeName::Incremental];
+
+/// Whether Glean has done meanwhile what a crawl's end asked of it.
+async fn look_again(glean: &glean::Client, states: &States, connection: &str) -> Result<()> {
+    let look = late_deletion::look_again(glean, states, connection);
+    let Ok(looked) = tokio::time::timeout(GLEAN, look).await else {
+        let what = format!("Glean could not be asked: no answer within {GLEAN:?}");
+        return Err(Failure::new(Kind::Unreachable, what).next("`sheaf doctor` tries it"));
+    };
+    looked.map(drop).map_err(|failure| Failure {
+        what: format!("Glean could not be asked: {}", failure.what),
+        ..failure
+    })
+}
+
+/// Crawls that have a journal: under way in a process of their own, or interrupted. Workflows that run
+/// are Temporal's to tell.
+async fn unended(
+    store: &Store,
+    states: &States,
+    connection: &str,
+    held: Option<&str>,
+) -> Result<Vec<Unended>> {
+    let place = &states.place(connection);
+    let at_work = states.claims(connection).at_work().await?;
+    let mut found = Vec::new();
+    for upload in ledger::journals(store, place).await? {
+        let journal = Journal::new(store, place, &upload);
+        let Some(begun) = journal.begun::<Begun>().await? else { continue };
+        if held == Some(upload.as_str()) {
+            continue;
+        }
+        let temporal = begun.plan.is_workflows();
+        let lease = at_work.as_ref().filter(|lease| lease.upload_id == upload);
+        if lease.is_some() && temporal {
+            continue;
+        }
+        let mut documents = 0;
+        for scope in &begun.plan.scopes {
+            let (_, head) = journal.scope(&scope.id).await?;
+            documents += head.map_or(0, |head| head.counts.documents);
+        }
+        let by = lease.map(|lease| lease.by.clone());
+        found.push(Unended { mode: begun.plan.mode, documents, by, temporal });
+    }
+    Ok(found)
+}
+
+/// Which failures stand: those the store knows, and those that only Temporal does.
+fn failing(kept: &ConnectionState, newest: &Newest) -> Vec<(ModeName, Failing)> {
+    let mut found: Vec<_> = MODES
+        .into_iter()
+        .filter_map(|mode| Some((mode, kept.history.of(mode).failing.clone()?)))
+        .collect();
+    let Newest::Failed(mode, failed) = newest else { return found };
+    let known = found.iter().any(|(_, failing)| failing.run == failed.run);
+    let later = kept.last_of(*mode).is_none_or(|last| last.ended_at < failed.at);
+    if !known && later {
+        found.retain(|(known, _)| known != mode);
+        found.push((*mode, (**failed).clone()));
+    }
+    found
+}

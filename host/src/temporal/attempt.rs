@@ -1,0 +1,138 @@
+//! One attempt of an activity: it heartbeats while it works, counts its failures, and tells the server
+//! whether another attempt follows, and when.
+
+use std::time::Duration;
+
+use temporalio_sdk::ApplicationFailure;
+use temporalio_sdk::activities::{ActivityContext, ActivityError};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::crawl::connections::this_process;
+use crate::crawl::{Policy, RangeProgress};
+use crate::failure::{Failure, Kind};
+use crate::pace::Wait;
+
+/// How often a crawl says how far it is.
+const SHOWN: Duration = Duration::from_secs(1);
+/// Until an attempt that was replaced hears of it by its heartbeats.
+const REPLACED: Duration = Duration::from_secs(2);
+
+/// Failures that are borne with, and the pauses between them.
+#[derive(Clone, Copy)]
+pub(super) struct Allowed<'a> {
+    pub attempts: u32,
+    pub policy: Option<&'a Policy>,
+}
+
+impl Allowed<'_> {
+    pub fn of(&self, failure: &Failure) -> u32 {
+        let policy = self.policy.map(|policy| policy.allowed(failure));
+        policy.unwrap_or(self.attempts).max(1)
+    }
+}
+
+/// A crawl that waits for its source still says that it lives: three times before it is given up.
+fn heartbeats(context: &ActivityContext) -> tokio::time::Interval {
+    let timeout = context.info().heartbeat_timeout.unwrap_or(Duration::from_secs(15));
+    tokio::time::interval((timeout / 3).max(Duration::from_millis(100)))
+}
+
+/// Work that says how far it is, for as long as it takes, and hears when it is to stop.
+pub(super) async fn heartbeating<T>(
+    context: &ActivityContext,
+    reports: &watch::Receiver<RangeProgress>,
+    cancel: &CancellationToken,
+    work: impl Future<Output = T>,
+) -> Result<T, ActivityError> {
+    let mut work = std::pin::pin!(work);
+    let mut alive = heartbeats(context);
+    let mut shown = tokio::time::interval(SHOWN);
+    loop {
+        tokio::select! {
+            ended = &mut work => return Ok(ended),
+            _ = alive.tick() => {}
+            _ = shown.tick() => {}
+            () = context.cancelled(), if !cancel.is_cancelled() => {
+                cancel.cancel();
+                continue;
+            }
+        }
+        let progress = reports.borrow().clone();
+        context.record_heartbeat(progress).await?;
+    }
+}
+
+/// A short step: it says that it lives and what it waits for, hears when it is to stop, and counts its
+/// own failures, like a crawl does. `ends` hears of the failure that ends it.
+pub(super) async fn counted<T>(
+    context: &ActivityContext,
+    allowed: Allowed<'_>,
+    step: impl Future<Output = Result<T, Failure>>,
+    waiting: impl Fn() -> Option<Wait>,
+    ends: impl AsyncFnOnce(Failure),
+) -> Result<T, ActivityError> {
+    let tried = context.heartbeat_details().deserialize::<RangeProgress>();
+    let mut tried = tried.ok().flatten().unwrap_or_default();
+    let mut step = std::pin::pin!(step);
+    let mut alive = heartbeats(context);
+    let ended = loop {
+        tokio::select! {
+            ended = &mut step => break ended,
+            _ = alive.tick() => {
+                tried.total.live.wait(waiting());
+                context.record_heartbeat(tried.clone()).await?;
+            }
+            () = context.cancelled() => return Err(ActivityError::cancelled()),
+        }
+    };
+    match ended {
+        Ok(done) => Ok(done),
+        Err(failure) => {
+            tried.total.live.wait(None);
+            let allowance = allowed.of(&failure);
+            let (failure, last) = tried.attempts.failed(failure, allowance);
+            let failures = tried.attempts.failures;
+            tracing::warn!(failures, last, "{failure}");
+            let pause = pause(&failure, failures, allowed.policy);
+            context.record_heartbeat(tried).await?;
+            if is_final(&failure, last) {
+                ends(failure.clone()).await;
+            }
+            Err(failed(failure, last, pause))
+        }
+    }
+}
+
+/// Whether a failure ends the crawl.
+pub(super) fn is_final(failure: &Failure, last: bool) -> bool {
+    last || !failure.kind.is_retryable()
+}
+
+/// How long the server is to wait with the next attempt.
+pub(super) fn pause(failure: &Failure, failures: u32, policy: Option<&Policy>) -> Option<Duration> {
+    match failure.kind {
+        Kind::TakenOver => Some(REPLACED),
+        _ => match policy {
+            Some(policy) => Some(policy.pause_after(failure, failures)),
+            None => failure.retry_after,
+        },
+    }
+}
+
+/// The failure as Temporal shows it, with all of it in the details for `sheaf`.
+pub(super) fn failed(failure: Failure, last: bool, pause: Option<Duration>) -> ActivityError {
+    let kind = failure.kind;
+    // Whoever reads it is elsewhere.
+    let worker = format!("worker {}", this_process());
+    let at = failure.at.as_ref().map_or_else(|| worker.clone(), |at| format!("{at}, {worker}"));
+    let failure = failure.at(at);
+    let details = failure.clone();
+    ApplicationFailure::builder(failure)
+        .type_name(kind.type_name().to_owned())
+        .non_retryable(is_final(&details, last))
+        .maybe_next_retry_delay(pause)
+        .details(details)
+        .build()
+        .into()
+}
