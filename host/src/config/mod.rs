@@ -11,7 +11,6 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-pub use grants::Granted;
 pub use live::Live;
 pub use values::PolicyConfig;
 
@@ -20,7 +19,7 @@ use crate::connector::{CompileLimits, Digest};
 use crate::crawl::{Deletions, Tolerance, Window};
 use crate::failure::{Failure, Result};
 use crate::glean::Endpoint;
-use crate::sandbox::Limits;
+use crate::sandbox::{Granted, Limits};
 use crate::secret::Rotating;
 use crate::store::Location;
 
