@@ -16,14 +16,13 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-pub use grants::Granted;
 pub use live::Live;
 
 use crate::connector::{CompileLimits, Digest};
 use crate::crawl::{Deletions, Tolerance, UploadLimits};
 use crate::failure::{Failure, Result};
 use crate::glean::Endpoint;
-use crate::sandbox::Limits;
+use crate::sandbox::{Granted, Limits};
 use crate::store::Location;
 use crate::temporal::schedule::Schedule;
 use crate::temporal::schedules::Wanted;
