@@ -8,6 +8,7 @@ use serde_json::json;
 use temporalio_client::Client;
 
 use super::{Context, Report, connect, sync};
+use crate::config::Config;
 use crate::crawl::approval;
 use crate::crawl::result::Waiting;
 use crate::crawl::{CrawlResult, Crawler, Decision, Outcome, local};
@@ -47,7 +48,7 @@ pub async fn run(args: Args, decision: Decision, context: &Context) -> Result<Re
     let config = context.config()?;
     let name = &args.name;
     config.connection(name)?;
-    let crawler = Crawler::offline(config)?;
+    let crawler = config.offline_crawler()?;
     let mut client = None;
     if decision == Decision::Approve && !crawler.client.server_url().is_empty() {
         // Where Glean is the workers' alone, they act on what was shown.
@@ -57,7 +58,7 @@ pub async fn run(args: Args, decision: Decision, context: &Context) -> Result<Re
             Err(_) => tracing::warn!(connection = name, "not counted again: Glean does not answer"),
         }
     }
-    let held = find(&crawler, name, &mut client).await?;
+    let held = find(&config, &crawler, name, &mut client).await?;
     let waiting = &held.waiting;
     if args.dry_run {
         let summary = summary(name, waiting);
@@ -72,7 +73,7 @@ pub async fn run(args: Args, decision: Decision, context: &Context) -> Result<Re
         let summary = format!("{name}: not approved, nothing deleted; it still waits");
         return Ok(Report::new(summary, json!(waiting)).exit_code(Outcome::Held.exit_code()));
     }
-    let result = decide(&crawler, name, held, decision, client).await?;
+    let result = decide(&config, &crawler, name, held, decision, client).await?;
     let said = match decision {
         Decision::Approve => "approved",
         _ => "rejected",
@@ -92,7 +93,12 @@ fn summary(name: &str, waiting: &Waiting) -> String {
 }
 
 /// What waits: the store knows it, or, where that is the workers' own, its workflow.
-async fn find(crawler: &Crawler, name: &str, client: &mut Option<Client>) -> Result<Held> {
+async fn find(
+    config: &Config,
+    crawler: &Crawler,
+    name: &str,
+    client: &mut Option<Client>,
+) -> Result<Held> {
     let state = crawler.states.of(name).await?;
     if let Some(held) = &state.held {
         let waiting = approval::waiting(held);
@@ -101,8 +107,8 @@ async fn find(crawler: &Crawler, name: &str, client: &mut Option<Client>) -> Res
     if state.last.is_some() {
         return Err(local::nothing_waits(name));
     }
-    let connected = client.insert(connect(&crawler.config).await?);
-    let waiting = approvals::waiting(connected, crawler.config.deployment(), name).await?;
+    let connected = client.insert(connect(config).await?);
+    let waiting = approvals::waiting(connected, config.deployment(), name).await?;
     let waiting = waiting.ok_or_else(|| local::nothing_waits(name))?;
     Ok(Held { waiting, temporal: true, here: false })
 }
@@ -162,6 +168,7 @@ fn late() {
 
 /// A crawl that nobody but this machine knows of is answered here; what a workflow holds, there.
 async fn decide(
+    config: &Config,
     crawler: &Crawler,
     name: &str,
     held: Held,
@@ -172,10 +179,10 @@ async fn decide(
     if held.temporal {
         let client = match client {
             Some(client) => client,
-            None => connect(&crawler.config).await?,
+            None => connect(config).await?,
         };
         let word = Word { upload_id: upload_id.clone(), decision };
-        let deployment = crawler.config.deployment();
+        let deployment = config.deployment();
         match approvals::decide(&client, deployment, name, word, late).await? {
             Some(result) => return Ok(result),
             None if !held.here => return Err(local::nothing_waits(name)),

@@ -4,8 +4,8 @@ use clap::Args as ClapArgs;
 use serde_json::json;
 
 use super::{Context, Report, output};
-use crate::config::Connection;
 use crate::connector::Connector;
+use crate::crawl::Connection;
 use crate::crawl::Crawler;
 use crate::crawl::guests::asked;
 use crate::document::{Manifest, Scope};
@@ -26,8 +26,8 @@ pub struct Args {
 pub async fn run(args: Args, context: &Context) -> Result<Report> {
     let config = context.config()?;
     let connection = config.connection(&args.name)?;
-    let crawler = Crawler::offline(config)?;
-    let place = || crawler.config.place(&["connections", &args.name, "connector"]);
+    let crawler = config.offline_crawler()?;
+    let place = || config.place(&["connections", &args.name, "connector"]);
     let connector = crawler
         .registry
         .find(&connection.connector)

@@ -6,7 +6,6 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use clap::Args as ClapArgs;
@@ -138,10 +137,10 @@ async fn with_temporal(
     temporal: Option<&Temporal>,
     stop: &CancellationToken,
 ) -> Result<Report> {
-    let crawler = Crawler::new(config.clone())?;
+    let crawler = config.crawler()?;
     let watch = Watch::new(&crawler).await?;
     let client = temporal.map(|temporal| temporal.client.clone());
-    let work = work(args, &crawler, client.as_ref(), watch, stop);
+    let work = work(args, config, &crawler, client.as_ref(), watch, stop);
     let Some(client) = client.clone() else {
         return Box::pin(work).await;
     };
@@ -166,6 +165,7 @@ async fn with_temporal(
 /// Crawls everything once; then, unless that was all, whatever comes.
 async fn work(
     args: &Args,
+    config: &Config,
     crawler: &Crawler,
     client: Option<&Client>,
     mut watch: Watch,
@@ -174,8 +174,8 @@ async fn work(
     let mut results = Vec::new();
     let mut code = 0;
     let mut text = String::new();
-    for name in crawler.config.connections.keys() {
-        let (summary, result, exit) = crawl(crawler, client, name, stop).await;
+    for name in config.connections.keys() {
+        let (summary, result, exit) = crawl(config, crawler, client, name, stop).await;
         if args.once {
             text.push_str(&format!("{summary}\n"));
         } else {
@@ -193,7 +193,7 @@ async fn work(
             crawler.client.server_url(),
             crawler.registry.folder().display()
         ));
-        Box::pin(watch.until(crawler, client, stop)).await;
+        Box::pin(watch.until(config, crawler, client, stop)).await;
     }
     if let Some(signal) = signals::code() {
         code = signal;
@@ -204,6 +204,7 @@ async fn work(
 
 /// One crawl, shown live: a line about it, its result, and the exit code it stands for.
 async fn crawl(
+    config: &Config,
     crawler: &Crawler,
     client: Option<&Client>,
     name: &str,
@@ -216,7 +217,7 @@ async fn crawl(
             let request = CrawlRequest { connection: name.to_owned(), ..CrawlRequest::default() };
             local::run(crawler, &request, &view, stop).await
         }
-        Some(client) => on_temporal(crawler, client, name, &view, stop).await,
+        Some(client) => on_temporal(config, client, name, &view, stop).await,
     };
     drop(view);
     let _ = shown.await;
@@ -240,13 +241,12 @@ async fn crawl(
 }
 
 async fn on_temporal(
-    crawler: &Crawler,
+    config: &Config,
     client: &Client,
     name: &str,
     view: &watch::Sender<CrawlView>,
     stop: &CancellationToken,
 ) -> Result<crate::crawl::CrawlResult> {
-    let config = &crawler.config;
     let (digest, choice) = (config.digest(name), Choice::default());
     let wanted = follow::crawl(config.deployment(), name, digest, ModeName::Full, choice);
     let started = follow::start(client, config.deployment(), wanted).await;
@@ -301,6 +301,7 @@ impl Watch {
 
     async fn until(
         &mut self,
+        config: &Config,
         crawler: &Crawler,
         client: Option<&Client>,
         stop: &CancellationToken,
@@ -319,7 +320,7 @@ impl Watch {
                 }
             };
             for path in changed {
-                Box::pin(self.arrived(crawler, client, &path, stop)).await;
+                Box::pin(self.arrived(config, crawler, client, &path, stop)).await;
             }
         }
     }
@@ -327,6 +328,7 @@ impl Watch {
     /// A connector came: its connections are crawled, or it is said how to make one.
     async fn arrived(
         &self,
+        config: &Config,
         crawler: &Crawler,
         client: Option<&Client>,
         path: &std::path::Path,
@@ -347,7 +349,6 @@ impl Watch {
             manifest.version,
             path.display()
         ));
-        let config: Arc<Config> = crawler.config.clone();
         let mine: Vec<_> = config
             .connections
             .values()
@@ -361,7 +362,7 @@ impl Watch {
             ));
         }
         for connection in mine {
-            let (summary, ..) = crawl(crawler, client, &connection.name, stop).await;
+            let (summary, ..) = crawl(config, crawler, client, &connection.name, stop).await;
             say(&summary);
         }
     }

@@ -6,8 +6,9 @@ use clap::Args as ClapArgs;
 use serde_json::json;
 
 use super::{Context, Report, connect};
-use crate::config::{Config, Connection};
+use crate::config::Config;
 use crate::connector::Connector;
+use crate::crawl::Connection;
 use crate::crawl::Crawler;
 use crate::crawl::guests::asked;
 use crate::failure::{Failure, Result};
@@ -66,7 +67,7 @@ async fn look(context: &Context, findings: &mut Vec<Finding>) {
     add(findings, "configuration", Outcome::Well(said));
     // Whoever asks what is wrong does not wait until it is not.
     config.glean.patience = config.glean.patience.min(PATIENCE);
-    let crawler = match Crawler::offline(config.clone()) {
+    let crawler = match config.offline_crawler() {
         Ok(crawler) => crawler,
         Err(failure) => return add(findings, "state", failure),
     };
@@ -76,7 +77,7 @@ async fn look(context: &Context, findings: &mut Vec<Finding>) {
     for (name, connection) in &config.connections {
         one(&crawler, connection, &format!("connection {name}"), findings).await;
     }
-    add(findings, "Glean", glean(&crawler).await);
+    add(findings, "Glean", glean(&config, &crawler).await);
     temporal(&config, findings).await;
 }
 
@@ -176,13 +177,13 @@ fn notes(connection: &Connection, connector: &Connector) -> Vec<String> {
 }
 
 /// What the token may: each connection's datasource is asked for.
-async fn glean(crawler: &Crawler) -> Result<String> {
+async fn glean(config: &Config, crawler: &Crawler) -> Result<String> {
     let place = crawler.client.server_url();
     if place.is_empty() {
-        return Err(Crawler::no_glean(&crawler.config));
+        return Err(config.no_glean());
     }
     let mut datasources: Vec<_> =
-        crawler.config.connections.values().map(|found| found.datasource.as_str()).collect();
+        config.connections.values().map(|found| found.datasource.as_str()).collect();
     if datasources.is_empty() {
         datasources.push("sheafdoctor");
     }

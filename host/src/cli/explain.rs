@@ -6,7 +6,6 @@ use clap::Args as ClapArgs;
 use serde_json::{Value, json};
 
 use super::{Context, Report};
-use crate::crawl::Crawler;
 use crate::crawl::explain::{Document, Explanation};
 use crate::failure::Result;
 
@@ -26,7 +25,7 @@ pub async fn run(args: Args, context: &Context) -> Result<Report> {
     config.glean.patience = config.glean.patience.min(PATIENCE);
     let Args { name, id } = args;
     let connection = config.connection(&name)?;
-    let crawler = Crawler::offline(config)?;
+    let crawler = config.offline_crawler()?;
     let explained = crawler.explain(&name, &connection.datasource, &id).await?;
     let Some(Explanation { document, glean }) = explained else {
         let summary = format!("{name}: no crawl has seen `{id}`");

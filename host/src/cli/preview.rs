@@ -4,7 +4,6 @@ use clap::Args as ClapArgs;
 use serde_json::{Value, json};
 
 use super::{Context, Report};
-use crate::crawl::Crawler;
 use crate::crawl::preview::{Judged, Preview};
 use crate::document::{Access, Body, Unreadable};
 use crate::failure::Result;
@@ -26,7 +25,7 @@ pub struct Args {
 pub async fn run(args: Args, context: &Context) -> Result<Report> {
     let config = context.config()?;
     let connection = config.connection(&args.name)?;
-    let crawler = Crawler::offline(config)?;
+    let crawler = config.offline_crawler()?;
     let mut read = crawler.preview(&connection, args.scope, args.number as usize).await?;
     let quarantined = read.quarantined();
     let mut summary =

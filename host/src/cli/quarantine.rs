@@ -44,7 +44,7 @@ pub async fn run(args: Args, context: &Context) -> Result<Report> {
     let config = context.config()?;
     let (What::List { name, .. } | What::Show { name, .. } | What::Retry { name, .. }) = &args.what;
     config.connection(name)?;
-    let crawler = Crawler::offline(config)?;
+    let crawler = config.offline_crawler()?;
     match args.what {
         What::List { name, limit } => list(&crawler, &name, limit).await,
         What::Show { name, id } => show(&crawler, &name, &id).await,

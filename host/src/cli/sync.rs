@@ -16,7 +16,7 @@ use crate::config::Config;
 use crate::crawl::CrawlRequest;
 use crate::crawl::result::Waiting;
 use crate::crawl::view::Phase;
-use crate::crawl::{CrawlResult, CrawlView, Crawler, ModeName, Outcome, local};
+use crate::crawl::{CrawlResult, CrawlView, ModeName, Outcome, local};
 use crate::failure::{Failure, Kind, Result};
 use crate::temporal::follow::{self, Choice, Started};
 use crate::temporal::workflows::all::OneOfAll;
@@ -96,7 +96,7 @@ async fn one(
     let mode = args.mode();
     let started = Instant::now();
     let ended = if args.local {
-        let crawler = Crawler::new(config)?;
+        let crawler = config.crawler()?;
         let connector = args.connector.as_deref();
         let request = CrawlRequest {
             connection: name.to_owned(),
@@ -190,7 +190,7 @@ async fn all_here(
     mode: ModeName,
     cancel: &CancellationToken,
 ) -> Result<Vec<OneOfAll>> {
-    let crawler = Crawler::new(config)?;
+    let crawler = config.crawler()?;
     let crawl = |name: String| {
         let crawler = crawler.clone();
         async move {
@@ -206,7 +206,7 @@ async fn all_here(
             OneOfAll { connection: name, running: false, result, failure }
         }
     };
-    let names: Vec<_> = crawler.config.connections.keys().cloned().collect();
+    let names: Vec<_> = config.connections.keys().cloned().collect();
     let crawls = futures::stream::iter(names).map(crawl).buffered(usize::from(args.parallel));
     Ok(crawls.collect().await)
 }

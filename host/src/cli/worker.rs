@@ -6,6 +6,7 @@ use clap::Args as ClapArgs;
 use serde_json::json;
 
 use super::{Context, Report, connect, signals};
+use crate::config::Config;
 use crate::crawl::Crawler;
 use crate::failure::{Failure, Result};
 use crate::glean;
@@ -17,7 +18,7 @@ pub struct Args {}
 pub async fn run(_: Args, context: &Context) -> Result<Report> {
     let config = context.config()?;
     let stop = signals::token();
-    let crawler = Crawler::new(config.clone())?;
+    let crawler = config.crawler()?;
     // What keeps it from crawling is said now, not in the middle of the night.
     crawler.can_write().await?;
     if config.connections.is_empty() {
@@ -36,8 +37,8 @@ pub async fn run(_: Args, context: &Context) -> Result<Report> {
             Err(failure) => tracing::warn!("{failure}"),
         }
     }
-    connectors(&crawler).await?;
-    glean(&crawler).await?;
+    connectors(&config, &crawler).await?;
+    glean(&config, &crawler).await?;
     let client = connect(&config).await?;
     let task_queue = &config.temporal.task_queue;
     worker::run(crawler, client, task_queue, &config.text_digest(), stop).await?;
@@ -46,11 +47,11 @@ pub async fn run(_: Args, context: &Context) -> Result<Report> {
 }
 
 /// Connections whose connector is not there are told; a worker that has none of them cannot work.
-async fn connectors(crawler: &Crawler) -> Result<()> {
+async fn connectors(config: &Config, crawler: &Crawler) -> Result<()> {
     let mut first = None;
     let mut well = 0;
-    for (name, connection) in &crawler.config.connections {
-        let place = || crawler.config.place(&["connections", name, "connector"]);
+    for (name, connection) in &config.connections {
+        let place = || config.place(&["connections", name, "connector"]);
         match crawler.registry.find(&connection.connector).await {
             Ok(_) => well += 1,
             Err(failure) => {
@@ -70,8 +71,8 @@ async fn connectors(crawler: &Crawler) -> Result<()> {
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A token that Glean refuses is for a person to mend; a Glean that is away comes back.
-async fn glean(crawler: &Crawler) -> Result<()> {
-    let datasource = crawler.config.connections.values().next();
+async fn glean(config: &Config, crawler: &Crawler) -> Result<()> {
+    let datasource = config.connections.values().next();
     let Some(datasource) = datasource.map(|connection| &connection.datasource) else {
         return Ok(());
     };

@@ -7,8 +7,8 @@ use serde::Deserialize;
 
 use super::locate::Locate;
 use super::values::Span;
-use super::{Connection, grants, limits, schedules};
-use crate::crawl::{self, Tolerance};
+use super::{grants, limits, schedules};
+use crate::crawl::{self, Connection, Tolerance};
 use crate::failure::Result;
 use crate::temporal::schedule::Schedule;
 

@@ -49,13 +49,13 @@ impl File {
             None => Location::Folder(state.clone()),
             Some(text) => store(&text, &base, locate)?,
         };
-        let window = self.glean.window(locate)?;
+        let uploads = self.glean.uploads(locate)?;
         let guests = self.worker.guests(locate)?;
         let (connections, schedules) = connections(self.connections, &base, locate)?;
         Ok(Config {
             path: locate.path.to_owned(),
             glean: self.glean.endpoint(&base, locate, env)?,
-            window,
+            uploads,
             guests,
             temporal: self.temporal.validate(&base, locate, env)?,
             connectors: base.join(connectors),

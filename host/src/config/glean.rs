@@ -33,22 +33,22 @@ pub(super) struct Section {
 }
 
 impl Section {
-    pub(super) fn window(&self, locate: &Locate<'_>) -> Result<UploadLimits> {
+    pub(super) fn uploads(&self, locate: &Locate<'_>) -> Result<UploadLimits> {
         let usual = UploadLimits::default();
-        let window = UploadLimits {
+        let uploads = UploadLimits {
             batch_bytes: self.batch_bytes.map_or(usual.batch_bytes, |size| size.0),
             batch_documents: self.batch_documents.unwrap_or(usual.batch_documents),
             document_bytes: self.document_bytes.map_or(usual.document_bytes, |size| size.0),
             in_flight: self.batches_in_flight.unwrap_or(usual.in_flight),
         };
         for (value, key) in
-            [(window.batch_documents, "batch_documents"), (window.in_flight, "batches_in_flight")]
+            [(uploads.batch_documents, "batch_documents"), (uploads.in_flight, "batches_in_flight")]
         {
             if value == 0 {
                 return Err(locate.failure(&["glean", key], "it must be at least 1"));
             }
         }
-        Ok(window)
+        Ok(uploads)
     }
 
     pub(super) fn endpoint(

@@ -3,11 +3,13 @@
 //! A crawl begins with what stands in the file then, and keeps that to its end: the file may change
 //! while it is under way.
 
-use std::collections::VecDeque;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use super::{Config, Connection};
+use futures::future::BoxFuture;
+
+use super::Config;
 use crate::clock::Timestamp;
+use crate::crawl::connections::{Configured, Connections};
 use crate::failure::{Failure, Result};
 
 #[derive(Clone, Debug)]
@@ -17,48 +19,22 @@ pub struct Live(Arc<RwLock<State>>);
 struct State {
     config: Arc<Config>,
     since: Timestamp,
-    /// The last ones.
-    crawls: VecDeque<Kept>,
 }
-
-/// What a crawl began with.
-#[derive(Clone, Debug)]
-pub struct Kept {
-    upload_id: String,
-    /// Who crawls: whoever resumes it begins with what the file says then.
-    pub by: String,
-    pub connection: Arc<Connection>,
-}
-
-/// More than are under way at once in one process.
-const CRAWLS: usize = 1_000;
 
 impl Live {
     pub fn new(config: Arc<Config>) -> Self {
-        let state = State { config, since: Timestamp::now(), crawls: VecDeque::new() };
+        let state = State { config, since: Timestamp::now() };
         Self(Arc::new(RwLock::new(state)))
     }
 
-    pub fn now(&self) -> Arc<Config> {
+    fn config(&self) -> Arc<Config> {
         self.read(|state| state.config.clone())
     }
 
-    /// Since when the configuration is what it is, for people.
-    pub fn since(&self) -> String {
-        self.read(|state| state.since).to_string()
-    }
-
-    /// Reads the file again, if it is another now. The connections are taken from it; whatever else
-    /// stands there needs a new process, and that is said.
-    pub async fn read_again(&self) -> Result<Arc<Config>> {
-        let live = self.clone();
-        // Secrets that stand in programs are asked for.
-        let read = tokio::task::spawn_blocking(move || live.read_file());
-        read.await.map_err(|error| Failure::internal(format!("reading was cut off: {error}")))?
-    }
-
+    /// The connections are taken from the file; whatever else stands there needs a new process, and that
+    /// is said.
     fn read_file(&self) -> Result<Arc<Config>> {
-        let before = self.now();
+        let before = self.config();
         let text = Config::text(&before.path)?;
         if *text == *before.text {
             return Ok(before);
@@ -81,26 +57,29 @@ impl Live {
         Ok(config)
     }
 
-    /// What a crawl began with in this process.
-    pub fn of_crawl(&self, upload_id: &str) -> Option<Kept> {
-        self.read(|state| state.crawls.iter().find(|kept| kept.upload_id == upload_id).cloned())
-    }
-
-    /// The crawl keeps this to its end.
-    pub fn keep(&self, upload_id: &str, by: &str, connection: &Arc<Connection>) {
-        let mut state = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        state.crawls.retain(|kept| kept.upload_id != upload_id);
-        if state.crawls.len() >= CRAWLS {
-            state.crawls.pop_front();
-        }
-        state.crawls.push_back(Kept {
-            upload_id: upload_id.to_owned(),
-            by: by.to_owned(),
-            connection: connection.clone(),
-        });
-    }
-
     fn read<T>(&self, look: impl FnOnce(&State) -> T) -> T {
         look(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Connections for Live {
+    fn now(&self) -> Arc<dyn Configured> {
+        self.config()
+    }
+
+    fn since(&self) -> String {
+        self.read(|state| state.since).to_string()
+    }
+
+    fn read_again(&self) -> BoxFuture<'_, Result<Arc<dyn Configured>>> {
+        let live = self.clone();
+        Box::pin(async move {
+            // Secrets that stand in programs are asked for.
+            let read = tokio::task::spawn_blocking(move || live.read_file());
+            let read = read
+                .await
+                .map_err(|error| Failure::internal(format!("reading was cut off: {error}")))?;
+            read.map(|config| config as Arc<dyn Configured>)
+        })
     }
 }

@@ -19,10 +19,11 @@ use std::sync::Arc;
 pub use live::Live;
 
 use crate::connector::{CompileLimits, Digest};
-use crate::crawl::{Deletions, Tolerance, UploadLimits};
+use crate::crawl::connections::Configured;
+use crate::crawl::crawler::Settings as CrawlSettings;
+use crate::crawl::{Connection, Crawler, UploadLimits};
 use crate::failure::{Failure, Result};
 use crate::glean::Endpoint;
-use crate::sandbox::{Granted, Limits};
 use crate::store::Location;
 use crate::temporal::schedule::Schedule;
 use crate::temporal::schedules::Wanted;
@@ -37,7 +38,7 @@ pub struct Config {
     /// The file, as it was named or found.
     pub path: PathBuf,
     pub glean: Endpoint,
-    pub window: UploadLimits,
+    pub uploads: UploadLimits,
     pub temporal: Settings,
     /// Guests of all connections that run at once in one process.
     pub guests: usize,
@@ -53,27 +54,6 @@ pub struct Config {
     /// When they are crawled, by their names.
     pub schedules: BTreeMap<String, Vec<Schedule>>,
     text: Arc<str>,
-}
-
-/// A connector, its settings and its grants: one datasource in Glean.
-#[derive(Clone, Debug)]
-pub struct Connection {
-    pub name: String,
-    pub connector: String,
-    pub datasource: String,
-    pub settings: serde_json::Value,
-    pub grants: Granted,
-    pub limits: Limits,
-    pub deletions: Deletions,
-    pub quarantine: Tolerance,
-}
-
-impl Connection {
-    /// A digest of what decides which documents there are.
-    pub fn settings_digest(&self) -> String {
-        let text = format!("{} {:?}", self.settings, self.grants.folders);
-        Digest::of(text.as_bytes()).to_string()
-    }
 }
 
 impl Config {
@@ -115,6 +95,37 @@ impl Config {
                 .at(self.path.display().to_string())
                 .next(next)
         })
+    }
+
+    /// What takes the steps of crawls.
+    pub fn crawler(&self) -> Result<Crawler> {
+        if self.glean.server_url.is_empty() {
+            return Err(self.no_glean());
+        }
+        self.offline_crawler()
+    }
+
+    pub fn no_glean(&self) -> Failure {
+        Failure::settings("there is no Glean to upload to")
+            .at(self.place(&["glean", "server_url"]))
+            .next(
+                "set `server_url` in [glean], or GLEAN_INSTANCE; `sheaf local-glean` runs one here",
+            )
+    }
+
+    /// The same for what only looks at connectors and their sources: there need not be a Glean.
+    pub fn offline_crawler(&self) -> Result<Crawler> {
+        let settings = CrawlSettings {
+            glean: self.glean.clone(),
+            uploads: self.uploads,
+            policy: self.temporal.policy.clone(),
+            guests: self.guests,
+            connectors: self.connectors.clone(),
+            compile: self.compile,
+            state: self.state.clone(),
+            store: self.store.clone(),
+        };
+        Crawler::new(settings, Arc::new(Live::new(Arc::new(self.clone()))))
     }
 
     /// What we are on Temporal.
@@ -166,6 +177,20 @@ impl Config {
     /// `sheaf.toml:12, connections.a.settings`: where a key stands, or the nearest one above it.
     pub fn place(&self, keys: &[&str]) -> String {
         Locate { path: &self.path, text: &self.text }.place(keys)
+    }
+}
+
+impl Configured for Config {
+    fn connection(&self, name: &str) -> Result<Arc<Connection>> {
+        self.connection(name)
+    }
+
+    fn digest(&self, connection: &str) -> Option<Digest> {
+        self.digest(connection)
+    }
+
+    fn place(&self, keys: &[&str]) -> String {
+        self.place(keys)
     }
 }
 

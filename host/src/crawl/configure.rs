@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use super::connection::Connection;
 use super::connection_state::ConnectionState;
 use super::crawler::Crawler;
 use super::interrupted::AsNow;
@@ -15,7 +16,6 @@ use super::plan::{Begun, Plan};
 use super::progress::FailedScope;
 use super::request::{CrawlRequest, ModeName, Start};
 use crate::clock::Timestamp;
-use crate::config::Connection;
 use crate::connector::{Connector, Guest};
 use crate::document::Scope;
 use crate::failure::{Failure, Kind, Result};
@@ -40,7 +40,7 @@ impl Crawler {
     /// Registers the datasource and finds out what there is to crawl.
     pub async fn configure(&self, start: Start) -> Result<Plan> {
         let (name, upload_id) = (start.request.connection.as_str(), start.upload_id.as_str());
-        self.live.now().connection(name)?;
+        self.connections.now().connection(name)?;
         let claims = self.states.claims(name);
         let lease = Lease::new(start.who.clone(), &start.by, upload_id);
         claims.claim(&lease).await?;
@@ -73,11 +73,11 @@ impl Crawler {
     async fn configured(&self, start: &Start) -> Result<Beginning> {
         let Start { request, upload_id, by, who } = start;
         let CrawlRequest { connection: name, mode, connector, restart } = request;
-        let connection = self.live.now().connection(name)?;
-        self.live.keep(upload_id, by, &connection);
+        let connection = self.connections.now().connection(name)?;
+        self.kept.keep(upload_id, by, &connection);
         let chosen = connector.as_ref().unwrap_or(&connection.connector);
         let connector = self.registry.pin(chosen).await.map_err(|failure| {
-            failure.at_least(|| self.config.place(&["connections", name, "connector"]))
+            failure.at_least(|| self.connections.now().place(&["connections", name, "connector"]))
         })?;
         if let Some(unread) = connector.inspection.unread() {
             tracing::warn!(connection = name, connector = connector.manifest.name, "{unread}");
@@ -136,7 +136,7 @@ impl Crawler {
         };
         if mode == ModeName::Full {
             self.open_session(&mut plan).await?;
-            self.live.keep(&plan.upload_id, by, &connection);
+            self.kept.keep(&plan.upload_id, by, &connection);
         }
         let begun = Begun {
             plan: plan.clone(),
@@ -183,8 +183,8 @@ impl Crawler {
     async fn resume(&self, begun: Begun, start: &Start) -> Result<Plan> {
         let name = &start.request.connection;
         let upload_id = begun.plan.upload_id.clone();
-        if let Some(kept) = self.live.of_crawl(&start.upload_id) {
-            self.live.keep(&upload_id, &start.by, &kept.connection);
+        if let Some(kept) = self.kept.of(&start.upload_id) {
+            self.kept.keep(&upload_id, &start.by, &kept.connection);
         }
         if upload_id != start.upload_id {
             tracing::info!(connection = name, upload_id, "an interrupted crawl is resumed");

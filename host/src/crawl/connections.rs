@@ -1,13 +1,75 @@
 //! Which settings, grants and limits a crawl has: those of the file when it begins, whatever this
 //! process read before, and the same to its end, whatever the file becomes meanwhile.
 
-use std::sync::Arc;
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
 
+use futures::future::BoxFuture;
+
+use super::connection::Connection;
 use super::crawler::Crawler;
 use super::plan::{Begun, Plan};
-use crate::config::{Config, Connection};
+use crate::connector::Digest;
 use crate::failure::{Failure, Result};
 use crate::machine::host_name;
+
+/// The connections of a file, as it was read once.
+pub trait Configured: Send + Sync {
+    fn connection(&self, name: &str) -> Result<Arc<Connection>>;
+
+    /// A digest of all that decides what a connection uploads and deletes.
+    fn digest(&self, connection: &str) -> Option<Digest>;
+
+    /// `sheaf.toml:12, connections.a.settings`: where a key stands, or the nearest one above it.
+    fn place(&self, keys: &[&str]) -> String;
+}
+
+/// A file that may change while the process runs.
+pub trait Connections: Send + Sync {
+    /// What was read last.
+    fn now(&self) -> Arc<dyn Configured>;
+
+    /// Since when that is so, for people.
+    fn since(&self) -> String;
+
+    /// Reads the file again, if it is another now.
+    fn read_again(&self) -> BoxFuture<'_, Result<Arc<dyn Configured>>>;
+}
+
+/// What the crawls of this process began with: they keep it to their ends.
+#[derive(Debug, Default)]
+pub struct Kept(Mutex<VecDeque<KeptCrawl>>);
+
+#[derive(Clone, Debug)]
+pub struct KeptCrawl {
+    upload_id: String,
+    /// Who crawls: whoever resumes it begins with what the file says then.
+    by: String,
+    pub connection: Arc<Connection>,
+}
+
+/// More than are under way at once in one process.
+const CRAWLS: usize = 1_000;
+
+impl Kept {
+    pub fn of(&self, upload_id: &str) -> Option<KeptCrawl> {
+        let crawls = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        crawls.iter().find(|kept| kept.upload_id == upload_id).cloned()
+    }
+
+    pub fn keep(&self, upload_id: &str, by: &str, connection: &Arc<Connection>) {
+        let mut crawls = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        crawls.retain(|kept| kept.upload_id != upload_id);
+        if crawls.len() >= CRAWLS {
+            crawls.pop_front();
+        }
+        crawls.push_back(KeptCrawl {
+            upload_id: upload_id.to_owned(),
+            by: by.to_owned(),
+            connection: connection.clone(),
+        });
+    }
+}
 
 /// What whoever starts a crawl by Temporal has: the worker that takes it may have another file.
 #[derive(Clone, Copy, Debug, Default)]
@@ -43,14 +105,14 @@ impl Crawler {
         if config.digest(name).is_some_and(|ours| ours.to_string() == digest) {
             return Ok(());
         }
-        Err(self.differs(&config, name, "whoever started the crawl has another"))
+        Err(self.differs(&*config, name, "whoever started the crawl has another"))
     }
 
     /// Goes on with what a crawl under way began with. A worker that was not there then looks whether
     /// it has the same.
     pub(super) async fn check_begun(&self, begun: &Begun) -> Result<()> {
         let Begun { plan, settings, by, .. } = begun;
-        if self.live.of_crawl(&plan.upload_id).is_some_and(|kept| kept.by == *by) {
+        if self.kept.of(&plan.upload_id).is_some_and(|kept| kept.by == *by) {
             return Ok(());
         }
         let config = match self.read_again().await {
@@ -58,38 +120,38 @@ impl Crawler {
             // A file that somebody is writing just now ends no crawl that began before.
             Err(failure) => {
                 tracing::warn!("{failure}");
-                self.live.now()
+                self.connections.now()
             }
         };
         let connection = config.connection(&plan.connection)?;
-        if connection.settings_digest() != *settings {
+        if !connection.has_settings(settings) {
             let why = "the crawl began with another: its documents would not fit each other";
-            return Err(self.differs(&config, &plan.connection, why));
+            return Err(self.differs(&*config, &plan.connection, why));
         }
-        self.live.keep(&plan.upload_id, by, &connection);
+        self.kept.keep(&plan.upload_id, by, &connection);
         Ok(())
     }
 
     /// What a crawl began with; at its end, where nothing is read any more, what the file says now.
     pub(super) fn crawled(&self, plan: &Plan) -> Result<Arc<Connection>> {
-        match self.live.of_crawl(&plan.upload_id) {
+        match self.kept.of(&plan.upload_id) {
             Some(kept) => Ok(kept.connection),
-            None => self.live.now().connection(&plan.connection),
+            None => self.connections.now().connection(&plan.connection),
         }
     }
 
-    async fn read_again(&self) -> Result<Arc<Config>> {
-        self.live.read_again().await.map_err(|failure| Failure {
+    async fn read_again(&self) -> Result<Arc<dyn Configured>> {
+        self.connections.read_again().await.map_err(|failure| Failure {
             what: format!("the worker cannot read its sheaf.toml again: {}", failure.what),
             ..failure
         })
     }
 
-    fn differs(&self, config: &Config, name: &str, why: &str) -> Failure {
+    fn differs(&self, config: &dyn Configured, name: &str, why: &str) -> Failure {
         Failure::settings(format!(
             "the worker ({}) has had this `{name}` since {}, and {why}",
             this_process(),
-            self.live.since()
+            self.connections.since()
         ))
         .at(config.place(&["connections", name]))
         .next(

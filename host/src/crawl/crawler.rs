@@ -6,35 +6,57 @@
 //! else: any worker that shares the store resumes a crawl where another was killed.
 
 use std::ops::Range;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::census::Counted;
+use super::connection::Connection;
 use super::connection_state::States;
+use super::connections::{Connections, Kept};
 use super::guests::Guests;
 use super::lease::Who;
+use super::pipeline::UploadLimits;
 use super::plan::{Begun, CrawlRef, Plan};
+use super::policy::Policy;
 use super::progress::ScopeHead;
 use crate::clock::Timestamp;
-use crate::config::{Config, Connection, Live};
-use crate::connector::{Connector, Engine, Guest};
+use crate::connector::{CompileLimits, Connector, Engine, Guest};
 use crate::failure::{Failure, Kind, Result};
 use crate::glean::upload::{SessionState, Upload};
-use crate::glean::{self, Client};
+use crate::glean::{self, Client, Endpoint};
 use crate::ledger;
 use crate::pace::Wait;
 use crate::registry::Registry;
-use crate::store::Store;
+use crate::store::{Location, Store};
 
 /// A crawl's journal: each of its frames says how far a scope is.
 pub type Journal = ledger::Journal<ScopeHead>;
 
+/// What the crawls of a process need, beside their connections.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    pub glean: Endpoint,
+    pub uploads: UploadLimits,
+    pub policy: Policy,
+    /// Guests of all connections that run at once.
+    pub guests: usize,
+    /// Where `.wasm` files are dropped.
+    pub connectors: PathBuf,
+    pub compile: CompileLimits,
+    /// This machine's own: locks and temporary files.
+    pub state: PathBuf,
+    /// What is kept between crawls.
+    pub store: Location,
+}
+
 /// What every crawl of this process shares.
 #[derive(Clone)]
 pub struct Crawler {
-    /// As it was when the process began; the connections of a crawl are in `live`.
-    pub config: Arc<Config>,
-    pub live: Live,
+    pub settings: Arc<Settings>,
+    pub connections: Arc<dyn Connections>,
+    /// What the crawls under way began with.
+    pub(super) kept: Arc<Kept>,
     pub registry: Registry,
     pub client: Client,
     pub store: Store,
@@ -43,42 +65,26 @@ pub struct Crawler {
 }
 
 impl Crawler {
-    pub fn new(config: Config) -> Result<Self> {
-        if config.glean.server_url.is_empty() {
-            return Err(Self::no_glean(&config));
-        }
-        Self::offline(config)
-    }
-
-    pub fn no_glean(config: &Config) -> Failure {
-        Failure::settings("there is no Glean to upload to")
-            .at(config.place(&["glean", "server_url"]))
-            .next(
-                "set `server_url` in [glean], or GLEAN_INSTANCE; `sheaf local-glean` runs one here",
-            )
-    }
-
-    /// For what only looks at connectors and their sources: there need not be a Glean.
-    pub fn offline(config: Config) -> Result<Self> {
+    /// There need not be a Glean: some only look at connectors and their sources.
+    pub fn new(settings: Settings, connections: Arc<dyn Connections>) -> Result<Self> {
         let cache = crate::connector::load::cache_folder();
-        let engine = Engine::limited(cache, config.compile)?;
-        let store = Store::open(&config.store)?;
-        let config = Arc::new(config);
-        let live = Live::new(config.clone());
+        let engine = Engine::limited(cache, settings.compile)?;
+        let store = Store::open(&settings.store)?;
         Ok(Self {
-            registry: Registry::new(engine, &config.connectors, store.clone()),
-            client: Client::new(config.glean.clone())?,
-            states: States::new(store.clone(), &config.state, &config.glean.server_url),
+            registry: Registry::new(engine, &settings.connectors, store.clone()),
+            client: Client::new(settings.glean.clone())?,
+            states: States::new(store.clone(), &settings.state, &settings.glean.server_url),
             store,
-            guests: Arc::new(Guests::new(live.clone(), config.guests)),
-            live,
-            config,
+            kept: Arc::default(),
+            guests: Arc::new(Guests::new(connections.clone(), settings.guests)),
+            connections,
+            settings: Arc::new(settings),
         })
     }
 
     /// Tries what each crawl writes: the state folder of this machine, and the store.
     pub async fn can_write(&self) -> Result<()> {
-        let temporary = self.config.state.join("tmp");
+        let temporary = self.settings.state.join("tmp");
         let written = std::fs::create_dir_all(&temporary)
             .and_then(|()| tempfile::NamedTempFile::new_in(&temporary));
         written.map_err(|error| {

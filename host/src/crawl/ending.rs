@@ -54,7 +54,7 @@ impl Crawler {
     }
 
     pub(super) async fn seal(&self, plan: &Plan) -> Result<Sealed, ledger::Error> {
-        let temporary = self.config.state.join("tmp");
+        let temporary = self.settings.state.join("tmp");
         std::fs::create_dir_all(&temporary).map_err(|error| {
             Failure::settings(format!("cannot create a folder for temporary files: {error}"))
                 .at(temporary.display().to_string())

@@ -11,7 +11,8 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio::sync::Semaphore;
 
-use crate::config::{Config, Connection, Live};
+use super::connection::Connection;
+use super::connections::{Configured, Connections};
 use crate::connector::{Connector, Grants, Guest, schema};
 use crate::document::Manifest;
 use crate::failure::{Failure, Kind, Result};
@@ -22,7 +23,7 @@ use crate::sandbox::policy::{Pattern, Policy};
 
 /// What the guests of this process share.
 pub struct Guests {
-    live: Live,
+    configured: Arc<dyn Connections>,
     places: Arc<Semaphore>,
     connections: Mutex<HashMap<String, Shared>>,
     /// What each crawl has computed here, by upload id; of the last crawls, over all their scopes.
@@ -41,10 +42,10 @@ struct Shared {
 
 impl Guests {
     /// `most` of them run at once.
-    pub fn new(live: Live, most: usize) -> Self {
+    pub fn new(configured: Arc<dyn Connections>, most: usize) -> Self {
         Self {
             places: Arc::new(Semaphore::new(most)),
-            live,
+            configured,
             connections: Mutex::default(),
             crawls: Mutex::default(),
         }
@@ -63,8 +64,8 @@ impl Guests {
 
     /// Whether a connection's settings and grants are such that its connector can be started.
     pub async fn check(&self, connection: &Connection, connector: &Connector) -> Result<()> {
-        let config = self.live.now();
-        check_settings(&config, connection, connector)?;
+        let config = self.configured.now();
+        check_settings(&*config, connection, connector)?;
         let shared = self.shared(connection, connector)?;
         shared.egress.check().await.map_err(|failure| {
             let grants = ["connections", &connection.name, "grants"];
@@ -198,7 +199,7 @@ pub fn asked(manifest: &Manifest, settings: &Value) -> Result<Vec<Pattern>> {
 
 /// Settings must be valid by the connector's own schema before it sees them.
 pub fn check_settings(
-    config: &Config,
+    config: &dyn Configured,
     connection: &Connection,
     connector: &Connector,
 ) -> Result<()> {

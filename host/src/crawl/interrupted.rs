@@ -3,12 +3,12 @@
 
 use std::time::Duration;
 
+use super::connection::Connection;
 use super::connection_state::ConnectionState;
 use super::crawler::{Crawler, Journal};
 use super::plan::{Begun, Plan};
 use super::request::ModeName;
 use crate::clock::Timestamp;
-use crate::config::Connection;
 use crate::connector::Connector;
 use crate::failure::Result;
 use crate::glean::upload::SessionState;
@@ -111,7 +111,7 @@ impl Crawler {
         begun: &Begun,
     ) -> Result<Option<&'static str>, ledger::Error> {
         let Begun { plan, settings, at, .. } = begun;
-        if *settings != as_now.connection.settings_digest()
+        if !as_now.connection.has_settings(settings)
             || plan.digest != as_now.connector.digest
             || plan.datasource != as_now.connection.datasource
         {

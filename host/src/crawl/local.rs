@@ -29,7 +29,7 @@ pub async fn run(
     cancel: &CancellationToken,
 ) -> Result<CrawlResult> {
     let name = request.connection.as_str();
-    crawler.config.connection(name)?;
+    crawler.connections.now().connection(name)?;
     let _lock = crawler.states.machine.lock(name)?;
     let run = upload_id(name);
     let ended = match once(crawler, request, &run, view, cancel).await {
@@ -115,7 +115,7 @@ async fn crawl_all(again: &Again<'_>, crawl: &CrawlRef, started: Instant) -> Res
             Ok(_) => break,
             // The journal counts these, for each scope.
             Err(Stopped::Scope(failure)) => {
-                let policy = &crawler.config.temporal.policy;
+                let policy = &crawler.settings.policy;
                 let pause = policy.pause_after(&failure, progress.again);
                 (failure, pause)
             }
@@ -149,7 +149,7 @@ struct Again<'a> {
 impl Again<'_> {
     /// How many failures like this one, in a row, are the last.
     fn allowed(&self, failure: &Failure) -> u32 {
-        let policy = &self.crawler.config.temporal.policy;
+        let policy = &self.crawler.settings.policy;
         if failure.kind.is_away() { policy.allowed(failure) } else { 1 }
     }
 
@@ -160,7 +160,7 @@ impl Again<'_> {
         if last {
             return Err(failure);
         }
-        let pause = self.crawler.config.temporal.policy.pause_after(&failure, attempts.failures);
+        let pause = self.crawler.settings.policy.pause_after(&failure, attempts.failures);
         Ok((failure, pause))
     }
 

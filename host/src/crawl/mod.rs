@@ -17,6 +17,7 @@ pub mod change;
 pub mod closing;
 pub mod complete;
 pub mod configure;
+pub mod connection;
 pub mod connection_state;
 pub mod connections;
 pub mod crawler;
@@ -48,6 +49,7 @@ pub mod scope;
 pub mod status;
 pub mod view;
 
+pub use connection::Connection;
 pub use crawler::Crawler;
 pub use guard::Deletions;
 pub use pipeline::{Delivery, Pipeline, Source, UploadLimits};

@@ -2,11 +2,11 @@
 
 use std::collections::HashSet;
 
+use super::connection::Connection;
 use super::crawler::Crawler;
 use super::loop_detector::DOUBLE;
 use super::progress::Counts;
 use super::rules::Rules;
-use crate::config::Connection;
 use crate::connector::Connector;
 use crate::document::{Crawl, Document, Mode, PageLimits, Progress, Unreadable, key};
 use crate::failure::{Failure, Result};
@@ -135,7 +135,7 @@ impl Reader<'_> {
             if double {
                 return Some(DOUBLE.to_owned());
             }
-            let most = self.crawler.config.window.document_bytes;
+            let most = self.crawler.settings.uploads.document_bytes;
             let wire = DocumentDefinition::new(&self.connection.datasource, &document);
             let size = serde_json::to_vec(&wire).map_or(usize::MAX, |encoded| encoded.len());
             (size > most).then(|| format!("it has {size} bytes as JSON, and {most} is the most"))

@@ -11,6 +11,7 @@ use std::time::Duration;
 use tokio::sync::{OnceCell, watch};
 use tokio_util::sync::CancellationToken;
 
+use super::connection::Connection;
 use super::crawler::{Crawler, Journal};
 use super::fault::{self, Stopped, interrupted};
 use super::kept_changes::KeptChanges;
@@ -20,7 +21,6 @@ use super::progress::{Attempts, Counts, FailedScope, Frontier, Live, ScopeHead, 
 use super::request::ModeName;
 use super::rules::Rules;
 use super::view::{RangeProgress, ScopeState, ScopeView};
-use crate::config::Connection;
 use crate::connector::Connector;
 use crate::document::{Crawl, Mode, PageLimits, Scope};
 use crate::failure::{Failure, Kind};
@@ -328,7 +328,7 @@ impl Crawler {
         let pipeline = Pipeline {
             rules,
             tolerance: &connection.quarantine,
-            limits: &self.config.window,
+            limits: &self.settings.uploads,
             page: PageLimits { documents: limits.page_documents, bytes: limits.page_bytes },
             report,
             cancel,

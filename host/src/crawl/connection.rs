@@ -1,0 +1,36 @@
+//! What a crawl needs to know of a connection.
+
+use super::guard::Deletions;
+use super::quarantine::Tolerance;
+use crate::connector::Digest;
+use crate::sandbox::{Granted, Limits};
+
+/// A connector, its settings and its grants: one datasource in Glean.
+#[derive(Clone, Debug)]
+pub struct Connection {
+    pub name: String,
+    pub connector: String,
+    pub datasource: String,
+    pub settings: serde_json::Value,
+    pub grants: Granted,
+    pub limits: Limits,
+    pub deletions: Deletions,
+    pub quarantine: Tolerance,
+}
+
+impl Connection {
+    /// A digest of what decides which documents there are.
+    pub fn settings_digest(&self) -> String {
+        let folders = self.grants.folders.iter().map(|folder| (&folder.guest, &folder.host));
+        let folders: Vec<_> = folders.collect();
+        let text = serde_json::json!([self.settings, folders]).to_string();
+        Digest::of(text.as_bytes()).to_string()
+    }
+
+    /// Whether a crawl that wrote down this digest began with these settings.
+    pub fn has_settings(&self, digest: &str) -> bool {
+        // Crawls of versions before 0.2 wrote down another digest of the same.
+        let before = format!("{} {:?}", self.settings, self.grants.folders);
+        digest == self.settings_digest() || digest == Digest::of(before.as_bytes()).to_string()
+    }
+}
