@@ -8,8 +8,9 @@ use clap::{Args, ValueEnum};
 use guest_generator::fields;
 use serde_json::json;
 use sheaf::connector::{Engine, Grants};
-use sheaf::crawl::steps::Journal;
-use sheaf::crawl::{Pipeline, Rules, ScopeProgress, Source, Tolerance, Window};
+use sheaf::crawl::crawler::Journal;
+use sheaf::crawl::pipeline::Report;
+use sheaf::crawl::{Delivery, Pipeline, Rules, ScopeHead, Source, Tolerance, UploadLimits};
 use sheaf::document::{
     Access, Body, Content, Crawl as Opened, Document, Mode, Page, PageLimits, Progress,
 };
@@ -141,16 +142,13 @@ impl Crawl {
             accepted: Arc::default(),
         };
         let ledger = self.ledger.as_deref().map(Ledger::open).transpose()?;
-        let (report, _reports) = watch::channel(ScopeProgress::default());
+        let (report, _reports) = watch::channel(Report::default());
         let pipeline = Pipeline {
-            upload: &upload,
-            mode: &Mode::Full,
             rules,
-            window: &Window::default(),
+            limits: &UploadLimits::default(),
             page,
             report: &report,
             tolerance: &Tolerance::default(),
-            changes: None,
             cancel: &CancellationToken::new(),
             journal: match &ledger {
                 Some(ledger) => Some(ledger.journal.scope("all").await?.0),
@@ -158,7 +156,8 @@ impl Crawl {
             },
             usage: Arc::default(),
         };
-        let documents = pipeline.run(source, ScopeProgress::default()).await?.documents;
+        let read = pipeline.run(source, Delivery::session(upload), ScopeHead::default()).await?;
+        let documents = read.counts.documents;
         if let Some(ledger) = ledger {
             ledger.close(documents).await?;
         }

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use sheaf::crawl::plan::Waiting;
+use sheaf::crawl::result::Waiting;
 use sheaf::crawl::{ModeName, Policy};
 use sheaf::temporal::connect::connect_to;
 use sheaf::temporal::dev_server::DevServer;

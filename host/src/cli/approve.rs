@@ -9,7 +9,7 @@ use temporalio_client::Client;
 
 use super::{Context, Report, connect, sync};
 use crate::crawl::approval;
-use crate::crawl::plan::Waiting;
+use crate::crawl::result::Waiting;
 use crate::crawl::{CrawlResult, Crawler, Decision, Outcome, local};
 use crate::failure::{Failure, Result};
 use crate::temporal::approvals;
@@ -93,12 +93,12 @@ fn summary(name: &str, waiting: &Waiting) -> String {
 
 /// What waits: the store knows it, or, where that is the workers' own, its workflow.
 async fn find(crawler: &Crawler, name: &str, client: &mut Option<Client>) -> Result<Held> {
-    let memory = crawler.memories.of(name).await?;
-    if let Some(held) = &memory.held {
+    let state = crawler.states.of(name).await?;
+    if let Some(held) = &state.held {
         let waiting = approval::waiting(held);
         return Ok(Held { waiting, temporal: held.temporal, here: true });
     }
-    if memory.last.is_some() {
+    if state.last.is_some() {
         return Err(local::nothing_waits(name));
     }
     let connected = client.insert(connect(&crawler.config).await?);

@@ -21,7 +21,7 @@ pub async fn run(args: Args, context: &Context) -> Result<Report> {
     let client = connect(&config).await?;
     match Box::pin(cancel(&client, config.deployment(), name, &signals::token())).await? {
         Cancelled::Yes(view) => {
-            let total = view.total();
+            let total = &view.total.counts;
             let summary = format!("{name}: cancelled after {}", count(total.documents, "document"));
             let text = format!(
                 "{summary}\n  what it uploaded stays in Glean, and nothing was deleted; the next \

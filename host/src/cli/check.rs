@@ -4,13 +4,14 @@ use clap::Args as ClapArgs;
 use serde_json::json;
 
 use super::{Context, Report, output};
-use crate::config::{Connection, Granted};
+use crate::config::Connection;
 use crate::connector::Connector;
 use crate::crawl::Crawler;
 use crate::crawl::guests::asked;
 use crate::document::{Manifest, Scope};
 use crate::failure::Result;
-use crate::sandbox::egress::{Denied, Pattern};
+use crate::sandbox::Granted;
+use crate::sandbox::policy::{Denied, Pattern};
 use crate::text::count;
 
 #[derive(ClapArgs)]

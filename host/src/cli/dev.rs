@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use super::live;
 use super::{Context, Report, inspect, local_glean, signals, sync};
 use crate::config::Config;
+use crate::crawl::CrawlRequest;
 use crate::crawl::{CrawlView, Crawler, ModeName, Outcome, local};
 use crate::failure::{Failure, Kind, Result};
 use crate::temporal::connect::connect_to;
@@ -212,9 +213,8 @@ async fn crawl(
     let shown = tokio::spawn(live::show(views));
     let ended = match client {
         None => {
-            let ask =
-                local::Ask { connection: name, mode: ModeName::Full, connector: None, anew: false };
-            local::run(crawler, ask, &view, stop).await
+            let request = CrawlRequest { connection: name.to_owned(), ..CrawlRequest::default() };
+            local::run(crawler, &request, &view, stop).await
         }
         Some(client) => on_temporal(crawler, client, name, &view, stop).await,
     };

@@ -13,6 +13,7 @@ use tokio::sync::watch;
 
 use super::logging::lines;
 use crate::crawl::CrawlView;
+use crate::crawl::progress::Standing;
 use crate::crawl::view::{Phase, ScopeState, ScopeView};
 use crate::text::{bytes, count, grouped};
 
@@ -53,12 +54,12 @@ async fn live(mut views: watch::Receiver<CrawlView>) {
         let titles = title_width(&chosen, width);
         heading.set_message(title(
             &view,
-            rate.per_second(view.total().documents),
+            rate.per_second(view.total.counts.documents),
             width.saturating_sub(2),
         ));
         for (at, scope) in chosen.iter().enumerate() {
             let rate = rates.entry(scope.id.clone()).or_default();
-            let text = line(scope, rate.per_second(scope.progress.documents), titles, width);
+            let text = line(scope, rate.per_second(scope.progress.counts.documents), titles, width);
             if shown.len() <= at {
                 let bar = lines().add(ProgressBar::new_spinner());
                 bar.set_style(style("{msg}"));
@@ -124,13 +125,13 @@ async fn plain(views: watch::Receiver<CrawlView>) {
             () = async { while closing.changed().await.is_ok() {} } => return,
         }
         let view = views.borrow().clone();
-        let total = view.total();
+        let total = &view.total.counts;
         let mut text = title(&view, rate.per_second(total.documents), usize::MAX);
         text.push_str(&format!(" · {}", bytes(total.bytes)));
         if total.quarantined > 0 {
             text.push_str(&format!(" · {} set aside", grouped(total.quarantined)));
         }
-        if let Some(waits) = view.scopes.iter().find_map(|scope| scope.progress.waits()) {
+        if let Some(waits) = view.scopes.iter().find_map(|scope| scope.progress.live.waits()) {
             text.push_str(&format!(" · {waits}"));
         }
         if let Some(note) = view.scopes.iter().find_map(|scope| scope.note.as_ref()) {
@@ -157,7 +158,7 @@ fn title(view: &CrawlView, rate: u64, width: usize) -> String {
     };
     let mut parts = vec![format!("{phase} {} ({})", view.connection, view.mode)];
     if view.phase != Phase::Configuring {
-        let total = view.total();
+        let total = &view.total.counts;
         let known = view.estimate.filter(|known| *known > 0);
         parts.push(documents(total.documents, known));
         if view.phase == Phase::Crawling {
@@ -205,8 +206,8 @@ fn left(done: u64, estimate: Option<u64>, rate: u64) -> Option<String> {
 
 /// One scope's line.
 fn line(scope: &ScopeView, rate: u64, titles: usize, width: usize) -> String {
-    let progress = &scope.progress;
-    let mut parts = vec![documents(progress.documents, scope.estimate)];
+    let Standing { counts, live } = &scope.progress;
+    let mut parts = vec![documents(counts.documents, scope.estimate)];
     let mark = match scope.state {
         ScopeState::Done => '✓',
         ScopeState::Failed => '✗',
@@ -216,25 +217,25 @@ fn line(scope: &ScopeView, rate: u64, titles: usize, width: usize) -> String {
     match scope.state {
         ScopeState::Done => {}
         ScopeState::Failed => {
-            parts[0] = format!("failed; {} kept", count(progress.documents, "document"));
+            parts[0] = format!("failed; {} kept", count(counts.documents, "document"));
         }
         ScopeState::Retrying => parts.push("is tried again".to_owned()),
         ScopeState::Running | ScopeState::Waiting => {
             parts.push(format!("{}/s", grouped(rate)));
-            let done = progress.documents + progress.quarantined;
-            parts.extend(left(done, scope.estimate, rate).filter(|_| progress.waiting.is_none()));
+            let done = counts.documents + counts.quarantined;
+            parts.extend(left(done, scope.estimate, rate).filter(|_| live.waiting.is_none()));
         }
     }
     if scope.state != ScopeState::Done {
-        parts.extend(progress.waits());
+        parts.extend(live.waits());
         parts.extend(scope.note.clone());
     }
-    if progress.quarantined > 0 {
-        parts.push(format!("{} set aside", grouped(progress.quarantined)));
+    if counts.quarantined > 0 {
+        parts.push(format!("{} set aside", grouped(counts.quarantined)));
     }
-    parts.push(bytes(progress.bytes));
-    if progress.in_flight > 0 {
-        parts.push(format!("{} in flight", progress.in_flight));
+    parts.push(bytes(counts.bytes));
+    if live.in_flight > 0 {
+        parts.push(format!("{} in flight", live.in_flight));
     }
     let title = pad_str(&scope.title, titles, console::Alignment::Left, Some("…"));
     truncate_str(&format!("{mark} {title}  {}", parts.join(" · ")), width, "…").into_owned()
@@ -263,7 +264,8 @@ impl Rate {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::crawl::ScopeProgress;
+    use crate::crawl::Counts;
+    use crate::crawl::progress::Live;
 
     fn scope(title: &str, state: ScopeState, documents: u64) -> ScopeView {
         ScopeView {
@@ -271,12 +273,9 @@ mod tests {
             title: title.into(),
             estimate: Some(6_000),
             state,
-            progress: ScopeProgress {
-                documents,
-                bytes: 5 << 20,
-                quarantined: 3,
-                in_flight: 2,
-                ..ScopeProgress::default()
+            progress: Standing {
+                counts: Counts { documents, bytes: 5 << 20, quarantined: 3, ..Counts::default() },
+                live: Live { in_flight: 2, ..Live::default() },
             },
             note: None,
         }
@@ -286,7 +285,7 @@ mod tests {
     fn a_narrow_terminal_keeps_documents_rate_and_the_reason() {
         let mut running = scope("The engineering handbook", ScopeState::Running, 1_234);
         for (width, more) in [(79, ""), (119, "Glean, 12s · 3 set aside · 5.0 MiB")] {
-            running.progress.waiting = Some("Glean, 12s".into());
+            running.progress.live.waiting = Some("Glean, 12s".into());
             let text = line(&running, 120, title_width(&[&running], width), width);
             assert!(measure_text_width(&text) <= width, "{text}");
             for part in ["1,234 of 6,000 documents (20%)", "120/s", "waits for Gl", more] {
@@ -313,7 +312,7 @@ mod tests {
             };
             view.scopes.push(scope(&number.to_string(), state, 1));
         }
-        view.total.documents = 5_000;
+        view.total.counts.documents = 5_000;
         view.estimate = Some(30_000_000);
         let chosen: Vec<_> = choose(&view, 7).iter().map(|scope| scope.id.as_str()).collect();
         assert_eq!(chosen, ["3998", "3999", "4000", "4001", "4002", "4003", "4004"]);

@@ -23,13 +23,14 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use logging::redact_panics;
 use temporalio_client::Client;
 
 use crate::config::Config;
 use crate::crawl::Decision;
 use crate::failure::{Failure, Result};
 use crate::temporal;
-use logging::redact_panics;
+
 pub use output::Report;
 
 /// Gets a company's own content into Glean's search, through connectors that run in a sandbox.

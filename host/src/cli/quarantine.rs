@@ -4,7 +4,8 @@ use clap::{Args as ClapArgs, Subcommand};
 use serde_json::json;
 
 use super::{Context, Report, sync};
-use crate::crawl::changes::{Want, refused};
+use crate::crawl::change::Want;
+use crate::crawl::kept_changes::refused;
 use crate::crawl::{Crawler, ModeName};
 use crate::failure::{Failure, Result};
 use crate::text::{count, grouped};
@@ -66,8 +67,8 @@ async fn list(crawler: &Crawler, name: &str, limit: usize) -> Result<Report> {
     if more > 0 {
         text.push_str(&format!("\n  … and {} more: --limit", grouped(more)));
     }
-    let memory = crawler.memories.of(name).await?;
-    let changes: Vec<_> = refused(&memory).collect();
+    let state = crawler.states.of(name).await?;
+    let changes: Vec<_> = refused(&state).collect();
     if !changes.is_empty() {
         let number = count(changes.len() as u64, "change");
         text.push_str(&format!("\n{number} that Glean refuses, tried again by each crawl:"));

@@ -11,9 +11,9 @@ use temporalio_client::Client;
 
 use super::{Context, Report, connect, sync};
 use crate::config::Config;
-use crate::crawl::changes::notes;
+use crate::crawl::connection_state::{Doubt, States};
 use crate::crawl::history::Failing;
-use crate::crawl::memory::{Doubt, Memories};
+use crate::crawl::kept_changes::notes;
 use crate::crawl::status::{Newest, Standing, State, Status, Stored, Unended};
 use crate::crawl::{CrawlResult, CrawlView, ModeName};
 use crate::failure::{Failure, Kind, Result};
@@ -53,7 +53,7 @@ struct Shown {
 struct Asked {
     config: Config,
     store: Store,
-    memories: Memories,
+    states: States,
     glean: Option<glean::Client>,
     /// Unless nobody wants it asked.
     temporal: Option<Result<Client>>,
@@ -62,15 +62,15 @@ struct Asked {
 impl Asked {
     async fn new(config: Config, offline: bool) -> Result<Self> {
         let store = Store::open(&config.store)?;
-        let memories = Memories::new(store.clone(), &config.state, &config.glean.server_url);
+        let states = States::new(store.clone(), &config.state, &config.glean.server_url);
         let temporal = if offline { None } else { Some(temporal(&config).await) };
         let ask_glean = !offline && !config.glean.server_url.is_empty();
         let glean = if ask_glean { Some(glean::Client::new(config.glean.clone())?) } else { None };
-        Ok(Self { config, store, memories, glean, temporal })
+        Ok(Self { config, store, states, glean, temporal })
     }
 
     async fn status(&self, name: &str) -> Result<Status> {
-        let stored = Stored::read(&self.store, &self.memories, self.glean.as_ref(), name).await?;
+        let stored = Stored::read(&self.store, &self.states, self.glean.as_ref(), name).await?;
         let deployment = self.config.deployment();
         let Some(Ok(client)) = &self.temporal else {
             return Ok(stored.with(Ok(Newest::Ended), None));
@@ -160,21 +160,21 @@ fn unreadable(name: &str, failure: &Failure) -> Shown {
 }
 
 fn shown(name: &str, status: &Status, verbose: u8) -> Shown {
-    let memory = &status.memory;
+    let kept = &status.kept;
     let state = status.standing().state();
     let of_mode =
-        |mode: ModeName| json!({ "last": memory.last_of(mode), "failing": status.failing(mode) });
+        |mode: ModeName| json!({ "last": kept.last_of(mode), "failing": status.failing(mode) });
     let result = json!({
         "connection": name,
         "state": state,
-        "last": memory.last,
+        "last": kept.last,
         "full": of_mode(ModeName::Full),
         "incremental": of_mode(ModeName::Incremental),
         "interrupted": status.is_interrupted(),
         "waiting": status.waiting,
         "refused_changes": status.refused().collect::<Vec<_>>(),
         "deletion_paused": status.deletion_paused(),
-        "doubt": memory.doubt,
+        "doubt": kept.doubt,
         "running": status.running,
         "not_asked": status.not_asked,
     });
@@ -183,7 +183,7 @@ fn shown(name: &str, status: &Status, verbose: u8) -> Shown {
         text: text(name, status, verbose),
         result,
         unknown: !status.not_asked.is_empty(),
-        temporal: memory.history.temporal,
+        temporal: kept.history.temporal,
     }
 }
 
@@ -194,10 +194,10 @@ fn text(name: &str, status: &Status, verbose: u8) -> String {
         text.push_str(&last(result, verbose));
     }
     // Changes that Glean refuses, and deletions that it holds back.
-    for note in notes(&status.memory, name) {
+    for note in notes(&status.kept, name) {
         text.push_str(&format!("  {note}\n"));
     }
-    if let Some(found) = &status.memory.doubt {
+    if let Some(found) = &status.kept.doubt {
         text.push_str(&format!("  {}\n", doubt(found)));
     }
     if let Some(waiting) = &status.waiting {
@@ -241,7 +241,7 @@ fn line(view: &CrawlView) -> String {
     if let Some(note) = &view.note {
         return format!("under way: {note}");
     }
-    let total = view.total();
+    let total = &view.total.counts;
     let mut text = format!(
         "under way ({}): {}, {} of {}",
         view.mode,
@@ -252,7 +252,7 @@ fn line(view: &CrawlView) -> String {
     if view.failed > 0 {
         text.push_str(&format!(", {} failed", view.failed));
     }
-    if let Some(waits) = view.scopes.iter().find_map(|scope| scope.progress.waits()) {
+    if let Some(waits) = view.scopes.iter().find_map(|scope| scope.progress.live.waits()) {
         text.push_str(&format!("; {waits}"));
     }
     if let Some(note) = view.scopes.iter().find_map(|scope| scope.note.as_ref()) {
@@ -304,7 +304,7 @@ fn last(result: &CrawlResult, verbose: u8) -> String {
     );
     if result.memory > 0 {
         text.push_str(&format!(
-            "; its guests used {} of memory and computed for {:.1} s",
+            "; its guests used {} of kept and computed for {:.1} s",
             bytes(result.memory),
             Duration::from_millis(result.cpu_ms).as_secs_f64()
         ));

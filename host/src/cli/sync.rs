@@ -13,7 +13,8 @@ use tokio_util::sync::CancellationToken;
 use super::live;
 use super::{Context, Report, connect, signals};
 use crate::config::Config;
-use crate::crawl::plan::Waiting;
+use crate::crawl::CrawlRequest;
+use crate::crawl::result::Waiting;
 use crate::crawl::view::Phase;
 use crate::crawl::{CrawlResult, CrawlView, Crawler, ModeName, Outcome, local};
 use crate::failure::{Failure, Kind, Result};
@@ -97,8 +98,13 @@ async fn one(
     let ended = if args.local {
         let crawler = Crawler::new(config)?;
         let connector = args.connector.as_deref();
-        let ask = local::Ask { connection: name, mode, connector, anew: args.anew };
-        local::run(&crawler, ask, &view, cancel).await
+        let request = CrawlRequest {
+            connection: name.to_owned(),
+            mode,
+            connector: connector.map(str::to_owned),
+            restart: args.anew,
+        };
+        local::run(&crawler, &request, &view, cancel).await
     } else {
         on_temporal(&config, name, args, &view, cancel).await
     };
@@ -190,8 +196,9 @@ async fn all_here(
         async move {
             let (view, _views) = watch::channel(CrawlView::default());
             let anew = args.anew;
-            let ask = local::Ask { connection: &name, mode, connector: None, anew };
-            let ended = local::run(&crawler, ask, &view, cancel).await;
+            let request =
+                CrawlRequest { connection: name.clone(), mode, connector: None, restart: anew };
+            let ended = local::run(&crawler, &request, &view, cancel).await;
             let (result, failure) = match ended {
                 Ok(result) => (Some(result), None),
                 Err(failure) => (None, Some(failure)),
@@ -322,7 +329,7 @@ pub fn report(result: &CrawlResult, verbose: u8) -> Report {
 
 /// A crawl that failed still says how far it came.
 fn failed(name: &str, mode: ModeName, view: &CrawlView, seconds: f64, failure: Failure) -> Report {
-    let total = view.total();
+    let total = &view.total.counts;
     let what = match failure.kind {
         Kind::Interrupted => "interrupted",
         _ => "failed",

@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use super::locate::{Locate, without_user};
 use super::values::{Env, Size, Span, rotating};
-use crate::crawl::Window;
+use crate::crawl::UploadLimits;
 use crate::failure::Result;
 use crate::glean::Endpoint;
 use crate::secret;
@@ -33,9 +33,9 @@ pub(super) struct Section {
 }
 
 impl Section {
-    pub(super) fn window(&self, locate: &Locate<'_>) -> Result<Window> {
-        let usual = Window::default();
-        let window = Window {
+    pub(super) fn window(&self, locate: &Locate<'_>) -> Result<UploadLimits> {
+        let usual = UploadLimits::default();
+        let window = UploadLimits {
             batch_bytes: self.batch_bytes.map_or(usual.batch_bytes, |size| size.0),
             batch_documents: self.batch_documents.unwrap_or(usual.batch_documents),
             document_bytes: self.document_bytes.map_or(usual.document_bytes, |size| size.0),

@@ -11,19 +11,10 @@ use url::Url;
 use super::{Locate, without_user};
 use crate::failure::{Failure, Result};
 use crate::sandbox::credentials::{self, ClientAuth, Form, OAuth};
-use crate::sandbox::egress::{self, Pattern};
 use crate::sandbox::folders::{FolderGrant, check_guest_path};
+use crate::sandbox::policy::Pattern;
+use crate::sandbox::{Granted, egress};
 use crate::secret::Source;
-
-/// What the operator grants; what the connector asks for is not in it.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Granted {
-    pub folders: Vec<FolderGrant>,
-    pub hosts: Vec<Pattern>,
-    pub networks: Vec<IpNet>,
-    pub tls: egress::Tls,
-    pub credentials: BTreeMap<String, credentials::Grant>,
-}
 
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]

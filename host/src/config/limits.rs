@@ -5,7 +5,7 @@ use serde::Deserialize;
 use super::Locate;
 use super::values::{Size, Span};
 use crate::failure::Result;
-use crate::sandbox::{Limits, egress};
+use crate::sandbox::limits::{HttpLimits, Limits};
 
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields, expecting = "a table")]
@@ -75,7 +75,7 @@ impl Section {
             log_lines_per_second: self.log_lines_per_second.unwrap_or(usual.log_lines_per_second),
             handles: self.handles.unwrap_or(usual.handles),
             guests: self.guests.unwrap_or(usual.guests),
-            http: egress::Limits {
+            http: HttpLimits {
                 open_requests: self.open_requests.unwrap_or(http.open_requests),
                 host_requests: self.host_requests.unwrap_or(http.host_requests),
                 host_requests_per_second: rate.unwrap_or(http.host_requests_per_second),

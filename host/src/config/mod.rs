@@ -16,14 +16,13 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-pub use grants::Granted;
 pub use live::Live;
 
 use crate::connector::{CompileLimits, Digest};
-use crate::crawl::{Deletions, Tolerance, Window};
+use crate::crawl::{Deletions, Tolerance, UploadLimits};
 use crate::failure::{Failure, Result};
 use crate::glean::Endpoint;
-use crate::sandbox::Limits;
+use crate::sandbox::{Granted, Limits};
 use crate::store::Location;
 use crate::temporal::schedule::Schedule;
 use crate::temporal::schedules::Wanted;
@@ -38,7 +37,7 @@ pub struct Config {
     /// The file, as it was named or found.
     pub path: PathBuf,
     pub glean: Endpoint,
-    pub window: Window,
+    pub window: UploadLimits,
     pub temporal: Settings,
     /// Guests of all connections that run at once in one process.
     pub guests: usize,
@@ -67,6 +66,14 @@ pub struct Connection {
     pub limits: Limits,
     pub deletions: Deletions,
     pub quarantine: Tolerance,
+}
+
+impl Connection {
+    /// A digest of what decides which documents there are.
+    pub fn settings_digest(&self) -> String {
+        let text = format!("{} {:?}", self.settings, self.grants.folders);
+        Digest::of(text.as_bytes()).to_string()
+    }
 }
 
 impl Config {

@@ -10,8 +10,8 @@ use wasmtime::component::{HasSelf, InstancePre, Linker, ResourceAny};
 use super::guest::{MAX_CHECKPOINT_BYTES, State};
 use crate::document as model;
 use crate::redact::redact;
-use crate::sandbox::egress::Pattern;
 use crate::sandbox::output::Level;
+use crate::sandbox::policy::Pattern;
 use crate::text::bounded;
 
 mod wit {

@@ -2,14 +2,17 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::account::{Found, Total};
 use super::bookmarks::bookmarks;
-use super::changes;
-use super::finish::{After, Found, Total, differ, later, replace, titles};
+use super::connection_state::{ConnectionState, Held};
+use super::crawler::Crawler;
+use super::ending::{After, differ, later, replace, titles};
 use super::guard::Intent;
-use super::memory::{Held, Memory};
-use super::plan::{CrawlResult, Decision, Plan, Waiting, joined, listed};
-use super::progress::{Outcome, ScopeProgress};
-use super::steps::Crawler;
+use super::kept_changes;
+use super::plan::Plan;
+use super::progress::{Frontier, ScopeHead};
+use super::request::Decision;
+use super::result::{CrawlResult, Outcome, Waiting, joined, listed};
 use crate::clock::Timestamp;
 use crate::failure::{Failure, Kind, Result};
 use crate::glean::upload::SessionState;
@@ -21,22 +24,22 @@ impl Crawler {
     /// waits is told anew then, so that an approval of what was shown before is none. Beside a crawl that
     /// uploads, nobody knows whose the documents are that Glean counts.
     pub async fn recount(&self, connection: &str) -> Result<()> {
-        let memory = self.memories.of(connection).await?;
-        let Some(held) = &memory.held else { return Ok(()) };
+        let state = self.states.of(connection).await?;
+        let Some(held) = &state.held else { return Ok(()) };
         if self.are_others(&held.plan).await? {
             return Ok(());
         }
         let Some(counted) = self.counted(&held.plan.datasource).await? else { return Ok(()) };
-        let now_there = [vec![held.run.clone()], later(&memory, &held.plan, &held.run)].concat();
+        let now_there = [vec![held.run.clone()], later(&state, &held.plan, &held.run)].concat();
         let found = self.compare(connection, &held.plan.runs, &now_there).await?;
         let upload_id = held.plan.upload_id.clone();
-        self.memories
-            .update(connection, |memory| {
-                let held = memory.held.as_mut().filter(|held| held.plan.upload_id == upload_id);
+        self.states
+            .update(connection, |state| {
+                let held = state.held.as_mut().filter(|held| held.plan.upload_id == upload_id);
                 let Some(held) = held else { return };
-                let before = memory.census.foreign();
-                memory.census.hear(counted, found.before + found.added);
-                let now = memory.census.foreign();
+                let before = state.census.foreign();
+                state.census.hear(counted, found.before + found.added);
+                let now = state.census.foreign();
                 let difference = &mut held.difference;
                 difference.gone = (difference.gone + now).saturating_sub(before);
                 difference.before = (difference.before + now).saturating_sub(before);
@@ -58,17 +61,17 @@ impl Crawler {
         upload_id: &str,
         decision: Decision,
     ) -> Result<CrawlResult> {
-        let memory = self.memories.of(connection).await?;
-        let Some(held) = memory.held.clone().filter(|held| held.plan.upload_id == upload_id) else {
-            return already(&memory, connection, upload_id);
+        let state = self.states.of(connection).await?;
+        let Some(held) = state.held.clone().filter(|held| held.plan.upload_id == upload_id) else {
+            return already(&state, connection, upload_id);
         };
         let plan = &held.plan;
         self.check_glean(&plan.travels())?;
-        let last = memory.last.clone().filter(|last| last.upload_id == upload_id);
+        let last = state.last.clone().filter(|last| last.upload_id == upload_id);
         let mut result = last.unwrap_or_else(|| {
             let found = Found { read: held.scopes.clone(), ..Found::default() };
-            let total = Total::of(plan, &found).progress;
-            plan.result(Outcome::Held, &total, held.seconds, &held.reasons)
+            let total = Total::of(plan, &found).counts;
+            CrawlResult::new(plan, Outcome::Held, &total, held.seconds, &held.reasons)
         });
         result.held = None;
         result.ended_at = Timestamp::now();
@@ -91,11 +94,11 @@ impl Crawler {
                 .next("run a full crawl again"));
             }
         }
-        let now_there = [vec![held.run.clone()], later(&memory, plan, &held.run)].concat();
+        let now_there = [vec![held.run.clone()], later(&state, plan, &held.run)].concat();
         let intent = Intent {
             difference: self.compare(connection, &plan.runs, &now_there).await?,
             uploaded: held.uploaded,
-            foreign: memory.census.foreign(),
+            foreign: state.census.foreign(),
             ..Intent::default()
         };
         result.outcome = Outcome::Complete;
@@ -109,8 +112,8 @@ impl Crawler {
         };
         let result = self.settle(&held, result, Some((&after, &intent))).await?;
         if gone.is_some() {
-            let deleted = |memory: &mut Memory| memory.deleted(gone.as_ref());
-            self.memories.update(connection, deleted).await?;
+            let deleted = |state: &mut ConnectionState| state.deleted(gone.as_ref());
+            self.states.update(connection, deleted).await?;
         }
         Ok(result)
     }
@@ -124,51 +127,51 @@ impl Crawler {
     ) -> Result<CrawlResult> {
         let plan = &held.plan;
         let closed = result.outcome == Outcome::Complete;
-        let memory = self
-            .memories
-            .update(&plan.connection, |memory| {
+        let state = self
+            .states
+            .update(&plan.connection, |state| {
                 // A newer full crawl may have begun just now: the ledger is what it compares with.
-                let waits = memory.held.as_ref();
+                let waits = state.held.as_ref();
                 let ours = waits.is_some_and(|held| held.plan.upload_id == plan.upload_id);
                 if ours {
-                    memory.held = None;
+                    state.held = None;
                 }
                 if let Some((after, intent)) = after {
-                    after.remember(memory, plan, &result, intent);
+                    after.remember(state, plan, &result, intent);
                 }
                 if closed && ours {
-                    replace(memory, plan, &held.run);
+                    replace(state, plan, &held.run);
                     let scopes = titles(plan);
-                    let before = std::mem::take(&mut memory.scopes);
+                    let before = std::mem::take(&mut state.scopes);
                     let gone = |id: &String| before.contains_key(id) && !scopes.contains_key(id);
                     // What is gone from Glean has nothing that a bookmark could begin behind.
-                    memory.bookmarks.retain(|id, _| !gone(id));
-                    memory.scopes = scopes;
-                    memory.whole = Some(result.documents);
-                    memory.unsettled = 0;
-                    memory.doubt = None;
+                    state.bookmarks.retain(|id, _| !gone(id));
+                    state.scopes = scopes;
+                    state.whole = Some(result.documents);
+                    state.unsettled = 0;
+                    state.doubt = None;
                     // An incremental crawl meanwhile may have come further.
                     for (scope, bookmark) in bookmarks(&held.scopes) {
-                        memory.bookmarks.entry(scope).or_insert(bookmark);
+                        state.bookmarks.entry(scope).or_insert(bookmark);
                     }
                 }
-                memory.history.decided(&result);
-                let newer = memory.last.as_ref().is_some_and(|last| {
+                state.history.decided(&result);
+                let newer = state.last.as_ref().is_some_and(|last| {
                     last.upload_id != result.upload_id && last.ended_at > held.since
                 });
                 if !newer || closed {
-                    memory.last = Some(changes::told(result.clone(), memory));
+                    state.last = Some(kept_changes::told(result.clone(), state));
                 }
             })
             .await?;
-        let last = memory.last.filter(|last| last.upload_id == result.upload_id);
+        let last = state.last.filter(|last| last.upload_id == result.upload_id);
         Ok(last.unwrap_or(result))
     }
 }
 
 /// The result of a crawl that is not held any more.
-fn already(memory: &Memory, connection: &str, upload_id: &str) -> Result<CrawlResult> {
-    let last = memory.last.as_ref().filter(|last| last.upload_id == upload_id);
+fn already(state: &ConnectionState, connection: &str, upload_id: &str) -> Result<CrawlResult> {
+    let last = state.last.as_ref().filter(|last| last.upload_id == upload_id);
     last.cloned().ok_or_else(|| {
         Failure::new(Kind::Busy, "the crawl that waited for approval was replaced by a newer one")
             .at(format!("{connection}, upload {upload_id}"))
@@ -179,7 +182,7 @@ fn already(memory: &Memory, connection: &str, upload_id: &str) -> Result<CrawlRe
 /// What is kept of a crawl that is held.
 pub(super) fn hold(
     plan: &Plan,
-    scopes: &BTreeMap<String, ScopeProgress>,
+    scopes: &BTreeMap<String, ScopeHead>,
     sealed: &Sealed,
     intent: &Intent,
     reasons: &[String],
@@ -193,7 +196,7 @@ pub(super) fn hold(
     difference.before = intent.before();
     Held {
         plan: plan.clone(),
-        scopes: scopes.iter().map(|(id, progress)| (id.clone(), small(progress))).collect(),
+        scopes: scopes.iter().map(|(id, head)| (id.clone(), small(head))).collect(),
         run: sealed.run.clone(),
         uploaded: sealed.uploaded,
         difference,
@@ -206,8 +209,10 @@ pub(super) fn hold(
 }
 
 /// Only what its end needs, as the state holds it.
-fn small(progress: &ScopeProgress) -> ScopeProgress {
-    ScopeProgress { checkpoint: None, samples: Vec::new(), ..progress.clone() }
+fn small(head: &ScopeHead) -> ScopeHead {
+    let ScopeHead { scope, frontier, counts } = head.clone();
+    let frontier = Frontier { checkpoint: None, ..frontier };
+    ScopeHead { scope, frontier, counts: counts.without_samples() }
 }
 
 /// What a person has to know to decide.

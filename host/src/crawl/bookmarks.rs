@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::plan::ModeName;
-use super::progress::{Ending, ScopeProgress};
+use super::progress::{Ending, ScopeHead};
+use super::request::ModeName;
 
 /// Moves the bookmarks of the scopes that were read to their end, whatever became of the others.
 ///
@@ -36,8 +36,8 @@ pub(super) fn advance(
 }
 
 /// The bookmarks of the scopes that were read to their end.
-pub(super) fn bookmarks(scopes: &BTreeMap<String, ScopeProgress>) -> Vec<(String, String)> {
-    let bookmark = |(scope, progress): (&String, &ScopeProgress)| match &progress.ending {
+pub(super) fn bookmarks(scopes: &BTreeMap<String, ScopeHead>) -> Vec<(String, String)> {
+    let bookmark = |(scope, progress): (&String, &ScopeHead)| match &progress.frontier.ending {
         Some(Ending::Complete { bookmark: Some(bookmark) }) => {
             Some((scope.clone(), bookmark.clone()))
         }

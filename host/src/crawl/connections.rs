@@ -3,9 +3,8 @@
 
 use std::sync::Arc;
 
-use super::begin::{Begun, settings_digest};
-use super::plan::Plan;
-use super::steps::Crawler;
+use super::crawler::Crawler;
+use super::plan::{Begun, Plan};
 use crate::config::{Config, Connection};
 use crate::failure::{Failure, Result};
 use crate::machine::host_name;
@@ -63,7 +62,7 @@ impl Crawler {
             }
         };
         let connection = config.connection(&plan.connection)?;
-        if settings_digest(&connection) != *settings {
+        if connection.settings_digest() != *settings {
             let why = "the crawl began with another: its documents would not fit each other";
             return Err(self.differs(&config, &plan.connection, why));
         }

@@ -3,8 +3,8 @@
 //! From then on it is not known what Glean has: documents that only the damaged part named would be
 //! deleted without being counted. So the next full crawl asks a person before it deletes anything.
 
-use super::memory::Doubt;
-use super::steps::Crawler;
+use super::connection_state::Doubt;
+use super::crawler::Crawler;
 use crate::clock::Timestamp;
 use crate::failure::{Failure, Result};
 use crate::ledger::Error;
@@ -18,7 +18,7 @@ impl Crawler {
             Error::Failed(failure) => return Err(failure),
             Error::Damaged { name, why, .. } => (name, why),
         };
-        let place = self.memories.place(connection);
+        let place = self.states.place(connection);
         let below = name.strip_prefix(&place).unwrap_or(&name).trim_start_matches('/');
         // A journal goes as a whole.
         let mut parts = below.split('/');
@@ -32,10 +32,10 @@ impl Crawler {
         let aside = self.store.place(&aside);
         tracing::error!(connection, "{why}; it is moved to {aside}");
         let what = format!("{why}; it was moved to {aside}");
-        self.memories
-            .update(connection, |memory| {
-                memory.runs.retain(|run| run.name != name);
-                memory.doubt = Some(Doubt { what: what.clone(), since: Timestamp::now() });
+        self.states
+            .update(connection, |state| {
+                state.runs.retain(|run| run.name != name);
+                state.doubt = Some(Doubt { what: what.clone(), since: Timestamp::now() });
             })
             .await
             .map(drop)
@@ -66,7 +66,7 @@ impl Crawler {
 
     /// Many small runs of incremental crawls become one.
     pub(super) async fn tidy(&self, connection: &str) -> Result<()> {
-        match self.memories.tidy(connection).await {
+        match self.states.tidy(connection).await {
             Ok(()) => Ok(()),
             Err(error) => self.move_aside(connection, error).await,
         }

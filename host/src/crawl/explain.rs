@@ -3,13 +3,12 @@
 use serde::Serialize;
 use serde_json::Value;
 
-use super::memory::Memory;
-use super::steps::Crawler;
-use super::steps::Journal;
+use super::connection_state::ConnectionState;
+use super::crawler::{Crawler, Journal};
+use crate::document::{address, key};
 use crate::failure::Result;
-use crate::ledger::record::url;
 use crate::ledger::run::{Known, Merged, Run};
-use crate::ledger::{Record, State, journals, key};
+use crate::ledger::{Record, State, journals};
 
 /// A document of the ledger.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -86,8 +85,8 @@ impl Crawler {
     /// The documents of a connection that are quarantined, the first `most` of them, and how many
     /// there are.
     pub async fn quarantined(&self, connection: &str, most: usize) -> Result<(Vec<Document>, u64)> {
-        let memory = self.memories.of(connection).await?;
-        let mut known = Merged::open(&self.store, &memory.runs).await?;
+        let state = self.states.of(connection).await?;
+        let mut known = Merged::open(&self.store, &state.runs).await?;
         let (mut documents, mut count) = (Vec::new(), 0);
         while let Some(Known { record, in_glean }) = known.next().await? {
             if record.is_set_aside() {
@@ -102,8 +101,8 @@ impl Crawler {
 
     /// What is known of a document, in a crawl under way, in the ledger, or among what was deleted.
     pub async fn find(&self, connection: &str, asked: &str) -> Result<Option<Document>> {
-        let memory = self.memories.of(connection).await?;
-        if let Some(found) = self.find_by(connection, &memory, By::Id(key(asked))).await? {
+        let state = self.states.of(connection).await?;
+        if let Some(found) = self.find_by(connection, &state, By::Id(key(asked))).await? {
             return Ok(Some(found));
         }
         if !asked.contains("://") {
@@ -111,21 +110,26 @@ impl Crawler {
         }
         // What has no id of its own is listed by its address.
         let nameless = By::Id(key(&format!("\0{asked}")));
-        if let Some(found) = self.find_by(connection, &memory, nameless).await? {
+        if let Some(found) = self.find_by(connection, &state, nameless).await? {
             return Ok(Some(found));
         }
-        self.find_by(connection, &memory, By::Url(url(asked))).await
+        self.find_by(connection, &state, By::Address(address(asked))).await
     }
 
-    async fn find_by(&self, connection: &str, memory: &Memory, by: By) -> Result<Option<Document>> {
+    async fn find_by(
+        &self,
+        connection: &str,
+        state: &ConnectionState,
+        by: By,
+    ) -> Result<Option<Document>> {
         // What the ledger and the journals say, of which the latest counts.
         let mut said = Vec::new();
-        for run in &memory.runs {
+        for run in &state.runs {
             if let Some(record) = self.find_in(run, by).await? {
                 said.push((record, run.name.rsplit('/').next().map(str::to_owned)));
             }
         }
-        let place = self.memories.place(connection);
+        let place = self.states.place(connection);
         for upload in journals(&self.store, &place).await? {
             let journal = Journal::new(&self.store, &place, &upload);
             for scope in journal.scopes().await? {
@@ -150,7 +154,7 @@ impl Crawler {
         if found.is_some() {
             return Ok(found);
         }
-        for run in memory.gone.iter().rev() {
+        for run in state.gone.iter().rev() {
             // It is only for people: one that cannot be read hides nothing else.
             if let Ok(Some(record)) = self.find_in(run, by).await {
                 return Ok(Some(Document::of(&record, false, None)));
@@ -179,14 +183,14 @@ impl Crawler {
 #[derive(Clone, Copy)]
 enum By {
     Id(u128),
-    Url(u64),
+    Address(u64),
 }
 
 impl By {
     fn is(self, record: &Record) -> bool {
         match self {
             Self::Id(key) => record.key() == key,
-            Self::Url(url) => record.entry().url == url,
+            Self::Address(address) => record.entry().url == address,
         }
     }
 }

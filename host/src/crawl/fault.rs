@@ -41,6 +41,11 @@ impl From<Stopped> for Failure {
     }
 }
 
+pub fn interrupted() -> Failure {
+    Failure::new(Kind::Interrupted, "the crawl was interrupted")
+        .next("run it again: it is resumed from its checkpoint")
+}
+
 impl Stopped {
     /// What a guest, or a check of what it delivered, ended with.
     pub fn of_guest(failure: Failure) -> Self {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::check::percent;
+use super::quarantine::percent;
 use crate::ledger::Difference;
 use crate::text::{count, grouped};
 

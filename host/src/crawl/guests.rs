@@ -16,8 +16,9 @@ use crate::connector::{Connector, Grants, Guest, schema};
 use crate::document::Manifest;
 use crate::failure::{Failure, Kind, Result};
 use crate::pace::Wait;
-use crate::sandbox::egress::{self, Egress, Pattern, Policy};
+use crate::sandbox::egress::{self, Egress};
 use crate::sandbox::limits::Usage;
+use crate::sandbox::policy::{Pattern, Policy};
 
 /// What the guests of this process share.
 pub struct Guests {

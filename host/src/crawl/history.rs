@@ -5,11 +5,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::memory::Memory;
-use super::plan::{CrawlResult, ModeName};
-use super::steps::Crawler;
+use super::request::ModeName;
+use super::result::CrawlResult;
 use crate::clock::Timestamp;
-use crate::failure::{Failure, Kind};
+use crate::failure::Failure;
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
@@ -89,7 +88,7 @@ impl History {
         }
     }
 
-    fn failed(&mut self, attempt: Attempt<'_>, failure: &Failure, at: Timestamp) {
+    pub(super) fn failed(&mut self, attempt: Attempt<'_>, failure: &Failure, at: Timestamp) {
         self.temporal |= attempt.temporal;
         let of = self.of_mut(attempt.mode);
         // Several parts of one crawl may fail: the first is what the others may have followed from.
@@ -108,33 +107,10 @@ impl History {
     }
 }
 
-impl Memory {
-    /// The last crawl of a mode, also where the state is from before histories were kept.
-    pub fn last_of(&self, mode: ModeName) -> Option<&CrawlResult> {
-        let old = self.last.as_ref().filter(|last| last.mode == mode);
-        self.history.of(mode).last.as_ref().or(old)
-    }
-}
-
-impl Crawler {
-    /// Remembers that a crawl failed for good. One that was stopped, or that found another at work,
-    /// has not failed.
-    pub async fn remember_failure(&self, attempt: Attempt<'_>, failure: &Failure) {
-        if matches!(failure.kind, Kind::Interrupted | Kind::Busy) {
-            return;
-        }
-        let at = Timestamp::now();
-        let change = |memory: &mut Memory| memory.history.failed(attempt, failure, at);
-        // The failure itself is told by whoever crawls: not to be able to keep it hides nothing.
-        if let Err(failure) = self.memories.update(attempt.connection, change).await {
-            tracing::warn!("that the crawl failed cannot be kept: {failure}");
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::failure::Kind;
 
     fn attempt(mode: ModeName, run: &str) -> Attempt<'_> {
         Attempt { connection: "docs", mode, run, temporal: false }

@@ -1,19 +1,20 @@
 //! A whole crawl in this process, without Temporal. A source that is away is tried again by the policy.
-//! Run again after an interruption, it goes on from its journal in the same upload session.
+//! Run again after an interruption, it is resumed from its journal in the same upload session.
 
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::begin::Request;
-use super::fault::Stopped;
-use super::finish::Completed;
+use super::complete::Completed;
+use super::crawler::Crawler;
+use super::fault::{Stopped, interrupted};
 use super::history::Attempt;
 use super::lease::Who;
-use super::plan::{CrawlRef, CrawlResult, Decision, ModeName};
-use super::progress::{Attempts, ScopeProgress};
-use super::steps::Crawler;
+use super::plan::CrawlRef;
+use super::progress::{Attempts, Live};
+use super::request::{CrawlRequest, Decision, Start};
+use super::result::CrawlResult;
 use super::view::{CrawlView, Phase, RangeProgress};
 use crate::clock::Timestamp;
 use crate::failure::{Failure, Kind, Result};
@@ -21,39 +22,28 @@ use crate::failure::{Failure, Kind, Result};
 /// How often the view is told what a crawl waits for.
 const LOOK: Duration = Duration::from_millis(500);
 
-/// What is asked for.
-#[derive(Clone, Copy, Debug)]
-pub struct Ask<'a> {
-    pub connection: &'a str,
-    pub mode: ModeName,
-    /// Another connector than the connection's.
-    pub connector: Option<&'a str>,
-    /// Do not go on with an interrupted crawl.
-    pub anew: bool,
-}
-
 pub async fn run(
     crawler: &Crawler,
-    ask: Ask<'_>,
+    request: &CrawlRequest,
     view: &watch::Sender<CrawlView>,
     cancel: &CancellationToken,
 ) -> Result<CrawlResult> {
-    let name = ask.connection;
+    let name = request.connection.as_str();
     crawler.config.connection(name)?;
-    let _lock = crawler.memories.machine.lock(name)?;
+    let _lock = crawler.states.machine.lock(name)?;
     let run = upload_id(name);
-    let ended = match once(crawler, ask, &run, view, cancel).await {
+    let ended = match once(crawler, request, &run, view, cancel).await {
         // What Glean has of it counts no longer: another session has to contain everything.
         Err(failure) if failure.kind == Kind::SessionLost => {
             tracing::warn!(connection = name, "{failure}; the crawl begins again");
-            once(crawler, ask, &upload_id(name), view, cancel).await
+            once(crawler, request, &upload_id(name), view, cancel).await
         }
         ended => ended,
     };
     if let Err(failure) = &ended {
         // An incremental crawl may have had to be a full one.
         let mode = match view.borrow().phase {
-            Phase::Configuring => ask.mode,
+            Phase::Configuring => request.mode,
             _ => view.borrow().mode,
         };
         let attempt = Attempt { connection: name, mode, run: &run, temporal: false };
@@ -64,27 +54,24 @@ pub async fn run(
 
 async fn once(
     crawler: &Crawler,
-    ask: Ask<'_>,
+    request: &CrawlRequest,
     upload_id: &str,
     view: &watch::Sender<CrawlView>,
     cancel: &CancellationToken,
 ) -> Result<CrawlResult> {
-    let name = ask.connection;
+    let name = request.connection.as_str();
     let started = Instant::now();
-    let who = Who::Process { machine: crawler.memories.machine.id()? };
-    let request = || Request {
-        connection: name,
-        mode: ask.mode,
-        upload_id,
-        connector: ask.connector,
+    let who = Who::Process { machine: crawler.states.machine.id()? };
+    let start = || Start {
+        request: request.clone(),
+        upload_id: upload_id.to_owned(),
         by: format!("process {}", std::process::id()),
         who: who.clone(),
-        anew: ask.anew,
     };
     let again = Again { crawler, name, view, cancel };
     let mut attempts = Attempts::default();
     let crawl = loop {
-        let configure = Box::pin(unless(cancel, crawler.configure(request())));
+        let configure = Box::pin(unless(cancel, crawler.configure(start())));
         match told(crawler, name, view, configure).await {
             Ok(plan) => break plan.travels(),
             Err(failure) => {
@@ -135,7 +122,7 @@ async fn crawl_all(again: &Again<'_>, crawl: &CrawlRef, started: Instant) -> Res
             Err(Stopped::Crawl(failure)) => again.borne(failure, &mut progress.attempts)?,
         };
         let who = crawl.who.as_ref().ok_or_else(|| Failure::internal("nobody runs the crawl"))?;
-        let claims = crawler.memories.claims(&crawl.connection);
+        let claims = crawler.states.claims(&crawl.connection);
         tokio::select! {
             waited = again.wait(&failure, pause) => waited?,
             failure = claims.keep(who, &crawl.upload_id) => return Err(failure),
@@ -185,7 +172,7 @@ impl Again<'_> {
             let left = until.saturating_duration_since(tokio::time::Instant::now());
             tokio::select! {
                 () = tokio::time::sleep_until(until) => break Ok(()),
-                () = self.cancel.cancelled() => break Err(super::pipeline::interrupted()),
+                () = self.cancel.cancelled() => break Err(interrupted()),
                 _ = looks.tick() => self.view.send_modify(|view| {
                     let (name, seconds) = (self.name, left.as_secs() + 1);
                     view.note = Some(format!("{name} tries again in {seconds} s: {}", failure.what));
@@ -204,8 +191,8 @@ pub async fn decide(
     upload_id: &str,
     decision: Decision,
 ) -> Result<CrawlResult> {
-    let _lock = crawler.memories.machine.lock(name)?;
-    let held = crawler.memories.of(name).await?.held;
+    let _lock = crawler.states.machine.lock(name)?;
+    let held = crawler.states.of(name).await?.held;
     let held = held.filter(|held| held.plan.upload_id == upload_id);
     let held = held.ok_or_else(|| nothing_waits(name))?;
     // Nobody watches the clock here: an answer that comes too late is none.
@@ -231,9 +218,9 @@ async fn told<T>(
         tokio::select! {
             done = &mut step => break done,
             _ = looks.tick() => view.send_modify(|view| {
-                let mut progress = ScopeProgress::default();
-                progress.wait(crawler.waiting(name));
-                view.note = progress.waits().map(|waits| format!("{name} {waits}"));
+                let mut live = Live::default();
+                live.wait(crawler.waiting(name));
+                view.note = live.waits().map(|waits| format!("{name} {waits}"));
             }),
         }
     };
@@ -245,7 +232,7 @@ async fn told<T>(
 async fn unless<T>(cancel: &CancellationToken, work: impl Future<Output = Result<T>>) -> Result<T> {
     tokio::select! {
         done = work => done,
-        () = cancel.cancelled() => Err(super::pipeline::interrupted()),
+        () = cancel.cancelled() => Err(interrupted()),
     }
 }
 

@@ -1,53 +1,61 @@
 //! Pages become checked documents, documents become batches, and acknowledged batches become
 //! checkpoints.
 //!
-//! [`pipeline`] is the way through for one scope; [`check`] sets aside what Glean would refuse;
-//! [`recorder`] writes what goes into the ledger; [`progress`] is what survives an interruption.
-//! [`begin`], [`scopes`] and [`finish`] are the parts of a whole crawl, the last one behind the [`guard`]
-//! of deletions, for which a [`census`] is kept of what others have in Glean; a crawl that it stops waits
-//! for an [`approval`]; what Glean has not done yet
-//! when a crawl ends is in [`changes`] and [`closing`]; [`connections`] says which settings a crawl has;
-//! [`fault`] tells a scope's failures from the crawl's.
-//! [`local`] runs them in one process and Temporal as activities. [`memory`] is what one crawl leaves
-//! to the next, and [`history`] how they ended; [`view`] shows a crawl to people. The command line asks
-//! [`status`], [`preview`] and [`explain`].
+//! From the ground up: what is asked for ([`request`]), who runs it ([`lease`]), what it is to do
+//! ([`plan`]), how far it is ([`progress`], [`view`]) and how it ended ([`result`], [`history`]) are the
+//! words that travel and are kept. [`rules`], [`loop_detector`], [`quarantine`] and [`guard`] decide, and
+//! a [`census`] counts what others have in Glean. [`connection_state`] is what one crawl leaves to the
+//! next. [`pipeline`] is a scope's way into Glean. A [`crawler`] takes the steps: [`configure`],
+//! [`scope`], [`complete`], [`approval`]. [`local`] takes them in one process, and Temporal as activities. [`status`], [`explain`] and
+//! [`preview`] answer what people ask.
 
+mod account;
 pub mod approval;
-pub mod begin;
 mod bookmarks;
 pub mod census;
-pub mod changes;
-pub mod check;
+pub mod change;
 pub mod closing;
+pub mod complete;
+pub mod configure;
+pub mod connection_state;
 pub mod connections;
+pub mod crawler;
 mod damage;
+mod ending;
 pub mod explain;
+mod failures;
 pub mod fault;
-pub mod finish;
 pub mod guard;
 pub mod guests;
 pub mod history;
+mod interrupted;
+pub mod kept_changes;
+pub mod late_deletion;
 pub mod lease;
 pub mod local;
-pub mod memory;
-mod others;
+pub mod loop_detector;
 pub mod pipeline;
 pub mod plan;
 pub mod policy;
 pub mod preview;
 pub mod progress;
-mod quarantine;
-pub mod recorder;
-pub mod scopes;
+pub mod quarantine;
+pub mod request;
+pub mod result;
+mod retry_changes;
+pub mod rules;
+pub mod scope;
 pub mod status;
-pub mod steps;
 pub mod view;
 
-pub use check::{Rules, Tolerance};
+pub use crawler::Crawler;
 pub use guard::Deletions;
-pub use pipeline::{Pipeline, Source, Window};
-pub use plan::{CrawlRef, CrawlResult, Decision, ModeName, Plan};
+pub use pipeline::{Delivery, Pipeline, Source, UploadLimits};
+pub use plan::{CrawlRef, Plan};
 pub use policy::Policy;
-pub use progress::{Attempts, Ending, Outcome, ScopeProgress};
-pub use steps::Crawler;
+pub use progress::{Attempts, Counts, Ending, ScopeHead};
+pub use quarantine::Tolerance;
+pub use request::{CrawlRequest, Decision, ModeName};
+pub use result::{CrawlResult, Outcome};
+pub use rules::Rules;
 pub use view::{CrawlView, RangeProgress};

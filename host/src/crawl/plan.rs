@@ -1,35 +1,16 @@
-//! What a crawl does, and how it ended: what travels between processes.
+//! What a crawl does, fixed when it begins, and what of it travels between processes.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::census::Counted;
 use super::lease::Who;
-use super::progress::{Outcome, Quarantined, ScopeProgress};
+use super::request::ModeName;
 use crate::clock::Timestamp;
 use crate::connector::Digest;
 use crate::document::{Mode, Scope};
-use crate::ledger::Sample;
 use crate::ledger::run::Run;
-use crate::text::{bounded, count};
-
-/// Which crawl is asked for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum ModeName {
-    #[default]
-    Full,
-    Incremental,
-}
-
-impl std::fmt::Display for ModeName {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Full => "full",
-            Self::Incremental => "incremental",
-        })
-    }
-}
 
 /// What a crawl does, fixed when it begins: a connector or bookmark that changes meanwhile is the
 /// next crawl's.
@@ -92,41 +73,6 @@ impl Plan {
             estimate: self.scopes.iter().map(|scope| scope.documents).sum(),
         }
     }
-
-    pub fn result(
-        &self,
-        outcome: Outcome,
-        total: &ScopeProgress,
-        seconds: f64,
-        reasons: &[String],
-    ) -> CrawlResult {
-        CrawlResult {
-            connection: self.connection.clone(),
-            datasource: self.datasource.clone(),
-            mode: self.mode,
-            outcome,
-            upload_id: self.upload_id.clone(),
-            connector: self.connector.clone(),
-            digest: self.digest.clone(),
-            documents: total.documents,
-            added: 0,
-            changed: 0,
-            unchanged: 0,
-            deleted: total.deleted,
-            quarantined: total.quarantined,
-            access_unknown: total.access_unknown,
-            batches: total.batches,
-            bytes: total.bytes,
-            cpu_ms: total.cpu_ms,
-            memory: total.memory,
-            seconds: (seconds * 1000.0).round() / 1000.0,
-            ended_at: Timestamp::now(),
-            resumable: false,
-            reason: joined(reasons),
-            quarantine: total.samples.clone(),
-            held: None,
-        }
-    }
 }
 
 /// A crawl as it travels: small, however many scopes it has. They and all else are in its journal.
@@ -179,114 +125,18 @@ impl CrawlRef {
     }
 }
 
-/// The longest text that several reasons make together.
-const MAX_REASONS: usize = 2_000;
-
-/// Reasons as one text. Where there are too many, the others are counted.
-pub fn joined(reasons: &[String]) -> Option<String> {
-    let (first, others) = reasons.split_first()?;
-    let mut text = bounded(first.clone(), MAX_REASONS);
-    for (at, reason) in others.iter().enumerate() {
-        if text.len() + reason.len() > MAX_REASONS {
-            let more = count((others.len() - at) as u64, "other reason");
-            return Some(format!("{text}; and {more}"));
-        }
-        text.push_str("; ");
-        text.push_str(reason);
-    }
-    Some(text)
-}
-
-/// Reasons that are listed one by one; where there are too many, the last says how many are left out.
-pub fn listed(mut reasons: Vec<String>) -> Vec<String> {
-    const MOST: usize = 20;
-    let more = reasons.len().saturating_sub(MOST);
-    reasons.truncate(MOST);
-    reasons = reasons.into_iter().map(|reason| bounded(reason, 500)).collect();
-    if more > 0 {
-        reasons.push(format!("and {}", count(more as u64, "other reason")));
-    }
-    reasons
-}
-
-/// How a crawl ended: what `sync --json` prints.
+/// What the journal of a crawl begins with.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct CrawlResult {
-    pub connection: String,
-    pub datasource: String,
-    pub mode: ModeName,
-    pub outcome: Outcome,
-    pub upload_id: String,
-    pub connector: String,
-    pub digest: Digest,
-    /// Documents uploaded, each counted once.
-    pub documents: u64,
-    /// Of these, how many Glean had not, or had with another content. Full crawls only.
+pub struct Begun {
+    pub plan: Plan,
+    /// A digest of the settings: other settings begin anew.
+    pub settings: String,
+    pub by: String,
+    pub at: Timestamp,
+    /// Full crawls: what Glean counted before it uploaded anything.
     #[serde(default)]
-    pub added: u64,
+    pub counted: Option<Counted>,
+    /// Glean was still at work on the end of the last full crawl.
     #[serde(default)]
-    pub changed: u64,
-    #[serde(default)]
-    pub unchanged: u64,
-    pub deleted: u64,
-    pub quarantined: u64,
-    pub access_unknown: u64,
-    pub batches: u64,
-    pub bytes: u64,
-    /// Time that the guests computed, in milliseconds, and the most memory that one of them had, in
-    /// bytes: what to set limits by.
-    #[serde(default)]
-    pub cpu_ms: u64,
-    #[serde(default)]
-    pub memory: u64,
-    pub seconds: f64,
-    #[serde(default)]
-    pub ended_at: Timestamp,
-    /// The next full crawl, within 12 hours of its end, goes on with what is missing.
-    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
-    pub resumable: bool,
-    /// Why it is not complete.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub reason: Option<String>,
-    #[serde(skip_serializing_if = "Vec::is_empty", default)]
-    pub quarantine: Vec<Quarantined>,
-    /// What waits for an approval.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub held: Option<Waiting>,
-}
-
-/// A deletion that waits for a person.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Waiting {
-    /// What an approval has to name.
-    #[serde(default)]
-    pub upload_id: String,
-    /// Documents that would be deleted, of how many.
-    pub would_go: u64,
-    pub of: u64,
-    pub reasons: Vec<String>,
-    /// Some of them.
-    pub samples: Vec<Sample>,
-    /// Afterwards nothing is deleted.
-    pub until: Timestamp,
-    /// How long that is from the crawl's end.
-    pub wait_seconds: u64,
-}
-
-impl Waiting {
-    /// The command that approves what is shown here, and nothing else.
-    pub fn command(&self, connection: &str) -> String {
-        let Self { upload_id, would_go, .. } = self;
-        format!("sheaf approve {connection} --upload {upload_id} --deletes {would_go}")
-    }
-}
-
-/// What a person, or nobody, said.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Decision {
-    Approve,
-    Reject,
-    /// Nobody answered in time.
-    Expire,
+    pub settling: bool,
 }

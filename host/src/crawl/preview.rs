@@ -2,15 +2,15 @@
 
 use std::collections::HashSet;
 
-use super::check::{DOUBLE, Rules};
-use super::progress::ScopeProgress;
-use super::steps::Crawler;
+use super::crawler::Crawler;
+use super::loop_detector::DOUBLE;
+use super::progress::Counts;
+use super::rules::Rules;
 use crate::config::Connection;
 use crate::connector::Connector;
-use crate::document::{Crawl, Document, Mode, PageLimits, Progress, Unreadable};
+use crate::document::{Crawl, Document, Mode, PageLimits, Progress, Unreadable, key};
 use crate::failure::{Failure, Result};
 use crate::glean::wire::DocumentDefinition;
-use crate::ledger;
 
 /// A document, and what a crawl would do with it.
 pub struct Judged {
@@ -83,10 +83,10 @@ impl Crawler {
         let connector = format!("{} {}", manifest.name, manifest.version);
         let read = Preview { connector, documents, unreadable, too_many: None, failure };
         let quarantined = read.quarantined();
-        let counts = ScopeProgress {
+        let counts = Counts {
             documents: read.documents.len().saturating_sub(quarantined) as u64,
             quarantined: quarantined as u64,
-            ..ScopeProgress::default()
+            ..Counts::default()
         };
         Ok(Preview { too_many: connection.quarantine.check(&counts).err(), ..read })
     }
@@ -130,7 +130,7 @@ impl Reader<'_> {
     }
 
     fn judge(&mut self, document: Document) -> Judged {
-        let double = !document.id.is_empty() && !self.ids.insert(ledger::key(&document.id));
+        let double = !document.id.is_empty() && !self.ids.insert(key(&document.id));
         let problem = self.rules.broken(&document).or_else(|| {
             if double {
                 return Some(DOUBLE.to_owned());

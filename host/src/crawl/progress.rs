@@ -1,5 +1,7 @@
-//! How far a scope's crawl has come. Only what Glean acknowledged counts: this is what is
-//! heartbeated and kept, and what the next attempt begins with.
+//! How far a crawl of a scope has come, what it did on the way, and how often it failed.
+//!
+//! Only what Glean acknowledged counts. What is kept of a scope is its [`Frontier`] and its [`Counts`];
+//! what it waits for is [`Live`], for display only.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,18 +10,34 @@ use crate::failure::Failure;
 use crate::pace::Wait;
 use crate::text::bounded;
 
-/// Set-aside documents that are named; the others are only counted.
+/// Quarantined documents that are named; the others are only counted.
 const SAMPLES: usize = 10;
 
+/// Where a scope stands: everything before it is in Glean.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct ScopeProgress {
-    /// The scope's id.
-    pub scope: String,
-    /// Where to go on: everything before it is in Glean.
+pub struct Frontier {
+    /// Where the connector is resumed.
     pub checkpoint: Option<String>,
-    /// Whether this attempt's upload session was opened.
+    /// Whether the upload session was opened.
     pub opened: bool,
+    pub ending: Option<Ending>,
+    /// How often the scope was restarted from its beginning.
+    pub restarts: u32,
+}
+
+/// How a scope ended. Only `Complete` may lead to deletions.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ending {
+    Complete { bookmark: Option<String> },
+    Partial { reason: String },
+}
+
+/// What was done, of one scope or of several.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Counts {
     pub pages: u64,
     /// Documents uploaded.
     pub documents: u64,
@@ -34,29 +52,12 @@ pub struct ScopeProgress {
     pub batches: u64,
     /// Bytes of encoded documents.
     pub bytes: u64,
-    /// Time that the guest computed, in milliseconds.
+    /// Time that guests computed, in milliseconds.
     pub cpu_ms: u64,
-    /// The most memory that the guest had, in bytes.
+    /// The most memory that one guest had, in bytes.
     pub memory: u64,
     /// The first of the quarantined documents, with their reasons.
     pub samples: Vec<Quarantined>,
-    pub ending: Option<Ending>,
-    /// How often the scope was begun anew.
-    pub restarts: u32,
-    /// What it waits for, for display only: a rate limit, or a server's `Retry-After`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub waiting: Option<String>,
-    /// Since when.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub waiting_since: Option<Timestamp>,
-    /// Batches on their way, for display only.
-    #[serde(skip_serializing_if = "is_zero")]
-    pub in_flight: u32,
-}
-
-#[allow(clippy::trivially_copy_pass_by_ref)]
-fn is_zero(number: &u32) -> bool {
-    *number == 0
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -65,15 +66,7 @@ pub struct Quarantined {
     pub reason: String,
 }
 
-/// How a scope ended. Only `Complete` may lead to deletions.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Ending {
-    Complete { bookmark: Option<String> },
-    Partial { reason: String },
-}
-
-impl ScopeProgress {
+impl Counts {
     pub fn quarantine(&mut self, id: &str, reason: &str) {
         self.quarantined += 1;
         if self.samples.len() < SAMPLES {
@@ -84,7 +77,69 @@ impl ScopeProgress {
         }
     }
 
-    /// Says what it waits for, if it does.
+    pub fn add(&mut self, other: &Self) {
+        self.pages += other.pages;
+        self.documents += other.documents;
+        self.deleted += other.deleted;
+        self.access_changes += other.access_changes;
+        self.quarantined += other.quarantined;
+        self.nameless += other.nameless;
+        self.access_unknown += other.access_unknown;
+        self.batches += other.batches;
+        self.bytes += other.bytes;
+        self.cpu_ms += other.cpu_ms;
+        self.memory = self.memory.max(other.memory);
+        let room = SAMPLES.saturating_sub(self.samples.len());
+        self.samples.extend(other.samples.iter().take(room).cloned());
+    }
+
+    /// Only the numbers: what is long need not travel.
+    #[must_use]
+    pub fn without_samples(&self) -> Self {
+        Self { samples: Vec::new(), ..self.clone() }
+    }
+}
+
+/// What the journal says of a scope.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ScopeHead {
+    /// The scope's id.
+    pub scope: String,
+    #[serde(flatten)]
+    pub frontier: Frontier,
+    /// What was done until there.
+    #[serde(flatten)]
+    pub counts: Counts,
+}
+
+impl ScopeHead {
+    /// A scope of which nothing was read yet.
+    pub fn new(scope: &str) -> Self {
+        Self { scope: scope.to_owned(), ..Self::default() }
+    }
+}
+
+/// What is under way at this moment.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Live {
+    /// What it waits for: a rate limit, or a server's `Retry-After`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub waiting: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub waiting_since: Option<Timestamp>,
+    /// Batches on their way.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub in_flight: u32,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)]
+fn is_zero(number: &u32) -> bool {
+    *number == 0
+}
+
+impl Live {
     pub fn wait(&mut self, wait: Option<Wait>) {
         self.waiting_since = wait.as_ref().map(|wait| wait.since);
         self.waiting = wait.map(|wait| wait.why);
@@ -99,29 +154,21 @@ impl ScopeProgress {
         });
         Some(format!("waits for {why}{lasted}"))
     }
+}
 
-    /// Only its numbers: whatever is long is in the journal, and need not travel.
-    #[must_use]
-    pub fn numbers(&self) -> Self {
-        Self { checkpoint: None, samples: Vec::new(), ending: None, ..self.clone() }
-    }
+/// What a person is shown of a scope, or of several: what was done, and what is under way.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Standing {
+    #[serde(flatten)]
+    pub counts: Counts,
+    #[serde(flatten)]
+    pub live: Live,
+}
 
-    /// Adds another scope's numbers, for a sum over all.
+impl Standing {
     pub fn add(&mut self, other: &Self) {
-        self.pages += other.pages;
-        self.documents += other.documents;
-        self.deleted += other.deleted;
-        self.access_changes += other.access_changes;
-        self.quarantined += other.quarantined;
-        self.nameless += other.nameless;
-        self.access_unknown += other.access_unknown;
-        self.batches += other.batches;
-        self.bytes += other.bytes;
-        self.cpu_ms += other.cpu_ms;
-        self.memory = self.memory.max(other.memory);
-        self.in_flight += other.in_flight;
-        let room = SAMPLES.saturating_sub(self.samples.len());
-        self.samples.extend(other.samples.iter().take(room).cloned());
+        self.counts.add(&other.counts);
+        self.live.in_flight += other.live.in_flight;
     }
 }
 
@@ -167,15 +214,15 @@ pub struct FailedScope {
 impl FailedScope {
     /// It failed once more, and `allowed` failures in a row are the last.
     #[must_use]
-    pub fn again(self, progress: &ScopeProgress, failure: Failure, allowed: u32) -> Self {
-        let stands = self.checkpoint == progress.checkpoint && self.restarts == progress.restarts;
+    pub fn again(self, frontier: &Frontier, failure: Failure, allowed: u32) -> Self {
+        let stands = self.checkpoint == frontier.checkpoint && self.restarts == frontier.restarts;
         let mut attempts = if stands { self.attempts } else { Attempts::default() };
         let retryable = failure.kind.is_retryable();
         let (told, last) = attempts.failed(failure, allowed);
         Self {
             attempts,
-            checkpoint: progress.checkpoint.clone(),
-            restarts: progress.restarts,
+            checkpoint: frontier.checkpoint.clone(),
+            restarts: frontier.restarts,
             resumed: self.resumed,
             for_good: (last || !retryable).then_some(told),
         }
@@ -197,45 +244,5 @@ impl FailedScope {
     pub fn is_worth_resuming(&self) -> bool {
         let away = self.for_good.as_ref().is_some_and(|failure| failure.kind.is_away());
         away && self.checkpoint.is_some() && self.checkpoint != self.resumed
-    }
-}
-
-/// How a whole crawl ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Outcome {
-    /// Everything was read and uploaded, and Glean was told to delete the rest.
-    Complete,
-    /// Not everything could be read: what was uploaded stays, and nothing was deleted.
-    Partial,
-    /// A person has to look before anything is deleted.
-    Held,
-    Failed,
-}
-
-impl Outcome {
-    pub fn exit_code(self) -> u8 {
-        match self {
-            Self::Complete => 0,
-            Self::Partial | Self::Held => 5,
-            Self::Failed => 1,
-        }
-    }
-}
-
-impl Outcome {
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Complete => "complete",
-            Self::Partial => "partial",
-            Self::Held => "held",
-            Self::Failed => "failed",
-        }
-    }
-}
-
-impl std::fmt::Display for Outcome {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(self.name())
     }
 }

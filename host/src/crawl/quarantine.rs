@@ -1,50 +1,95 @@
-//! What is logged of documents that are set aside: one warning a kind, with a count.
+//! Quarantined documents: how many a crawl may have, and what is logged of them.
 
-use crate::text::bounded;
 use std::collections::BTreeMap;
+
+use super::progress::Counts;
+use crate::failure::{Failure, Kind, Result};
+use crate::text::bounded;
 
 /// More kinds than these are only counted: the reasons of a connector may all differ.
 const MOST: usize = 20;
 
-/// Documents that a scope set aside, by the kind of the reason.
+/// How much may be quarantined before the crawl is stopped: then the connector is wrong, not the
+/// documents. `[connections.X.quarantine]`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Tolerance {
+    /// Quarantined documents stop a crawl when they are more than this share ...
+    pub max_percent: f64,
+    /// ... of at least so many.
+    pub min_documents: u64,
+}
+
+impl Default for Tolerance {
+    fn default() -> Self {
+        Self { max_percent: 10.0, min_documents: 100 }
+    }
+}
+
+impl Tolerance {
+    pub fn check(&self, counts: &Counts) -> Result<()> {
+        let quarantined = counts.quarantined;
+        let of = counts.documents + quarantined;
+        if of < self.min_documents || percent(quarantined, of) <= self.max_percent {
+            return Ok(());
+        }
+        let sample = counts.samples.first();
+        let sample =
+            sample.map_or_else(String::new, |first| format!("{}: {}", first.id, first.reason));
+        Err(Failure::new(
+            Kind::Quarantine,
+            format!("{quarantined} of {of} documents cannot be indexed; for example {sample}"),
+        )
+        .next(
+            "mend the connector or its settings, or raise `max_percent` in the connection's \
+             [quarantine]; nothing was deleted",
+        ))
+    }
+}
+
+#[allow(clippy::cast_precision_loss)]
+pub fn percent(part: u64, of: u64) -> f64 {
+    if of == 0 { 0.0 } else { part as f64 * 100.0 / of as f64 }
+}
+
+/// What is logged of a scope's quarantined documents: one warning for each kind of reason, with a count.
 #[derive(Debug, Default)]
-pub struct Kinds {
-    kinds: BTreeMap<String, Kind>,
+pub struct QuarantineLog {
+    kinds: BTreeMap<String, Reasons>,
     others: u64,
 }
 
 #[derive(Debug)]
-struct Kind {
+struct Reasons {
     count: u64,
     id: String,
     reason: String,
 }
 
-impl Kinds {
+impl QuarantineLog {
     pub fn add(&mut self, id: &str, reason: &str) {
-        tracing::debug!(id, reason, "a document is set aside");
+        tracing::debug!(id, reason, "a document is quarantined");
         let name = kind(reason);
         if let Some(kind) = self.kinds.get_mut(&name) {
             kind.count += 1;
         } else if self.kinds.len() < MOST {
             let (id, reason) = (bounded(id.to_owned(), 250), bounded(reason.to_owned(), 300));
-            self.kinds.insert(name, Kind { count: 1, id, reason });
+            self.kinds.insert(name, Reasons { count: 1, id, reason });
         } else {
             self.others += 1;
         }
     }
 
-    /// Says what was set aside, once for each kind.
+    /// Says what was quarantined, once for each kind.
     pub fn tell(&self, scope: &str) {
-        for Kind { count, id, reason } in self.kinds.values() {
+        for Reasons { count, id, reason } in self.kinds.values() {
             if *count == 1 {
-                tracing::warn!(scope, id, reason, "a document was set aside");
+                tracing::warn!(scope, id, reason, "a document was quarantined");
             } else {
-                tracing::warn!(scope, count, first = id, reason, "documents were set aside");
+                tracing::warn!(scope, count, first = id, reason, "documents were quarantined");
             }
         }
         if self.others > 0 {
-            tracing::warn!(scope, count = self.others, "more were set aside, for other reasons");
+            tracing::warn!(scope, count = self.others, "more were quarantined, for other reasons");
         }
     }
 }
@@ -74,7 +119,7 @@ mod tests {
 
     #[test]
     fn reasons_that_differ_in_numbers_and_names_are_of_one_kind() {
-        let mut kinds = Kinds::default();
+        let mut kinds = QuarantineLog::default();
         for number in 0..1000 {
             kinds.add(&number.to_string(), &format!("its id has {number} characters"));
             kinds.add("x", &format!("its view URL https://x/{number} does not match"));
@@ -87,5 +132,15 @@ mod tests {
             kinds.add("x", &letter.to_string().repeat(3));
         }
         assert_eq!((kinds.kinds.len(), kinds.others), (20, 35));
+    }
+
+    #[test]
+    fn a_tenth_of_a_hundred_may_be_set_aside() {
+        let of = |quarantined, documents| {
+            Tolerance::default().check(&Counts { documents, quarantined, ..Counts::default() })
+        };
+        assert!(of(99, 0).is_ok());
+        assert!(of(10, 90).is_ok());
+        assert!(of(11, 89).is_err());
     }
 }

@@ -6,15 +6,16 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::begin::Begun;
-use super::changes::{Change, refused};
+use super::change::Change;
+use super::connection_state::{ConnectionState, States};
+use super::crawler::Journal;
 use super::history::Failing;
-use super::memory::{Memories, Memory};
-use super::plan::{CrawlResult, ModeName, Waiting};
-use super::progress::Outcome;
-use super::steps::Journal;
+use super::kept_changes::refused;
+use super::plan::Begun;
+use super::request::ModeName;
+use super::result::{CrawlResult, Outcome, Waiting};
 use super::view::CrawlView;
-use super::{approval, closing};
+use super::{approval, late_deletion};
 use crate::failure::{Failure, Kind, Result};
 use crate::store::Store;
 use crate::{glean, ledger};
@@ -45,7 +46,7 @@ pub struct Unended {
 
 /// What the store has of a connection.
 pub struct Stored {
-    memory: Memory,
+    kept: ConnectionState,
     unended: Vec<Unended>,
     not_asked: Vec<Failure>,
 }
@@ -54,46 +55,46 @@ impl Stored {
     /// Reads it, after Glean was asked whether it has done meanwhile what a crawl's end asked of it.
     pub async fn read(
         store: &Store,
-        memories: &Memories,
+        states: &States,
         glean: Option<&glean::Client>,
         connection: &str,
     ) -> Result<Self> {
         let asked = match glean {
-            Some(glean) => look_again(glean, memories, connection).await,
+            Some(glean) => look_again(glean, states, connection).await,
             None => Ok(()),
         };
-        let memory = memories.of(connection).await?;
-        let held = memory.held.as_ref().map(|held| held.plan.upload_id.as_str());
-        let unended = unended(store, memories, connection, held).await?;
-        Ok(Self { memory, unended, not_asked: asked.err().into_iter().collect() })
+        let kept = states.of(connection).await?;
+        let held = kept.held.as_ref().map(|held| held.plan.upload_id.as_str());
+        let unended = unended(store, states, connection, held).await?;
+        Ok(Self { kept, unended, not_asked: asked.err().into_iter().collect() })
     }
 
     /// Whether only a workflow may know what waits for approval: where the store is the workers' own,
     /// this one has nothing of the connection.
     pub fn is_elsewhere(&self) -> bool {
-        self.memory.held.is_none() && self.memory.last.is_none()
+        self.kept.held.is_none() && self.kept.last.is_none()
     }
 
     /// Puts it together with what Temporal knows: the newest workflow, and what waits for approval there.
     pub fn with(self, newest: Result<Newest>, waiting: Option<Waiting>) -> Status {
-        let Self { memory, unended, mut not_asked } = self;
+        let Self { kept, unended, mut not_asked } = self;
         let newest = newest.unwrap_or_else(|failure| {
             not_asked.push(failure);
             Newest::Ended
         });
-        let waiting = memory.held.as_ref().map(approval::waiting).or(waiting);
-        let failing = failing(&memory, &newest);
+        let waiting = kept.held.as_ref().map(approval::waiting).or(waiting);
+        let failing = failing(&kept, &newest);
         let running = match newest {
             Newest::Running(view) => Some(view),
             _ => None,
         };
-        Status { memory, failing, waiting, running, unended, not_asked }
+        Status { kept, failing, waiting, running, unended, not_asked }
     }
 }
 
 /// How a connection stands.
 pub struct Status {
-    pub memory: Memory,
+    pub kept: ConnectionState,
     /// The modes whose crawls fail.
     pub failing: Vec<(ModeName, Failing)>,
     /// What a person has to decide.
@@ -164,7 +165,7 @@ impl Status {
             Standing::NotComplete(last)
         } else if self.refused().next().is_some()
             || self.deletion_paused()
-            || self.memory.doubt.is_some()
+            || self.kept.doubt.is_some()
         {
             Standing::NeedsAttention
         } else if self.is_interrupted() {
@@ -180,7 +181,7 @@ impl Status {
 
     /// The last crawl of each mode that came to an end.
     pub fn lasts(&self) -> impl Iterator<Item = &CrawlResult> {
-        MODES.into_iter().filter_map(|mode| self.memory.last_of(mode))
+        MODES.into_iter().filter_map(|mode| self.kept.last_of(mode))
     }
 
     /// How the crawls of a mode fail, if they do.
@@ -195,20 +196,20 @@ impl Status {
 
     /// Changes that Glean refuses.
     pub fn refused(&self) -> impl Iterator<Item = &Change> {
-        refused(&self.memory)
+        refused(&self.kept)
     }
 
     /// Whether Glean holds back what a crawl's end would delete.
     pub fn deletion_paused(&self) -> bool {
-        self.memory.closing.as_ref().is_some_and(|closing| closing.paused)
+        self.kept.closing.as_ref().is_some_and(|closing| closing.paused)
     }
 }
 
 const MODES: [ModeName; 2] = [ModeName::Full, ModeName::Incremental];
 
 /// Whether Glean has done meanwhile what a crawl's end asked of it.
-async fn look_again(glean: &glean::Client, memories: &Memories, connection: &str) -> Result<()> {
-    let look = closing::look_again(glean, memories, connection);
+async fn look_again(glean: &glean::Client, states: &States, connection: &str) -> Result<()> {
+    let look = late_deletion::look_again(glean, states, connection);
     let Ok(looked) = tokio::time::timeout(GLEAN, look).await else {
         let what = format!("Glean could not be asked: no answer within {GLEAN:?}");
         return Err(Failure::new(Kind::Unreachable, what).next("`sheaf doctor` tries it"));
@@ -223,12 +224,12 @@ async fn look_again(glean: &glean::Client, memories: &Memories, connection: &str
 /// are Temporal's to tell.
 async fn unended(
     store: &Store,
-    memories: &Memories,
+    states: &States,
     connection: &str,
     held: Option<&str>,
 ) -> Result<Vec<Unended>> {
-    let place = &memories.place(connection);
-    let at_work = memories.claims(connection).at_work().await?;
+    let place = &states.place(connection);
+    let at_work = states.claims(connection).at_work().await?;
     let mut found = Vec::new();
     for upload in ledger::journals(store, place).await? {
         let journal = Journal::new(store, place, &upload);
@@ -243,8 +244,8 @@ async fn unended(
         }
         let mut documents = 0;
         for scope in &begun.plan.scopes {
-            let (_, progress) = journal.scope(&scope.id).await?;
-            documents += progress.map_or(0, |progress| progress.documents);
+            let (_, head) = journal.scope(&scope.id).await?;
+            documents += head.map_or(0, |head| head.counts.documents);
         }
         let by = lease.map(|lease| lease.by.clone());
         found.push(Unended { mode: begun.plan.mode, documents, by, temporal });
@@ -253,14 +254,14 @@ async fn unended(
 }
 
 /// Which failures stand: those the store knows, and those that only Temporal does.
-fn failing(memory: &Memory, newest: &Newest) -> Vec<(ModeName, Failing)> {
+fn failing(kept: &ConnectionState, newest: &Newest) -> Vec<(ModeName, Failing)> {
     let mut found: Vec<_> = MODES
         .into_iter()
-        .filter_map(|mode| Some((mode, memory.history.of(mode).failing.clone()?)))
+        .filter_map(|mode| Some((mode, kept.history.of(mode).failing.clone()?)))
         .collect();
     let Newest::Failed(mode, failed) = newest else { return found };
     let known = found.iter().any(|(_, failing)| failing.run == failed.run);
-    let later = memory.last_of(*mode).is_none_or(|last| last.ended_at < failed.at);
+    let later = kept.last_of(*mode).is_none_or(|last| last.ended_at < failed.at);
     if !known && later {
         found.retain(|(known, _)| known != mode);
         found.push((*mode, (**failed).clone()));

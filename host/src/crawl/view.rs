@@ -2,8 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::plan::{CrawlRef, ModeName};
-use super::progress::{Attempts, ScopeProgress};
+use super::plan::CrawlRef;
+use super::progress::{Attempts, Standing};
+use super::request::ModeName;
 use crate::document::Scope;
 use crate::failure::Failure;
 use crate::text::bounded;
@@ -29,7 +30,7 @@ pub struct CrawlView {
     pub failed: usize,
     /// What all scopes did.
     #[serde(default)]
-    pub total: ScopeProgress,
+    pub total: Standing,
     /// The connector's estimate of its documents, where it has one of each scope.
     #[serde(default)]
     pub estimate: Option<u64>,
@@ -59,7 +60,7 @@ pub struct ScopeView {
     /// The connector's estimate of its documents.
     pub estimate: Option<u64>,
     pub state: ScopeState,
-    pub progress: ScopeProgress,
+    pub progress: Standing,
     /// Why it waits, or is tried again.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub note: Option<String>,
@@ -77,13 +78,15 @@ pub enum ScopeState {
 }
 
 impl ScopeView {
-    pub fn new(scope: &Scope, state: ScopeState, progress: &ScopeProgress) -> Self {
+    pub fn new(scope: &Scope, state: ScopeState, mut progress: Standing) -> Self {
+        // Whatever is long is in the journal, and need not travel.
+        progress.counts.samples = Vec::new();
         Self {
             id: scope.id.clone(),
             title: scope.title.clone(),
             estimate: scope.documents,
             state,
-            progress: progress.numbers(),
+            progress,
             note: None,
         }
     }
@@ -102,7 +105,7 @@ impl ScopeView {
 pub struct RangeProgress {
     /// What its scopes did, all together. Earlier versions had one scope an activity, and only this.
     #[serde(flatten)]
-    pub total: ScopeProgress,
+    pub total: Standing,
     /// Its number: the first scope's.
     pub from: usize,
     pub done: usize,
@@ -184,10 +187,6 @@ impl CrawlView {
             show(&mut self.scopes, scope, LISTED);
         }
     }
-
-    pub fn total(&self) -> &ScopeProgress {
-        &self.total
-    }
 }
 
 #[cfg(test)]
@@ -204,17 +203,17 @@ mod tests {
                 documents: Some(1),
             };
             let state = if number % 400 == 0 { ScopeState::Failed } else { ScopeState::Done };
-            let progress = ScopeProgress {
-                documents: 1,
-                checkpoint: Some("x".repeat(60_000)),
-                ..ScopeProgress::default()
-            };
-            let one = ScopeView::new(&scope, state, &progress).noted(&"n".repeat(5_000));
+            let mut progress = Standing::default();
+            progress.counts.documents = 1;
+            for number in 0..20 {
+                progress.counts.quarantine(&number.to_string(), &"x".repeat(60_000));
+            }
+            let one = ScopeView::new(&scope, state, progress.clone()).noted(&"n".repeat(5_000));
             let mut range = RangeProgress { done: 1, total: progress, ..RangeProgress::default() };
             range.show(one);
             view.add(range);
         }
-        assert_eq!((view.done, view.total.documents), (10_000, 10_000));
+        assert_eq!((view.done, view.total.counts.documents), (10_000, 10_000));
         let failed = view.scopes.iter().filter(|scope| scope.state == ScopeState::Failed);
         assert_eq!((failed.count(), view.scopes.len()), (25, LISTED));
         assert!(serde_json::to_vec(&view).expect("JSON").len() < 100_000);
@@ -225,7 +224,7 @@ mod tests {
         let mut range = RangeProgress::default();
         let one = |id: usize, state| {
             let scope = Scope { id: id.to_string(), title: String::new(), documents: None };
-            ScopeView::new(&scope, state, &ScopeProgress::default())
+            ScopeView::new(&scope, state, Standing::default())
         };
         for id in 0..20 {
             range.show(one(id, if id < 5 { ScopeState::Failed } else { ScopeState::Retrying }));

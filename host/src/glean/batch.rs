@@ -1,5 +1,5 @@
-//! Fills requests with documents up to a size. Each document is encoded once, into the very buffer
-//! that is sent.
+//! Fills batches with documents up to a size. Each document is encoded once, into the very buffer
+//! that is sent. To whom it is sent is said when it is.
 
 use bytes::Bytes;
 use serde_json::json;
@@ -8,14 +8,30 @@ use super::wire::DocumentDefinition;
 use crate::document::Document;
 use crate::failure::{Failure, Result};
 
-/// A request body without its closing: `{…,"documents":[…`. Cheap to clone.
-#[derive(Clone, Debug)]
+/// Encoded documents, with a comma between each two. Cheap to clone.
+#[derive(Clone, Debug, Default)]
 pub struct Batch {
-    body: Bytes,
-    /// Where the first document begins.
-    start: usize,
+    encoded: Bytes,
     /// Where each document ends.
     ends: Vec<usize>,
+}
+
+/// The datasource and the upload that a request belongs to.
+#[derive(Clone, Copy, Debug)]
+pub struct Address<'a> {
+    pub datasource: &'a str,
+    pub upload_id: &'a str,
+}
+
+impl Address<'_> {
+    fn opening(self) -> Bytes {
+        let Self { datasource, upload_id } = self;
+        let mut opening =
+            json!({ "uploadId": upload_id, "datasource": datasource }).to_string().into_bytes();
+        opening.pop();
+        opening.extend_from_slice(b",\"documents\":[");
+        opening.into()
+    }
 }
 
 impl Batch {
@@ -25,61 +41,37 @@ impl Batch {
 
     /// Bytes of the encoded documents.
     pub fn bytes(&self) -> usize {
-        self.body.len() - self.start
+        self.encoded.len()
     }
 
     /// The whole request, closed with the flags of its page.
-    pub fn request(&self, flags: PageFlags) -> Vec<Bytes> {
-        vec![self.body.clone(), flags.closing()]
+    pub fn request(&self, to: Address<'_>, flags: PageFlags) -> Vec<Bytes> {
+        vec![to.opening(), self.encoded.clone(), flags.closing()]
     }
 
     /// Two halves, to find out which documents are refused.
     pub fn split(&self) -> Option<(Self, Self)> {
         let middle = self.ends.len() / 2;
         let cut = *self.ends.get(middle.checked_sub(1)?)?;
-        let first = Self {
-            body: self.body.slice(..cut),
-            start: self.start,
-            ends: self.ends[..middle].to_vec(),
-        };
-        // The second half begins behind a comma, and needs the opening again.
-        let mut body = self.body[..self.start].to_vec();
-        body.extend_from_slice(&self.body[cut + 1..]);
-        let moved = cut + 1 - self.start;
-        let ends = self.ends[middle..].iter().map(|end| end - moved).collect();
-        Some((first, Self { body: body.into(), start: self.start, ends }))
-    }
-
-    /// The same documents for another upload of the same datasource.
-    #[must_use]
-    pub fn readdressed(&self, datasource: &str, upload_id: &str) -> Self {
-        let mut body = opening(datasource, upload_id);
-        let start = body.len();
-        body.extend_from_slice(&self.body[self.start..]);
-        let ends = self.ends.iter().map(|end| end - self.start + start).collect();
-        Self { body: body.into(), start, ends }
+        let first = Self { encoded: self.encoded.slice(..cut), ends: self.ends[..middle].to_vec() };
+        // The second half begins behind a comma.
+        let begin = cut + 1;
+        let ends = self.ends[middle..].iter().map(|end| end - begin).collect();
+        Some((first, Self { encoded: self.encoded.slice(begin..), ends }))
     }
 
     /// The ids of the documents, read back from what would be sent.
     pub fn ids(&self) -> Vec<String> {
-        let mut from = self.start;
+        let mut from = 0;
         let mut ids = Vec::with_capacity(self.ends.len());
         for end in &self.ends {
-            let text = &self.body[from..*end];
+            let text = &self.encoded[from..*end];
             let document: serde_json::Value = serde_json::from_slice(text).unwrap_or_default();
             ids.push(document["id"].as_str().unwrap_or("?").to_owned());
             from = end + 1;
         }
         ids
     }
-}
-
-fn opening(datasource: &str, upload_id: &str) -> Vec<u8> {
-    let mut opening =
-        json!({ "uploadId": upload_id, "datasource": datasource }).to_string().into_bytes();
-    opening.pop();
-    opening.extend_from_slice(b",\"documents\":[");
-    opening
 }
 
 /// Where a page stands in its bulk session.
@@ -115,13 +107,20 @@ impl PageFlags {
 /// Collects documents until a batch is full.
 #[derive(Debug)]
 pub struct Batcher {
-    opening: Vec<u8>,
     datasource: String,
-    most_bytes: usize,
-    most_documents: usize,
-    most_document_bytes: usize,
-    body: Vec<u8>,
+    most: Most,
+    encoded: Vec<u8>,
     ends: Vec<usize>,
+}
+
+/// How large a batch may be.
+#[derive(Clone, Copy, Debug)]
+pub struct Most {
+    /// Bytes of encoded documents. A larger document travels alone.
+    pub bytes: usize,
+    pub documents: usize,
+    /// Bytes of one encoded document.
+    pub document_bytes: usize,
 }
 
 /// What became of a document.
@@ -135,33 +134,9 @@ pub enum Pushed {
 }
 
 impl Batcher {
-    /// Batches of at most so many encoded bytes and documents. A larger document, up to
-    /// `most_document_bytes`, travels alone.
-    pub fn new(
-        datasource: &str,
-        upload_id: &str,
-        most_bytes: usize,
-        most_documents: usize,
-        most_document_bytes: usize,
-    ) -> Self {
-        let opening = opening(datasource, upload_id);
-        let mut batcher = Self {
-            opening,
-            datasource: datasource.to_owned(),
-            most_bytes,
-            most_documents,
-            most_document_bytes,
-            body: Vec::new(),
-            ends: Vec::new(),
-        };
-        batcher.begin(0);
-        batcher
-    }
-
-    fn begin(&mut self, expected: usize) {
-        self.body = Vec::with_capacity(expected);
-        self.body.extend_from_slice(&self.opening);
-        self.ends = Vec::with_capacity(self.most_documents.min(1024));
+    pub fn new(datasource: &str, most: Most) -> Self {
+        let datasource = datasource.to_owned();
+        Self { datasource, most, encoded: Vec::new(), ends: Vec::new() }
     }
 
     pub fn is_empty(&self) -> bool {
@@ -169,40 +144,39 @@ impl Batcher {
     }
 
     pub fn push(&mut self, document: &Document) -> Result<Pushed> {
-        let before = self.body.len();
+        let before = self.encoded.len();
         if !self.ends.is_empty() {
-            self.body.push(b',');
+            self.encoded.push(b',');
         }
-        let start = self.body.len();
+        let start = self.encoded.len();
         let wire = DocumentDefinition::new(&self.datasource, document);
-        serde_json::to_writer(&mut self.body, &wire).map_err(|error| {
+        serde_json::to_writer(&mut self.encoded, &wire).map_err(|error| {
             Failure::internal(format!("a document cannot be written as JSON: {error}"))
                 .at(document.id.clone())
         })?;
-        let size = self.body.len() - start;
-        if size > self.most_document_bytes {
-            self.body.truncate(before);
+        let size = self.encoded.len() - start;
+        if size > self.most.document_bytes {
+            self.encoded.truncate(before);
             return Ok(Pushed::TooLarge(size));
         }
-        let full = self.body.len() - self.opening.len() > self.most_bytes
-            || self.ends.len() >= self.most_documents;
+        let full = self.encoded.len() > self.most.bytes || self.ends.len() >= self.most.documents;
         if !full || self.ends.is_empty() {
-            self.ends.push(self.body.len());
+            self.ends.push(self.encoded.len());
             return Ok(Pushed::Fits);
         }
-        let over = self.body.split_off(start);
-        self.body.truncate(before);
-        let batch = self.close(self.most_bytes.min(before) + size);
-        self.body.extend_from_slice(&over);
-        self.ends.push(self.body.len());
+        let over = self.encoded.split_off(start);
+        self.encoded.truncate(before);
+        let batch = self.close(self.most.bytes.min(before) + size);
+        self.encoded.extend_from_slice(&over);
+        self.ends.push(self.encoded.len());
         Ok(Pushed::Filled(batch))
     }
 
     /// The document that was pushed last, as it is sent.
     pub fn last(&self) -> &[u8] {
         let Some((end, before)) = self.ends.split_last() else { return &[] };
-        let start = before.last().map_or(self.opening.len(), |end| end + 1);
-        self.body.get(start..*end).unwrap_or_default()
+        let start = before.last().map_or(0, |end| end + 1);
+        self.encoded.get(start..*end).unwrap_or_default()
     }
 
     /// What is left, if anything.
@@ -210,16 +184,10 @@ impl Batcher {
         (!self.ends.is_empty()).then(|| self.close(0))
     }
 
-    /// A page without documents, to open or close a session with.
-    pub fn empty(&mut self) -> Batch {
-        self.close(0)
-    }
-
     fn close(&mut self, expected: usize) -> Batch {
-        let body = std::mem::take(&mut self.body);
-        let ends = std::mem::take(&mut self.ends);
-        self.begin(expected);
-        Batch { body: body.into(), start: self.opening.len(), ends }
+        let encoded = std::mem::replace(&mut self.encoded, Vec::with_capacity(expected));
+        let ends = Vec::with_capacity(self.most.documents.min(1024));
+        Batch { encoded: encoded.into(), ends: std::mem::replace(&mut self.ends, ends) }
     }
 }
 
@@ -233,12 +201,14 @@ mod tests {
     }
 
     fn whole(batch: &Batch, flags: PageFlags) -> serde_json::Value {
-        let bytes = batch.request(flags).concat();
+        let to = Address { datasource: "ds", upload_id: "up" };
+        let bytes = batch.request(to, flags).concat();
         serde_json::from_slice(&bytes).expect("a request is JSON")
     }
 
     fn filled(most_bytes: usize, most_documents: usize, count: usize) -> Vec<Batch> {
-        let mut batcher = Batcher::new("ds", "up", most_bytes, most_documents, 10_000);
+        let most = Most { bytes: most_bytes, documents: most_documents, document_bytes: 10_000 };
+        let mut batcher = Batcher::new("ds", most);
         let mut batches = Vec::new();
         for number in 0..count {
             if let Pushed::Filled(batch) =
@@ -279,7 +249,8 @@ mod tests {
 
     #[test]
     fn a_document_over_the_limit_is_reported_and_leaves_the_batch_whole() {
-        let mut batcher = Batcher::new("ds", "up", 1 << 20, 100, 300);
+        let most = Most { bytes: 1 << 20, documents: 100, document_bytes: 300 };
+        let mut batcher = Batcher::new("ds", most);
         batcher.push(&document("a", "t")).expect("encodes");
         let large = batcher.push(&document("b", &"x".repeat(400))).expect("encodes");
         assert!(matches!(large, Pushed::TooLarge(size) if size > 400));

@@ -23,7 +23,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::batch::{Batch, PageFlags};
+use super::batch::{Address, Batch, PageFlags};
 use super::client::Client;
 use super::error::{Error, Fault, Lost, Result};
 use super::wire::UploadEvent;
@@ -110,7 +110,8 @@ impl Upload {
         loop {
             let id = format!("{}-r{:08x}", made_for(&self.upload_id), rand::random::<u32>());
             tried.push(id.clone());
-            let page = super::Batcher::new(&self.datasource, &id, 0, 0, 0).empty().request(flags);
+            let to = Address { datasource: &self.datasource, upload_id: &id };
+            let page = Batch::default().request(to, flags);
             match self.client.post_once(BULK, &page).await {
                 Ok(()) => return Ok(tries.done(id)),
                 // There is nothing in it to be at fault; what was in the way may just have ended.
@@ -192,6 +193,10 @@ impl Upload {
         })
     }
 
+    fn address(&self) -> Address<'_> {
+        Address { datasource: &self.datasource, upload_id: &self.upload_id }
+    }
+
     /// What Glean knows of this upload id.
     async fn ours(&self) -> Result<Option<UploadEvent>> {
         let mut history = self.history().await?.into_iter();
@@ -229,17 +234,14 @@ impl Upload {
     }
 
     async fn marker(&self, flags: PageFlags) -> Result<()> {
-        let mut batcher = super::Batcher::new(&self.datasource, &self.upload_id, 0, 0, 0);
-        let request = batcher.empty().request(flags);
-        self.client.post(BULK, request).await
+        self.client.post(BULK, Batch::default().request(self.address(), flags)).await
     }
 
     /// Adds or changes documents outside a session, at the pace that Glean allows there.
     pub async fn index(&self, batch: &Batch) -> Result<Vec<Refused>> {
         if let Some(waiting) = &self.beside {
             let waiting = Self { upload_id: waiting.clone(), beside: None, ..self.clone() };
-            let again = batch.readdressed(&self.datasource, &waiting.upload_id);
-            match waiting.bulk(&again).await {
+            match waiting.bulk(batch).await {
                 // It was ended, or replaced: it deletes nothing any more.
                 Ok(_) | Err(Error::SessionLost(_)) => {}
                 Err(error) => return Err(error),
@@ -258,7 +260,7 @@ impl Upload {
                 // A part that is sent again counts again: Glean has read it each time.
                 self.client.pace_documents(part.documents()).await;
             }
-            let error = match self.client.post(path, part.request(flags)).await {
+            let error = match self.client.post(path, part.request(self.address(), flags)).await {
                 Ok(()) => {
                     // The session is open: what follows are middle pages.
                     flags = PageFlags::default();
@@ -323,8 +325,8 @@ impl Upload {
         if !in_doubt && !flags.first {
             return Ok(());
         }
-        let mut batcher = super::Batcher::new(&self.datasource, &self.upload_id, 0, 0, 0);
-        match self.client.post(path, batcher.empty().request(flags)).await {
+        let empty = Batch::default().request(self.address(), flags);
+        match self.client.post(path, empty).await {
             Ok(()) => Ok(()),
             Err(Error::BadRequest(answer)) if in_doubt && answer.said == words => fault(),
             Err(error) if flags.first => Err(error),

@@ -4,9 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::{Deserialize, Serialize, Serializer};
 
-use crate::document::{
-    Access, Body, Comment, Content, Document, PropertyValue, Timestamp, UserRef,
-};
+use crate::document::{Access, Body, Comment, Content, Document, PropertyValue, UserRef};
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -36,9 +34,9 @@ pub struct DocumentDefinition<'a> {
     owner: Option<UserDefinition<'a>>,
     permissions: Permissions<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    created_at: Option<Timestamp>,
+    created_at: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    updated_at: Option<Timestamp>,
+    updated_at: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     updated_by: Option<UserDefinition<'a>>,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
@@ -213,9 +211,9 @@ struct CommentDefinition<'a> {
     author: Option<UserDefinition<'a>>,
     content: ContentDefinition<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    created_at: Option<Timestamp>,
+    created_at: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    updated_at: Option<Timestamp>,
+    updated_at: Option<i64>,
 }
 
 impl<'a> CommentDefinition<'a> {

@@ -261,7 +261,7 @@ fn sample(samples: &mut Vec<Sample>, record: &Record) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ledger::key;
+    use crate::document::key;
     use crate::store::Location;
 
     fn record(id: &str, content: u128, state: State, generation: u8) -> Vec<u8> {

@@ -18,4 +18,4 @@ pub mod sort;
 pub use compare::{Difference, Sample};
 pub use error::Error;
 pub use journal::{Journal, ScopeJournal, journals};
-pub use record::{Entry, Record, State, key};
+pub use record::{Entry, Record, State};

@@ -1,9 +1,9 @@
 //! One document of the ledger, as bytes.
 
+use bytes::Bytes;
+
 use crate::clock::Timestamp;
 use crate::text::bounded_str;
-use bytes::Bytes;
-use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
 /// What became of a document when it was seen last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,25 +36,6 @@ impl State {
     }
 }
 
-/// A document's key: Glean's ids do not distinguish case.
-///
-/// The object type is not in it. Glean takes it beside the id to delete a document, and does not say
-/// whether two types may share an id. So an id is one document here: of two in a full crawl the second
-/// is set aside, whichever way Glean sees it. Where an incremental crawl brings one with another type,
-/// Glean may keep the older until the next full crawl ends.
-pub fn key(id: &str) -> u128 {
-    if id.bytes().all(|byte| byte.is_ascii() && !byte.is_ascii_uppercase()) {
-        xxh3_128(id.as_bytes())
-    } else {
-        xxh3_128(id.to_lowercase().as_bytes())
-    }
-}
-
-/// The hash by which a changed document is told from an unchanged one.
-pub fn content(encoded: &[u8]) -> u128 {
-    xxh3_128(encoded)
-}
-
 /// A record before it is written.
 #[derive(Clone, Copy, Debug)]
 pub struct Entry<'a> {
@@ -77,11 +58,6 @@ pub struct Entry<'a> {
     pub url: u64,
 }
 
-/// What an address is found by.
-pub fn url(address: &str) -> u64 {
-    if address.is_empty() { 0 } else { xxh3_64(address.as_bytes()) }
-}
-
 const HEAD: usize = 4 + 16 + 16 + 4 + 4 + 1 + 1;
 const MAX_ID: usize = 1_000;
 const MAX_NAME: usize = 200;
@@ -90,6 +66,21 @@ const MAX_REASON: usize = 400;
 const MAX_RECORD: usize = HEAD + 10 + 2 * MAX_NAME + MAX_ID + MAX_TITLE + MAX_REASON + 8;
 
 impl Entry<'_> {
+    pub const EMPTY: Self = Self {
+        key: 0,
+        content: 0,
+        at: 0,
+        page: 0,
+        state: State::Uploaded,
+        generation: 0,
+        scope: "",
+        id: "",
+        object_type: "",
+        title: "",
+        reason: "",
+        url: 0,
+    };
+
     pub fn write(&self, to: &mut Vec<u8>) {
         let start = to.len();
         to.extend_from_slice(&[0; 4]);
@@ -223,6 +214,7 @@ fn length(bytes: &[u8]) -> Result<usize, Unread> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::document::{address, key};
 
     fn entry(id: &str) -> Entry<'_> {
         Entry {
@@ -237,7 +229,7 @@ mod tests {
             object_type: "Page",
             title: "A title",
             reason: "it is locked",
-            url: url("https://example.com/a"),
+            url: address("https://example.com/a"),
         }
     }
 
@@ -252,7 +244,7 @@ mod tests {
         assert_eq!((read.id, read.title, read.reason), ("A", "A title", "it is locked"));
         assert_eq!((read.state, read.page, read.scope), (State::Quarantined, 2, "s"));
         assert!(first.is_set_aside());
-        assert_eq!(read.url, url("https://example.com/a"));
+        assert_eq!(read.url, address("https://example.com/a"));
         // A record of an earlier version has no address.
         let mut old = first.bytes()[..first.bytes().len() - 8].to_vec();
         let length = u32::try_from(old.len()).expect("short");
@@ -264,12 +256,5 @@ mod tests {
         assert_eq!(Record::take(&mut bytes).err(), Some(Unread::Short));
         let mut damaged = Bytes::from_static(&[0, 0, 0, 1, 9]);
         assert_eq!(Record::take(&mut damaged).err(), Some(Unread::Damaged));
-    }
-
-    #[test]
-    fn ids_that_differ_in_case_have_one_key() {
-        assert_eq!(key("Straße/A"), key("straße/a"));
-        assert_eq!(key("readme.md"), key("README.md"));
-        assert_ne!(key("a"), key("b"));
     }
 }

@@ -175,7 +175,8 @@ fn damaged() -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ledger::record::{Entry, State, key};
+    use crate::document::key;
+    use crate::ledger::record::{Entry, State};
 
     #[test]
     fn more_than_fits_into_the_buffer_comes_out_in_order() {

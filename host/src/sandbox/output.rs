@@ -21,7 +21,7 @@ const LINE_BYTES: usize = 4 << 10;
 const FIELD_BYTES: usize = 512;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Level {
+pub(crate) enum Level {
     Trace,
     Debug,
     Info,
@@ -31,7 +31,7 @@ pub enum Level {
 
 /// Lets so many lines through in a second, and counts the rest.
 #[derive(Debug)]
-pub struct Log {
+pub(crate) struct Log {
     connection: String,
     per_second: u32,
     window: Instant,
@@ -40,7 +40,7 @@ pub struct Log {
 }
 
 impl Log {
-    pub fn new(connection: &str, per_second: u32) -> Self {
+    pub(crate) fn new(connection: &str, per_second: u32) -> Self {
         Self {
             connection: connection.to_owned(),
             per_second,
@@ -50,7 +50,7 @@ impl Log {
         }
     }
 
-    pub fn line(&mut self, level: Level, message: &str, fields: &[(String, String)]) {
+    pub(crate) fn line(&mut self, level: Level, message: &str, fields: &[(String, String)]) {
         if self.window.elapsed() >= Duration::from_secs(1) {
             if self.dropped > 0 {
                 tracing::warn!(
@@ -93,11 +93,11 @@ fn one_line(text: &str) -> String {
 }
 
 /// A log shared by the guest's log function, its stdout and its stderr.
-pub type SharedLog = Arc<Mutex<Log>>;
+pub(crate) type SharedLog = Arc<Mutex<Log>>;
 
 /// The last bytes of a guest's stderr.
 #[derive(Clone, Debug, Default)]
-pub struct Tail(Arc<Mutex<VecDeque<u8>>>);
+pub(crate) struct Tail(Arc<Mutex<VecDeque<u8>>>);
 
 impl Tail {
     fn push(&self, bytes: &[u8]) {
@@ -107,7 +107,7 @@ impl Tail {
         tail.drain(..over);
     }
 
-    pub fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         let mut tail = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         String::from_utf8_lossy(tail.make_contiguous()).into_owned()
     }
@@ -115,7 +115,7 @@ impl Tail {
 
 /// A guest's stdout or stderr.
 #[derive(Clone, Debug)]
-pub struct Stream {
+pub(crate) struct Stream {
     log: SharedLog,
     level: Level,
     tail: Option<Tail>,
@@ -123,11 +123,11 @@ pub struct Stream {
 }
 
 impl Stream {
-    pub fn stdout(log: SharedLog) -> Self {
+    pub(crate) fn stdout(log: SharedLog) -> Self {
         Self { log, level: Level::Info, tail: None, line: Arc::default() }
     }
 
-    pub fn stderr(log: SharedLog, tail: Tail) -> Self {
+    pub(crate) fn stderr(log: SharedLog, tail: Tail) -> Self {
         Self { log, level: Level::Warn, tail: Some(tail), line: Arc::default() }
     }
 

@@ -16,12 +16,12 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::attempt::{Allowed, counted, failed, heartbeating, is_final, pause};
-use crate::crawl::begin::Request;
+use crate::crawl::complete::Completed;
 use crate::crawl::connections::Expected;
 use crate::crawl::fault::Stopped;
-use crate::crawl::finish::Completed;
 use crate::crawl::history::Attempt;
 use crate::crawl::lease::{TAKE_OVER, Who};
+use crate::crawl::request::{CrawlRequest, Start};
 use crate::crawl::{CrawlRef, CrawlResult, Crawler, Decision, ModeName, Policy, RangeProgress};
 use crate::failure::{Failure, Kind};
 
@@ -110,16 +110,10 @@ impl Activities {
         let expected = Expected { glean: &input.glean, digest: input.connection_digest.as_deref() };
         let configure = async {
             self.crawler.check_expected(&connection, expected).await?;
-            let request = Request {
-                connection: &connection,
-                mode,
-                upload_id: &upload_id,
-                connector: connector.as_deref(),
-                by,
-                who: self.who(&context),
-                anew: restart,
-            };
-            Box::pin(self.crawler.configure(request)).await
+            let connection = connection.clone();
+            let request = CrawlRequest { connection, mode, connector, restart };
+            let start = Start { request, upload_id, by, who: self.who(&context) };
+            Box::pin(self.crawler.configure(start)).await
         };
         let allowed = Allowed { attempts: input.attempts, policy: input.policy.as_ref() };
         let waiting = || self.crawler.waiting(&connection);
@@ -179,7 +173,7 @@ impl Activities {
                 tracing::info!(
                     connection = crawl.connection,
                     ?scopes,
-                    documents = progress.total.documents,
+                    documents = progress.total.counts.documents,
                     failed = progress.failed,
                     "the scopes are crawled"
                 );

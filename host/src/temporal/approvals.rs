@@ -12,7 +12,7 @@ use super::ids;
 use super::settings::Deployment;
 use super::workflows::approval::{Run, Word};
 use super::workflows::{ApprovalInput, ApprovalWorkflow};
-use crate::crawl::plan::Waiting;
+use crate::crawl::result::Waiting;
 use crate::crawl::{CrawlResult, Decision, local};
 use crate::failure::{Failure, Result};
 

@@ -80,7 +80,7 @@ pub(super) async fn counted<T>(
         tokio::select! {
             ended = &mut step => break ended,
             _ = alive.tick() => {
-                tried.total.wait(waiting());
+                tried.total.live.wait(waiting());
                 context.record_heartbeat(tried.clone()).await?;
             }
             () = context.cancelled() => return Err(ActivityError::cancelled()),
@@ -89,7 +89,7 @@ pub(super) async fn counted<T>(
     match ended {
         Ok(done) => Ok(done),
         Err(failure) => {
-            tried.total.wait(None);
+            tried.total.live.wait(None);
             let allowance = allowed.of(&failure);
             let (failure, last) = tried.attempts.failed(failure, allowance);
             let failures = tried.attempts.failures;

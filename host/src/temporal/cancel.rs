@@ -53,7 +53,7 @@ pub async fn cancel(
         Some(seen) => {
             watch.answered();
             // An activity that has ended cancelled is in no view any more: what it said last counts.
-            if seen.total().documents >= view.total().documents {
+            if seen.total.counts.documents >= view.total.counts.documents {
                 view = seen;
             }
         }

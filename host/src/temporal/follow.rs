@@ -335,7 +335,8 @@ pub async fn progress(handle: &Handle) -> Option<CrawlView> {
             details.and_then(|payload| serde_json::from_slice(&payload.data).ok());
         let Some(mut range) = range else { continue };
         if pending.activity_type.as_ref().is_some_and(|of| of.name != "execute_indexing") {
-            view.note = range.total.waits().map(|waits| format!("{} {waits}", view.connection));
+            view.note =
+                range.total.live.waits().map(|waits| format!("{} {waits}", view.connection));
             continue;
         }
         if pending.attempt > 1

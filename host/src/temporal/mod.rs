@@ -1,7 +1,7 @@
 //! A crawl as a Temporal workflow: it survives crashes, retries by a policy, and can be watched.
 //!
 //! [`workflows`] decide and hold no I/O; [`activities`] do the work, in the steps of
-//! [`crate::crawl::steps`]; [`worker`] offers both to a task queue; [`follow`] starts a workflow and
+//! [`crate::crawl::crawler`]; [`worker`] offers both to a task queue; [`follow`] starts a workflow and
 //! watches it; [`outcomes`] says how those ended that nobody watched; [`approvals`] answers one that
 //! waits, and [`cancel`] ends one; [`schedules`] starts them when they are due;
 //! [`found`] finds those of this deployment by their [`ids`], and [`queue`] who listens;

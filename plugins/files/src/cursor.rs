@@ -14,7 +14,7 @@ use crate::settings::{OBJECT_TYPE, Selection, Settings};
 use crate::walk::{File, Found, Walk};
 use crate::{names, text, title};
 
-/// A page holds at most so many files that are left out: the host hears from a long search.
+/// A page ends after this many files, also when all of them are left out: the host waits for each page.
 const LOOKED_AT: usize = 5_000;
 
 pub struct FilesCursor {
@@ -46,7 +46,7 @@ struct Bookmark {
 }
 
 impl FilesCursor {
-    pub fn open(settings: Settings, crawl: &Crawl) -> Result<Self> {
+    pub(crate) fn open(settings: Settings, crawl: &Crawl) -> Result<Self> {
         let place = match &crawl.resume {
             None => Place { started: seconds(SystemTime::now()), ..Place::default() },
             Some(text) => serde_json::from_str(text).map_err(|error| {
@@ -72,7 +72,7 @@ impl FilesCursor {
         })
     }
 
-    /// Nothing for a file that is gone, or that something else is in the place of.
+    /// `None` for a file that is gone, or that something else has taken the place of.
     fn document(&self, file: &File, shown: &str, kind: Kind) -> Result<Option<Document>, String> {
         let Some(metadata) = look(&file.on_disk)? else { return Ok(None) };
         let modified = metadata.modified().ok().map(seconds);
@@ -88,7 +88,7 @@ impl FilesCursor {
         }
         let bytes = match read(&file.on_disk, metadata.len(), most) {
             Ok(bytes) => bytes,
-            // What it was when it was listed is not what it is now.
+            // It was removed or replaced after it was listed.
             Err(_) if look(&file.on_disk)?.is_none() => return Ok(None),
             Err(error) => return Err(error.to_string()),
         };
@@ -124,7 +124,7 @@ impl FilesCursor {
     }
 }
 
-/// What is known of a file; nothing where there is none.
+/// What is known of a file; `None` where there is none.
 fn look(path: &Path) -> Result<Option<Metadata>, String> {
     match fs::symlink_metadata(path) {
         Ok(metadata) => Ok(metadata.is_file().then_some(metadata)),
@@ -135,7 +135,7 @@ fn look(path: &Path) -> Result<Option<Metadata>, String> {
     }
 }
 
-/// A file's bytes, and no more of it than shows that it has too many.
+/// A file's bytes, up to one more than `most`: that one shows that there are too many.
 fn read(path: &Path, size: u64, most: u64) -> std::io::Result<Vec<u8>> {
     let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or_default());
     fs::File::open(path)?.take(most.saturating_add(1)).read_to_end(&mut bytes)?;

@@ -1,7 +1,6 @@
 //! Ids and URLs out of paths.
 
-use sha2::{Digest as _, Sha256};
-
+use crate::hash::hash;
 use crate::names;
 
 /// Glean: ids "should not be more than 200 characters".
@@ -9,7 +8,7 @@ const MAX_CHARS: usize = 200;
 const HASH_CHARS: usize = 32;
 
 /// The path itself; a long one is cut and ends in a hash of the whole.
-pub fn of(path: &str) -> String {
+pub(crate) fn of(path: &str) -> String {
     if path.chars().count() <= MAX_CHARS {
         return path.to_owned();
     }
@@ -17,15 +16,8 @@ pub fn of(path: &str) -> String {
     format!("{prefix}~{}", hash(path, HASH_CHARS))
 }
 
-/// The beginning of a SHA-256, in hexadecimal.
-pub fn hash(text: &str, characters: usize) -> String {
-    let mut hex = format!("{:x}", Sha256::digest(text.as_bytes()));
-    hex.truncate(characters);
-    hex
-}
-
 /// The path as part of a URL.
-pub fn url(base: &str, path: &str) -> String {
+pub(crate) fn url(base: &str, path: &str) -> String {
     let mut url = String::with_capacity(base.len() + path.len() + 1);
     url.push_str(base);
     url.push('/');

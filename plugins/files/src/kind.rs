@@ -2,7 +2,7 @@
 
 /// How a file's content is handed over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub(crate) enum Kind {
     /// As text, under this MIME type.
     Text(&'static str),
     /// As it is, under this MIME type.
@@ -27,7 +27,7 @@ const TEXT_NAMES: &[&str] = &[
 
 impl Kind {
     /// Nothing for a type that is not known.
-    pub fn of(path: &str) -> Option<Self> {
+    pub(crate) fn of(path: &str) -> Option<Self> {
         let name = path.rsplit('/').next().unwrap_or(path);
         let Some((stem, extension)) = name.rsplit_once('.') else {
             let known = TEXT_NAMES.iter().any(|known| name.eq_ignore_ascii_case(known));

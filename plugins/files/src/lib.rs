@@ -5,7 +5,10 @@
 //! not followed. An incremental crawl delivers what was modified since the crawl before it began;
 //! deletions are found by full crawls.
 
+#![warn(unreachable_pub)]
+
 mod cursor;
+mod hash;
 mod id;
 mod kind;
 mod listing;
@@ -20,12 +23,9 @@ use sheaf_sdk::{Connector, Crawl, Datasource, Manifest, Result, Scope, category}
 pub use cursor::FilesCursor;
 use settings::Selection;
 pub use settings::Settings;
-use walk::{Found, Walk};
+use walk::{Found, TOP, Walk};
 
 pub struct Files;
-
-/// The scope of the files that lie in no folder.
-const TOP: &str = ".";
 
 impl Connector for Files {
     type Settings = Settings;

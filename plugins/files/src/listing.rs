@@ -12,16 +12,16 @@ use std::path::Path;
 use std::thread;
 use std::time::{Duration, SystemTime};
 
-/// How often a folder is listed that is being modified.
+/// A folder that is being modified is listed this many times.
 const PASSES: usize = 10;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub(crate) enum Kind {
     File,
     Folder,
 }
 
-pub struct Listing {
+pub(crate) struct Listing {
     /// Files and folders by name. Links, FIFOs, sockets and devices are left out.
     pub names: BTreeMap<String, Kind>,
     /// Why there may be more.
@@ -29,7 +29,7 @@ pub struct Listing {
 }
 
 #[derive(Debug, PartialEq, Eq)]
-pub enum Doubt {
+pub(crate) enum Doubt {
     /// Each time that it was listed.
     Modified,
     Error(String),
@@ -46,18 +46,18 @@ impl fmt::Display for Doubt {
 
 /// Whether a link in the folder's place is followed. Only the root may be one.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Links {
+pub(crate) enum Links {
     Follow,
     Leave,
 }
 
-/// Lists a folder; nothing where there is no such folder.
-pub fn read(folder: &Path, links: Links) -> Option<Listing> {
+/// Lists a folder; `None` where there is no such folder.
+pub(crate) fn read(folder: &Path, links: Links) -> Option<Listing> {
     settle(|| modified(folder, links), || names(folder, links), thread::sleep)
 }
 
 /// Lists it once, for an estimate.
-pub fn glance(folder: &Path, links: Links) -> Option<Listing> {
+pub(crate) fn glance(folder: &Path, links: Links) -> Option<Listing> {
     match names(folder, links) {
         Ok(names) => Some(Listing { names: names.into_iter().collect(), doubt: None }),
         Err(error) if is_absence(&error) => None,
@@ -68,7 +68,7 @@ pub fn glance(folder: &Path, links: Links) -> Option<Listing> {
     }
 }
 
-/// Of something that was just looked up by its own path.
+/// Whether an error says that nothing is where something was looked up by its own path.
 fn is_absence(error: &Error) -> bool {
     matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
 }

@@ -5,10 +5,10 @@
 
 use std::borrow::Cow;
 
-use crate::id::hash;
+use crate::hash::hash;
 
 /// The name's bytes on the disk.
-pub fn bytes(name: &str) -> Cow<'_, [u8]> {
+pub(crate) fn bytes(name: &str) -> Cow<'_, [u8]> {
     if !name.contains(is_escape) {
         return Cow::Borrowed(name.as_bytes());
     }
@@ -28,7 +28,7 @@ fn is_escape(character: char) -> bool {
 }
 
 /// A path for people: `caf%E9.md` where a name is not UTF-8.
-pub fn shown(path: &str) -> Cow<'_, str> {
+pub(crate) fn shown(path: &str) -> Cow<'_, str> {
     if !path.contains(is_escape) {
         return Cow::Borrowed(path);
     }
@@ -37,7 +37,7 @@ pub fn shown(path: &str) -> Cow<'_, str> {
 }
 
 /// A name as part of an id. One that is not UTF-8 begins with a slash, as no other name can.
-pub fn id_part(name: &str) -> String {
+pub(crate) fn id_part(name: &str) -> String {
     let (text, escaped) = written(name);
     if escaped { format!("/{text}") } else { text }
 }
@@ -57,18 +57,18 @@ fn written(name: &str) -> (String, bool) {
 }
 
 /// An id of its own for a name that differs from another by case only.
-pub fn with_hash(id_part: &str) -> String {
+pub(crate) fn with_hash(id_part: &str) -> String {
     format!("{id_part}~{}", hash(id_part, 8))
 }
 
 /// What [`with_hash`] was given.
-pub fn without_hash(id_part: &str) -> Option<&str> {
+pub(crate) fn without_hash(id_part: &str) -> Option<&str> {
     let (name, end) = id_part.rsplit_once('~')?;
     (hash(name, 8) == end).then_some(name)
 }
 
 /// The name that has this part of an id, hashed or not.
-pub fn of_id_part(id_part: &str) -> String {
+pub(crate) fn of_id_part(id_part: &str) -> String {
     let id_part = without_hash(id_part).unwrap_or(id_part);
     let Some(text) = id_part.strip_prefix('/') else { return escape(id_part.as_bytes()) };
     let mut bytes = Vec::with_capacity(text.len());

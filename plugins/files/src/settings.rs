@@ -1,42 +1,42 @@
 //! What the operator sets, and what follows from it.
 
 use globset::{Glob, GlobBuilder, GlobMatcher, GlobSet, GlobSetBuilder};
-use schemars::JsonSchema;
 use serde::Deserialize;
-use sheaf_sdk::{Access, Error, Result, schemars};
+use sheaf_sdk::schemars::{self, JsonSchema};
+use sheaf_sdk::{Access, Error, Result};
 
 use crate::kind::Kind;
 
-pub const OBJECT_TYPE: &str = "File";
+pub(crate) const OBJECT_TYPE: &str = "File";
 
 /// Settings of the files connector.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
     /// The granted folder to read, by the path it is granted under, such as "/content".
-    pub root: String,
+    pub(crate) root: String,
     /// A document's view URL is this, a slash, and its path below the root.
-    pub base_url: String,
+    pub(crate) base_url: String,
     /// Globs of paths below the root to read, such as "**/*.md". Without any: every file of a type
     /// that is known.
     #[serde(default)]
-    pub include: Vec<String>,
+    pub(crate) include: Vec<String>,
     /// Globs of paths to leave out, such as "drafts/**".
     #[serde(default)]
-    pub exclude: Vec<String>,
+    pub(crate) exclude: Vec<String>,
     /// Who may find the documents. Nothing said means that nobody may.
-    pub access: Option<AccessSetting>,
+    pub(crate) access: Option<AccessSetting>,
     /// Access of particular paths: the first rule whose glob matches decides.
     #[serde(default)]
-    pub access_rules: Vec<AccessRule>,
+    pub(crate) access_rules: Vec<AccessRule>,
     /// Crawl each top-level folder as a scope of its own.
     #[serde(default)]
-    pub scope_per_folder: bool,
-    /// Files larger than this are set aside, in bytes.
+    pub(crate) scope_per_folder: bool,
+    /// Files of more bytes than this are quarantined.
     #[serde(default = "max_bytes")]
-    pub max_bytes: u64,
+    pub(crate) max_bytes: u64,
     /// What Glean calls the datasource.
-    pub display_name: Option<String>,
+    pub(crate) display_name: Option<String>,
 }
 
 fn max_bytes() -> u64 {
@@ -46,14 +46,14 @@ fn max_bytes() -> u64 {
 /// "everyone", "source-users", or { users = [...], groups = [...] }.
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(untagged)]
-pub enum AccessSetting {
+pub(crate) enum AccessSetting {
     Named(NamedAccess),
     Only(OnlyAccess),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
-pub enum NamedAccess {
+pub(crate) enum NamedAccess {
     /// Everyone in the company.
     Everyone,
     /// Everyone with an account in the datasource.
@@ -62,7 +62,7 @@ pub enum NamedAccess {
 
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct OnlyAccess {
+pub(crate) struct OnlyAccess {
     /// By e-mail.
     #[serde(default)]
     pub users: Vec<String>,
@@ -73,7 +73,7 @@ pub struct OnlyAccess {
 
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct AccessRule {
+pub(crate) struct AccessRule {
     /// A glob of paths below the root, such as "hr/**".
     pub glob: String,
     pub access: AccessSetting,
@@ -90,7 +90,7 @@ impl AccessSetting {
 }
 
 impl Settings {
-    pub fn base_url(&self) -> Result<&str> {
+    pub(crate) fn base_url(&self) -> Result<&str> {
         let url = self.base_url.trim_end_matches('/');
         let is_web = ["http://", "https://"].iter().any(|scheme| {
             url.strip_prefix(scheme).is_some_and(|rest| !rest.is_empty() && !rest.starts_with('/'))
@@ -106,7 +106,7 @@ impl Settings {
 }
 
 /// The settings' globs, ready for use.
-pub struct Selection {
+pub(crate) struct Selection {
     include: Option<GlobSet>,
     exclude: GlobSet,
     access: Vec<(GlobMatcher, Access)>,
@@ -114,7 +114,7 @@ pub struct Selection {
 }
 
 impl Selection {
-    pub fn new(settings: &Settings) -> Result<Self> {
+    pub(crate) fn new(settings: &Settings) -> Result<Self> {
         if !settings.root.starts_with('/') {
             return Err(Error::fix_settings(format!(
                 "`root` must be the path that the folder is granted under, such as \"/content\", not {:?}",
@@ -140,7 +140,7 @@ impl Selection {
     }
 
     /// How to read a path, or nothing if it is not read.
-    pub fn kind(&self, path: &str) -> Option<Kind> {
+    pub(crate) fn kind(&self, path: &str) -> Option<Kind> {
         if self.exclude.is_match(path) {
             return None;
         }
@@ -152,7 +152,7 @@ impl Selection {
         }
     }
 
-    pub fn access(&self, path: &str) -> Access {
+    pub(crate) fn access(&self, path: &str) -> Access {
         let rule = self.access.iter().find(|(glob, _)| glob.is_match(path));
         rule.map_or(&self.otherwise, |(_, access)| access).clone()
     }
@@ -172,7 +172,7 @@ fn glob_set(key: &str, patterns: &[String]) -> Result<GlobSet> {
     set.build().map_err(|error| Error::fix_settings(format!("`{key}` cannot be used: {error}")))
 }
 
-pub fn escape_regex(text: &str) -> String {
+pub(crate) fn escape_regex(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len() + 8);
     for character in text.chars() {
         if r"\.+*?()|[]{}^$#&-~".contains(character) && character != '-' && character != '~' {

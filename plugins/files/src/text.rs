@@ -2,7 +2,7 @@
 
 /// UTF-8, or UTF-16 where a byte order mark says so. What does not belong to the encoding is replaced.
 /// Nothing for what is not text.
-pub fn decode(bytes: Vec<u8>) -> Option<String> {
+pub(crate) fn decode(bytes: Vec<u8>) -> Option<String> {
     let text = match bytes.as_slice() {
         [0xff, 0xfe, rest @ ..] => utf_16(rest, u16::from_le_bytes),
         [0xfe, 0xff, rest @ ..] => utf_16(rest, u16::from_be_bytes),

@@ -5,7 +5,7 @@ const LOOKED_AT: usize = 16 << 10;
 const MAX_CHARS: usize = 200;
 
 /// The title of a text of this MIME type, if it has one.
-pub fn find(mime_type: &str, text: &str) -> Option<String> {
+pub(crate) fn find(mime_type: &str, text: &str) -> Option<String> {
     let mut end = text.len().min(LOOKED_AT);
     while !text.is_char_boundary(end) {
         end -= 1;

@@ -8,11 +8,11 @@ use std::vec::IntoIter;
 use sheaf_sdk::{Error, Result};
 
 use crate::listing::{self, Doubt, Kind, Links, Listing};
+use crate::names;
 use crate::settings::Settings;
-use crate::{TOP, names};
 
 /// What a walk meets.
-pub enum Found {
+pub(crate) enum Found {
     File(File),
     /// A folder that may hold more than could be listed: the crawl cannot be complete.
     Unreadable {
@@ -21,7 +21,7 @@ pub enum Found {
     },
 }
 
-pub struct File {
+pub(crate) struct File {
     /// Below the root, with slashes; names as the host hands them over.
     pub path: String,
     /// The path, made unique without regard to case.
@@ -43,12 +43,15 @@ struct Folder {
     entries: IntoIter<Entry>,
 }
 
+/// The scope of the files that lie in no folder.
+pub(crate) const TOP: &str = ".";
+
 /// How folders are listed.
 type Lister = fn(&Path, Links) -> Option<Listing>;
 
-pub struct Walk {
+pub(crate) struct Walk {
     folders: Vec<Folder>,
-    /// Folders are entered; not so in the scope of the files that lie in none.
+    /// Whether folders are entered: not in the scope of the files that lie in no folder.
     deep: bool,
     list: Lister,
     failed: Vec<Found>,
@@ -56,12 +59,12 @@ pub struct Walk {
 
 impl Walk {
     /// Everything below the root, or one of its folders, after the path `after`.
-    pub fn new(settings: &Settings, scope: &str, after: Option<&str>) -> Result<Self> {
+    pub(crate) fn new(settings: &Settings, scope: &str, after: Option<&str>) -> Result<Self> {
         Self::by(listing::read, settings, scope, after)
     }
 
     /// Everything, for an estimate: each folder is listed once, whether it is modified or not.
-    pub fn estimate(settings: &Settings, scope: &str) -> Result<Self> {
+    pub(crate) fn estimate(settings: &Settings, scope: &str) -> Result<Self> {
         Self::by(listing::glance, settings, scope, None)
     }
 
@@ -117,7 +120,7 @@ impl Walk {
         self.enter(path, id_path, on_disk, entries, after);
     }
 
-    /// The entries of a listing; a doubt about it is told first.
+    /// The entries of a listing. A doubt about it is found before them.
     fn entries(&mut self, path: &str, listing: Listing) -> Vec<Entry> {
         if let Some(reason) = listing.doubt {
             let path = if path.is_empty() { "." } else { path };
@@ -127,7 +130,7 @@ impl Walk {
         entries(listing.names)
     }
 
-    pub fn next(&mut self) -> Option<Found> {
+    pub(crate) fn next(&mut self) -> Option<Found> {
         loop {
             if let Some(failed) = self.failed.pop() {
                 return Some(failed);
@@ -183,18 +186,18 @@ fn tell_apart(entries: &mut [Entry]) {
 }
 
 /// A top-level folder, which can be a scope of its own.
-pub struct TopFolder {
+pub(crate) struct TopFolder {
     /// As the first part of its documents' ids, from which a walk finds it again.
     pub id: String,
     pub name: String,
 }
 
 /// The root's folders. They have to be all: what lies in a folder that is not named would be deleted.
-pub fn folders(settings: &Settings) -> Result<Vec<TopFolder>> {
+pub(crate) fn folders(settings: &Settings) -> Result<Vec<TopFolder>> {
     let listing = listed(settings, listing::read)?;
     match listing.doubt {
-        // That is no doubt about folders: none but an empty one can be renamed over, and every listing
-        // has what nobody touches.
+        // No folder is missing then: only an empty one can be renamed over, and every listing has the
+        // entries that nobody touches.
         None | Some(Doubt::Modified) => {}
         Some(Doubt::Error(error)) => {
             let root = &settings.root;
@@ -276,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn a_walk_goes_on_after_any_of_its_files() {
+    fn a_walk_resumes_after_any_of_its_files() {
         let root = tree(&["a.md", "b/a.md", "b/c/d.md", "b/z.md", "b.md", "c/a.md"]);
         let whole = walked(root.path(), "", None);
         assert_eq!(whole.len(), 6);

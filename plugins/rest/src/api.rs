@@ -3,35 +3,47 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use serde::Deserialize;
 use sheaf_sdk::http::{self, Response};
+use sheaf_sdk::schemars::{self, JsonSchema};
 use sheaf_sdk::url::Url;
-use sheaf_sdk::{Error, Result};
+use sheaf_sdk::{Error, Result, log};
 
-use crate::settings::Settings;
 use crate::time;
 
-/// Longer pauses are the host's to make: the crawl is tried again after them.
+/// Longer pauses are left to the host, which tries the crawl again after them.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// The one that the manifest asks for.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum CredentialName {
+    Api,
+}
+
 #[derive(Clone)]
-pub struct Api {
+pub(crate) struct Api {
     base_url: String,
+    /// The header that the credential is sent in.
     credential: Option<String>,
     headers: Vec<(String, String)>,
 }
 
 impl Api {
-    pub fn new(settings: &Settings) -> Self {
-        let header = settings.credential_header.clone().unwrap_or_else(|| "authorization".into());
+    pub(crate) fn new(
+        base_url: &str,
+        credential: Option<&str>,
+        headers: &BTreeMap<String, String>,
+    ) -> Self {
         Self {
-            base_url: settings.base_url.clone(),
-            credential: settings.credential.map(|_| header),
-            headers: settings.headers.clone().into_iter().collect(),
+            base_url: base_url.to_owned(),
+            credential: credential.map(str::to_owned),
+            headers: headers.clone().into_iter().collect(),
         }
     }
 
     /// The URL of a path below the base.
-    pub fn url(&self, path: &str, query: &BTreeMap<String, String>) -> Result<Url> {
+    pub(crate) fn url(&self, path: &str, query: &BTreeMap<String, String>) -> Result<Url> {
         let base = format!("{}/", self.base_url.trim_end_matches('/'));
         let wrong =
             |error| Error::fix_settings(format!("`{path}` makes no URL with `base_url`: {error}"));
@@ -42,7 +54,7 @@ impl Api {
     }
 
     /// The URL of a next page, as the page at `asked` names it.
-    pub fn next(&self, asked: &Url, named: &str, keep_host: bool) -> Result<Url> {
+    pub(crate) fn next(&self, asked: &Url, named: &str, keep_host: bool) -> Result<Url> {
         let mut url = asked.join(named)?;
         let base = Url::parse(&self.base_url)?;
         if url.origin() == base.origin() {
@@ -64,8 +76,8 @@ impl Api {
     }
 
     /// An answer, whatever its status.
-    pub fn get(&self, url: &Url) -> Result<Response> {
-        // The manifest asks for this one only, so that no grant could help.
+    pub(crate) fn get(&self, url: &Url) -> Result<Response> {
+        // The manifest asks for this host only, so no grant could help.
         let ours = Url::parse(&self.base_url).is_ok_and(|base| base.origin() == url.origin());
         if !ours {
             return Err(Error::fix_settings(format!(
@@ -96,7 +108,7 @@ impl Api {
 }
 
 /// A URL with more parameters, which take the place of its own of the same names.
-pub fn extended(mut url: Url, query: &BTreeMap<String, String>) -> Url {
+pub(crate) fn extended(mut url: Url, query: &BTreeMap<String, String>) -> Url {
     if !query.is_empty() {
         let kept: Vec<(String, String)> = url
             .query_pairs()
@@ -108,7 +120,7 @@ pub fn extended(mut url: Url, query: &BTreeMap<String, String>) -> Url {
     url
 }
 
-/// How long an API wants to be left alone that says so before it refuses: `X-RateLimit-Remaining` and
+/// How long an API wants to be left alone, where it says so before it refuses: `X-RateLimit-Remaining` and
 /// `X-RateLimit-Reset`, or the same without `X-`.
 fn pause(response: &Response) -> Option<Duration> {
     let header = |name: &str| {
@@ -126,7 +138,7 @@ fn pause(response: &Response) -> Option<Duration> {
 }
 
 /// What the source's own clock said.
-pub fn clock(response: &Response) -> i64 {
+pub(crate) fn clock(response: &Response) -> i64 {
     let local = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
     let date = response.header("date").and_then(time::parse_http);
     date.unwrap_or_else(|| i64::try_from(local()).unwrap_or(0))

@@ -1,35 +1,36 @@
 //! Whether a list was seen whole, though its items move to other pages when some come or go.
 //!
-//! Where pages are counted, an item that is removed from a page that was read pulls the first item of the next
-//! page over to it, and that one is never seen. So the list's end proves nothing. Two things do:
+//! Where pages are counted, the number of items before an item decides on which page it is. When an item of a page
+//! that was read is removed, the first item of the next page moves up to the page that was read, and is never seen.
+//! So the list's end proves nothing. Two things do:
 //!
 //! - The source says how many items there are, the same number with each page, and as many were seen.
-//! - The list was read twice, and everything that the first reading saw was seen by the second one, too.
-//!   For what the first one missed, something was removed while it read, and is missing from the second. What
-//!   only the second one sees is delivered then.
+//! - The list was read twice, and the second reading saw everything that the first one saw. The first reading
+//!   misses an item only when another is removed meanwhile, and that other one is missing from the second reading.
+//!   What only the second reading sees is delivered then.
 //!
-//! A process that goes on where another was interrupted does not know which items that one saw, only how many,
-//! and the sum of their names' hashes. It reads the list once more, and delivers nothing of it: the same sum
-//! proves as much.
+//! A process that resumes where another was interrupted does not know which items that one saw. It knows how many
+//! there were, and the sum of their names' hashes. So it reads the list once more, and delivers nothing of it: the
+//! same number and the same sum prove that the list is whole.
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 use serde::{Deserialize, Serialize};
 
-/// A list that changes under each of so many readings is given up for today.
+/// A list that changes during each of this many readings is not read again in this crawl.
 const MOST_READINGS: u32 = 3;
 
-/// How many items there were, and the sum of their names' hashes: whoever goes on knows that much.
+/// How many items there were, and the sum of their names' hashes. A process that resumes knows that much.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Tally {
+pub(crate) struct Tally {
     items: u64,
     sum: (u64, u64),
 }
 
 /// The tallies of this reading, up to the page that the crawl is at, and of the one before it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Tallies {
+pub(crate) struct Tallies {
     now: Tally,
     before: Option<Tally>,
 }
@@ -42,7 +43,7 @@ impl Tally {
 }
 
 /// What one process saw of a list.
-pub struct Coverage {
+pub(crate) struct Coverage {
     tallies: Tallies,
     /// In which reading each item was last seen.
     seen: HashMap<(u64, u64), u32>,
@@ -69,18 +70,18 @@ enum Total {
 
 /// What is known at the end of a reading.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub(crate) enum Verdict {
     /// Everything was seen.
     Whole,
     /// Something may have been missed, which another reading would find.
     ReadAgain,
-    /// It changes too much.
+    /// The list changes too much.
     Unknown,
 }
 
 impl Coverage {
-    /// `whole` if nobody read any of it before; otherwise goes on with what that process noted.
-    pub fn new(whole: bool, tallies: Tallies) -> Self {
+    /// `whole` if nobody read any of the list before; otherwise resumes with what that process noted.
+    pub(crate) fn new(whole: bool, tallies: Tallies) -> Self {
         Self {
             tallies,
             seen: HashMap::new(),
@@ -95,13 +96,13 @@ impl Coverage {
         }
     }
 
-    /// What a process that goes on after the pages so far needs to know.
-    pub fn tallies(&self) -> Tallies {
+    /// What a process needs to know that resumes after the pages so far.
+    pub(crate) fn tallies(&self) -> Tallies {
         self.tallies
     }
 
     /// An answer says how many items there are.
-    pub fn said(&mut self, total: u64) {
+    pub(crate) fn said(&mut self, total: u64) {
         self.total = match self.total {
             Total::Unsaid => Total::Steady(total),
             Total::Steady(before) if before == total => Total::Steady(total),
@@ -110,13 +111,13 @@ impl Coverage {
     }
 
     /// Whether the source says how many items there are.
-    pub fn is_told(&self) -> bool {
+    pub(crate) fn is_told(&self) -> bool {
         self.total != Total::Unsaid
     }
 
     /// Takes a page's items, by their names. For each, whether it was delivered by an earlier reading, or may
     /// have been.
-    pub fn page<'a>(&mut self, names: impl Iterator<Item = &'a str>) -> Vec<bool> {
+    pub(crate) fn page<'a>(&mut self, names: impl Iterator<Item = &'a str>) -> Vec<bool> {
         let page: Vec<_> = names.map(key).collect();
         let known = page.iter().map(|key| self.see(*key)).collect();
         self.repeats = !page.is_empty() && page == self.page;
@@ -125,7 +126,7 @@ impl Coverage {
     }
 
     /// Whether the page that was taken last is the same as the one before it.
-    pub fn repeats(&self) -> bool {
+    pub(crate) fn repeats(&self) -> bool {
         self.repeats
     }
 
@@ -143,7 +144,7 @@ impl Coverage {
     }
 
     /// The list's last page was read.
-    pub fn end(&self) -> Verdict {
+    pub(crate) fn end(&self) -> Verdict {
         let counted = self.total == Total::Steady(self.items as u64);
         let Tallies { now, before } = self.tallies;
         let proven = if self.whole {
@@ -161,7 +162,7 @@ impl Coverage {
     }
 
     /// Another reading begins.
-    pub fn read_again(&mut self) {
+    pub(crate) fn read_again(&mut self) {
         self.tallies = Tallies { now: Tally::default(), before: Some(self.tallies.now) };
         self.before = Some(self.items);
         self.reading += 1;
@@ -172,7 +173,7 @@ impl Coverage {
     }
 }
 
-/// Short, as lists are long, and no two alike.
+/// A hash of 128 bits: short, as lists are long, and not the same for two names.
 fn key(name: &str) -> (u64, u64) {
     let half = |salt: u8| {
         let mut hasher = DefaultHasher::new();
@@ -249,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_goes_on_reads_once_more_delivers_nothing_of_it_and_compares() {
+    fn whoever_resumes_reads_once_more_delivers_nothing_of_it_and_compares() {
         let taken_over = |pages: &[&[&str]]| {
             let mut first = Coverage::new(true, Tallies::default());
             read(&mut first, &[&["a", "b"]], None);

@@ -2,21 +2,20 @@
 
 use std::collections::BTreeMap;
 
-use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
-use sheaf_sdk::{
-    Access, Content, Document, DocumentRef, PropertyValue, Result, Unreadable, UserRef, schemars,
-};
+use sheaf_sdk::schemars::{self, JsonSchema};
+use sheaf_sdk::{Content, Document, DocumentRef, PropertyValue, Result, Unreadable, UserRef};
 
-use crate::expression::{Expression, Template};
-use crate::settings::AccessRule;
+use crate::access::AccessRules;
+use crate::expression::Expression;
+use crate::template::{Template, all_texts};
 use crate::time;
 
 /// Templates and expressions for the parts of a document.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Mapping {
+pub(crate) struct Mapping {
     /// A template: unique in the datasource, and the same from crawl to crawl.
     pub id: String,
     /// One of Glean's object types, without spaces and underscores.
@@ -39,7 +38,7 @@ pub struct Mapping {
     pub author_email: Option<String>,
     /// A template: who wrote it, by their id in the source.
     pub author_id: Option<String>,
-    /// A template: what who wrote it is called.
+    /// A template: the name of who wrote it.
     pub author_name: Option<String>,
     /// An expression that finds a time.
     pub created: Option<String>,
@@ -63,36 +62,8 @@ fn plain() -> String {
     "text/plain".into()
 }
 
-/// "everyone", "source-users", or { users = [...], groups = [...] } with templates.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
-#[serde(untagged)]
-pub enum AccessMap {
-    Named(NamedAccess),
-    Only(OnlyAccess),
-}
-
-#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum NamedAccess {
-    /// Everyone in the company.
-    Everyone,
-    /// Everyone with an account in the datasource.
-    SourceUsers,
-}
-
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct OnlyAccess {
-    /// By e-mail.
-    #[serde(default)]
-    pub users: Vec<String>,
-    /// By the group's name in the datasource.
-    #[serde(default)]
-    pub groups: Vec<String>,
-}
-
 /// A mapping, ready for use.
-pub struct Ready {
+pub(crate) struct Mapper {
     id: Template,
     object_type: String,
     url: Template,
@@ -102,55 +73,11 @@ pub struct Ready {
     updated: Option<Expression>,
     tags: Vec<Template>,
     properties: Vec<(String, Template)>,
-    access: Reader,
-    rules: Vec<(Expression, Reader)>,
+    access: AccessRules,
 }
 
-enum Reader {
-    Everyone,
-    SourceUsers,
-    Only { users: Vec<Template>, groups: Vec<Template> },
-    Unknown,
-}
-
-impl Reader {
-    fn new(access: Option<&AccessMap>) -> Result<Self> {
-        let templates =
-            |texts: &[String]| texts.iter().map(|text| Template::new(text)).collect::<Result<_>>();
-        Ok(match access {
-            None => Self::Unknown,
-            Some(AccessMap::Named(NamedAccess::Everyone)) => Self::Everyone,
-            Some(AccessMap::Named(NamedAccess::SourceUsers)) => Self::SourceUsers,
-            Some(AccessMap::Only(only)) => {
-                Self::Only { users: templates(&only.users)?, groups: templates(&only.groups)? }
-            }
-        })
-    }
-
-    fn access(&self, item: &Value) -> Result<Access> {
-        Ok(match self {
-            Self::Everyone => Access::Everyone,
-            Self::SourceUsers => Access::SourceUsers,
-            Self::Unknown => Access::Unknown,
-            Self::Only { users, groups } => Access::only(all(users, item)?, all(groups, item)?),
-        })
-    }
-}
-
-fn all(templates: &[Template], item: &Value) -> Result<Vec<String>> {
-    let mut texts = Vec::new();
-    for template in templates {
-        texts.extend(template.texts(item)?);
-    }
-    Ok(texts)
-}
-
-impl Ready {
-    pub fn new(
-        mapping: &Mapping,
-        access: Option<&AccessMap>,
-        rules: &[AccessRule],
-    ) -> Result<Self> {
+impl Mapper {
+    pub(crate) fn new(mapping: &Mapping, access: AccessRules) -> Result<Self> {
         let mut texts = BTreeMap::new();
         for (name, template) in [
             ("title", &mapping.title),
@@ -167,9 +94,6 @@ impl Ready {
             }
         }
         let time = |text: &Option<String>| text.as_deref().map(Expression::new).transpose();
-        let rule = |rule: &AccessRule| {
-            Ok((Expression::new(&rule.when)?, Reader::new(Some(&rule.access))?))
-        };
         let property = |(name, text): (&String, &String)| Ok((name.clone(), Template::new(text)?));
         Ok(Self {
             id: Template::new(&mapping.id)?,
@@ -181,21 +105,23 @@ impl Ready {
             updated: time(&mapping.updated)?,
             tags: mapping.tags.iter().map(|text| Template::new(text)).collect::<Result<_>>()?,
             properties: mapping.properties.iter().map(property).collect::<Result<_>>()?,
-            access: Reader::new(access)?,
-            rules: rules.iter().map(rule).collect::<Result<_>>()?,
+            access,
         })
     }
 
-    pub fn id(&self, item: &Value) -> Result<Option<String>> {
+    pub(crate) fn id(&self, item: &Value) -> Result<Option<String>> {
         self.id.text(item)
     }
 
-    pub fn reference(&self, id: String) -> DocumentRef {
+    pub(crate) fn reference(&self, id: String) -> DocumentRef {
         DocumentRef { id, object_type: self.object_type.clone() }
     }
 
     /// The document of an item, or why there is none.
-    pub fn document(&self, item: &Value) -> Result<std::result::Result<Document, Unreadable>> {
+    pub(crate) fn document(
+        &self,
+        item: &Value,
+    ) -> Result<std::result::Result<Document, Unreadable>> {
         let unreadable = |id: Option<String>, reason: &str| {
             Ok(Err(Unreadable { id, view_url: None, reason: reason.into() }))
         };
@@ -205,7 +131,7 @@ impl Ready {
         let Some(url) = self.url.url(item)? else {
             return unreadable(Some(id), "the setting `url` finds nothing in the item");
         };
-        let mut document = Document::new(id, &self.object_type, url, self.access(item)?);
+        let mut document = Document::new(id, &self.object_type, url, self.access.access(item)?);
         document.title = self.text("title", item)?;
         document.body = self.text("body", item)?.map(|text| Content::text(&self.body_type, text));
         document.summary =
@@ -223,7 +149,7 @@ impl Ready {
         document.created_at = find_time(self.created.as_ref(), item)?;
         document.updated_at = find_time(self.updated.as_ref(), item)?;
         document.status = self.text("status", item)?;
-        document.tags = all(&self.tags, item)?;
+        document.tags = all_texts(&self.tags, item)?;
         for (name, template) in &self.properties {
             let mut texts = template.texts(item)?;
             match texts.len() {
@@ -233,15 +159,6 @@ impl Ready {
             }
         }
         Ok(Ok(document))
-    }
-
-    fn access(&self, item: &Value) -> Result<Access> {
-        for (when, reader) in &self.rules {
-            if when.holds(item)? {
-                return reader.access(item);
-            }
-        }
-        self.access.access(item)
     }
 
     fn text(&self, name: &str, item: &Value) -> Result<Option<String>> {
@@ -262,10 +179,13 @@ fn find_time(expression: Option<&Expression>, item: &Value) -> Result<Option<i64
 #[cfg(test)]
 mod tests {
     use serde_json::json;
+    use sheaf_sdk::Access;
+
+    use crate::access::{AccessMap, AccessRule, NamedAccess};
 
     use super::*;
 
-    fn ready() -> Ready {
+    fn ready() -> Mapper {
         let mapping = json!({
             "id": "page-{id}", "object_type": "Page", "url": "{url}", "title": "{title}",
             "body": "{text}", "body_type": "text/html", "author_email": "{by.mail}", "author_name": "{by.name}",
@@ -274,7 +194,8 @@ mod tests {
         let rules = json!([{ "when": "private == `1`", "access": { "groups": ["{groups}"], "users": ["{by.mail}"] } }]);
         let rules: Vec<AccessRule> = serde_json::from_value(rules).expect("rules");
         let mapping = serde_json::from_value(mapping).expect("a mapping");
-        Ready::new(&mapping, Some(&AccessMap::Named(NamedAccess::Everyone)), &rules).expect("ready")
+        let access = AccessRules::new(Some(&AccessMap::Named(NamedAccess::Everyone)), &rules);
+        Mapper::new(&mapping, access.expect("rules")).expect("ready")
     }
 
     #[test]

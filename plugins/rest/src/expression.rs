@@ -1,5 +1,4 @@
-//! How settings point into JSON: JMESPath, or a JSON Pointer where it begins with a slash; and texts
-//! with such expressions in braces.
+//! How settings point into JSON: JMESPath, or a JSON Pointer where it begins with a slash.
 
 use std::fmt;
 
@@ -8,8 +7,14 @@ use jmespath::{Context, Rcvar, Runtime, Variable};
 use serde_json::Value;
 use sheaf_sdk::{Error, Result};
 
+/// JMESPath is parsed and applied by functions that call themselves, once for an operator or bracket: a text
+/// with many more of them would exhaust the stack.
+const MOST_OPERATORS: usize = 500;
+/// A number is an index or a slice's step, which are added to each other: their sum must fit into 32 bits.
+const MOST_DIGITS: usize = 9;
+
 /// An expression, ready for use.
-pub struct Expression {
+pub(crate) struct Expression {
     text: String,
     kind: Kind,
 }
@@ -26,14 +31,17 @@ impl fmt::Display for Expression {
 }
 
 impl Expression {
-    pub fn new(text: &str) -> Result<Self> {
+    pub(crate) fn new(text: &str) -> Result<Self> {
         let kind = if text.starts_with('/') {
             Kind::Pointer
         } else {
+            let wrong = |why: &str| {
+                Error::fix_settings(format!("`{text}` is not a JMESPath expression: {why}"))
+            };
+            bounded(text).map_err(|why| wrong(&why))?;
             let parsed = runtime().compile(text).map_err(|error| {
                 let why = error.to_string();
-                let why = why.lines().next().unwrap_or_default().to_owned();
-                Error::fix_settings(format!("`{text}` is not a JMESPath expression: {why}"))
+                wrong(why.lines().next().unwrap_or_default())
             })?;
             Kind::Path(parsed)
         };
@@ -41,7 +49,7 @@ impl Expression {
     }
 
     /// What it finds; `null` where there is nothing.
-    pub fn find(&self, json: &Value) -> Result<Value> {
+    pub(crate) fn find(&self, json: &Value) -> Result<Value> {
         match &self.kind {
             Kind::Pointer => Ok(json.pointer(&self.text).cloned().unwrap_or_default()),
             Kind::Path(expression) => {
@@ -55,9 +63,9 @@ impl Expression {
         }
     }
 
-    /// Whether what it points at is there, be it empty. Only of a pointer and of names joined by dots that is
-    /// known.
-    pub fn is_there(&self, json: &Value) -> bool {
+    /// Whether what it points at is there, even if it is null or empty. That is known only for a pointer, and for
+    /// names joined by dots.
+    pub(crate) fn is_there(&self, json: &Value) -> bool {
         match &self.kind {
             Kind::Pointer => json.pointer(&self.text).is_some(),
             Kind::Path(_) => {
@@ -68,7 +76,7 @@ impl Expression {
     }
 
     /// Whether it finds anything that counts as true.
-    pub fn holds(&self, json: &Value) -> Result<bool> {
+    pub(crate) fn holds(&self, json: &Value) -> Result<bool> {
         Ok(match self.find(json)? {
             Value::Null | Value::Bool(false) => false,
             Value::String(text) => !text.is_empty(),
@@ -80,9 +88,43 @@ impl Expression {
     }
 }
 
+/// Refuses what the JMESPath library would not survive.
+fn bounded(text: &str) -> std::result::Result<(), String> {
+    let (mut operators, mut digits, mut in_name) = (0, 0, false);
+    for (_, letter) in outside_quotes(text) {
+        let is_digit = letter.is_ascii_digit();
+        in_name = letter.is_ascii_alphabetic() || letter == '_' || in_name && is_digit;
+        operators += usize::from(letter.is_ascii_punctuation() && letter != '_');
+        digits = if is_digit && !in_name { digits + 1 } else { 0 };
+        if operators > MOST_OPERATORS {
+            return Err(format!("it has more than {MOST_OPERATORS} operators and brackets"));
+        }
+        if digits > MOST_DIGITS {
+            return Err(format!("it has a number of more than {MOST_DIGITS} digits"));
+        }
+    }
+    Ok(())
+}
+
+/// The letters of a text that stand in none of JMESPath's quotes, with their places.
+pub(crate) fn outside_quotes(text: &str) -> impl Iterator<Item = (usize, char)> {
+    let (mut quote, mut escaped) = (None, false);
+    text.char_indices().filter(move |(_, letter)| {
+        match (quote, *letter) {
+            (None, '\'' | '"' | '`') => quote = Some(*letter),
+            (None, _) => return true,
+            _ if escaped => escaped = false,
+            (Some(_), '\\') => escaped = true,
+            (Some(open), letter) if letter == open => quote = None,
+            _ => {}
+        }
+        false
+    })
+}
+
 /// One runtime for all: JMESPath's own functions, and `replace` and `lower` besides.
 fn runtime() -> &'static Runtime {
-    // A guest has one thread, and as many runtimes as it leaks.
+    // Expressions borrow it for as long as they live. It is leaked once, as a guest has one thread.
     thread_local! {
         static RUNTIME: &'static Runtime = Box::leak(Box::new(with_functions()));
     }
@@ -107,106 +149,8 @@ fn with_functions() -> Runtime {
     runtime
 }
 
-/// A text with expressions in braces: `{space.key}/{id}`. `{{` and `}}` are braces.
-pub struct Template(Vec<Part>);
-
-enum Part {
-    Literal(String),
-    Value(Expression),
-}
-
-impl Template {
-    pub fn new(text: &str) -> Result<Self> {
-        let wrong = |why: &str| Error::fix_settings(format!("`{text}` is not a template: {why}"));
-        let mut parts = Vec::new();
-        let mut literal = String::new();
-        let mut rest = text;
-        while let Some(at) = rest.find(['{', '}']) {
-            literal.push_str(&rest[..at]);
-            let brace = &rest[at..=at];
-            rest = &rest[at + 1..];
-            if let Some(after) = rest.strip_prefix(brace) {
-                literal.push_str(brace);
-                rest = after;
-            } else if brace == "}" {
-                return Err(wrong("a `}` closes nothing; a brace is written twice"));
-            } else {
-                let end = closing(rest).ok_or_else(|| wrong("a `{` is not closed"))?;
-                if !literal.is_empty() {
-                    parts.push(Part::Literal(std::mem::take(&mut literal)));
-                }
-                parts.push(Part::Value(Expression::new(rest[..end].trim())?));
-                rest = &rest[end + 1..];
-            }
-        }
-        literal.push_str(rest);
-        if !literal.is_empty() {
-            parts.push(Part::Literal(literal));
-        }
-        Ok(Self(parts))
-    }
-
-    /// The text, or nothing where one of its expressions finds nothing.
-    pub fn text(&self, json: &Value) -> Result<Option<String>> {
-        self.fill(json, |_, found| found.to_owned())
-    }
-
-    /// The text as a URL: what was found is percent-encoded, but for a whole URL at its beginning.
-    pub fn url(&self, json: &Value) -> Result<Option<String>> {
-        self.fill(json, |before, found| {
-            let whole = ["https://", "http://"].iter().any(|scheme| found.starts_with(scheme));
-            if before.is_empty() && whole { found.to_owned() } else { encode(found) }
-        })
-    }
-
-    fn fill(&self, json: &Value, change: impl Fn(&str, &str) -> String) -> Result<Option<String>> {
-        let mut text = String::new();
-        for part in &self.0 {
-            match part {
-                Part::Literal(literal) => text.push_str(literal),
-                Part::Value(expression) => match shown(&expression.find(json)?) {
-                    Some(found) => text.push_str(&change(&text, &found)),
-                    None => return Ok(None),
-                },
-            }
-        }
-        Ok(Some(text).filter(|text| !text.is_empty()))
-    }
-
-    /// Several texts, where it is a single expression that finds a list.
-    pub fn texts(&self, json: &Value) -> Result<Vec<String>> {
-        if let [Part::Value(expression)] = self.0.as_slice() {
-            return Ok(match expression.find(json)? {
-                Value::Array(values) => values.iter().filter_map(shown).collect(),
-                value => shown(&value).into_iter().collect(),
-            });
-        }
-        Ok(self.text(json)?.into_iter().collect())
-    }
-}
-
-/// Where the brace that was opened before `text` is closed; JMESPath has braces and quotes of its own.
-fn closing(text: &str) -> Option<usize> {
-    let mut depth = 0usize;
-    let mut quote = None;
-    let mut escaped = false;
-    for (at, letter) in text.char_indices() {
-        match (quote, letter) {
-            _ if escaped => escaped = false,
-            (Some(_), '\\') => escaped = true,
-            (Some(open), _) if letter == open => quote = None,
-            (None, '\'' | '"' | '`') => quote = Some(letter),
-            (None, '{') => depth += 1,
-            (None, '}') if depth == 0 => return Some(at),
-            (None, '}') => depth -= 1,
-            _ => {}
-        }
-    }
-    None
-}
-
 /// A value as text; a list is joined, and an object is none.
-pub fn shown(value: &Value) -> Option<String> {
+pub(crate) fn shown(value: &Value) -> Option<String> {
     match value {
         Value::Null | Value::Object(_) => None,
         Value::Bool(value) => Some(value.to_string()),
@@ -215,66 +159,6 @@ pub fn shown(value: &Value) -> Option<String> {
         Value::Array(values) => {
             let texts: Vec<_> = values.iter().filter_map(shown).collect();
             (!texts.is_empty()).then(|| texts.join("\n\n"))
-        }
-    }
-}
-
-fn encode(text: &str) -> String {
-    let mut encoded = String::new();
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) {
-            encoded.push(char::from(byte));
-        } else {
-            encoded.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    encoded
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    #[test]
-    fn a_template_takes_what_its_expressions_find() {
-        let item = json!({
-            "id": 7, "title": "A & B", "creator.address": "ann@example.com", "space": { "key": "HR" },
-            "tags": [{ "name": "one" }, { "name": "Category:two" }], "none": null, "a/b": "slash",
-        });
-        let text = |template: &str| {
-            Template::new(template).expect("a template").text(&item).expect("found")
-        };
-        for (template, expected) in [
-            ("{space.key}-{id}", Some("HR-7")),
-            ("{\"creator.address\"}", Some("ann@example.com")),
-            ("{/space/key}", Some("HR")),
-            ("{/a~1b}", Some("slash")),
-            ("{{{id}}}", Some("{7}")),
-            ("{none}", None),
-            ("x{missing}", None),
-            ("{none || 'otherwise'}", Some("otherwise")),
-            ("{tags[?starts_with(name, 'Category:')].replace(name, 'Category:', '')}", Some("two")),
-            ("{lower(space.key)}", Some("hr")),
-            ("plain", Some("plain")),
-        ] {
-            assert_eq!(text(template).as_deref(), expected, "{template}");
-        }
-        assert_eq!(text("{ {a: id}.a }").as_deref(), Some("7"), "JMESPath's own braces");
-        let tags = Template::new("{tags[].name}").expect("a template").texts(&item).expect("found");
-        assert_eq!(tags, ["one", "Category:two"]);
-        let url =
-            Template::new("page/{title}?x={id}").expect("a template").url(&item).expect("found");
-        assert_eq!(url.as_deref(), Some("page/A%20%26%20B?x=7"));
-    }
-
-    #[test]
-    fn what_is_no_template_is_refused_with_the_reason() {
-        for (text, part) in [("{id", "not closed"), ("id}", "closes nothing"), ("{[}", "JMESPath")]
-        {
-            let error = Template::new(text).err().expect("refused").to_string();
-            assert!(error.contains(part), "{error}");
         }
     }
 }

@@ -2,24 +2,35 @@
 //! which parts of an item become the parts of a document.
 //!
 //! Each endpoint is a scope. A checkpoint is the request of the page being read and the last item of it
-//! that was delivered, so that a crawl goes on in the middle of a page. A crawl's bookmark is the
+//! that was delivered, so that a crawl resumes in the middle of a page. A crawl's bookmark is the
 //! source's own clock when the crawl began.
 
+#![warn(unreachable_pub)]
+
+mod access;
 mod api;
+mod changes;
+mod checkpoint;
 mod coverage;
 mod cursor;
+mod detail;
 mod document;
 mod expression;
+mod list;
 mod paging;
+mod prepared;
 mod settings;
+mod template;
 mod time;
 
 use sheaf_sdk::{Connector, Crawl, Datasource, Error, Manifest, Result, Scope, property_type};
 
-use api::Api;
 pub use cursor::RestCursor;
-use settings::Prepared;
+use prepared::prepare;
 pub use settings::Settings;
+/// For tests that feed it any text.
+#[doc(hidden)]
+pub use template::Template;
 
 pub struct Rest;
 
@@ -39,12 +50,12 @@ impl Connector for Rest {
     }
 
     fn datasource(settings: &Settings) -> Result<Datasource> {
-        let prepared = Prepared::new(settings.clone())?;
+        prepare(settings)?;
         let name = settings.display_name.as_deref().unwrap_or("REST");
-        let mut datasource = Datasource::new(name, &settings.category, &prepared.url_regex());
-        for object_type in prepared.object_types() {
+        let mut datasource = Datasource::new(name, &settings.category, &settings.url_regex());
+        for object_type in settings.object_types() {
             datasource = datasource.object(object_type, &settings.category);
-            for name in prepared.properties(object_type) {
+            for name in settings.properties(object_type) {
                 datasource = datasource.property(name, property_type::TEXT);
             }
         }
@@ -52,11 +63,10 @@ impl Connector for Rest {
     }
 
     fn check(settings: &Settings) -> Result<String> {
-        let prepared = Prepared::new(settings.clone())?;
-        let api = Api::new(settings);
+        let api = settings.api();
         let (mut found, mut wrong) = (Vec::new(), Vec::new());
-        for endpoint in prepared.endpoints {
-            let name = endpoint.config.name.clone();
+        for endpoint in prepare(settings)? {
+            let name = endpoint.setting.name.clone();
             match RestCursor::at_its_beginning(api.clone(), endpoint).look() {
                 Ok(said) => found.push(format!("{name} {said}")),
                 Err(error) => wrong.push(error),
@@ -76,17 +86,15 @@ impl Connector for Rest {
     }
 
     fn open(settings: Settings, crawl: Crawl) -> Result<RestCursor> {
-        let api = Api::new(&settings);
-        let prepared = Prepared::new(settings)?;
-        let endpoint =
-            prepared.endpoints.into_iter().find(|known| known.config.name == crawl.scope);
+        let endpoints = prepare(&settings)?;
+        let endpoint = endpoints.into_iter().find(|known| known.setting.name == crawl.scope);
         let endpoint = endpoint.ok_or_else(|| {
             Error::start_over(format!(
                 "there is no endpoint `{}` in the settings any more",
                 crawl.scope
             ))
         })?;
-        RestCursor::open(api, endpoint, &crawl)
+        RestCursor::open(settings.api(), endpoint, &crawl)
     }
 }
 

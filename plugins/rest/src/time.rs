@@ -4,12 +4,12 @@ use serde_json::Value;
 
 /// Seconds since 1970 of what APIs call a time: RFC 3339 and its relatives, with any letter between
 /// date and time, or a number of seconds or milliseconds. Without a zone it is UTC.
-pub fn parse(value: &Value) -> Option<i64> {
+pub(crate) fn parse(value: &Value) -> Option<i64> {
     match value {
         Value::Number(number) => {
             let number = number.as_i64().or_else(|| number.as_f64().map(rounded))?;
             // A number of seconds of that size would be past the year 5000.
-            Some(if number.abs() > 100_000_000_000 { number / 1000 } else { number })
+            Some(if number.unsigned_abs() > 100_000_000_000 { number / 1000 } else { number })
         }
         Value::String(text) => match text.trim().parse::<i64>() {
             Ok(number) if text.trim().len() > 8 => parse(&Value::from(number)),
@@ -70,7 +70,7 @@ fn days(year: i64, month: i64, day: i64) -> i64 {
 }
 
 /// A time in the form that a source wants: `unix`, `unix-ms`, or `%Y-%m-%dT%H:%M:%SZ` and the like.
-pub fn format(seconds: i64, form: &str) -> String {
+pub(crate) fn format(seconds: i64, form: &str) -> String {
     match form {
         "unix" => return seconds.to_string(),
         "unix-ms" => return (seconds * 1000).to_string(),
@@ -95,7 +95,7 @@ pub fn format(seconds: i64, form: &str) -> String {
 }
 
 /// An HTTP date, such as a server's `Date`.
-pub fn parse_http(text: &str) -> Option<i64> {
+pub(crate) fn parse_http(text: &str) -> Option<i64> {
     let mut words = text.split([' ', ',']).filter(|word| !word.is_empty()).skip(1);
     let (day, month, year, clock) = (words.next()?, words.next()?, words.next()?, words.next()?);
     let months = "JanFebMarAprMayJunJulAugSepOctNovDec";
@@ -130,6 +130,13 @@ mod tests {
         for text in [json!("yesterday"), json!(null), json!("2024-13-12"), json!("2024-01-12Tnoon")]
         {
             assert_eq!(parse(&text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_number_that_is_no_time_does_no_harm() {
+        for number in [json!(i64::MIN), json!(u64::MAX), json!(1e300), json!(-1e300)] {
+            assert!(parse(&number).is_some(), "{number}");
         }
     }
 

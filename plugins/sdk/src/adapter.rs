@@ -3,11 +3,14 @@
 use std::cell::RefCell;
 use std::marker::PhantomData;
 
+use crate::bindings::exports::sheaf::connector::documents::{Crawl, Limits, Page, Scope};
 use crate::bindings::exports::sheaf::connector::{connector, documents};
 use crate::bindings::sheaf::connector::{base, host};
-use crate::{Connector, Crawl, Cursor as _, Error, Limits, Page, Result, Scope, logging};
+use crate::connector::{Connector, Cursor as _};
+use crate::error::{Error, Result};
+use crate::logging;
 
-/// Makes a [`Connector`] the contract's exports. Used by [`crate::export!`].
+/// Makes a [`Connector`] the contract's exports. [`export!`](crate::export) uses it; nobody else needs to.
 pub struct Adapter<C>(PhantomData<C>);
 
 /// The host has checked the settings by the schema; what a schema cannot say is found here.

@@ -1,14 +1,26 @@
-//! Faults, and `?` on any error.
+//! What can go wrong, and what the host shall do about it.
 
 use std::fmt;
 
 use crate::bindings::sheaf::connector::base::{Fault, Remedy};
 
+/// [`std::result::Result`], with the [`Error`] that a host can act on.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// What went wrong, and what the host shall do about it.
 ///
-/// `?` on any other error makes one that is retried from the last checkpoint.
+/// `?` on any other error makes one to [retry](Self::retry), with its causes. A message is one sentence for the
+/// operator: what failed, and what to do. The host quotes it, so it must hold no secrets.
+///
+/// ```
+/// use sheaf_sdk::{Context, Error, Result};
+///
+/// fn size(setting: &str) -> Result<u32> {
+///     let size: u32 = setting.parse().context("the page's size")?;
+///     if size == 0 { Err(Error::fix_settings("`size` must be at least 1")) } else { Ok(size) }
+/// }
+/// assert_eq!(size("many").unwrap_err().to_string(), "the page's size: invalid digit found in string");
+/// ```
 #[derive(Debug, Clone)]
 pub struct Error(Fault);
 
@@ -17,39 +29,40 @@ impl Error {
         Self(Fault { remedy, message: message.into(), retry_after: None })
     }
 
-    /// The operator must change the settings.
+    /// The operator must change the settings or the grants. It is not retried.
     pub fn fix_settings(message: impl Into<String>) -> Self {
         Self::new(Remedy::FixSettings, message)
     }
 
-    /// The operator must renew a credential.
+    /// The operator must renew a credential. It is not retried.
     pub fn reauthenticate(message: impl Into<String>) -> Self {
         Self::new(Remedy::Reauthenticate, message)
     }
 
-    /// Trying again from the last checkpoint may help.
+    /// Trying again from the last checkpoint may help. The host pauses before it does, longer each time.
     pub fn retry(message: impl Into<String>) -> Self {
         Self::new(Remedy::Retry, message)
     }
 
-    /// The checkpoint or bookmark is no longer valid at the source.
+    /// The checkpoint or bookmark is no longer valid at the source: the host starts this scope again.
     pub fn start_over(message: impl Into<String>) -> Self {
         Self::new(Remedy::StartOver, message)
     }
 
-    /// Nothing will help.
+    /// Nothing will help. It is not retried.
     pub fn give_up(message: impl Into<String>) -> Self {
         Self::new(Remedy::GiveUp, message)
     }
 
-    /// How many seconds the source asked to be left alone.
+    /// How many seconds the source asked to be left alone, as HTTP does with `Retry-After`. The host's own pause is
+    /// as long then.
     #[must_use]
     pub fn after(mut self, seconds: u32) -> Self {
         self.0.retry_after = Some(seconds);
         self
     }
 
-    /// Several as one, with what the first asks for; nothing if there are none.
+    /// Several as one: all their messages, and what the first asks the host for. `None` if there are none.
     pub fn all(errors: impl IntoIterator<Item = Self>) -> Option<Self> {
         errors.into_iter().reduce(|mut first, other| {
             first.0.message = format!("{}; {}", first.0.message, other.0.message);
@@ -89,6 +102,8 @@ impl From<Error> for Fault {
 
 /// Says what was being done when an error came up.
 pub trait Context<T> {
+    /// The same with `what` and a colon before the message. An [`Error`] still asks for the same; any other error
+    /// becomes one to retry.
     fn context(self, what: impl fmt::Display) -> Result<T>;
 }
 

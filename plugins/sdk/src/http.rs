@@ -9,7 +9,8 @@
 //! ```
 //!
 //! An answer that is no success is an [`Error`] with the remedy it calls for: 401 and 403 ask for
-//! another credential, 429 and 5xx are tried again. Pace and `Retry-After` are kept by the host.
+//! another credential, 404 and 410 for other settings, 408, 425, 429 and 5xx are tried again. The host keeps
+//! pace and `Retry-After`, and lets requests reach granted hosts only; another one is an error of the settings.
 
 use std::fmt;
 
@@ -23,19 +24,20 @@ use wasip2::http::types::{
 use wasip2::io::streams::{InputStream, StreamError};
 
 use crate::bindings::sheaf::connector::host;
-use crate::{Error, Result};
+use crate::error::{Error, Result};
 
-/// More than this is not read of one answer; see [`Request::most`].
+/// More bytes than these are not read of one answer; see [`Request::most`].
 const MOST_BYTES: usize = 32 << 20;
-/// How often an answer may lead elsewhere.
+/// So many redirects are followed.
 const REDIRECTS: usize = 5;
 
-/// A request that reads.
+/// A request that reads. An error is a text that is not a URL: one of the settings.
 pub fn get(url: &str) -> Result<Request> {
     Request::new(Method::Get, url)
 }
 
-/// A request that sends something, such as a search.
+/// A request that sends something, such as a search. Redirects are not followed. An error is a text that is not a
+/// URL.
 pub fn post(url: &str, content_type: &str, body: impl Into<Vec<u8>>) -> Result<Request> {
     let mut request = Request::new(Method::Post, url)?.header("content-type", content_type);
     request.body = body.into();
@@ -59,9 +61,11 @@ pub struct Request {
 pub struct Response {
     /// Where it came from, after redirects.
     pub url: Url,
+    /// The status, such as 200.
     pub status: u16,
     /// Names are lower-case.
     headers: Vec<(String, String)>,
+    /// The bytes as they came.
     pub body: Vec<u8>,
 }
 
@@ -74,38 +78,41 @@ impl Request {
         Ok(Self { method, url, headers, credentials, body: Vec::new(), most: MOST_BYTES })
     }
 
+    /// Sends a header. Secrets belong into [`credential`](Self::credential).
     #[must_use]
     pub fn header(mut self, name: &str, value: &str) -> Self {
         self.headers.push((name.to_ascii_lowercase(), value.as_bytes().to_vec()));
         self
     }
 
-    /// Sends a granted credential as `Authorization`.
+    /// Sends a granted credential as `Authorization`, by the name that the manifest asks for. The connector holds a
+    /// stand-in only: the host puts the credential in its place. One that is not granted is an error of the settings.
     pub fn credential(self, name: &str) -> Result<Self> {
         self.credential_in("authorization", name)
     }
 
-    /// Sends a granted credential in the header that it belongs into.
+    /// Sends a granted credential in another header; otherwise as [`credential`](Self::credential) does.
     pub fn credential_in(mut self, header: &str, name: &str) -> Result<Self> {
         let stand_in = host::credential(name).map_err(Error::fix_settings)?;
         self.credentials.push(header.to_ascii_lowercase());
         Ok(self.header(header, &stand_in))
     }
 
-    /// Reads at most so many bytes; a longer answer is an error.
+    /// Reads at most so many bytes of the body, 32 MiB unless said; a longer answer is an error.
     #[must_use]
     pub fn most(mut self, bytes: usize) -> Self {
         self.most = bytes;
         self
     }
 
-    /// Sends it and reads the answer, which must be a success. Where the answer to a `get` leads
-    /// elsewhere, it is followed; a credential only to the same host.
+    /// Sends it and reads the answer, which must be a success: see [`Response::success`]. Up to five redirects of a
+    /// [`get`] are followed; a credential goes only to the scheme, host and port that it was meant for.
     pub fn send(self) -> Result<Response> {
         self.send_any()?.success()
     }
 
-    /// Sends it and reads the answer, whatever its status is.
+    /// Sends it and reads the answer, whatever its status is. An error is one of the way there, such as a host that
+    /// is not granted or does not answer. Redirects are as with [`send`](Self::send).
     pub fn send_any(mut self) -> Result<Response> {
         for _ in 0..=REDIRECTS {
             let response = self.once()?;
@@ -171,20 +178,21 @@ impl Request {
 }
 
 impl Response {
-    /// The first header of a name.
+    /// The value of the first header of a name, in any case.
     pub fn header(&self, name: &str) -> Option<&str> {
         let mut headers = self.headers.iter();
         headers.find(|(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
     }
 
-    /// All headers of a name, joined as HTTP allows.
+    /// The values of all headers of a name, joined by commas, as HTTP allows.
     pub fn headers(&self, name: &str) -> Option<String> {
         let all = self.headers.iter().filter(|(found, _)| found.eq_ignore_ascii_case(name));
         let all: Vec<_> = all.map(|(_, value)| value.as_str()).collect();
         (!all.is_empty()).then(|| all.join(", "))
     }
 
-    /// Itself, if it is a success; otherwise an error that says what the host shall do.
+    /// Itself, if its status is 2xx; otherwise an error that says what the host shall do, with the seconds of
+    /// `Retry-After`.
     pub fn success(self) -> Result<Self> {
         if (200..300).contains(&self.status) {
             return Ok(self);
@@ -207,11 +215,13 @@ impl Response {
         })
     }
 
-    /// The body as UTF-8; what is not is replaced.
+    /// The body as UTF-8; bytes that are not are replaced.
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 
+    /// The body as JSON. What is none, or lacks what `T` has, is an error to retry: a source that is overloaded may
+    /// answer with a page for people.
     pub fn json<T: DeserializeOwned>(&self) -> Result<T> {
         serde_json::from_slice(&self.body).map_err(|error| {
             Error::retry(format!(

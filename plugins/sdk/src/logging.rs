@@ -28,7 +28,7 @@ impl Log for ToHost {
 }
 
 /// Called at each way in: a component has no start-up of its own to do it in.
-pub fn start() {
+pub(crate) fn start() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         if log::set_logger(&ToHost).is_ok() {

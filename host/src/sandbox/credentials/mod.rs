@@ -17,7 +17,7 @@ use tokio::time::Instant;
 
 pub use oauth::{ClientAuth, OAuth};
 
-use super::egress::{Denied, Pattern, Target};
+use super::policy::{Denied, Pattern, Target};
 use crate::failure::{Failure, Kind, Result};
 use crate::redact::register;
 use crate::secret::{FRESH, Rotating, Secret, Source};
@@ -76,7 +76,7 @@ const SETTLED: Duration = Duration::from_secs(10);
 
 /// What the source said to a credential.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refused {
+pub(super) enum Refused {
     /// 401: it is not valid.
     Invalid,
     /// 403: it does not suffice, or, as some sources say it, is not valid any more.
@@ -85,13 +85,13 @@ pub enum Refused {
 
 /// A granted credential with its value, once it was asked for.
 #[derive(Debug)]
-pub struct Credential {
+pub(super) struct Credential {
     name: String,
     grant: Grant,
     /// Of every form but OAuth.
     secret: Option<Rotating>,
     token: Mutex<oauth::State>,
-    /// When it was asked for anew after a 403, which has not helped so far.
+    /// When it was asked for again after a 403, which has not helped so far.
     renewed: Mutex<Option<Instant>>,
 }
 
@@ -111,21 +111,23 @@ impl Credential {
     }
 
     /// What stands in that header, all of it.
-    pub async fn value(&self, http: &reqwest::Client) -> Result<HeaderValue> {
-        if let Form::OAuth(oauth) = &self.grant.form {
-            // Whoever comes while a token is fetched waits for that one.
-            let mut state = self.token.lock().await;
-            let token = oauth.token(&mut state, &self.grant.base, http).await;
-            return self.header_value(&format!("Bearer {}", token.map_err(|it| self.at(it))?));
-        }
-        let secret = self.secret().await?;
-        self.header_value(&self.text(&secret))
+    async fn value(&self, http: &reqwest::Client) -> Result<HeaderValue> {
+        let secret = match &self.grant.form {
+            Form::OAuth(oauth) => {
+                // Whoever comes while a token is fetched waits for that one.
+                let mut state = self.token.lock().await;
+                let token = oauth.token(&mut state, &self.grant.base, http).await;
+                token.map_err(|failure| self.at(failure))?
+            }
+            _ => self.secret().await?,
+        };
+        self.header_value(&secret)
     }
 
     /// A secret as its header holds it.
-    fn text(&self, secret: &Secret) -> String {
+    fn header_value(&self, secret: &Secret) -> Result<HeaderValue> {
         let secret = secret.reveal();
-        match &self.grant.form {
+        let text = match &self.grant.form {
             Form::Basic { username, .. } => {
                 let encoded: Arc<str> =
                     BASE64_STANDARD.encode(format!("{username}:{secret}")).into();
@@ -134,10 +136,7 @@ impl Credential {
             }
             Form::Header { .. } => secret.to_string(),
             Form::Bearer(_) | Form::OAuth(_) => format!("Bearer {secret}"),
-        }
-    }
-
-    fn header_value(&self, text: &str) -> Result<HeaderValue> {
+        };
         let mut value = HeaderValue::try_from(text).map_err(|_| {
             self.at(Failure::settings("the secret has characters that no header can hold")
                 .next("see that it is a single line of text"))
@@ -146,8 +145,8 @@ impl Credential {
         Ok(value)
     }
 
-    /// The source refused it: the next request asks for it anew. False if that cannot help.
-    pub async fn forget(&self, sent: &HeaderValue, refused: Refused) -> bool {
+    /// The source refused it: the next request asks for it again. False if that cannot help.
+    async fn forget(&self, sent: &HeaderValue, refused: Refused) -> bool {
         // What is really forbidden may be asked for a thousand times, and costs one new token in a while.
         let settled = refused == Refused::Forbidden && {
             let mut renewed = self.renewed.lock().await;
@@ -165,17 +164,17 @@ impl Credential {
         let Ok(kept) = secret.get().await else { return false };
         // What was sent may be older than what is kept by now. And a guest that asks for what is
         // refused again and again does not read a vault each time.
-        self.text(&kept).as_bytes() != sent.as_bytes()
-            || (!settled && secret.renew(&kept, SETTLED).await)
+        let was_sent = self.header_value(&kept).is_ok_and(|value| value == *sent);
+        !was_sent || (!settled && secret.renew(&kept, SETTLED).await)
     }
 
     /// It was taken after a 403: the next one may mean the same.
-    pub async fn helped(&self) {
+    async fn helped(&self) {
         *self.renewed.lock().await = None;
     }
 
     /// Whether its value can be had, without fetching a token.
-    pub async fn check(&self) -> Result<()> {
+    pub(super) async fn check(&self) -> Result<()> {
         match &self.grant.form {
             Form::OAuth(oauth) => {
                 oauth.check(&self.grant.base).await.map_err(|failure| self.at(failure))
@@ -203,46 +202,46 @@ fn not_had(failure: Failure) -> Failure {
 
 /// All credentials of a connection.
 #[derive(Debug, Default)]
-pub struct Credentials(BTreeMap<String, Arc<Credential>>);
+pub(super) struct Credentials(BTreeMap<String, Arc<Credential>>);
 
 /// The headers of a request in which stand-ins are, and what goes there.
 #[derive(Debug, Default)]
-pub struct Substitutions(Vec<(HeaderName, Arc<Credential>)>);
+pub(super) struct Substitutions(Vec<(HeaderName, Arc<Credential>)>);
 
 /// One guest's stand-ins. Nobody can guess them, so that a text that happens to look like one is none.
 #[derive(Clone, Debug, Default)]
-pub struct StandIns(BTreeMap<String, String>);
+pub(super) struct StandIns(BTreeMap<String, String>);
 
 impl StandIns {
-    pub fn all(&self) -> impl Iterator<Item = String> {
+    pub(super) fn all(&self) -> impl Iterator<Item = String> {
         self.0.values().cloned().collect::<Vec<_>>().into_iter()
     }
 
-    pub fn of(&self, name: &str) -> Option<&str> {
+    pub(super) fn of(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(String::as_str)
     }
 
     /// The credential whose stand-in is somewhere in a text.
-    pub fn within(&self, text: &str) -> Option<&str> {
+    fn within(&self, text: &str) -> Option<&str> {
         let found = self.0.iter().find(|(_, stand_in)| text.contains(stand_in.as_str()));
         found.map(|(name, _)| name.as_str())
     }
 }
 
 impl Credentials {
-    pub fn new(grants: &BTreeMap<String, Grant>) -> Self {
+    pub(super) fn new(grants: &BTreeMap<String, Grant>) -> Self {
         let credential = |(name, grant): (&String, &Grant)| {
             (name.clone(), Arc::new(Credential::new(name, grant.clone())))
         };
         Self(grants.iter().map(credential).collect())
     }
 
-    pub fn get(&self, name: &str) -> Option<&Arc<Credential>> {
+    pub(super) fn get(&self, name: &str) -> Option<&Arc<Credential>> {
         self.0.get(name)
     }
 
     /// Stand-ins for a guest, of the credentials that it asks for.
-    pub fn stand_ins(&self, asked: &[String]) -> StandIns {
+    pub(super) fn stand_ins(&self, asked: &[String]) -> StandIns {
         let names = self.0.keys().filter(|name| asked.contains(name));
         StandIns(
             names
@@ -257,7 +256,7 @@ impl Credentials {
     }
 
     /// Finds the stand-ins in a request. One that stands where its credential must not go is refused.
-    pub fn find(
+    pub(super) fn find(
         &self,
         stand_ins: &StandIns,
         url: &str,
@@ -305,7 +304,11 @@ impl Credentials {
 
 impl Substitutions {
     /// Puts the real values in.
-    pub async fn apply(&self, headers: &mut HeaderMap, http: &reqwest::Client) -> Result<()> {
+    pub(super) async fn apply(
+        &self,
+        headers: &mut HeaderMap,
+        http: &reqwest::Client,
+    ) -> Result<()> {
         for (header, credential) in &self.0 {
             headers.insert(header.clone(), credential.value(http).await?);
         }
@@ -313,7 +316,7 @@ impl Substitutions {
     }
 
     /// The source refused what was sent. Whether another value may be had.
-    pub async fn forget(&self, sent: &HeaderMap, refused: Refused) -> bool {
+    pub(super) async fn forget(&self, sent: &HeaderMap, refused: Refused) -> bool {
         let mut renewed = false;
         for (header, credential) in &self.0 {
             if let Some(value) = sent.get(header) {
@@ -324,7 +327,7 @@ impl Substitutions {
     }
 
     /// What was sent after a 403 was taken.
-    pub async fn helped(&self) {
+    pub(super) async fn helped(&self) {
         for (_, credential) in &self.0 {
             credential.helped().await;
         }

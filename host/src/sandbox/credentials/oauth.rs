@@ -3,7 +3,6 @@
 use std::fs::File;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use http::HeaderValue;
@@ -39,19 +38,20 @@ pub enum ClientAuth {
 
 /// The token in use, and the newest refresh token.
 #[derive(Debug, Default)]
-pub struct State {
-    token: Option<(Arc<str>, Instant)>,
-    refresh: Option<Arc<str>>,
+pub(super) struct State {
+    token: Option<(Secret, Instant)>,
+    refresh: Option<Secret>,
 }
 
 impl State {
     /// Whether there is a token in use, and it is another one.
-    pub fn is_other_than(&self, sent: &HeaderValue) -> bool {
-        self.token.as_ref().is_some_and(|(token, _)| !sent.as_bytes().ends_with(token.as_bytes()))
+    pub(super) fn is_other_than(&self, sent: &HeaderValue) -> bool {
+        let token = self.token.as_ref().map(|(token, _)| token.reveal());
+        token.is_some_and(|token| !sent.as_bytes().ends_with(token.as_bytes()))
     }
 
     /// Whether the refused token is the one in use: if not, another was fetched meanwhile.
-    pub fn forget(&mut self, refused: &HeaderValue) -> bool {
+    pub(super) fn forget(&mut self, refused: &HeaderValue) -> bool {
         if !self.is_other_than(refused) {
             self.token = None;
         }
@@ -85,38 +85,33 @@ struct Refusal {
 
 impl OAuth {
     /// The token in use, or a new one. The caller holds the state while it is fetched.
-    pub async fn token(
+    pub(super) async fn token(
         &self,
         state: &mut State,
         base: &Path,
         http: &reqwest::Client,
-    ) -> Result<Arc<str>> {
+    ) -> Result<Secret> {
         if let Some((token, until)) = &state.token
             && Instant::now() < *until
         {
             return Ok(token.clone());
         }
         let _turn = self.turn(base).await?;
-        let refresh = match &self.refresh_token {
-            None => None,
+        let refresh = match (&self.refresh_token, &state.refresh) {
+            (None, _) => None,
             // Another worker may have been given a newer one, which lies in the file.
-            Some(source @ Source::File(_)) => {
-                Some(source.ask(base).await.map_err(not_had)?.reveal())
+            (Some(source @ Source::File(_)), _) | (Some(source), None) => {
+                Some(source.ask(base).await.map_err(not_had)?)
             }
-            Some(source) => match &state.refresh {
-                Some(rotated) => Some(rotated.clone()),
-                None => Some(source.ask(base).await.map_err(not_had)?.reveal()),
-            },
+            (Some(_), Some(rotated)) => Some(rotated.clone()),
         };
-        let answer = self.fetch(refresh.as_deref(), base, http).await?;
-        let token = Secret::fetched(&answer.access_token).reveal();
+        let answer = self.fetch(refresh.as_ref(), base, http).await?;
+        let token = Secret::fetched(&answer.access_token);
         let lasts = lasting(&answer.expires_in);
         let lasts = lasts.saturating_sub(EARLY).max(lasts / 2);
         state.token = Some((token.clone(), Instant::now() + lasts));
-        if let Some(rotated) =
-            answer.refresh_token.filter(|new| Some(new.as_str()) != refresh.as_deref())
-        {
-            let rotated = Secret::fetched(&rotated).reveal();
+        let rotated = answer.refresh_token.map(|new| Secret::fetched(&new));
+        if let Some(rotated) = rotated.filter(|new| Some(new) != refresh.as_ref()) {
             state.refresh = Some(rotated.clone());
             self.keep(&rotated, base)?;
         }
@@ -125,15 +120,15 @@ impl OAuth {
 
     async fn fetch(
         &self,
-        refresh: Option<&str>,
+        refresh: Option<&Secret>,
         base: &Path,
         http: &reqwest::Client,
     ) -> Result<Answer> {
         let secret = match &self.client_secret {
-            Some(source) => Some(source.ask(base).await.map_err(not_had)?.reveal()),
+            Some(source) => Some(source.ask(base).await.map_err(not_had)?),
             None => None,
         };
-        let request = self.request(refresh, secret.as_deref(), http);
+        let request = self.request(refresh, secret.as_ref(), http);
         let unreachable = |error: &dyn std::fmt::Display| {
             Failure::new(Kind::Source, format!("no token from {}: {error}", self.token_url))
                 .next("see whether that server can be reached from here")
@@ -172,17 +167,18 @@ impl OAuth {
 
     fn request(
         &self,
-        refresh: Option<&str>,
-        secret: Option<&str>,
+        refresh: Option<&Secret>,
+        secret: Option<&Secret>,
         http: &reqwest::Client,
     ) -> reqwest::RequestBuilder {
         let mut form = url::form_urlencoded::Serializer::new(String::new());
         match refresh {
             Some(token) => {
-                form.append_pair("grant_type", "refresh_token").append_pair("refresh_token", token)
+                form.append_pair("grant_type", "refresh_token");
+                form.append_pair("refresh_token", &token.reveal());
             }
-            None => form.append_pair("grant_type", "client_credentials"),
-        };
+            None => drop(form.append_pair("grant_type", "client_credentials")),
+        }
         for (name, value) in [("scope", &self.scope), ("audience", &self.audience)] {
             if let Some(value) = value {
                 form.append_pair(name, value);
@@ -195,13 +191,14 @@ impl OAuth {
                 let encoded = |text: &str| {
                     url::form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>()
                 };
-                register(&encoded(secret).into());
-                request = request.basic_auth(encoded(&self.client_id), Some(encoded(secret)));
+                let secret = encoded(&secret.reveal());
+                register(&secret.as_str().into());
+                request = request.basic_auth(encoded(&self.client_id), Some(secret));
             }
             (_, secret) => {
                 form.append_pair("client_id", &self.client_id);
                 if let Some(secret) = secret {
-                    form.append_pair("client_secret", secret);
+                    form.append_pair("client_secret", &secret.reveal());
                 }
             }
         }
@@ -212,7 +209,7 @@ impl OAuth {
     }
 
     /// Whether everything it is made of is there.
-    pub async fn check(&self, base: &Path) -> Result<()> {
+    pub(super) async fn check(&self, base: &Path) -> Result<()> {
         for source in [&self.client_secret, &self.refresh_token].into_iter().flatten() {
             source.ask(base).await.map_err(not_had)?;
         }
@@ -246,7 +243,7 @@ impl OAuth {
     }
 
     /// The server gave another refresh token, and may take the old one no more.
-    fn keep(&self, rotated: &str, base: &Path) -> Result<()> {
+    fn keep(&self, rotated: &Secret, base: &Path) -> Result<()> {
         let Some(path) = self.file(base) else {
             tracing::warn!(
                 token_url = %self.token_url,
@@ -258,7 +255,7 @@ impl OAuth {
         let part = beside(&path, "part");
         let written = private(&part).and_then(|mut file| {
             file.set_len(0)?;
-            file.write_all(rotated.as_bytes())?;
+            file.write_all(rotated.reveal().as_bytes())?;
             file.sync_all()?;
             std::fs::rename(&part, &path)
         });
@@ -297,6 +294,15 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn the_state_of_tokens_shows_none() {
+        let state = State {
+            token: Some((Secret::fetched("shown-token"), Instant::now())),
+            refresh: Some(Secret::fetched("shown-refresh")),
+        };
+        assert!(!format!("{state:?}").contains("shown"), "{state:?}");
+    }
 
     #[test]
     fn a_token_lasts_as_long_as_its_server_says_within_reason() {

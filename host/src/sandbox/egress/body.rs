@@ -16,7 +16,7 @@ use crate::failure::Failure;
 
 /// A response's body: it ends with an error when it is too long or stands still, and gives back its
 /// turns when it is done.
-pub struct Metered {
+pub(super) struct Metered {
     inner: reqwest::Body,
     left: u64,
     most: u64,
@@ -30,7 +30,7 @@ pub struct Metered {
 
 impl Metered {
     /// `over` is what the operator reads when more than `most` bytes come.
-    pub fn new(
+    pub(super) fn new(
         inner: reqwest::Body,
         most: u64,
         over: Failure,
@@ -111,7 +111,7 @@ impl Body for Metered {
 const DRAIN: Duration = Duration::from_secs(10);
 
 /// Reads what a guest is writing to a request that was refused, so that it does not hang on that.
-pub async fn drain(mut body: WasiBody, most: u64) {
+pub(super) async fn drain(mut body: WasiBody, most: u64) {
     let all = async {
         let mut left = most;
         while let Some(Ok(frame)) = body.frame().await {
@@ -128,19 +128,19 @@ pub async fn drain(mut body: WasiBody, most: u64) {
 
 /// Finds a text in a stream of pieces, wherever it is cut.
 #[derive(Clone, Debug)]
-pub struct Finder {
+pub(super) struct Finder {
     needles: Vec<Vec<u8>>,
     /// The end of what came before.
     tail: Vec<u8>,
 }
 
 impl Finder {
-    pub fn new(needles: impl IntoIterator<Item = String>) -> Self {
+    pub(super) fn new(needles: impl IntoIterator<Item = String>) -> Self {
         let needles = needles.into_iter().map(String::into_bytes);
         Self { needles: needles.filter(|needle| !needle.is_empty()).collect(), tail: Vec::new() }
     }
 
-    pub fn finds_in(&mut self, piece: &[u8]) -> bool {
+    pub(super) fn finds_in(&mut self, piece: &[u8]) -> bool {
         let Some(longest) = self.needles.iter().map(Vec::len).max() else { return false };
         self.tail.extend_from_slice(piece);
         let text = &self.tail;

@@ -1,37 +1,74 @@
-//! What a guest is told of an error on the way.
+//! Why there is no response: what the guest is told, and what the operator reads of it.
 
 use wasmtime_wasi_http::Error;
 
+use super::client::Egress;
 use super::resolve::{Blocked, Unresolved};
-use crate::failure::cause;
+use crate::failure::{Failure, Kind, cause};
+use crate::sandbox::policy::Denied;
 
-/// An error that is somewhere behind another.
-pub fn find<'a, E: std::error::Error + 'static>(
-    error: &'a (dyn std::error::Error + 'static),
-) -> Option<&'a E> {
-    let mut next = Some(error);
-    while let Some(error) = next {
-        if let Some(found) = error.downcast_ref() {
-            return Some(found);
-        }
-        next = error.source();
+/// A guest learns that it got no response; the operator is told why, where that is theirs to know.
+pub(super) struct Refusal {
+    pub(super) error: Error,
+    pub(super) failure: Option<Box<Failure>>,
+}
+
+impl Refusal {
+    pub(super) fn told(error: Error, failure: Failure) -> Self {
+        Self { error, failure: Some(Box::new(failure)) }
     }
-    None
+
+    pub(super) fn denied(denied: &Denied, failure: Failure) -> Self {
+        let error = match denied {
+            Denied::Address { .. } => Error::DestinationIpProhibited,
+            Denied::Invalid { .. } => Error::HttpRequestUriInvalid,
+            _ => Error::HttpRequestDenied,
+        };
+        Self::told(error, failure)
+    }
+
+    /// Of a request that was sent, and failed on the way.
+    pub(super) fn of(error: &reqwest::Error, egress: &Egress) -> Self {
+        let told = wasi_error(error);
+        let failure = match &told {
+            Error::DestinationIpProhibited => {
+                find::<Blocked>(error).map(|blocked| egress.denied(&blocked.0))
+            }
+            Error::HttpResponseHeaderSectionSize(_) => Some(egress.too_many_headers()),
+            Error::TlsCertificateError => Some(distrusted(error, &egress.connection)),
+            _ => None,
+        };
+        Self { error: told, failure: failure.map(Box::new) }
+    }
+}
+
+impl From<Error> for Refusal {
+    fn from(error: Error) -> Self {
+        Self { error, failure: None }
+    }
+}
+
+fn distrusted(error: &reqwest::Error, connection: &str) -> Failure {
+    let what = format!("the source's certificate is not trusted: {}", cause(error));
+    Failure::new(Kind::Settings, what).at(connection).next(format!(
+        "if it is the company's own, name its authority: `tls = {{ ca = \"FILE.pem\" }}` in \
+         [connections.{connection}.grants]"
+    ))
 }
 
 /// What a guest is told of an error on the way.
-pub fn wasi_error(error: &reqwest::Error) -> Error {
+pub(super) fn wasi_error(error: &reqwest::Error) -> Error {
     if find::<Blocked>(error).is_some() {
         return Error::DestinationIpProhibited;
     }
     if let Some(unresolved) = find::<Unresolved>(error) {
         return Error::DnsError { rcode: Some(unresolved.0.clone()), info_code: None };
     }
-    let text = cause(error);
-    if text.contains("certificate") {
+    if find::<rustls::Error>(error).is_some_and(is_about_a_certificate) {
         return Error::TlsCertificateError;
     }
-    if text.contains("message head is too large") {
+    let text = cause(error);
+    if text.contains(HEAD_TOO_LARGE) {
         return Error::HttpResponseHeaderSectionSize(None);
     }
     if error.is_timeout() {
@@ -51,4 +88,36 @@ pub fn wasi_error(error: &reqwest::Error) -> Error {
         _ if error.is_connect() => Error::DestinationUnavailable,
         _ => Error::InternalError(Some(text)),
     }
+}
+
+/// What hyper says of too many headers and of too large ones: it tells only servers so by a type.
+/// `headers_that_are_too_large_are_told_with_their_limit` fails where it says something else.
+const HEAD_TOO_LARGE: &str = "message head is too large";
+
+fn is_about_a_certificate(error: &rustls::Error) -> bool {
+    matches!(
+        error,
+        rustls::Error::InvalidCertificate(_)
+            | rustls::Error::InvalidCertRevocationList(_)
+            | rustls::Error::NoCertificatesPresented
+    )
+}
+
+/// An error that is somewhere behind another.
+fn find<'a, E: std::error::Error + 'static>(
+    error: &'a (dyn std::error::Error + 'static),
+) -> Option<&'a E> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(found) = error.downcast_ref() {
+            return Some(found);
+        }
+        // The source of an I/O error is not what it holds, but what is behind that.
+        let held = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        next = match held {
+            Some(held) => Some(held),
+            None => error.source(),
+        };
+    }
+    None
 }

@@ -5,19 +5,20 @@ use std::sync::Arc;
 use tokio::sync::Semaphore;
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
 
-use super::client::{Egress, Guest};
-use super::{Denied, Incidents};
+use super::guest::Guest;
+use super::{Egress, Incidents};
 use crate::sandbox::credentials::StandIns;
+use crate::sandbox::policy::Denied;
 
 /// One guest's way out.
-pub struct Hooks {
+pub(crate) struct Hooks {
     egress: Option<Arc<Egress>>,
     guest: Guest,
 }
 
 impl Hooks {
     /// Without an egress nothing is reached: a connector that only describes itself has none.
-    pub fn new(egress: Option<Arc<Egress>>, asked: &[String]) -> Self {
+    pub(crate) fn new(egress: Option<Arc<Egress>>, asked: &[String]) -> Self {
         let (open, stand_ins) = match &egress {
             Some(egress) => {
                 (egress.grant.limits.open_requests, egress.credentials.stand_ins(asked))
@@ -28,12 +29,12 @@ impl Hooks {
         Self { egress, guest: Guest { open, incidents: Incidents::default(), stand_ins } }
     }
 
-    pub fn stand_in(&self, name: &str) -> Option<&str> {
+    pub(crate) fn stand_in(&self, name: &str) -> Option<&str> {
         self.guest.stand_ins.of(name)
     }
 
     /// What went wrong with this call's requests.
-    pub fn incidents(&self) -> &Incidents {
+    pub(crate) fn incidents(&self) -> &Incidents {
         &self.guest.incidents
     }
 }

@@ -10,20 +10,19 @@ use futures::future::BoxFuture;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use tokio::sync::Semaphore;
 
-use super::Denied;
-use super::rules::{Allowed, Policy};
+use crate::sandbox::policy::{Allowed, Denied, Policy};
 
 /// Names that are looked up at once in this process.
 static LOOKUPS: Semaphore = Semaphore::const_new(32);
 
 /// Where addresses come from.
-pub trait Names: Send + Sync {
+pub(super) trait Names: Send + Sync {
     fn lookup<'a>(&'a self, name: &'a str) -> BoxFuture<'a, io::Result<Vec<IpAddr>>>;
 }
 
 /// The system's own: its hosts file, its search domains, its DNS servers.
 #[derive(Debug)]
-pub struct System;
+pub(super) struct System;
 
 impl Names for System {
     fn lookup<'a>(&'a self, name: &'a str) -> BoxFuture<'a, io::Result<Vec<IpAddr>>> {
@@ -42,10 +41,10 @@ impl Names for System {
 }
 
 /// Resolves and filters in one step: a name cannot lead elsewhere between the check and the dialling.
-pub struct Filtered {
-    pub policy: Arc<Policy>,
-    pub names: Arc<dyn Names>,
-    pub timeout: Duration,
+pub(super) struct Filtered {
+    pub(super) policy: Arc<Policy>,
+    pub(super) names: Arc<dyn Names>,
+    pub(super) timeout: Duration,
 }
 
 impl Resolve for Filtered {
@@ -71,7 +70,7 @@ impl Resolve for Filtered {
 
 /// All of a name's addresses were refused.
 #[derive(Debug)]
-pub struct Blocked(pub Denied);
+pub(super) struct Blocked(pub(super) Denied);
 
 impl fmt::Display for Blocked {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -82,7 +81,7 @@ impl fmt::Display for Blocked {
 impl std::error::Error for Blocked {}
 
 #[derive(Debug)]
-pub struct Unresolved(pub String);
+pub(super) struct Unresolved(pub(super) String);
 
 impl fmt::Display for Unresolved {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -15,10 +15,11 @@ use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use wasmtime_wasi_http::{Error, WasiBody};
 
-use super::client::Guest;
+use super::guest::Guest;
 use super::resolve::Names;
-use super::{Egress, Grant, Incidents, Policy};
+use super::{Egress, Grant, Incidents};
 use crate::sandbox::credentials::{self, ClientAuth, Form, OAuth, StandIns};
+use crate::sandbox::policy::Policy;
 use crate::secret::Source;
 
 /// Answers each request with what `answer` says to its head, and counts connections.
@@ -222,6 +223,21 @@ async fn the_host_header_is_the_one_that_was_checked() {
     get(&egress, &guest(&egress), &url).await.expect("granted");
     let head = server.heads().remove(0);
     assert!(head.contains(&format!("host: localhost:{}\r\n", server.port)), "{head}");
+}
+
+#[tokio::test]
+async fn headers_that_are_too_large_are_told_with_their_limit() {
+    // The first are refused by hyper, the second after it.
+    for headers in ["x: y\r\n".repeat(300), format!("x: {}\r\n", "y".repeat(70 << 10))] {
+        let server = Server::start(move |_, _| answer("200 OK", &headers, "")).await;
+        let host = format!("http://localhost:{}", server.port);
+        let egress = Egress::new("test", grant(&host, &[]));
+        let guest = guest(&egress);
+        let error = get(&egress, &guest, &host).await.expect_err("refused");
+        assert!(matches!(error, Error::HttpResponseHeaderSectionSize(_)), "{error}");
+        let incident = guest.incidents.take().expect("told");
+        assert!(incident.what.contains("64.0 KiB of headers in one response"), "{incident}");
+    }
 }
 
 /// A credential from a token server on loopback.

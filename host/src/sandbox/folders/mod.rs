@@ -7,7 +7,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Once};
 
-pub use wasi::{Folders, add_to_linker};
+pub(crate) use wasi::{Folders, add_to_linker};
 
 use crate::failure::{Failure, Result};
 
@@ -20,7 +20,7 @@ pub struct FolderGrant {
 }
 
 /// The paths a guest cannot be given: they are relative, or would hide one another.
-pub fn check_guest_path(path: &str) -> Result<()> {
+pub(crate) fn check_guest_path(path: &str) -> Result<()> {
     let clean = path.starts_with('/')
         && path.len() > 1
         && !path.ends_with('/')
@@ -34,7 +34,7 @@ pub fn check_guest_path(path: &str) -> Result<()> {
 
 /// Which folders stood behind a guest's grants when it was started.
 #[derive(Clone)]
-pub struct Roots(Arc<[Root]>);
+pub(crate) struct Roots(Arc<[Root]>);
 
 struct Root {
     path: PathBuf,
@@ -46,7 +46,7 @@ struct Root {
 
 impl Roots {
     /// Refuses a grant whose folder is not there, before a guest runs into it.
-    pub fn of(grants: &[FolderGrant]) -> Result<Self> {
+    pub(crate) fn of(grants: &[FolderGrant]) -> Result<Self> {
         grants.iter().map(root).collect::<Result<_>>().map(Self)
     }
 

@@ -19,7 +19,7 @@ use cap_primitives::fs::{
 use rustix::fs::{AtFlags, FileType, statat};
 use rustix::io::Errno;
 use wasmtime::StoreContextMut;
-use wasmtime::component::{Linker, Resource, ResourceType};
+use wasmtime::component::{Linker, LinkerInstance, Resource, ResourceType};
 use wasmtime_wasi::filesystem::{self, Descriptor, Dir};
 use wasmtime_wasi::p2::bindings::clocks::wall_clock::Datetime;
 use wasmtime_wasi::p2::bindings::filesystem::types::{
@@ -31,7 +31,7 @@ use wasmtime_wasi::{FsPerms, OpenMode, WasiView};
 use super::{Roots, names};
 
 /// A store whose guest has folders.
-pub trait Folders: WasiView + 'static {
+pub(crate) trait Folders: WasiView + 'static {
     fn roots(&self) -> Roots;
 }
 
@@ -39,12 +39,18 @@ pub trait Folders: WasiView + 'static {
 struct Listing(std::vec::IntoIter<DirectoryEntry>);
 
 /// Replaces what wasmtime has linked under these names.
-// One call after the other: a function for each would hide that it is a list.
-#[allow(clippy::too_many_lines)]
-pub fn add_to_linker<T: Folders>(linker: &mut Linker<T>) -> wasmtime::Result<()> {
+pub(crate) fn add_to_linker<T: Folders>(linker: &mut Linker<T>) -> wasmtime::Result<()> {
     linker.allow_shadowing(true);
     let mut types = linker.instance("wasi:filesystem/types@0.2.12")?;
+    link_listings(&mut types)?;
+    link_opening(&mut types)?;
+    link_looking(&mut types)?;
+    link_hashes(&mut types)?;
+    linker.allow_shadowing(false);
+    Ok(())
+}
 
+fn link_listings<T: Folders>(types: &mut LinkerInstance<'_, T>) -> wasmtime::Result<()> {
     types.resource(
         "directory-entry-stream",
         ResourceType::host::<Listing>(),
@@ -79,7 +85,10 @@ pub fn add_to_linker<T: Folders>(linker: &mut Linker<T>) -> wasmtime::Result<()>
             let listing = store.data_mut().ctx().table.get_mut(&listing)?;
             Ok((Ok::<_, ErrorCode>(listing.0.next()),))
         },
-    )?;
+    )
+}
+
+fn link_opening<T: Folders>(types: &mut LinkerInstance<'_, T>) -> wasmtime::Result<()> {
     types.func_wrap_async(
         "[method]descriptor.open-at",
         |mut store: StoreContextMut<'_, T>,
@@ -114,7 +123,10 @@ pub fn add_to_linker<T: Folders>(linker: &mut Linker<T>) -> wasmtime::Result<()>
                 Ok((Ok(store.data_mut().ctx().table.push(descriptor)?),))
             })
         },
-    )?;
+    )
+}
+
+fn link_looking<T: Folders>(types: &mut LinkerInstance<'_, T>) -> wasmtime::Result<()> {
     types.func_wrap_async(
         "[method]descriptor.stat-at",
         |mut store: StoreContextMut<'_, T>,
@@ -138,7 +150,10 @@ pub fn add_to_linker<T: Folders>(linker: &mut Linker<T>) -> wasmtime::Result<()>
                 Ok((target.await?,))
             })
         },
-    )?;
+    )
+}
+
+fn link_hashes<T: Folders>(types: &mut LinkerInstance<'_, T>) -> wasmtime::Result<()> {
     types.func_wrap_async(
         "[method]descriptor.metadata-hash-at",
         |mut store: StoreContextMut<'_, T>,
@@ -168,9 +183,7 @@ pub fn add_to_linker<T: Folders>(linker: &mut Linker<T>) -> wasmtime::Result<()>
                 Ok((found.map(|found| hash((found.dev(), found.ino()))),))
             })
         },
-    )?;
-    linker.allow_shadowing(false);
-    Ok(())
+    )
 }
 
 /// Does something with a path below an open folder.

@@ -8,7 +8,7 @@ use temporalio_sdk::workflows::select;
 use temporalio_sdk::{SyncWorkflowContext, WorkflowContext, WorkflowContextView, WorkflowResult};
 
 use super::activity::activity;
-use crate::crawl::plan::Waiting;
+use crate::crawl::result::Waiting;
 use crate::crawl::{CrawlResult, Decision, Policy};
 use crate::temporal::activities::{Activities, DecideInput};
 

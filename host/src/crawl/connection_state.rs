@@ -14,12 +14,14 @@ use std::time::{Duration, Instant, SystemTime};
 use serde::{Deserialize, Serialize};
 
 use super::census::Census;
-use super::changes::Change;
+use super::change::Change;
 use super::closing::Closing;
 use super::history::History;
 use super::lease::Claims;
-use super::plan::{CrawlResult, Plan};
-use super::progress::ScopeProgress;
+use super::plan::Plan;
+use super::progress::ScopeHead;
+use super::request::ModeName;
+use super::result::CrawlResult;
 use crate::clock::Timestamp;
 use crate::failure::{Failure, Result};
 use crate::ledger::run::{Run, compact};
@@ -29,7 +31,7 @@ use crate::store::{Kept, Store};
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Memory {
+pub struct ConnectionState {
     /// Where the next incremental crawl of each scope begins.
     pub bookmarks: BTreeMap<String, String>,
     /// The scopes of the last full crawl that was complete, with their titles.
@@ -62,7 +64,7 @@ pub struct Doubt {
     pub since: Timestamp,
 }
 
-impl Memory {
+impl ConnectionState {
     /// The runs of the ledger, those that may be it again, and what was deleted.
     fn all_runs(&self) -> Vec<Run> {
         let kept = self.closing.iter().flat_map(Closing::runs);
@@ -74,7 +76,7 @@ impl Memory {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Held {
     pub plan: Plan,
-    pub scopes: BTreeMap<String, ScopeProgress>,
+    pub scopes: BTreeMap<String, ScopeHead>,
     /// Its run, which is in the ledger already.
     pub run: Run,
     pub uploaded: u64,
@@ -87,10 +89,10 @@ pub struct Held {
     pub temporal: bool,
 }
 
-/// All connections' memories of crawls into one Glean: another one has other documents, and so a
+/// All connections' states of crawls into one Glean: another one has other documents, and so a
 /// memory of its own.
 #[derive(Clone, Debug)]
-pub struct Memories {
+pub struct States {
     store: Store,
     pub machine: Machine,
     glean: String,
@@ -107,7 +109,7 @@ const GONE: usize = 20;
 /// More runs than this are written as one.
 const MAX_RUNS: usize = 48;
 
-impl Memories {
+impl States {
     /// `state` is the folder of this machine's own state.
     pub fn new(store: Store, state: &Path, glean: &str) -> Self {
         let glean = glean.split_once("://").map_or(glean, |(_, rest)| rest);
@@ -130,14 +132,14 @@ impl Memories {
     }
 
     /// The newest version, and what is kept of all.
-    async fn newest(&self, folder: &str) -> Result<(Memory, Vec<Kept>)> {
+    async fn newest(&self, folder: &str) -> Result<(ConnectionState, Vec<Kept>)> {
         'changed: loop {
             let kept = self.store.list(folder).await?;
             let mut damaged = None;
             for Kept { name, .. } in kept.iter().rev() {
                 let Some(bytes) = self.store.get(name).await? else { continue 'changed };
-                match serde_json::from_slice::<Memory>(&bytes) {
-                    Ok(memory) => return Ok((doubtful(memory, damaged), kept)),
+                match serde_json::from_slice::<ConnectionState>(&bytes) {
+                    Ok(state) => return Ok((doubtful(state, damaged), kept)),
                     // What the version before knew is better than nothing, and may not be all.
                     Err(error) => {
                         let place = self.store.place(name);
@@ -147,19 +149,19 @@ impl Memories {
                     }
                 }
             }
-            return Ok((doubtful(Memory::default(), damaged), kept));
+            return Ok((doubtful(ConnectionState::default(), damaged), kept));
         }
     }
 
     /// Without a Glean that is named, whatever was crawled last: `sheaf dev` has one of its own.
-    pub async fn of(&self, connection: &str) -> Result<Memory> {
+    pub async fn of(&self, connection: &str) -> Result<ConnectionState> {
         if !self.glean.is_empty() {
             return Ok(self.newest(&self.folder(connection)).await?.0);
         }
         let kept = self.store.list(&format!("connections/{connection}")).await?;
         let states = kept.iter().filter(|kept| kept.name.contains("/state/"));
         let Some(newest) = states.max_by_key(|kept| kept.modified) else {
-            return Ok(Memory::default());
+            return Ok(ConnectionState::default());
         };
         let folder = newest.name.rsplit_once('/').map_or("", |(folder, _)| folder);
         Ok(self.newest(folder).await?.0)
@@ -169,18 +171,18 @@ impl Memories {
     pub async fn update(
         &self,
         connection: &str,
-        mut change: impl FnMut(&mut Memory),
-    ) -> Result<Memory> {
+        mut change: impl FnMut(&mut ConnectionState),
+    ) -> Result<ConnectionState> {
         let folder = self.folder(connection);
         loop {
             let read = Instant::now();
-            let (mut memory, versions) = self.newest(&folder).await?;
-            change(&mut memory);
+            let (mut state, versions) = self.newest(&folder).await?;
+            change(&mut state);
             let number = versions.last().and_then(|version| version.name.rsplit('/').next());
             let number: u64 = number
                 .and_then(|name| name.trim_end_matches(".json").parse().ok())
                 .unwrap_or_default();
-            let text = serde_json::to_vec(&memory)
+            let text = serde_json::to_vec(&state)
                 .map_err(|error| Failure::internal(format!("the state is no JSON: {error}")))?;
             if !self.store.create(&format!("{folder}/{:010}.json", number + 1), text).await? {
                 continue;
@@ -192,14 +194,14 @@ impl Memories {
                 ))
                 .next("start the crawl again"));
             }
-            self.forget(&memory, &versions).await?;
-            return Ok(memory);
+            self.forget(&state, &versions).await?;
+            return Ok(state);
         }
     }
 
     /// Removes versions that are too old, and runs that no version knows any more: whoever has to go
     /// back to the version before finds its ledger.
-    async fn forget(&self, memory: &Memory, versions: &[Kept]) -> Result<()> {
+    async fn forget(&self, state: &ConnectionState, versions: &[Kept]) -> Result<()> {
         let before = SystemTime::from(Timestamp::now() - self.keep);
         let older = &versions[..versions.len().saturating_sub(KEEP)];
         let old = older.iter().take_while(|version| version.modified < before).count();
@@ -207,7 +209,7 @@ impl Memories {
         if old.is_empty() {
             return Ok(());
         }
-        let mut known = memory.all_runs();
+        let mut known = state.all_runs();
         for version in kept {
             known.extend(self.version(&version.name).await?.all_runs());
         }
@@ -223,23 +225,23 @@ impl Memories {
     }
 
     /// One version; nothing where it cannot be read, and is on its way out.
-    async fn version(&self, name: &str) -> Result<Memory> {
+    async fn version(&self, name: &str) -> Result<ConnectionState> {
         let bytes = self.store.get(name).await?.unwrap_or_default();
         Ok(serde_json::from_slice(&bytes).unwrap_or_default())
     }
 
     /// Many small runs of incremental crawls become one.
     pub async fn tidy(&self, connection: &str) -> Result<(), ledger::Error> {
-        let memory = self.of(connection).await?;
-        if memory.runs.len() <= MAX_RUNS || memory.held.is_some() {
+        let state = self.of(connection).await?;
+        if state.runs.len() <= MAX_RUNS || state.held.is_some() {
             return Ok(());
         }
-        let newest = memory.runs.last().map_or("", |run| run.name.as_str());
-        let whole = compact(&self.store, &memory.runs, format!("{newest}-all")).await?;
-        let merged = memory.runs;
-        self.update(connection, |memory| {
-            if memory.held.is_none() && memory.runs.starts_with(&merged) {
-                memory.runs.splice(..merged.len(), [whole.clone()]);
+        let newest = state.runs.last().map_or("", |run| run.name.as_str());
+        let whole = compact(&self.store, &state.runs, format!("{newest}-all")).await?;
+        let merged = state.runs;
+        self.update(connection, |state| {
+            if state.held.is_none() && state.runs.starts_with(&merged) {
+                state.runs.splice(..merged.len(), [whole.clone()]);
             }
         })
         .await?;
@@ -247,14 +249,20 @@ impl Memories {
     }
 }
 
-fn doubtful(mut memory: Memory, damaged: Option<String>) -> Memory {
+fn doubtful(mut state: ConnectionState, damaged: Option<String>) -> ConnectionState {
     if let Some(what) = damaged {
-        memory.doubt.get_or_insert(Doubt { what, since: Timestamp::now() });
+        state.doubt.get_or_insert(Doubt { what, since: Timestamp::now() });
     }
-    memory
+    state
 }
 
-impl Memory {
+impl ConnectionState {
+    /// The last crawl of a mode, also where the state is from before histories were kept.
+    pub fn last_of(&self, mode: ModeName) -> Option<&CrawlResult> {
+        let old = self.last.as_ref().filter(|last| last.mode == mode);
+        self.history.of(mode).last.as_ref().or(old)
+    }
+
     /// Remembers what a crawl deleted.
     pub fn deleted(&mut self, gone: Option<&Run>) {
         if let Some(gone) = gone.filter(|gone| !self.gone.contains(gone)) {
@@ -272,74 +280,75 @@ mod tests {
     use super::*;
     use crate::store::Location;
 
-    fn memories(folder: &Path) -> Memories {
+    fn states(folder: &Path) -> States {
         let store = Store::open(&Location::Folder(folder.to_owned())).expect("a store");
-        Memories::new(store, folder, "http://127.0.0.1:1")
+        States::new(store, folder, "http://127.0.0.1:1")
     }
 
-    async fn add(memories: &Memories, key: &str) {
-        let change = |memory: &mut Memory| drop(memory.bookmarks.insert(key.into(), String::new()));
-        memories.update("docs", change).await.expect("written");
+    async fn add(states: &States, key: &str) {
+        let change =
+            |state: &mut ConnectionState| drop(state.bookmarks.insert(key.into(), String::new()));
+        states.update("docs", change).await.expect("written");
     }
 
     #[tokio::test(flavor = "multi_thread")]
     async fn one_who_stood_still_while_others_wrote_loses_nothing_of_theirs() {
         let folder = tempfile::tempdir().expect("a folder");
-        let memories = memories(folder.path());
-        add(&memories, "first").await;
+        let states = states(folder.path());
+        add(&states, "first").await;
         let mut others = Some(["a", "b", "c", "d", "e"]);
-        let stalled = |memory: &mut Memory| {
-            memory.bookmarks.insert("stalled".into(), String::new());
+        let stalled = |state: &mut ConnectionState| {
+            state.bookmarks.insert("stalled".into(), String::new());
             let Some(others) = others.take() else { return };
             tokio::task::block_in_place(|| {
                 tokio::runtime::Handle::current().block_on(async {
                     for key in others {
-                        add(&memories, key).await;
+                        add(&states, key).await;
                     }
                 });
             });
         };
-        memories.update("docs", stalled).await.expect("written");
-        assert_eq!(memories.of("docs").await.expect("read").bookmarks.len(), 7);
+        states.update("docs", stalled).await.expect("written");
+        assert_eq!(states.of("docs").await.expect("read").bookmarks.len(), 7);
     }
 
     #[tokio::test]
     async fn versions_go_when_nobody_can_be_writing_them_any_more() {
         let folder = tempfile::tempdir().expect("a folder");
-        let memories = memories(folder.path());
+        let states = states(folder.path());
         for number in 0..6 {
-            add(&memories, &number.to_string()).await;
+            add(&states, &number.to_string()).await;
         }
-        let place = folder.path().join(memories.folder("docs"));
+        let place = folder.path().join(states.folder("docs"));
         let versions = || std::fs::read_dir(&place).expect("a folder").flatten();
         assert_eq!(versions().count(), 6);
         for version in versions() {
             let file = File::options().append(true).open(version.path()).expect("a version");
             file.set_modified(SystemTime::now() - 2 * KEEP_FOR).expect("set back");
         }
-        add(&memories, "last").await;
+        add(&states, "last").await;
         assert_eq!(versions().count(), KEEP + 1);
-        assert_eq!(memories.of("docs").await.expect("read").bookmarks.len(), 7);
+        assert_eq!(states.of("docs").await.expect("read").bookmarks.len(), 7);
     }
 
     #[tokio::test(flavor = "multi_thread")]
     async fn two_who_write_at_once_lose_nothing_of_each_other() {
         let folder = tempfile::tempdir().expect("a folder");
-        let memories = memories(folder.path());
+        let states = states(folder.path());
         let writers = (0..8).map(|writer| {
-            let memories = memories.clone();
+            let states = states.clone();
             tokio::spawn(async move {
                 for number in 0..5 {
-                    add(&memories, &format!("{writer}-{number}")).await;
+                    add(&states, &format!("{writer}-{number}")).await;
                 }
             })
         });
         for writer in writers.collect::<Vec<_>>() {
             writer.await.expect("done");
         }
-        let memory = memories.of("docs").await.expect("read");
-        assert_eq!(memory.bookmarks.len(), 40);
-        let other = Memories { glean: "another".into(), ..memories };
+        let state = states.of("docs").await.expect("read");
+        assert_eq!(state.bookmarks.len(), 40);
+        let other = States { glean: "another".into(), ..states };
         assert!(other.of("docs").await.expect("read").bookmarks.is_empty());
     }
 }

@@ -1,23 +1,22 @@
 //! The beginning of a crawl: the datasource is registered, other crawls are made way for, and what there
-//! is to crawl is found out. An interrupted crawl of the same kind is gone on with.
+//! is to crawl is found out. An interrupted crawl of the same kind is resumed.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::census::Counted;
-use super::closing;
-use super::lease::{Lease, Who};
-use super::memory::Memory;
-use super::others::AsNow;
-use super::plan::{ModeName, Plan};
+use super::connection_state::ConnectionState;
+use super::crawler::Crawler;
+use super::interrupted::AsNow;
+use super::late_deletion;
+use super::lease::Lease;
+use super::plan::{Begun, Plan};
 use super::progress::FailedScope;
-use super::steps::Crawler;
+use super::request::{CrawlRequest, ModeName, Start};
 use crate::clock::Timestamp;
 use crate::config::Connection;
-use crate::connector::{Connector, Digest, Guest};
+use crate::connector::{Connector, Guest};
 use crate::document::Scope;
 use crate::failure::{Failure, Kind, Result};
 use crate::glean;
@@ -30,59 +29,28 @@ const MAX_SCOPES: usize = 10_000;
 const MAX_SCOPE_ID: usize = 500;
 const MAX_SCOPE_TITLE: usize = 200;
 
-/// A crawl that is about to begin.
-#[derive(Clone, Debug)]
-pub struct Request<'a> {
-    pub connection: &'a str,
-    pub mode: ModeName,
-    pub upload_id: &'a str,
-    /// Another connector than the connection's: a name, a file, or `sha256:…`.
-    pub connector: Option<&'a str>,
-    /// Who crawls, for people.
-    pub by: String,
-    pub who: Who,
-    /// Do not go on with an interrupted crawl.
-    pub anew: bool,
-}
-
-/// What the journal of a crawl begins with.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Begun {
-    pub plan: Plan,
-    /// A digest of the settings: other settings begin anew.
-    pub settings: String,
-    pub by: String,
-    pub at: Timestamp,
-    /// Full crawls: what Glean counted before it uploaded anything.
-    #[serde(default)]
-    pub counted: Option<Counted>,
-    /// Glean was still at work on the end of the last full crawl.
-    #[serde(default)]
-    pub settling: bool,
-}
-
 /// What a crawl that begins is to do.
 enum Beginning {
     New(Box<Plan>),
-    /// An interrupted crawl is gone on with.
+    /// An interrupted crawl is resumed.
     Resumed(Box<Begun>),
 }
 
 impl Crawler {
     /// Registers the datasource and finds out what there is to crawl.
-    pub async fn configure(&self, request: Request<'_>) -> Result<Plan> {
-        let Request { connection: name, upload_id, .. } = request;
+    pub async fn configure(&self, start: Start) -> Result<Plan> {
+        let (name, upload_id) = (start.request.connection.as_str(), start.upload_id.as_str());
         self.live.now().connection(name)?;
-        let claims = self.memories.claims(name);
-        let lease = Lease::new(request.who.clone(), &request.by, upload_id);
+        let claims = self.states.claims(name);
+        let lease = Lease::new(start.who.clone(), &start.by, upload_id);
         claims.claim(&lease).await?;
         let begun = tokio::select! {
-            begun = self.configured(&request) => begun,
-            failure = claims.keep(&request.who, upload_id) => Err(failure),
+            begun = self.configured(&start) => begun,
+            failure = claims.keep(&start.who, upload_id) => Err(failure),
         };
         let plan = match begun {
             Ok(Beginning::New(plan)) => Ok(*plan),
-            Ok(Beginning::Resumed(begun)) => self.resume(*begun, &request).await,
+            Ok(Beginning::Resumed(begun)) => self.resume(*begun, &start).await,
             Err(failure) => Err(failure),
         };
         let plan = match plan {
@@ -94,7 +62,7 @@ impl Crawler {
             plan => plan,
         };
         if plan.is_err()
-            && let Err(failure) = claims.release(&request.who, upload_id).await
+            && let Err(failure) = claims.release(&start.who, upload_id).await
         {
             // What went wrong before is what is told.
             tracing::debug!("{failure}");
@@ -102,11 +70,12 @@ impl Crawler {
         plan
     }
 
-    async fn configured(&self, request: &Request<'_>) -> Result<Beginning> {
-        let Request { connection: name, mode, upload_id, .. } = *request;
+    async fn configured(&self, start: &Start) -> Result<Beginning> {
+        let Start { request, upload_id, by, who } = start;
+        let CrawlRequest { connection: name, mode, connector, restart } = request;
         let connection = self.live.now().connection(name)?;
-        self.live.keep(upload_id, &request.by, &connection);
-        let chosen = request.connector.unwrap_or(&connection.connector);
+        self.live.keep(upload_id, by, &connection);
+        let chosen = connector.as_ref().unwrap_or(&connection.connector);
         let connector = self.registry.pin(chosen).await.map_err(|failure| {
             failure.at_least(|| self.config.place(&["connections", name, "connector"]))
         })?;
@@ -117,12 +86,12 @@ impl Crawler {
         let mut guest = self.guests.start(&connection, &connector, usage).await?;
         let datasource = datasource_config(&mut guest, &connection).await?;
         // Asked before it is registered: a Glean that has lost the datasource has lost its documents.
-        let (mode, bookmarks) = self.begin(&connection, mode, &connector).await?;
+        let (mode, bookmarks) = self.begin(&connection, *mode, &connector).await?;
         let as_now = AsNow { connection: &connection, connector: &connector, mode };
         let mut others = self.others(&as_now, upload_id).await?;
         match others.resumable.take() {
             // Its own beginning, of which only the answer was lost, is resumed in any case.
-            Some(begun) if !request.anew || begun.plan.upload_id == upload_id => {
+            Some(begun) if !restart || begun.plan.upload_id == *upload_id => {
                 return Ok(Beginning::Resumed(Box::new(begun)));
             }
             Some(begun) => others.over.push(begun.plan.upload_id),
@@ -140,39 +109,39 @@ impl Crawler {
             ModeName::Full => self.counted(&connection.datasource).await?,
             ModeName::Incremental => None,
         };
-        let settling = closing::look_again(&self.client, &self.memories, name).await?;
+        let settling = late_deletion::look_again(&self.client, &self.states, name).await?;
         let beside = match mode {
             ModeName::Incremental => {
-                let held = self.memories.of(name).await?.held;
+                let held = self.states.of(name).await?.held;
                 held.map(|held| held.plan.upload_id).or(others.stopped)
             }
             ModeName::Full => None,
         };
         self.try_again(name, &connection.datasource, upload_id, beside.as_deref()).await?;
-        let memory = self.memories.of(name).await?;
+        let state = self.states.of(name).await?;
         let mut plan = Plan {
-            connection: name.to_owned(),
+            connection: name.clone(),
             datasource: connection.datasource.clone(),
             connector: format!("{} {}", connector.manifest.name, connector.manifest.version),
             digest: connector.digest.clone(),
             mode,
-            upload_id: upload_id.to_owned(),
+            upload_id: upload_id.clone(),
             glean: self.client.server_url().to_owned(),
             scopes,
             bookmarks,
             opened: false,
-            runs: memory.runs,
+            runs: state.runs,
             beside,
-            who: Some(request.who.clone()),
+            who: Some(who.clone()),
         };
         if mode == ModeName::Full {
             self.open_session(&mut plan).await?;
-            self.live.keep(&plan.upload_id, &request.by, &connection);
+            self.live.keep(&plan.upload_id, by, &connection);
         }
         let begun = Begun {
             plan: plan.clone(),
-            settings: settings_digest(&connection),
-            by: request.by.clone(),
+            settings: connection.settings_digest(),
+            by: by.clone(),
             at: Timestamp::now(),
             counted,
             settling,
@@ -211,17 +180,17 @@ impl Crawler {
         }
     }
 
-    async fn resume(&self, begun: Begun, request: &Request<'_>) -> Result<Plan> {
-        let name = request.connection;
+    async fn resume(&self, begun: Begun, start: &Start) -> Result<Plan> {
+        let name = &start.request.connection;
         let upload_id = begun.plan.upload_id.clone();
-        if let Some(kept) = self.live.of_crawl(request.upload_id) {
-            self.live.keep(&upload_id, &request.by, &kept.connection);
+        if let Some(kept) = self.live.of_crawl(&start.upload_id) {
+            self.live.keep(&upload_id, &start.by, &kept.connection);
         }
-        if upload_id != request.upload_id {
+        if upload_id != start.upload_id {
             tracing::info!(connection = name, upload_id, "an interrupted crawl is resumed");
         }
-        let plan = Plan { who: Some(request.who.clone()), ..begun.plan };
-        let begun = Begun { plan: plan.clone(), by: request.by.clone(), ..begun };
+        let plan = Plan { who: Some(start.who.clone()), ..begun.plan };
+        let begun = Begun { plan: plan.clone(), by: start.by.clone(), ..begun };
         let journal = self.journal(name, &upload_id);
         journal.begin(&begun).await?;
         // A scope that failed in that crawl may be read in this one.
@@ -236,12 +205,12 @@ impl Crawler {
 
     /// A newer full crawl takes the place of one that waits for approval.
     async fn replace_held(&self, name: &str) -> Result<()> {
-        if self.memories.of(name).await?.held.is_some() {
+        if self.states.of(name).await?.held.is_some() {
             tracing::warn!(
                 connection = name,
                 "a full crawl that waited for approval is replaced by this one; it deletes nothing"
             );
-            self.memories.update(name, |memory| memory.held = None).await?;
+            self.states.update(name, |state| state.held = None).await?;
         }
         Ok(())
     }
@@ -265,7 +234,7 @@ impl Crawler {
             .at(name.clone())
             .next("run a full crawl"));
         }
-        let Memory { bookmarks, held, .. } = self.memories.of(name).await?;
+        let ConnectionState { bookmarks, held, .. } = self.states.of(name).await?;
         let known = match self.client.datasource_config(&connection.datasource).await {
             Ok(_) => true,
             // Nothing else that answers may make us forget what we know.
@@ -274,7 +243,7 @@ impl Crawler {
         };
         if !known {
             // Not to be forgotten, should this crawl fail: Glean has nothing of what came before.
-            self.memories.update(name, |memory| memory.bookmarks.clear()).await?;
+            self.states.update(name, |state| state.bookmarks.clear()).await?;
         }
         if bookmarks.is_empty() && held.is_some() {
             return Err(Failure::new(
@@ -294,12 +263,6 @@ impl Crawler {
         }
         Ok((mode, bookmarks))
     }
-}
-
-/// What decides which documents there are.
-pub(super) fn settings_digest(connection: &Connection) -> String {
-    let text = format!("{} {:?}", connection.settings, connection.grants.folders);
-    Digest::of(text.as_bytes()).to_string()
 }
 
 /// The registration of a connection's datasource, with its name.

@@ -3,11 +3,10 @@
 
 use std::time::Duration;
 
-use super::begin::{Begun, settings_digest};
-use super::memory::Memory;
-use super::plan::{ModeName, Plan};
-use super::steps::Crawler;
-use super::steps::Journal;
+use super::connection_state::ConnectionState;
+use super::crawler::{Crawler, Journal};
+use super::plan::{Begun, Plan};
+use super::request::ModeName;
 use crate::clock::Timestamp;
 use crate::config::Connection;
 use crate::connector::Connector;
@@ -44,11 +43,11 @@ impl Crawler {
     /// `upload_id` is the crawl's that begins. Nobody else is at work: it has the claim.
     pub(super) async fn others(&self, now: &AsNow<'_>, upload_id: &str) -> Result<Others> {
         let name = &now.connection.name;
-        let memory = self.memories.of(name).await?;
+        let state = self.states.of(name).await?;
         let mut found = Vec::new();
         let mut others = Others::default();
-        for upload in journals(&self.store, &self.memories.place(name)).await? {
-            if memory.held.as_ref().is_some_and(|held| held.plan.upload_id == upload) {
+        for upload in journals(&self.store, &self.states.place(name)).await? {
+            if state.held.as_ref().is_some_and(|held| held.plan.upload_id == upload) {
                 continue;
             }
             let begun = match self.journal(name, &upload).begun::<Begun>().await {
@@ -59,7 +58,7 @@ impl Crawler {
                 }
             };
             match begun {
-                Some(begun) if !has_ended(&memory, &upload, &self.run_name(&begun.plan)) => {
+                Some(begun) if !has_ended(&state, &upload, &self.run_name(&begun.plan)) => {
                     found.push(begun);
                 }
                 // This crawl, begun again before it had written anything.
@@ -79,7 +78,7 @@ impl Crawler {
             let obstacle = if taken {
                 Some("another takes its place")
             } else {
-                match self.obstacle(now, &memory, &begun).await {
+                match self.obstacle(now, &state, &begun).await {
                     Ok(obstacle) => obstacle,
                     Err(error) => {
                         self.move_aside(name, error).await?;
@@ -108,17 +107,17 @@ impl Crawler {
     async fn obstacle(
         &self,
         as_now: &AsNow<'_>,
-        memory: &Memory,
+        state: &ConnectionState,
         begun: &Begun,
     ) -> Result<Option<&'static str>, ledger::Error> {
         let Begun { plan, settings, at, .. } = begun;
-        if *settings != settings_digest(as_now.connection)
+        if *settings != as_now.connection.settings_digest()
             || plan.digest != as_now.connector.digest
             || plan.datasource != as_now.connection.datasource
         {
             return Ok(Some("its settings or its connector differ"));
         }
-        let ended = memory.history.full.last.as_ref();
+        let ended = state.history.full.last.as_ref();
         let ended = ended.filter(|last| last.resumable && last.upload_id == plan.upload_id);
         let (since, most) = match ended {
             Some(ended) => (ended.ended_at, COMPLETE_WITHIN),
@@ -131,11 +130,11 @@ impl Crawler {
         let (mut opened, mut ended) = (plan.opened, true);
         for scope in &plan.scopes {
             // All of it is read: what is damaged must be found before the rest is built on it.
-            let progress = journal.whole(&scope.id).await?;
-            opened |= progress.as_ref().is_some_and(|progress| progress.opened);
-            ended &= progress.is_some_and(|progress| progress.ending.is_some());
+            let frontier = journal.whole(&scope.id).await?.map(|head| head.frontier);
+            opened |= frontier.as_ref().is_some_and(|frontier| frontier.opened);
+            ended &= frontier.is_some_and(|frontier| frontier.ending.is_some());
         }
-        let state = if opened {
+        let session = if opened {
             self.session_state(plan).await?
         } else if plan.mode == ModeName::Full && self.is_in_the_way(plan).await? {
             // Nothing was uploaded: nothing is lost with it.
@@ -144,7 +143,8 @@ impl Crawler {
             SessionState::Active
         };
         // Where only the end was not written down, the session is closed already.
-        let goes_on = state == SessionState::Active || (ended && state == SessionState::Finished);
+        let goes_on =
+            session == SessionState::Active || (ended && session == SessionState::Finished);
         Ok((!goes_on).then_some("its session is gone"))
     }
 
@@ -162,23 +162,23 @@ impl Crawler {
             documents = run.records,
             "an earlier crawl did not end; what it uploaded is known"
         );
-        let known = self.memories.of(connection).await?.runs;
+        let known = self.states.of(connection).await?.runs;
         let found = self.compare(connection, &known, std::slice::from_ref(&run)).await?;
         let full = plan.mode == ModeName::Full;
-        self.memories
-            .update(connection, |memory| {
-                let kept = [memory.last.as_mut(), memory.history.full.last.as_mut()];
+        self.states
+            .update(connection, |state| {
+                let kept = [state.last.as_mut(), state.history.full.last.as_mut()];
                 for last in kept.into_iter().flatten().filter(|last| last.upload_id == upload_id) {
                     last.resumable = false;
                 }
-                if memory.runs.contains(&run) {
+                if state.runs.contains(&run) {
                     return;
                 }
-                memory.runs.push(run.clone());
+                state.runs.push(run.clone());
                 let deleted = if full { 0 } else { run.records };
-                memory.census.moved(Timestamp::now(), run.records, deleted);
-                if full && memory.whole.is_some() {
-                    memory.unsettled += found.added;
+                state.census.moved(Timestamp::now(), run.records, deleted);
+                if full && state.whole.is_some() {
+                    state.unsettled += found.added;
                 }
             })
             .await?;
@@ -190,7 +190,7 @@ impl Crawler {
         let name = self.run_name(&plan);
         // It has ended, and only the journal's removal is missing: its run is not written again, from
         // what may be left of the journal.
-        if self.memories.of(&plan.connection).await?.runs.iter().any(|run| run.name == name) {
+        if self.states.of(&plan.connection).await?.runs.iter().any(|run| run.name == name) {
             return Ok(None);
         }
         let run = self.seal(&plan).await?.run;
@@ -199,13 +199,13 @@ impl Crawler {
 
     /// Whether crawls besides this one have a journal: they compare with the ledger as it was.
     pub(super) async fn are_others(&self, plan: &Plan) -> Result<bool> {
-        let all = journals(&self.store, &self.memories.place(&plan.connection)).await?;
+        let all = journals(&self.store, &self.states.place(&plan.connection)).await?;
         Ok(all.iter().any(|upload| *upload != plan.upload_id))
     }
 }
 
 /// Only the journal's removal is missing.
-fn has_ended(memory: &Memory, upload_id: &str, run: &str) -> bool {
-    memory.last.as_ref().is_some_and(|last| last.upload_id == upload_id && !last.resumable)
-        || memory.runs.iter().any(|known| known.name == run)
+fn has_ended(state: &ConnectionState, upload_id: &str, run: &str) -> bool {
+    state.last.as_ref().is_some_and(|last| last.upload_id == upload_id && !last.resumable)
+        || state.runs.iter().any(|known| known.name == run)
 }

@@ -1,178 +1,16 @@
-//! Changes of single documents that are not done yet: deletions and changes of access that Glean has
-//! refused, and those that the end of a session may undo.
-//!
-//! An incremental crawl reports a deletion, or that somebody may no longer see a document, once: its
-//! bookmark moves on. So a change that Glean refuses is kept here by name, with what was wanted, and
-//! tried again by each later crawl before it reads anything: whatever that crawl then brings is newer. It
-//! is kept until it passes, until a crawl brings the document anew, or until the document is gone. A full
-//! crawl that is complete ends it in either way.
-//!
-//! While a full crawl's session is open (held, or stopped and not yet resumed), a change that passes is
-//! kept too. The session contains the document as it was, and Glean does not document what its end does
-//! to what was changed in between: in the worst case a deleted document is there again, and a document is
-//! open again for whoever might see it before. Documents can be sent to the session as well; deletions
-//! and changes of access cannot, so they are done once more after its end.
+//! Kept changes are sent again: when a crawl begins, and after the end of a session that may have undone
+//! them.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
-
-use super::closing::PAUSED;
-use super::memory::{Memories, Memory};
-use super::plan::{CrawlResult, Plan};
-use super::progress::Outcome;
-use super::recorder::EMPTY;
-use super::steps::Crawler;
+use super::change::{Change, Want};
+use super::connection_state::ConnectionState;
+use super::crawler::Crawler;
+use super::plan::Plan;
 use crate::clock::Timestamp;
-use crate::document::Access;
-use crate::failure::{Failure, Result};
-use crate::glean::wire::Permissions;
-use crate::glean::{self, Client};
+use crate::failure::Result;
 use crate::ledger::run::{Known, Merged, Run, RunWriter};
-use crate::ledger::{Entry, State, key};
-use crate::text::{bounded, count};
-
-/// A change of one document.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Change {
-    pub id: String,
-    pub object_type: String,
-    pub want: Want,
-    /// Why Glean refused it last; nothing where it passed.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub refused: Option<String>,
-    /// The session that was open meanwhile: after its end the change is done once more.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub beside: Option<String>,
-    /// The crawl that reported it.
-    pub upload_id: String,
-    pub since: Timestamp,
-    pub attempts: u32,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Want {
-    Delete,
-    /// The permissions, as Glean takes them.
-    Access(Value),
-}
-
-/// Refused changes that a result names.
-const NAMED: usize = 3;
-
-impl Change {
-    pub fn key(&self) -> u128 {
-        key(&self.id)
-    }
-
-    /// What was wanted, for people.
-    pub fn wanted(&self) -> &'static str {
-        match &self.want {
-            Want::Delete => "deletion",
-            Want::Access(_) => "change of access",
-        }
-    }
-
-    pub(super) async fn send(&self, client: &Client, datasource: &str) -> Result<(), glean::Error> {
-        let Self { id, object_type, .. } = self;
-        match &self.want {
-            Want::Delete => client.delete_document(datasource, object_type, id).await,
-            Want::Access(access) => {
-                client.update_permissions(datasource, object_type, id, access).await
-            }
-        }
-    }
-
-    fn refused(&self, error: &glean::Error) -> Self {
-        let reason = bounded(error.to_string(), 300);
-        Self { refused: Some(reason), attempts: self.attempts + 1, ..self.clone() }
-    }
-}
-
-/// Where a crawl's scope keeps changes.
-#[derive(Clone, Debug)]
-pub struct Keeper {
-    memories: Memories,
-    connection: String,
-    upload_id: String,
-    beside: Option<String>,
-}
-
-impl Keeper {
-    pub fn new(memories: &Memories, plan: &Plan) -> Self {
-        Self {
-            memories: memories.clone(),
-            connection: plan.connection.clone(),
-            upload_id: plan.upload_id.clone(),
-            beside: plan.beside.clone(),
-        }
-    }
-
-    /// The documents whose changes are kept now, and those among them that this crawl kept.
-    pub async fn kept(&self) -> Result<(HashSet<u128>, HashSet<u128>)> {
-        let memory = self.memories.of(&self.connection).await?;
-        let ours = memory.changes.iter().filter(|change| change.upload_id == self.upload_id);
-        Ok((memory.changes.iter().map(Change::key).collect(), ours.map(Change::key).collect()))
-    }
-
-    pub fn change(&self, id: &str, object_type: &str, want: Want) -> Change {
-        Change {
-            id: id.to_owned(),
-            object_type: object_type.to_owned(),
-            want,
-            refused: None,
-            beside: self.beside.clone(),
-            upload_id: self.upload_id.clone(),
-            since: Timestamp::now(),
-            attempts: 1,
-        }
-    }
-
-    /// Keeps changes, and forgets those of documents that were changed since.
-    pub async fn keep(&self, changes: &[Change], over: &HashSet<u128>) -> Result<()> {
-        let keys: HashSet<u128> = changes.iter().map(Change::key).collect();
-        self.memories
-            .update(&self.connection, |memory| {
-                memory.changes.retain(|kept| {
-                    let key = kept.key();
-                    !keys.contains(&key) && !over.contains(&key)
-                });
-                memory.changes.extend(changes.iter().cloned());
-            })
-            .await
-            .map(drop)
-    }
-}
-
-/// What a crawl's result says of changes that are still refused.
-pub fn told(mut result: CrawlResult, memory: &Memory) -> CrawlResult {
-    let refused: Vec<_> = refused(memory).collect();
-    if refused.is_empty() || !matches!(result.outcome, Outcome::Complete | Outcome::Partial) {
-        return result;
-    }
-    result.outcome = Outcome::Partial;
-    let named = refused.iter().take(NAMED).map(|change| {
-        let reason = change.refused.as_deref().unwrap_or_default();
-        format!("{} of `{}` ({reason})", change.wanted(), change.id)
-    });
-    let said = format!(
-        "Glean refused {}, which each crawl tries again: {}",
-        count(refused.len() as u64, "change"),
-        named.collect::<Vec<_>>().join("; ")
-    );
-    result.reason = Some(match result.reason {
-        Some(reason) => format!("{reason}; {said}"),
-        None => said,
-    });
-    result
-}
-
-/// Changes that Glean refuses.
-pub fn refused(memory: &Memory) -> impl Iterator<Item = &Change> {
-    memory.changes.iter().filter(|change| change.refused.is_some())
-}
+use crate::ledger::{Entry, State};
 
 /// What became of changes that were sent again.
 #[derive(Default)]
@@ -184,13 +22,13 @@ pub(super) struct Sent {
 
 impl Sent {
     /// Remembers it. What was kept meanwhile stays.
-    pub fn remember(&self, memory: &mut Memory) {
+    pub fn remember(&self, state: &mut ConnectionState) {
         for (before, now) in &self.refused {
-            if let Some(kept) = memory.changes.iter_mut().find(|kept| *kept == before) {
+            if let Some(kept) = state.changes.iter_mut().find(|kept| *kept == before) {
                 kept.clone_from(now);
             }
         }
-        memory.changes.retain(|kept| !self.passed.contains(kept));
+        state.changes.retain(|kept| !self.passed.contains(kept));
     }
 }
 
@@ -222,7 +60,7 @@ impl Crawler {
                         "Glean still refuses a {}: {error}",
                         change.wanted()
                     );
-                    sent.refused.push((change.clone(), change.refused(&error)));
+                    sent.refused.push((change.clone(), change.refused_with(&error)));
                 }
                 Err(error) => return Err(error.into()),
             }
@@ -248,10 +86,10 @@ impl Crawler {
         upload_id: &str,
         open: Option<&str>,
     ) -> Result<()> {
-        let memory = self.memories.of(name).await?;
+        let state = self.states.of(name).await?;
         let is_open = |change: &Change| open.is_some() && change.beside.as_deref() == open;
         // What passed and waits for the end of that session has nothing to be tried for.
-        let due = memory.changes.iter().filter(|it| it.refused.is_some() || !is_open(it));
+        let due = state.changes.iter().filter(|it| it.refused.is_some() || !is_open(it));
         let mut due: Vec<_> = due.cloned().collect();
         if due.is_empty() {
             return Ok(());
@@ -265,10 +103,10 @@ impl Crawler {
                 read.is_some_and(|at| !is_open(change) || *at > change.since)
             });
         }
-        let mut sent = self.send_again(datasource, &due, &memory.runs).await?;
+        let mut sent = self.send_again(datasource, &due, &state.runs).await?;
         let run = self.deleted(name, upload_id, &sent.passed).await?;
         // Until its session is over, or what its end began is done.
-        let settling = memory.closing.as_ref().map(|closing| closing.upload_id.as_str());
+        let settling = state.closing.as_ref().map(|closing| closing.upload_id.as_str());
         let (stays, done): (Vec<_>, Vec<_>) = sent.passed.into_iter().partition(|change| {
             is_open(change) || (settling.is_some() && change.beside.as_deref() == settling)
         });
@@ -277,12 +115,12 @@ impl Crawler {
             let passed = Change { refused: None, ..change.clone() };
             (change, passed)
         }));
-        self.memories
-            .update(name, |memory| {
-                sent.remember(memory);
-                if let Some(run) = run.as_ref().filter(|run| !memory.runs.contains(run)) {
-                    memory.runs.push(run.clone());
-                    memory.census.moved(Timestamp::now(), 0, run.records);
+        self.states
+            .update(name, |state| {
+                sent.remember(state);
+                if let Some(run) = run.as_ref().filter(|run| !state.runs.contains(run)) {
+                    state.runs.push(run.clone());
+                    state.census.moved(Timestamp::now(), 0, run.records);
                 }
             })
             .await
@@ -320,7 +158,7 @@ impl Crawler {
     pub(super) async fn repeat(
         &self,
         plan: &Plan,
-        memory: &Memory,
+        state: &ConnectionState,
         run: &Run,
         runs: &[Run],
         ended: Timestamp,
@@ -329,7 +167,7 @@ impl Crawler {
         let mut sent = Sent::default();
         let ours = Some(plan.upload_id.as_str());
         let (due, over): (Vec<_>, Vec<_>) =
-            memory.changes.iter().cloned().partition(|change| change.beside.as_deref() == ours);
+            state.changes.iter().cloned().partition(|change| change.beside.as_deref() == ours);
         sent.passed = over;
         if due.is_empty() {
             return Ok(sent);
@@ -353,13 +191,13 @@ impl Crawler {
     /// Kept changes of documents that a later crawl brought, or deleted: they have no object any more.
     pub(super) async fn outdated(
         &self,
-        memory: &Memory,
+        state: &ConnectionState,
         run: &Run,
         by: &str,
     ) -> Result<Vec<Change>> {
         let other =
             |change: &&Change| change.upload_id != by && change.beside.as_deref() != Some(by);
-        let changes = memory.changes.iter().filter(other);
+        let changes = state.changes.iter().filter(other);
         let keys: BTreeSet<u128> = changes.clone().map(Change::key).collect();
         if keys.is_empty() || run.records == 0 {
             return Ok(Vec::new());
@@ -398,42 +236,14 @@ impl Crawler {
             return Ok(None);
         }
         let at = Timestamp::now().seconds_32();
-        let name = format!("{}/ledger/{upload}-deleted-{at}", self.memories.place(name));
+        let name = format!("{}/ledger/{upload}-deleted-{at}", self.states.place(name));
         let mut writer = RunWriter::new(&self.store, name);
         for (key, Change { id, object_type, .. }) in gone {
             let mut record = Vec::new();
-            Entry { key, at, state: State::Deleted, id, object_type, ..EMPTY }.write(&mut record);
+            Entry { key, at, state: State::Deleted, id, object_type, ..Entry::EMPTY }
+                .write(&mut record);
             writer.push(&record).await?;
         }
         Ok(Some(writer.finish().await?))
     }
-}
-
-/// The permissions as Glean takes them.
-pub fn access(access: &Access) -> Result<Want> {
-    serde_json::to_value(Permissions::new(access))
-        .map(Want::Access)
-        .map_err(|error| Failure::internal(format!("permissions are no JSON: {error}")))
-}
-
-/// What an operator has to know besides how the last crawl ended.
-pub fn notes(memory: &Memory, name: &str) -> Vec<String> {
-    let mut notes = Vec::new();
-    if let Some(closing) = &memory.closing {
-        let of = count(closing.deleted, "document");
-        let upload = &closing.upload_id;
-        if closing.paused {
-            notes.push(format!("{PAUSED} ({of}, upload {upload})"));
-        } else if closing.deleted > 0 {
-            notes.push(format!("Glean has yet to delete {of} (upload {upload})"));
-        }
-    }
-    match refused(memory).count() as u64 {
-        0 => {}
-        refused => notes.push(format!(
-            "Glean refuses {}, which each crawl tries again: `sheaf quarantine list {name}`",
-            count(refused, "change")
-        )),
-    }
-    notes
 }

@@ -11,14 +11,14 @@ use std::time::Duration;
 use tokio::sync::{OnceCell, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::begin::Begun;
-use super::changes::Keeper;
-use super::check::Rules;
-use super::fault::{self, Stopped};
-use super::pipeline::{Pipeline, interrupted};
-use super::plan::{CrawlRef, ModeName};
-use super::progress::{Attempts, FailedScope, ScopeProgress};
-use super::steps::{Crawler, Journal};
+use super::crawler::{Crawler, Journal};
+use super::fault::{self, Stopped, interrupted};
+use super::kept_changes::KeptChanges;
+use super::pipeline::{Delivery, Pipeline, Report};
+use super::plan::{Begun, CrawlRef};
+use super::progress::{Attempts, Counts, FailedScope, Frontier, Live, ScopeHead, Standing};
+use super::request::ModeName;
+use super::rules::Rules;
 use super::view::{RangeProgress, ScopeState, ScopeView};
 use crate::config::Connection;
 use crate::connector::Connector;
@@ -27,7 +27,7 @@ use crate::failure::{Failure, Kind};
 use crate::ledger::ScopeJournal;
 use crate::text::bounded_str;
 
-/// A source whose checkpoints never last is given up after so many new beginnings of a scope.
+/// A source whose checkpoints never last is given up after so many restarts of a scope.
 const MAX_RESTARTS: u32 = 3;
 
 /// How often it is said what a crawl waits for.
@@ -52,31 +52,38 @@ struct Under<'a> {
 }
 
 impl Under<'_> {
+    /// Adds what is done of a scope.
+    fn done(&mut self, counts: &Counts) -> Standing {
+        let done = Standing { counts: counts.without_samples(), live: Live::default() };
+        self.progress.total.add(&done);
+        done
+    }
+
     /// Shows a scope that is being crawled.
-    fn running(&self, scope: &Scope, progress: &ScopeProgress) {
+    fn running(&self, scope: &Scope, now: Standing) {
         let mut shown = self.progress.clone();
-        shown.total.add(progress);
-        shown.show(ScopeView::new(scope, ScopeState::Running, progress));
+        shown.total.add(&now);
+        shown.show(ScopeView::new(scope, ScopeState::Running, now));
         self.report.send_replace(shown);
     }
 
-    fn ended(&mut self, scope: &Scope, progress: &ScopeProgress) {
+    fn ended(&mut self, scope: &Scope, counts: &Counts) {
+        let done = self.done(counts);
         self.progress.done += 1;
-        self.progress.total.add(&progress.numbers());
-        self.progress.show(ScopeView::new(scope, ScopeState::Done, progress));
+        self.progress.show(ScopeView::new(scope, ScopeState::Done, done));
         self.report.send_replace(self.progress.clone());
     }
 
     /// A scope that failed, for good or until it is tried again.
-    fn failed(&mut self, scope: &Scope, progress: &ScopeProgress, told: &Failure, last: bool) {
-        self.progress.total.add(&progress.numbers());
+    fn failed(&mut self, scope: &Scope, counts: &Counts, told: &Failure, last: bool) {
+        let done = self.done(counts);
         let state = if last { ScopeState::Failed } else { ScopeState::Retrying };
         if last {
             self.progress.failed += 1;
             let first = Failure { detail: None, ..told.clone() };
             self.progress.failure.get_or_insert(first);
         }
-        self.progress.show(ScopeView::new(scope, state, progress).noted(&told.what));
+        self.progress.show(ScopeView::new(scope, state, done).noted(&told.what));
         self.report.send_replace(self.progress.clone());
     }
 }
@@ -102,7 +109,7 @@ impl Crawler {
         self.guests.check(&connection, &connector).await?;
         let journal = self.journal(&crawl.connection, &crawl.upload_id);
         let work = Work { begun, journal, connection, connector, rules: OnceCell::new() };
-        let claims = self.memories.claims(&crawl.connection);
+        let claims = self.states.claims(&crawl.connection);
         let ended = tokio::select! {
             ended = self.crawl_each(&work, range, allowed, report, cancel) => ended,
             failure = claims.keep(&who, &crawl.upload_id) => Err(failure.into()),
@@ -133,8 +140,8 @@ impl Crawler {
         for scope in scopes {
             let (part, kept) = work.journal.scope(&scope.id).await?;
             let kept = kept.unwrap_or_default();
-            if kept.ending.is_some() {
-                under.ended(scope, &kept);
+            if kept.frontier.ending.is_some() {
+                under.ended(scope, &kept.counts);
                 continue;
             }
             let before: Option<FailedScope> =
@@ -142,39 +149,35 @@ impl Crawler {
             let before = before.unwrap_or_default();
             if let Some(told) = &before.for_good {
                 failures += 1;
-                under.failed(scope, &kept, told, true);
+                under.failed(scope, &kept.counts, told, true);
                 continue;
             }
-            let start = ScopeProgress {
-                scope: scope.id.clone(),
-                opened: kept.opened || work.begun.plan.opened,
-                in_flight: 0,
-                waiting: None,
-                waiting_since: None,
-                ..kept
-            };
-            if start.pages > 0 {
+            let opened = kept.frontier.opened || work.begun.plan.opened;
+            let frontier = Frontier { opened, ..kept.frontier };
+            let start = ScopeHead { scope: scope.id.clone(), frontier, counts: kept.counts };
+            if start.counts.pages > 0 {
+                let checkpoint = start.frontier.checkpoint.as_deref();
                 tracing::info!(
                     connection = work.connection.name,
                     scope = scope.id,
-                    page = start.pages,
-                    documents = start.documents,
-                    checkpoint = bounded_str(start.checkpoint.as_deref().unwrap_or_default(), 200),
-                    "the scope goes on where it was"
+                    page = start.counts.pages,
+                    documents = start.counts.documents,
+                    checkpoint = bounded_str(checkpoint.unwrap_or_default(), 200),
+                    "the scope is resumed"
                 );
             }
-            let (one, progress) = watch::channel(start.clone());
+            let (one, reports) = watch::channel(Report { head: start.clone(), in_flight: 0 });
             let crawl = Box::pin(self.crawl_scope(work, part, start, &one, cancel));
-            let ended = self.watched(crawl, work, scope, progress, &mut under).await;
-            let progress = one.borrow().clone();
+            let ended = self.watched(crawl, work, scope, reports, &mut under).await;
+            let head = one.borrow().head.clone();
             let failure = match ended {
                 Ok(()) => {
                     under.progress.attempts = Attempts::default();
-                    under.ended(scope, &progress);
+                    under.ended(scope, &head.counts);
                     continue;
                 }
                 Err(Stopped::Crawl(failure)) => {
-                    under.running(scope, &progress);
+                    under.running(scope, Standing { counts: head.counts, live: Live::default() });
                     return Err(failure.into());
                 }
                 Err(Stopped::Scope(failure)) => failure,
@@ -185,10 +188,10 @@ impl Crawler {
             } else {
                 tracing::debug!(connection = work.connection.name, scope = scope.id, "{failure}");
             }
-            let failed = before.again(&progress, failure.clone(), allowed(&failure));
+            let failed = before.again(&head.frontier, failure.clone(), allowed(&failure));
             work.journal.keep_failed_scope(&scope.id, &failed).await?;
             let told = failed.for_good.as_ref().unwrap_or(&failure);
-            under.failed(scope, &progress, told, failed.for_good.is_some());
+            under.failed(scope, &head.counts, told, failed.for_good.is_some());
             if failed.for_good.is_none() {
                 under.progress.again = under.progress.again.max(failed.failures());
                 // Whoever asked for the longest pause is heard.
@@ -213,44 +216,46 @@ impl Crawler {
         crawl: impl Future<Output = fault::Result<()>>,
         work: &Work,
         scope: &Scope,
-        mut progress: watch::Receiver<ScopeProgress>,
+        mut reports: watch::Receiver<Report>,
         under: &mut Under<'_>,
     ) -> fault::Result<()> {
         let mut crawl = std::pin::pin!(crawl);
         let mut looks = tokio::time::interval(LOOK);
-        let begun = progress.borrow().clone();
+        let begun = reports.borrow().head.frontier.checkpoint.clone();
         loop {
             tokio::select! {
                 ended = &mut crawl => return ended,
-                Ok(()) = progress.changed() => {}
+                Ok(()) = reports.changed() => {}
                 _ = looks.tick() => {}
             }
-            let mut now = progress.borrow_and_update().clone();
-            if now.checkpoint != begun.checkpoint || now.ending.is_some() {
+            let Report { head, in_flight } = reports.borrow_and_update().clone();
+            if head.frontier.checkpoint != begun || head.frontier.ending.is_some() {
                 under.progress.attempts = Attempts::default();
             }
-            now.wait(self.waiting(&work.connection.name));
-            under.running(scope, &now);
+            let mut live = Live { in_flight, ..Live::default() };
+            live.wait(self.waiting(&work.connection.name));
+            under.running(scope, Standing { counts: head.counts, live });
         }
     }
 
-    /// Crawls one scope. `report` always holds what is acknowledged and kept. The scope is begun anew
+    /// Crawls one scope. `report` always holds what is acknowledged and kept. The scope is restarted
     /// where its connector asks for it.
     async fn crawl_scope(
         &self,
         work: &Work,
         part: ScopeJournal,
-        start: ScopeProgress,
-        report: &watch::Sender<ScopeProgress>,
+        start: ScopeHead,
+        report: &watch::Sender<Report>,
         cancel: &CancellationToken,
     ) -> fault::Result<()> {
         let scope = start.scope.clone();
-        let opened = start.opened;
+        let opened = start.frontier.opened;
         let failure = match self.crawl_from(work, start, part, report, cancel).await {
             Err(Stopped::Scope(failure)) if failure.kind == Kind::StartOver => failure,
             ended => return ended,
         };
-        let restarts = report.borrow().restarts + 1;
+        let before = report.borrow().head.frontier.clone();
+        let restarts = before.restarts + 1;
         if restarts > MAX_RESTARTS {
             let what = format!("the connector wants to start over for the {restarts}th time");
             return Err(Stopped::Scope(
@@ -261,30 +266,27 @@ impl Crawler {
             ));
         }
         tracing::warn!(scope, "{failure}; the scope is crawled from its beginning");
-        let anew = ScopeProgress {
-            scope: scope.clone(),
-            opened: report.borrow().opened || opened,
-            restarts,
-            ..ScopeProgress::default()
-        };
-        // Kept before it is begun: whoever goes on must not go back to the old checkpoint.
+        let opened = before.opened || opened;
+        let frontier = Frontier { opened, restarts, ..Frontier::default() };
+        let restarted = ScopeHead { frontier, ..ScopeHead::new(&scope) };
+        // Kept before it begins: whoever resumes the crawl must not return to the old checkpoint.
         let (mut part, _) = work.journal.scope(&scope).await?;
-        part.commit(&[], &anew).await?;
-        report.send_replace(anew.clone());
-        self.crawl_from(work, anew, part, report, cancel).await
+        part.commit(&[], &restarted).await?;
+        report.send_replace(Report { head: restarted.clone(), in_flight: 0 });
+        self.crawl_from(work, restarted, part, report, cancel).await
     }
 
     async fn crawl_from(
         &self,
         work: &Work,
-        start: ScopeProgress,
+        start: ScopeHead,
         journal: ScopeJournal,
-        report: &watch::Sender<ScopeProgress>,
+        report: &watch::Sender<Report>,
         cancel: &CancellationToken,
     ) -> fault::Result<()> {
         let Work { connection, connector, .. } = work;
         let plan = &work.begun.plan;
-        let usage = self.guests.usage(&plan.upload_id, Duration::from_millis(start.cpu_ms));
+        let usage = self.guests.usage(&plan.upload_id, Duration::from_millis(start.counts.cpu_ms));
         let mut guest = tokio::select! {
             guest = self.guests.start_checked(connection, connector, usage.clone()) => guest?,
             () = cancel.cancelled() => return Err(interrupted().into()),
@@ -293,8 +295,9 @@ impl Crawler {
             .rules
             .get_or_try_init(async || guest.datasource().await.map(|config| Rules::of(&config)))
             .await?;
-        // A scope that was begun anew has no bookmark: the source no longer accepts it.
-        let mode = if start.restarts == 0 { plan.scope_mode(&start.scope) } else { Mode::Full };
+        // A scope that was restarted has no bookmark: the source no longer accepts it.
+        let mode =
+            if start.frontier.restarts == 0 { plan.scope_mode(&start.scope) } else { Mode::Full };
         // The budget of computing is the whole crawl's.
         let whose = |stopped: Stopped| match stopped {
             Stopped::Scope(failure)
@@ -306,32 +309,32 @@ impl Crawler {
             stopped => stopped,
         };
         let cursor = guest
-            .open(Crawl { mode, scope: start.scope.clone(), resume: start.checkpoint.clone() })
+            .open(Crawl {
+                mode,
+                scope: start.scope.clone(),
+                resume: start.frontier.checkpoint.clone(),
+            })
             .await
             .map_err(|failure| whose(Stopped::of_guest(failure)))?;
         let limits = &connection.limits;
         // A scope that is new to an incremental crawl is read in full, outside a session.
-        let sent_as = match plan.mode {
-            ModeName::Full => Mode::Full,
-            ModeName::Incremental => Mode::Incremental { bookmark: String::new() },
-        };
-        let changes = match plan.mode {
-            ModeName::Full => None,
-            ModeName::Incremental => Some(Keeper::new(&self.memories, plan)),
+        let upload = self.upload(plan);
+        let delivery = match plan.mode {
+            ModeName::Full => Delivery::session(upload),
+            ModeName::Incremental => {
+                Delivery::changes(upload, KeptChanges::new(&self.states, plan))
+            }
         };
         let pipeline = Pipeline {
-            upload: &self.upload(plan),
-            changes: changes.as_ref(),
-            mode: &sent_as,
             rules,
             tolerance: &connection.quarantine,
-            window: &self.config.window,
+            limits: &self.config.window,
             page: PageLimits { documents: limits.page_documents, bytes: limits.page_bytes },
             report,
             cancel,
             journal: Some(journal),
             usage: usage.clone(),
         };
-        pipeline.run(cursor, start).await.map(drop).map_err(whose)
+        pipeline.run(cursor, delivery, start).await.map(drop).map_err(whose)
     }
 }

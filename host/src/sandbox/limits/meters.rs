@@ -1,4 +1,4 @@
-//! How much a guest may use. Policy and meters, without wasmtime's store.
+//! What a guest uses: counted while it runs, and refused where it is too much. Wasmtime's store asks.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -8,81 +8,11 @@ use std::time::Duration;
 
 use wasmtime::ResourceLimiter;
 
-use super::egress;
-use crate::failure::{Failure, Kind};
-
-/// Limits of one connection, each under its key in `[connections.NAME.limits]`.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Limits {
-    /// Linear memory, in bytes, of all the guest's memories together.
-    pub memory: usize,
-    /// Entries of all of the guest's tables together, which hold functions and the like.
-    pub table_entries: usize,
-    /// Time the guest itself may compute in one call.
-    pub cpu_per_call: Duration,
-    /// Time a crawl's guests may compute in all: over its pages, its scopes in one process, and the
-    /// attempts of each.
-    pub cpu_per_crawl: Duration,
-    /// Time one call may take, waiting included.
-    pub wall_per_call: Duration,
-    /// Documents the host asks for in one page.
-    pub page_documents: u32,
-    /// Bytes the host asks for in one page. Twice as many, and at least 16 MiB, are the law.
-    pub page_bytes: u32,
-    /// Lines a guest may log in one second; more are dropped and counted.
-    pub log_lines_per_second: u32,
-    /// Things of the host that a guest holds at once: requests, streams, open files.
-    pub handles: usize,
-    /// Guests of the connection that run at once in one process. More wait.
-    pub guests: usize,
-    pub http: egress::Limits,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            memory: 256 << 20,
-            table_entries: 1 << 20,
-            cpu_per_call: Duration::from_secs(60),
-            cpu_per_crawl: Duration::from_secs(2 * 3600),
-            wall_per_call: Duration::from_secs(300),
-            page_documents: 500,
-            page_bytes: 1 << 20,
-            log_lines_per_second: 100,
-            handles: 1_000,
-            guests: 8,
-            http: egress::Limits::default(),
-        }
-    }
-}
-
-impl Limits {
-    /// What a call may hand over at most, in bytes: refused before it is allocated.
-    pub fn page_bytes_at_most(&self) -> usize {
-        (self.page_bytes as usize * 2).max(16 << 20)
-    }
-
-    /// The limits of a component that was granted nothing and only describes itself.
-    pub fn for_describe() -> Self {
-        Self {
-            cpu_per_call: Duration::from_secs(5),
-            wall_per_call: Duration::from_secs(20),
-            handles: 200,
-            ..Self::default()
-        }
-    }
-}
-
-/// What is told of each limit: how much it was, and the key that raises it.
-pub fn over(connection: &str, limit: &str, key: &str) -> Failure {
-    Failure::new(Kind::Limit, format!("the connector used up its limit of {limit}"))
-        .at(connection)
-        .next(format!("raise `{key}` in [connections.{connection}.limits], or mend the connector"))
-}
+use super::Limits;
 
 /// Which limit a guest ran into.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Exceeded {
+pub(crate) enum Exceeded {
     Memory,
     Tables,
     CpuPerCall,
@@ -127,7 +57,7 @@ impl Usage {
     }
 
     /// Runs a guest's call, and counts the time it computes for.
-    pub fn measure<F: Future>(self: &Arc<Self>, call: F) -> impl Future<Output = F::Output> {
+    pub(crate) fn measure<F: Future>(self: &Arc<Self>, call: F) -> impl Future<Output = F::Output> {
         Measured { call: Box::pin(call), usage: self.clone() }
     }
 }
@@ -165,17 +95,17 @@ fn thread_time() -> Duration {
 
 /// Counts a guest's memory and tables, and refuses what goes over the limit.
 #[derive(Debug)]
-pub struct MemoryMeter {
+pub(crate) struct MemoryMeter {
     limit: usize,
     used: usize,
     table_entries: usize,
     used_entries: usize,
     usage: Arc<Usage>,
-    pub exceeded: Option<Exceeded>,
+    pub(crate) exceeded: Option<Exceeded>,
 }
 
 impl MemoryMeter {
-    pub fn new(limits: &Limits, usage: Arc<Usage>) -> Self {
+    pub(crate) fn new(limits: &Limits, usage: Arc<Usage>) -> Self {
         let Limits { memory, table_entries, .. } = *limits;
         Self { limit: memory, used: 0, table_entries, used_entries: 0, usage, exceeded: None }
     }
@@ -229,13 +159,13 @@ impl ResourceLimiter for MemoryMeter {
 
 /// Whether a guest has computed for too long: in this call, or in its whole crawl.
 #[derive(Debug)]
-pub struct CpuMeter {
+pub(crate) struct CpuMeter {
     per_call: u64,
     per_crawl: u64,
     /// What was used when the call began.
     before: u64,
     usage: Arc<Usage>,
-    pub exceeded: Option<Exceeded>,
+    pub(crate) exceeded: Option<Exceeded>,
 }
 
 fn nanoseconds(time: Duration) -> u64 {
@@ -243,7 +173,7 @@ fn nanoseconds(time: Duration) -> u64 {
 }
 
 impl CpuMeter {
-    pub fn new(limits: &Limits, usage: Arc<Usage>) -> Self {
+    pub(crate) fn new(limits: &Limits, usage: Arc<Usage>) -> Self {
         Self {
             per_call: nanoseconds(limits.cpu_per_call),
             per_crawl: nanoseconds(limits.cpu_per_crawl),
@@ -254,13 +184,13 @@ impl CpuMeter {
     }
 
     /// A new call begins. A crawl's budget is not renewed.
-    pub fn renew(&mut self) {
+    pub(crate) fn renew(&mut self) {
         self.before = self.usage.cpu.load(Ordering::Relaxed);
         self.exceeded = None;
     }
 
     /// The guest is computing. False when the budget is spent.
-    pub fn tick(&mut self) -> bool {
+    pub(crate) fn tick(&mut self) -> bool {
         let call = self.usage.cpu.load(Ordering::Relaxed).saturating_sub(self.before);
         if call > self.per_call {
             self.exceeded = Some(Exceeded::CpuPerCall);

@@ -1,20 +1,21 @@
-//! The parts of a crawl: [`super::begin`] configures the datasource, [`super::scopes`] crawls its
-//! scopes, and [`super::finish`] ends it. Here is what all of them need.
+//! What all steps of a crawl need: [`super::configure`] registers the datasource, [`super::scope`] crawls
+//! its scopes, [`super::complete`] ends it, and [`super::approval`] where a person has to look.
 //!
 //! They run one after the other in one process, or as Temporal activities on several. Each may be
 //! run again: doing it twice is doing it once. What is done is in the store's journal, and nowhere
-//! else: any worker that shares the store goes on where another was killed.
+//! else: any worker that shares the store resumes a crawl where another was killed.
 
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::begin::Begun;
+use super::census::Counted;
+use super::connection_state::States;
 use super::guests::Guests;
 use super::lease::Who;
-use super::memory::Memories;
-use super::plan::{CrawlRef, Plan};
-use super::progress::ScopeProgress;
+use super::plan::{Begun, CrawlRef, Plan};
+use super::progress::ScopeHead;
+use crate::clock::Timestamp;
 use crate::config::{Config, Connection, Live};
 use crate::connector::{Connector, Engine, Guest};
 use crate::failure::{Failure, Kind, Result};
@@ -26,7 +27,7 @@ use crate::registry::Registry;
 use crate::store::Store;
 
 /// A crawl's journal: each of its frames says how far a scope is.
-pub type Journal = ledger::Journal<ScopeProgress>;
+pub type Journal = ledger::Journal<ScopeHead>;
 
 /// What every crawl of this process shares.
 #[derive(Clone)]
@@ -37,7 +38,7 @@ pub struct Crawler {
     pub registry: Registry,
     pub client: Client,
     pub store: Store,
-    pub memories: Memories,
+    pub states: States,
     pub guests: Arc<Guests>,
 }
 
@@ -67,7 +68,7 @@ impl Crawler {
         Ok(Self {
             registry: Registry::new(engine, &config.connectors, store.clone()),
             client: Client::new(config.glean.clone())?,
-            memories: Memories::new(store.clone(), &config.state, &config.glean.server_url),
+            states: States::new(store.clone(), &config.state, &config.glean.server_url),
             store,
             guests: Arc::new(Guests::new(live.clone(), config.guests)),
             live,
@@ -89,7 +90,7 @@ impl Crawler {
     }
 
     pub(super) fn journal(&self, connection: &str, upload_id: &str) -> Journal {
-        Journal::new(&self.store, &self.memories.place(connection), upload_id)
+        Journal::new(&self.store, &self.states.place(connection), upload_id)
     }
 
     /// A connection's connector, started with its grants, outside of a crawl.
@@ -144,7 +145,7 @@ impl Crawler {
                 "the crawl's journal is not there: another worker began it in another store, or \
                  another crawl has taken its place",
             )
-            .at(self.store.place(&self.memories.place(&crawl.connection)))
+            .at(self.store.place(&self.states.place(&crawl.connection)))
             .next("let all workers of a task queue share a store: set `state_store`")
         })
     }
@@ -174,10 +175,20 @@ impl Crawler {
     /// Says that nobody is at work on a crawl for the moment, or for good.
     pub async fn rest(&self, crawl: &CrawlRef, for_now: Option<Duration>) -> Result<()> {
         let Some(who) = &crawl.who else { return Ok(()) };
-        let claims = self.memories.claims(&crawl.connection);
+        let claims = self.states.claims(&crawl.connection);
         match for_now {
             Some(pause) => claims.renew(who, &crawl.upload_id, pause).await,
             None => claims.release(who, &crawl.upload_id).await,
+        }
+    }
+
+    /// How many documents Glean counts now, as far as it says.
+    pub(super) async fn counted(&self, datasource: &str) -> Result<Option<Counted>> {
+        let at = Timestamp::now();
+        match self.client.datasource_status(datasource).await {
+            Ok(status) => Ok(status.documents.counted().map(|documents| Counted { documents, at })),
+            Err(glean::Error::UnknownDatasource(_)) => Ok(Some(Counted { documents: 0, at })),
+            Err(error) => Err(error.into()),
         }
     }
 }

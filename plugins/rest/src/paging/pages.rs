@@ -1,63 +1,17 @@
-//! How an API says where its next page is, and that there is none.
+//! The setting `paging`, ready for use.
 
 use std::collections::BTreeMap;
 
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use sheaf_sdk::url::Url;
-use sheaf_sdk::{Error, Result, schemars};
+use sheaf_sdk::{Error, Result};
 
 use crate::expression::{Expression, shown};
+use crate::paging::place::{Next, Place, Said};
+use crate::paging::setting::{Paging, wrong};
+use crate::paging::way::Way;
 
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Paging {
-    /// How the next page is found.
-    pub kind: Kind,
-    /// An expression: where an answer has what the next page is asked for with. For `next-url`, `cursor`
-    /// and `parameters`.
-    pub value: Option<String>,
-    /// The parameter that says which page. For `cursor`, `offset` and `page-number`.
-    pub parameter: Option<String>,
-    /// The first page's number, for `page-number`. Otherwise 1.
-    pub first: Option<u64>,
-    /// An expression: how many items the whole list has.
-    pub total: Option<String>,
-    /// A header that says how many items the whole list has, such as "X-Total-Count".
-    pub total_header: Option<String>,
-    /// An expression that holds in the list's last answer, and in no other.
-    pub end: Option<String>,
-    /// Whether one page may be all of the list where nothing says that no other follows.
-    #[serde(default)]
-    pub one_page: bool,
-    /// Whether items move to other pages when others come or go. Otherwise that is so for pages that are
-    /// counted, and the list is read twice.
-    pub shifts: Option<bool>,
-    /// Ask `base_url` for the next page, whichever host its URL names.
-    #[serde(default)]
-    pub keep_host: bool,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum Kind {
-    /// A `Link` header with `rel="next"`.
-    LinkHeader,
-    /// The answer has the next page's URL.
-    NextUrl,
-    /// The answer has a token, which the next request sends.
-    Cursor,
-    /// The answer has an object, whose fields the next request sends.
-    Parameters,
-    /// The next request says how many items to leave out.
-    Offset,
-    /// The next request says the page's number.
-    PageNumber,
-}
-
-/// The same, ready for use.
-pub struct Pages {
+/// The pages of a list.
+pub(crate) struct Pages {
     way: Way,
     total: Option<Total>,
     end: Option<Expression>,
@@ -66,97 +20,18 @@ pub struct Pages {
     pub keep_host: bool,
 }
 
-enum Way {
-    LinkHeader,
-    NextUrl(Expression),
-    Cursor(Expression, String),
-    Parameters(Expression),
-    Offset(String),
-    PageNumber(String, u64),
-}
-
 enum Total {
     Found(Expression),
     Header(String),
 }
 
-/// Which page: a URL of its own, or the list's with more parameters.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Place {
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub url: Option<String>,
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub parameters: BTreeMap<String, String>,
-    /// Items before it.
-    #[serde(default)]
-    pub items: u64,
-    /// Pages before it.
-    #[serde(default)]
-    pub pages: u64,
-}
-
-/// What follows on a page.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Next {
-    Page(Place),
-    /// Nothing; and whether the answer says so, rather than just naming no other page.
-    End {
-        said: bool,
-    },
-}
-
-/// What an answer says besides its items.
-pub struct Said<'a> {
-    pub answer: &'a Value,
-    /// Its headers, by name.
-    pub header: &'a dyn Fn(&str) -> Option<String>,
-    /// How many items it has.
-    pub items: usize,
-}
-
 impl Pages {
-    pub fn new(paging: &Paging, endpoint: &str) -> Result<Self> {
-        let wrong = |what: String| {
-            Error::fix_settings(format!("`paging` of the endpoint `{endpoint}` {what}"))
-        };
-        let kind = paging.kind;
-        let name = match kind {
-            Kind::LinkHeader => "link-header",
-            Kind::NextUrl => "next-url",
-            Kind::Cursor => "cursor",
-            Kind::Parameters => "parameters",
-            Kind::Offset => "offset",
-            Kind::PageNumber => "page-number",
-        };
-        let value = || match &paging.value {
-            Some(value) => Expression::new(value),
-            None => Err(wrong(format!("lacks `value`, which `{name}` needs"))),
-        };
-        let parameter = || match &paging.parameter {
-            Some(parameter) => Ok(parameter.clone()),
-            None => Err(wrong(format!("lacks `parameter`, which `{name}` needs"))),
-        };
-        let way = match kind {
-            Kind::LinkHeader => Way::LinkHeader,
-            Kind::NextUrl => Way::NextUrl(value()?),
-            Kind::Cursor => Way::Cursor(value()?, parameter()?),
-            Kind::Parameters => Way::Parameters(value()?),
-            Kind::Offset => Way::Offset(parameter()?),
-            Kind::PageNumber => Way::PageNumber(parameter()?, paging.first.unwrap_or(1)),
-        };
-        let takes_value = matches!(kind, Kind::NextUrl | Kind::Cursor | Kind::Parameters);
-        let takes_parameter = matches!(kind, Kind::Cursor | Kind::Offset | Kind::PageNumber);
-        for (key, given, taken) in [
-            ("value", paging.value.is_some(), takes_value),
-            ("parameter", paging.parameter.is_some(), takes_parameter),
-            ("first", paging.first.is_some(), kind == Kind::PageNumber),
-        ] {
-            if given && !taken {
-                return Err(wrong(format!("has `{key}`, for which `{name}` has no use")));
-            }
-        }
+    pub(crate) fn new(paging: &Paging, endpoint: &str) -> Result<Self> {
+        let way = Way::new(paging, endpoint)?;
         let total = match (&paging.total, &paging.total_header) {
-            (Some(_), Some(_)) => return Err(wrong("has both `total` and `total_header`".into())),
+            (Some(_), Some(_)) => {
+                return Err(wrong(endpoint, "has both `total` and `total_header`"));
+            }
             (Some(total), None) => Some(Total::Found(Expression::new(total)?)),
             (None, Some(header)) => Some(Total::Header(header.clone())),
             (None, None) => None,
@@ -167,12 +42,12 @@ impl Pages {
     }
 
     /// Whether the next page is asked for by a number that this connector counts itself.
-    pub fn counts(&self) -> bool {
-        matches!(self.way, Way::Offset(_) | Way::PageNumber(..))
+    pub(crate) fn counts(&self) -> bool {
+        self.way.counts()
     }
 
     /// How many items the list has, where the settings say how to know.
-    pub fn total(&self, said: &Said<'_>) -> Result<Option<u64>> {
+    pub(crate) fn total(&self, said: &Said<'_>) -> Result<Option<u64>> {
         let (found, setting) = match &self.total {
             None => return Ok(None),
             Some(Total::Found(expression)) => (shown(&expression.find(said.answer)?), "total"),
@@ -187,8 +62,8 @@ impl Pages {
     }
 
     /// What follows on `place`, whose answer this is.
-    pub fn next(&self, place: &Place, said: &Said<'_>) -> Result<Next> {
-        let found = self.found(place, said)?;
+    pub(crate) fn next(&self, place: &Place, said: &Said<'_>) -> Result<Next> {
+        let found = self.way.next(place, said)?;
         // A list that ends in a circle was not read to its end. A token may stay the same while items come.
         if let Next::Page(next) = &found
             && !matches!(self.way, Way::Cursor(..))
@@ -206,55 +81,9 @@ impl Pages {
         }
     }
 
-    fn found(&self, place: &Place, said: &Said<'_>) -> Result<Next> {
-        let items = place.items + said.items as u64;
-        let next = Place { items, pages: place.pages + 1, ..Place::default() };
-        let with = |parameters| Next::Page(Place { parameters, ..next.clone() });
-        let at = |url| Next::Page(Place { url: Some(url), ..next.clone() });
-        let one = |name: &String, value: String| with(BTreeMap::from([(name.clone(), value)]));
-        Ok(match &self.way {
-            Way::Offset(_) | Way::PageNumber(..) if said.items == 0 => Next::End { said: false },
-            Way::Offset(parameter) => one(parameter, items.to_string()),
-            Way::PageNumber(parameter, first) => one(parameter, (first + next.pages).to_string()),
-            Way::LinkHeader => match (said.header)("link") {
-                Some(header) => match next_link(&header) {
-                    Some(url) => at(url),
-                    // It names other pages, so that it would name the next one, too.
-                    None => Next::End { said: header.contains("rel=") },
-                },
-                None => Next::End { said: false },
-            },
-            Way::NextUrl(value) => match text(value, said.answer)? {
-                Some(url) => at(url),
-                None => Next::End { said: value.is_there(said.answer) },
-            },
-            Way::Cursor(value, parameter) => match text(value, said.answer)? {
-                // Some sources repeat their token until there are no more items.
-                Some(token)
-                    if said.items == 0 && place.parameters.get(parameter) == Some(&token) =>
-                {
-                    Next::End { said: true }
-                }
-                Some(token) => one(parameter, token),
-                None => Next::End { said: value.is_there(said.answer) },
-            },
-            Way::Parameters(value) => match value.find(said.answer)? {
-                Value::Object(fields) if !fields.is_empty() => {
-                    let text =
-                        |(name, value): (&String, &Value)| Some((name.clone(), shown(value)?));
-                    with(fields.iter().filter_map(text).collect())
-                }
-                Value::Null | Value::Bool(false) | Value::Object(_) => {
-                    Next::End { said: value.is_there(said.answer) }
-                }
-                other => return Err(unusable(value, &other, "no object")),
-            },
-        })
-    }
-
     /// Whether items may move to pages that were read before, so that the list's end proves nothing: pages are
     /// counted, openly or in what the source names.
-    pub fn shifts(&self, asked: &Url, place: &Place, next: &Next) -> bool {
+    pub(crate) fn shifts(&self, asked: &Url, place: &Place, next: &Next) -> bool {
         if let Some(shifts) = self.shifts {
             return shifts;
         }
@@ -284,45 +113,9 @@ impl Pages {
     }
 }
 
-/// The text or number that an expression finds; nothing where there is none.
-fn text(value: &Expression, answer: &Value) -> Result<Option<String>> {
-    Ok(match value.find(answer)? {
-        Value::Null | Value::Bool(false) => None,
-        Value::Array(values) if values.is_empty() => None,
-        Value::String(text) => Some(text).filter(|text| !text.is_empty()),
-        Value::Number(number) => Some(number.to_string()),
-        other => return Err(unusable(value, &other, "no text")),
-    })
-}
-
-fn unusable(value: &Expression, found: &Value, why: &str) -> Error {
-    let found: String = found.to_string().chars().take(60).collect();
-    Error::fix_settings(format!("`value` of `paging`, `{value}`, finds {found}, which is {why}"))
-}
-
-/// The URL of `rel="next"` in `Link` headers. A URL may have commas: it ends at its `>`.
-fn next_link(header: &str) -> Option<String> {
-    let mut rest = header;
-    while let Some((_, after)) = rest.split_once('<') {
-        let (url, after) = after.split_once('>')?;
-        let parameters = after.split('<').next().unwrap_or_default();
-        let is_next = parameters.split([';', ',']).any(|parameter| {
-            let parameter = parameter.trim().to_ascii_lowercase();
-            parameter
-                .strip_prefix("rel=")
-                .is_some_and(|rel| rel.trim_matches('"').split(' ').any(|rel| rel == "next"))
-        });
-        if is_next {
-            return Some(url.to_owned());
-        }
-        rest = after;
-    }
-    None
-}
-
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
 
@@ -488,12 +281,5 @@ mod tests {
             let error = Pages::new(&paging, "list").err().expect("refused").to_string();
             assert!(error.contains(part), "{error}");
         }
-    }
-
-    #[test]
-    fn a_link_s_url_may_have_commas() {
-        let header = r#"<https://a.example.com/x?fields=id,t&page=1>; rel="prev", </x?fields=id,t&page=3>; title="a"; rel="next""#;
-        assert_eq!(next_link(header).as_deref(), Some("/x?fields=id,t&page=3"));
-        assert_eq!(next_link(r#"<https://a.example.com/1>; rel="prev""#), None);
     }
 }

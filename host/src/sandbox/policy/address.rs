@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use ipnet::IpNet;
 
 /// Why an address is not public; nothing, if it is.
-pub fn special(address: IpAddr) -> Option<&'static str> {
+pub(super) fn special(address: IpAddr) -> Option<&'static str> {
     if is_metadata(address) {
         return Some("an address at which a cloud keeps this machine's secrets");
     }
@@ -18,7 +18,7 @@ pub fn special(address: IpAddr) -> Option<&'static str> {
 
 /// Addresses at which clouds tell a machine its own secrets. They are not reached through a network
 /// that is granted, only by being granted themselves.
-pub fn is_metadata(address: IpAddr) -> bool {
+pub(super) fn is_metadata(address: IpAddr) -> bool {
     let address = embedded(address).map_or(address, IpAddr::V4);
     match address {
         IpAddr::V4(address) => {
@@ -38,7 +38,7 @@ pub fn is_metadata(address: IpAddr) -> bool {
 }
 
 /// Whether a network covers an address, in whichever way that is written.
-pub fn covers(network: &IpNet, address: IpAddr) -> bool {
+pub(super) fn covers(network: &IpNet, address: IpAddr) -> bool {
     network.contains(&address)
         || embedded(address).is_some_and(|inner| network.contains(&IpAddr::V4(inner)))
 }

@@ -1,0 +1,369 @@
+//! Moves pages, batches and commits: the only part of the pipeline that waits.
+
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::task::{JoinError, JoinHandle, JoinSet};
+use tokio::time::Instant;
+
+use super::cutter::{Cut, Cutter};
+use super::delivery::Delivery;
+use super::frontier::{Acknowledged, Next, Turns};
+use super::intake::{Checked, CheckedPage, Intake};
+use super::keeper::{Commit, Due, Keeper, Passed};
+use super::page_records::{PageRecords, Records};
+use super::window::Window;
+use super::{Pipeline, Source};
+use crate::crawl::fault::{Result, Stopped, interrupted};
+use crate::crawl::progress::{Ending, ScopeHead};
+use crate::crawl::quarantine::QuarantineLog;
+use crate::document::{Mode, Page, PageLimits, Progress};
+use crate::failure::{self, Failure};
+use crate::glean::batch::Most;
+use crate::text::bounded;
+
+/// A slow source's documents do not wait longer than this for a batch to fill.
+const MAX_BATCH_AGE: Duration = Duration::from_secs(5);
+/// The journal is written when half of the window waits for it, and no later than this.
+const MAX_UNKEPT: Duration = Duration::from_secs(1);
+/// How long batches on their way may still finish after a cancellation.
+const DRAIN: Duration = Duration::from_secs(10);
+/// The same while Glean does not answer.
+const AWAY: Duration = Duration::from_secs(1);
+
+/// Work that is under way beside the reading.
+enum Done {
+    Sent { number: u64, bytes: usize, outcome: failure::Result<Acknowledged> },
+    Written { commit: Commit, outcome: failure::Result<()> },
+}
+
+/// A page that was read: what is kept of it once it passes.
+struct Read {
+    head: ScopeHead,
+    records: Records,
+}
+
+struct Driver<'a> {
+    parts: &'a Pipeline<'a>,
+    intake: Intake<'a>,
+    delivery: Delivery,
+    window: Window,
+    turns: Turns<Read>,
+    keeper: Keeper,
+    records: PageRecords,
+    log: QuarantineLog,
+    /// Everything read so far; its batches and bytes are those that were acknowledged in turn.
+    read: ScopeHead,
+    /// What earlier attempts computed, in milliseconds.
+    computed: u64,
+    work: JoinSet<Done>,
+    cut_at: Instant,
+}
+
+/// Crawls to the end of the scope.
+pub(super) async fn run(
+    parts: &Pipeline<'_>,
+    source: impl Source + 'static,
+    mut delivery: Delivery,
+    start: ScopeHead,
+) -> Result<()> {
+    let mut pages = Pages::read(source, parts.page);
+    delivery.resume(start.frontier.opened, start.counts.pages).await?;
+    let mut driver = Driver::new(parts, delivery, start);
+    let ended = tokio::select! {
+        ended = driver.pump(&mut pages) => ended,
+        () = parts.cancel.cancelled() => Err(interrupted().into()),
+    };
+    if ended.is_err() {
+        driver.drain().await;
+    }
+    driver.log.tell(&driver.read.scope);
+    ended
+}
+
+/// Reads one page ahead: the source works while the page before is encoded.
+struct Pages {
+    pages: mpsc::Receiver<failure::Result<Page>>,
+    reader: JoinHandle<()>,
+}
+
+impl Pages {
+    fn read(mut source: impl Source + 'static, limits: PageLimits) -> Self {
+        let (sender, pages) = mpsc::channel(1);
+        let reader = tokio::spawn(async move {
+            loop {
+                let page = source.next(limits).await;
+                let more =
+                    page.as_ref().is_ok_and(|page| matches!(page.progress, Progress::More(_)));
+                if sender.send(page).await.is_err() || !more {
+                    return;
+                }
+            }
+        });
+        Self { pages, reader }
+    }
+
+    async fn next(&mut self) -> failure::Result<Page> {
+        let page = self.pages.recv().await;
+        page.unwrap_or_else(|| Err(Failure::internal("the source's reader ended without a word")))
+    }
+}
+
+impl Drop for Pages {
+    fn drop(&mut self) {
+        // A guest that computes or waits is dropped where it is.
+        self.reader.abort();
+    }
+}
+
+impl<'a> Driver<'a> {
+    fn new(parts: &'a Pipeline<'a>, delivery: Delivery, start: ScopeHead) -> Self {
+        let limits = delivery.limits(parts.limits);
+        let most = Most {
+            bytes: limits.batch_bytes,
+            documents: limits.batch_documents,
+            document_bytes: limits.document_bytes,
+        };
+        let cutter = Cutter::new(delivery.datasource(), most);
+        let full = delivery.mode() == Mode::Full;
+        Self {
+            parts,
+            intake: Intake::new(parts.rules, cutter, full, limits.document_bytes, &start),
+            delivery,
+            window: Window::new(&limits),
+            turns: Turns::new(),
+            keeper: Keeper::new(parts.journal.clone(), parts.limits.in_flight),
+            records: PageRecords::new(&start, parts.journal.is_some()),
+            log: QuarantineLog::default(),
+            computed: start.counts.cpu_ms,
+            read: start,
+            work: JoinSet::new(),
+            cut_at: Instant::now(),
+        }
+    }
+
+    async fn pump(&mut self, pages: &mut Pages) -> Result<()> {
+        loop {
+            let page = match self.pull(pages).await? {
+                Ok(page) => page,
+                Err(failure) => {
+                    // What was read before is not lost: it moves the checkpoint.
+                    self.flush().await?;
+                    return Err(Stopped::of_guest(failure));
+                }
+            };
+            let Checked { cuts, page } = self.intake.take(page).map_err(Stopped::Scope)?;
+            for cut in cuts {
+                self.dispatch(cut).await?;
+            }
+            if !self.end_page(page).await? {
+                return self.flush().await;
+            }
+            if self.cut_at.elapsed() > MAX_BATCH_AGE
+                && let Some(cut) = self.intake.cut()
+            {
+                self.dispatch(cut).await?;
+            }
+            self.settle()?;
+        }
+    }
+
+    /// Sends what is left, and waits until all of it is acknowledged and kept.
+    async fn flush(&mut self) -> Result<()> {
+        if let Some(cut) = self.intake.cut() {
+            self.dispatch(cut).await?;
+        }
+        self.keeper.be_eager();
+        self.settle()?;
+        while !self.work.is_empty() {
+            self.wait_for_one().await?;
+        }
+        Ok(())
+    }
+
+    /// The next page or the source's failure, while work beside it is finished.
+    async fn pull(&mut self, pages: &mut Pages) -> Result<failure::Result<Page>> {
+        loop {
+            tokio::select! {
+                page = pages.next() => return Ok(page),
+                Some(done) = self.work.join_next() => self.finished(done)?,
+                () = tokio::time::sleep(MAX_UNKEPT), if self.keeper.is_waiting() => self.keep(true),
+            }
+        }
+    }
+
+    /// A page's documents are on their way: does the rest of it. Whether more pages follow.
+    async fn end_page(&mut self, page: CheckedPage) -> Result<bool> {
+        if !page.deleted.is_empty() || !page.access_changes.is_empty() {
+            // They come after the documents before them.
+            while !self.window.is_empty() {
+                self.wait_for_one().await?;
+            }
+        }
+        let changed = self.delivery.change(&page).await?;
+        let quarantined = page
+            .rows
+            .iter()
+            .filter_map(|row| row.quarantined.as_deref().map(|reason| (row.id.as_str(), reason)));
+        let refused = changed.refused.iter().map(|(id, reason)| (id.as_str(), reason.as_str()));
+        for (id, reason) in quarantined.chain(refused) {
+            self.log.add(id, reason);
+        }
+        let counts = &mut self.read.counts;
+        counts.add(&page.counts);
+        counts.add(&changed.counts);
+        let usage = &self.parts.usage;
+        counts.memory = counts.memory.max(usage.memory());
+        let computed = u64::try_from(usage.cpu().as_millis()).unwrap_or(u64::MAX);
+        counts.cpu_ms = self.computed.saturating_add(computed);
+        self.parts.tolerance.check(counts).map_err(Stopped::Scope)?;
+        let records = self.records.of(&page, changed.deleted.iter());
+        let frontier = &mut self.read.frontier;
+        let more = match page.progress {
+            Progress::More(checkpoint) => {
+                frontier.checkpoint = Some(checkpoint);
+                true
+            }
+            Progress::Complete(bookmark) => {
+                frontier.ending = Some(Ending::Complete { bookmark });
+                false
+            }
+            Progress::Partial(reason) => {
+                let reason = bounded(reason, 1_000);
+                frontier.ending = Some(Ending::Partial { reason });
+                false
+            }
+        };
+        self.turns.page_ended(page.end, Read { head: self.read.clone(), records });
+        Ok(more)
+    }
+
+    /// Sends a batch, as soon as the window has room.
+    async fn dispatch(&mut self, cut: Cut) -> Result<()> {
+        self.cut_at = Instant::now();
+        self.turns.cut(&cut);
+        let Cut { number, batch, .. } = cut;
+        let bytes = batch.bytes();
+        if let Some(refused) = self.delivery.open(&batch).await? {
+            self.turns.acknowledged(number, Acknowledged { bytes, refused });
+            return self.settle();
+        }
+        while !self.has_room(number, bytes) {
+            self.wait_for_one().await?;
+        }
+        self.window.sent(bytes);
+        let sent = self.delivery.send(batch);
+        self.work.spawn(async move {
+            let outcome = sent.await.map(|refused| Acknowledged { bytes, refused });
+            Done::Sent { number, bytes, outcome: outcome.map_err(Failure::from) }
+        });
+        self.report_in_flight();
+        Ok(())
+    }
+
+    fn has_room(&self, number: u64, bytes: usize) -> bool {
+        let unkept = (number - 1).saturating_sub(self.keeper.kept());
+        self.window.has_room(bytes, unkept, self.work.is_empty())
+    }
+
+    async fn wait_for_one(&mut self) -> Result<()> {
+        match self.work.join_next().await {
+            Some(done) => self.finished(done),
+            None => Ok(()),
+        }
+    }
+
+    fn finished(&mut self, done: std::result::Result<Done, JoinError>) -> Result<()> {
+        let done = done.map_err(|error| Failure::internal(format!("an upload ended: {error}")))?;
+        match done {
+            Done::Sent { number, bytes, outcome } => {
+                self.window.acknowledged(bytes);
+                self.turns.acknowledged(number, outcome?);
+            }
+            Done::Written { commit, outcome } => {
+                outcome?;
+                let head = self.keeper.written(commit);
+                self.publish(head);
+            }
+        }
+        self.settle()
+    }
+
+    /// Lets pass what is acknowledged in turn, and keeps it.
+    fn settle(&mut self) -> Result<()> {
+        while let Some(next) = self.turns.next() {
+            match next {
+                Next::Batch(Acknowledged { bytes, refused }) => {
+                    self.read.counts.batches += 1;
+                    self.read.counts.bytes += bytes as u64;
+                    for document in refused {
+                        self.log.add(&document.id, &document.reason);
+                        self.records.refused(document);
+                    }
+                }
+                Next::Page { page, covers } => self.pass(page, covers),
+            }
+        }
+        self.keep(false);
+        let counts = self.records.with_refused(&self.read.counts);
+        self.parts.tolerance.check(&counts).map_err(Stopped::Scope)
+    }
+
+    /// A page of which every document is acknowledged.
+    fn pass(&mut self, page: Read, covers: u64) {
+        let Read { mut head, mut records } = page;
+        self.records.settle(&mut records, &mut head.counts);
+        head.counts.batches = self.read.counts.batches;
+        head.counts.bytes = self.read.counts.bytes;
+        head.frontier.opened = self.delivery.is_opened();
+        self.keeper.pass(Passed { head, records, covers });
+    }
+
+    fn keep(&mut self, now: bool) {
+        let unkept = self.turns.cut_after(self.keeper.kept());
+        match self.keeper.due(unkept, now) {
+            Some(Due::Write(commit)) => {
+                self.work.spawn(async move {
+                    let (commit, outcome) = commit.write().await;
+                    Done::Written { commit, outcome }
+                });
+            }
+            Some(Due::Kept(head)) => self.publish(head),
+            None => {}
+        }
+    }
+
+    fn publish(&mut self, head: ScopeHead) {
+        let in_flight = self.window.sending();
+        self.parts.report.send_replace(super::Report { head, in_flight });
+    }
+
+    fn report_in_flight(&self) {
+        let in_flight = self.window.sending();
+        self.parts.report.send_modify(|report| report.in_flight = in_flight);
+    }
+
+    /// Lets work under way finish, so that its checkpoints are not lost.
+    async fn drain(&mut self) {
+        self.keeper.be_eager();
+        self.keep(true);
+        let client = self.delivery.client();
+        let finish = async {
+            while let Some(done) = self.work.join_next().await {
+                // The failure that stopped the crawl is told; others only hold up the frontier.
+                let _ = self.finished(done);
+            }
+        };
+        tokio::select! {
+            () = finish => {}
+            () = tokio::time::sleep(DRAIN) => {
+                tracing::warn!("batches on their way did not finish in time; they are sent again");
+            }
+            // They would wait for as long as Glean is away; what it has acknowledged is still kept.
+            () = async { client.away().await; tokio::time::sleep(AWAY).await } => {
+                tracing::warn!("Glean does not answer now; batches on their way are sent again");
+            }
+        }
+        self.parts.report.send_modify(|report| report.in_flight = 0);
+    }
+}

@@ -1,0 +1,98 @@
+//! Which documents Glean would refuse: they are quarantined with a reason, and the crawl goes on.
+//! Glean: "Index documents", field rules.
+
+use regex::Regex;
+use serde_json::Value;
+
+use crate::document::Document;
+
+/// Glean: ids "should not be more than 200 characters".
+const MAX_ID_CHARS: usize = 200;
+
+/// What a datasource asks of its documents.
+#[derive(Clone, Debug, Default)]
+pub struct Rules {
+    url: Option<Regex>,
+    /// The object types that the datasource declares.
+    objects: Vec<String>,
+}
+
+impl Rules {
+    /// From the datasource's registration.
+    pub fn of(datasource: &Value) -> Self {
+        let url = datasource["urlRegex"].as_str().and_then(|pattern| {
+            // Glean's dialect knows more than ours: what we cannot read is left to Glean.
+            Regex::new(&format!("^(?:{pattern})"))
+                .inspect_err(
+                    |error| tracing::debug!(pattern, %error, "urlRegex is not checked here"),
+                )
+                .ok()
+        });
+        let objects = datasource["objectDefinitions"].as_array().into_iter().flatten();
+        let objects = objects.filter_map(|object| object["name"].as_str());
+        Self { url, objects: objects.map(str::to_owned).collect() }
+    }
+
+    /// What is odd about a document that is uploaded all the same: Glean documents no rule for it.
+    pub fn odd(&self, document: &Document) -> Option<String> {
+        let kind = &document.object_type;
+        (!self.objects.contains(kind)).then(|| match self.objects.join(", ") {
+            none if none.is_empty() => "the datasource declares no object types".to_owned(),
+            known => format!("its object type {kind} is not declared; the datasource has {known}"),
+        })
+    }
+
+    /// Why a document cannot be indexed, if it cannot.
+    pub fn broken(&self, document: &Document) -> Option<String> {
+        if document.id.is_empty() {
+            return Some("it has no id".into());
+        }
+        let characters = document.id.chars().count();
+        if characters > MAX_ID_CHARS {
+            return Some(format!("its id has {characters} characters, and 200 is the most"));
+        }
+        let kind = &document.object_type;
+        if kind.is_empty() || kind.contains([' ', '_']) {
+            return Some(format!("its object type {kind:?} is empty or has a space or underscore"));
+        }
+        let url = &document.view_url;
+        if url.is_empty() {
+            return Some("it has no view URL".into());
+        }
+        match &self.url {
+            Some(regex) if !regex.is_match(url) => {
+                Some(format!("its view URL {url} does not match the datasource's urlRegex"))
+            }
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::document::Access;
+    use serde_json::json;
+
+    fn document(id: &str, kind: &str, url: &str) -> Document {
+        Document::new(id, kind, url, Access::Everyone)
+    }
+
+    #[test]
+    fn documents_that_glean_would_refuse_are_named_with_the_rule() {
+        let rules = Rules::of(&json!({ "urlRegex": "https://wiki\\.example\\.com/.*" }));
+        let url = "https://wiki.example.com/a";
+        assert_eq!(rules.broken(&document("a", "Page", url)), None);
+        for (found, part) in [
+            (document("", "Page", url), "no id"),
+            (document(&"ü".repeat(201), "Page", url), "201 characters"),
+            (document("a", "Wiki_Page", url), "object type"),
+            (document("a", "Page", ""), "no view URL"),
+            (document("a", "Page", "https://evil.example.com/a"), "urlRegex"),
+        ] {
+            let reason = rules.broken(&found).expect(part);
+            assert!(reason.contains(part), "{reason}");
+        }
+        assert_eq!(rules.broken(&document(&"ü".repeat(200), "Page", url)), None);
+    }
+}

@@ -1,0 +1,20 @@
+//! What an operator lets a connection's connector use.
+
+use std::collections::BTreeMap;
+
+use ipnet::IpNet;
+
+use super::credentials;
+use super::egress::Tls;
+use super::folders::FolderGrant;
+use super::policy::Pattern;
+
+/// What the operator grants; what the connector asks for is not in it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Granted {
+    pub folders: Vec<FolderGrant>,
+    pub hosts: Vec<Pattern>,
+    pub networks: Vec<IpNet>,
+    pub tls: Tls,
+    pub credentials: BTreeMap<String, credentials::Grant>,
+}

@@ -1,0 +1,19 @@
+//! What a connection may reach, decided without reaching it.
+//!
+//! A URL becomes one [`Target`]; a [`Policy`] holds it against the [`Pattern`]s of what is granted and
+//! asked for, and the addresses that its name leads to against those that are nobody's on the open
+//! internet. What is refused is [`Denied`], which says what would allow it. Everything here is pure: it
+//! knows no network, no wasmtime and no clock.
+
+mod address;
+mod denied;
+mod pattern;
+mod rules;
+mod target;
+
+pub use denied::Denied;
+pub use pattern::Pattern;
+pub use rules::{Allowed, Policy};
+pub use target::{Scheme, Target};
+
+pub(super) use target::without_query;
