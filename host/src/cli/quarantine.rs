@@ -1,4 +1,4 @@
-//! `sheaf quarantine`: the documents that were set aside.
+//! `sheaf quarantine`: the quarantined documents.
 
 use clap::{Args as ClapArgs, Subcommand};
 use serde_json::json;

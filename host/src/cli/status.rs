@@ -76,9 +76,10 @@ impl Asked {
             return Ok(stored.with(Ok(Newest::Ended), None));
         };
         let newest = outcomes::newest(client, deployment, name).await;
-        let waiting = match stored.is_elsewhere() {
-            true => approvals::waiting(client, deployment, name).await.unwrap_or_default(),
-            false => None,
+        let waiting = if stored.is_elsewhere() {
+            approvals::waiting(client, deployment, name).await.unwrap_or_default()
+        } else {
+            None
         };
         Ok(stored.with(newest, waiting))
     }
@@ -277,8 +278,8 @@ fn unended(crawl: &Unended, name: &str) -> String {
 fn failing(mode: ModeName, failing: &Failing, verbose: u8) -> String {
     let Failing { since, times, at, failure, .. } = failing;
     let since = match times {
-        1 => format!("failed at {}", at),
-        times => format!("fails since {}, {times} times, last at {}", since, at),
+        1 => format!("failed at {at}"),
+        times => format!("fails since {since}, {times} times, last at {at}"),
     };
     let mut text =
         format!("the {mode} crawl {since}: {}", sync::bounded_reason(&failure.what, verbose));

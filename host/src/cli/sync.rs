@@ -113,7 +113,7 @@ async fn one(
     let _ = shown.await;
     match ended {
         Ok(result) => Ok(report(&result, verbose)),
-        // A crawl that goes on without us has not failed.
+        // A crawl that nobody follows any more has not failed.
         Err(failure) if failure.kind == Kind::Interrupted && !args.local => Err(failure),
         Err(failure) => Ok(failed(name, mode, &last, started.elapsed().as_secs_f64(), failure)),
     }
@@ -132,7 +132,7 @@ async fn on_temporal(
         let found = found.ok_or_else(|| follow::nothing_runs(name))?;
         Started { handle: found.handle(&client), joined: false }
     } else {
-        let choice = Choice { connector: args.connector.clone(), anew: args.anew };
+        let choice = Choice { connector: args.connector.clone(), restart: args.anew };
         let wanted = crawl(config, name, args.mode(), choice);
         follow::start(&client, config.deployment(), wanted).await?
     };
@@ -154,7 +154,7 @@ async fn all(args: &Args, config: Config, cancel: &CancellationToken) -> Result<
         all_here(args, config, mode, cancel).await?
     } else {
         let client = connect(&config).await?;
-        let choice = Choice { connector: None, anew: args.anew };
+        let choice = Choice { connector: None, restart: args.anew };
         let crawl = |name: &String| crawl(&config, name, mode, choice.clone());
         let input = AllInput {
             crawls: config.connections.keys().map(crawl).collect(),

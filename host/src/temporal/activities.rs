@@ -31,8 +31,8 @@ pub struct ConfigureInput {
     pub mode: ModeName,
     #[serde(default)]
     pub connector: Option<String>,
-    #[serde(default)]
-    pub anew: bool,
+    #[serde(default, rename = "anew")]
+    pub restart: bool,
     #[serde(default)]
     pub by: String,
     pub upload_id: String,
@@ -106,12 +106,12 @@ impl Activities {
         context: ActivityContext,
         input: ConfigureInput,
     ) -> Result<CrawlRef, ActivityError> {
-        let ConfigureInput { connection, mode, connector, anew, by, upload_id, .. } = input;
+        let ConfigureInput { connection, mode, connector, restart, by, upload_id, .. } = input;
         let expected = Expected { glean: &input.glean, digest: input.connection_digest.as_deref() };
         let configure = async {
             self.crawler.check_expected(&connection, expected).await?;
             let connection = connection.clone();
-            let request = CrawlRequest { connection, mode, connector, restart: anew };
+            let request = CrawlRequest { connection, mode, connector, restart };
             let start = Start { request, upload_id, by, who: self.who(&context) };
             Box::pin(self.crawler.configure(start)).await
         };

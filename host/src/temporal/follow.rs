@@ -80,7 +80,7 @@ fn join(
     found: &Found<CrawlInput>,
 ) -> Result<Started> {
     let name = &wanted.connection;
-    let same = found.input.mode == wanted.mode && !wanted.anew && wanted.connector.is_none();
+    let same = found.input.mode == wanted.mode && !wanted.restart && wanted.connector.is_none();
     if found.is_of(deployment) && same && found.parent.is_none() && is_gone(&found.started_by) {
         return Ok(Started { handle: found.handle(client), joined: true });
     }
@@ -130,13 +130,13 @@ pub fn crawl(
     connection: &str,
     digest: Option<Digest>,
     mode: ModeName,
-    Choice { connector, anew }: Choice,
+    Choice { connector, restart }: Choice,
 ) -> CrawlInput {
     CrawlInput {
         connection: connection.to_owned(),
         mode,
         connector,
-        anew,
+        restart,
         digest: None,
         policy: deployment.settings.policy.clone(),
         task_queue: deployment.task_queue().to_owned(),
@@ -150,8 +150,8 @@ pub fn crawl(
 pub struct Choice {
     /// Another connector than the connection's.
     pub connector: Option<String>,
-    /// Do not go on with an interrupted crawl.
-    pub anew: bool,
+    /// Do not resume an interrupted crawl.
+    pub restart: bool,
 }
 
 fn not_started(error: WorkflowStartError, who: &str, workflow: &str) -> Failure {

@@ -15,7 +15,7 @@ use crate::connector::Digest;
 use crate::crawl::Crawler;
 use crate::failure::{Failure, Kind, Result};
 
-/// How long activities may go on after a stop, before they are told to hand over.
+/// How long activities may work on after a stop, before they are told to hand over.
 const GRACE: Duration = Duration::from_secs(1);
 /// Little progress is lost with a worker, and a cancellation is heard soon.
 const MAX_HEARTBEAT_THROTTLE: Duration = Duration::from_secs(1);

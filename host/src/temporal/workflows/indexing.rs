@@ -29,9 +29,9 @@ pub struct CrawlInput {
     /// the worker finds out when the crawl begins.
     #[serde(default)]
     pub connector: Option<String>,
-    /// Do not go on with an interrupted crawl.
-    #[serde(default)]
-    pub anew: bool,
+    /// Do not resume an interrupted crawl.
+    #[serde(default, rename = "anew")]
+    pub restart: bool,
     /// What `connector` was called before.
     #[serde(default, skip_serializing)]
     pub digest: Option<Digest>,
@@ -144,7 +144,7 @@ async fn crawl(
         connection: input.connection.clone(),
         mode: input.mode,
         connector: input.connector.clone().or(digest),
-        anew: input.anew,
+        restart: input.restart,
         by: format!("workflow {}, run {}", context.workflow_id(), context.run_id()),
         upload_id,
         attempts: policy.attempts,
@@ -275,6 +275,14 @@ mod tests {
             left -= sizes[sizes.len() - 1];
         }
         sizes
+    }
+
+    #[test]
+    fn a_restart_travels_under_the_name_that_running_workflows_know() {
+        let input: CrawlInput = serde_json::from_str(r#"{"connection":"c","anew":true}"#)
+            .expect("what an earlier version sent");
+        assert!(input.restart);
+        assert_eq!(serde_json::to_value(input).expect("JSON")["anew"], true);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //!
 //! [`indexing`] is one crawl, under one id a connection: Temporal itself keeps two apart. [`approval`]
 //! waits for a person where a crawl would delete too much, under an id of its own, so that incremental
-//! crawls go on meanwhile. [`scheduled`] is what a schedule starts, and [`all`] crawls many
+//! crawls may run meanwhile. [`scheduled`] is what a schedule starts, and [`all`] crawls many
 //! connections; both run crawls as children.
 
 mod activity;
