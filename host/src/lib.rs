@@ -17,6 +17,8 @@ pub mod crawl;
 pub mod document;
 pub mod failure;
 pub mod glean;
+#[cfg(test)]
+mod house;
 pub mod ledger;
 pub mod machine;
 pub mod pace;

@@ -76,6 +76,11 @@ pub fn host_name() -> String {
         .map_or_else(|_| "localhost".into(), |name| name.trim().to_owned())
 }
 
+/// This process, for people.
+pub fn this_process() -> String {
+    format!("process {} on {}", std::process::id(), host_name())
+}
+
 /// Where Sheaf caches what can be made again, for this user.
 pub fn user_cache() -> PathBuf {
     let base = std::env::var_os("XDG_CACHE_HOME")

@@ -7,7 +7,9 @@ use clap::Args as ClapArgs;
 use serde_json::json;
 use temporalio_client::Client;
 
-use super::{Context, Report, connect, sync};
+use super::context::{Context, connect};
+use super::output::Report;
+use super::sync;
 use crate::config::Config;
 use crate::crawl::approval;
 use crate::crawl::result::Waiting;

@@ -3,7 +3,9 @@
 use clap::Args as ClapArgs;
 use serde_json::json;
 
-use super::{Context, Report, connect, signals, sync};
+use super::context::{Context, connect};
+use super::output::Report;
+use super::{signals, sync};
 use crate::failure::Result;
 use crate::temporal::cancel::{Cancelled, cancel};
 use crate::text::count;

@@ -3,7 +3,9 @@
 use clap::Args as ClapArgs;
 use serde_json::json;
 
-use super::{Context, Report, output};
+use super::context::Context;
+use super::output;
+use super::output::Report;
 use crate::connector::Connector;
 use crate::crawl::Connection;
 use crate::crawl::Crawler;

@@ -15,8 +15,10 @@ use temporalio_client::Client;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use super::context::Context;
 use super::live;
-use super::{Context, Report, inspect, local_glean, signals, sync};
+use super::output::Report;
+use super::{inspect, local_glean, signals, sync};
 use crate::config::Config;
 use crate::crawl::CrawlRequest;
 use crate::crawl::{CrawlView, Crawler, ModeName, Outcome, local};

@@ -5,7 +5,8 @@ use std::time::Duration;
 use clap::Args as ClapArgs;
 use serde_json::json;
 
-use super::{Context, Report, connect};
+use super::context::{Context, connect};
+use super::output::Report;
 use crate::config::Config;
 use crate::connector::Connector;
 use crate::crawl::Connection;

@@ -5,7 +5,8 @@ use std::time::Duration;
 use clap::Args as ClapArgs;
 use serde_json::{Value, json};
 
-use super::{Context, Report};
+use super::context::Context;
+use super::output::Report;
 use crate::crawl::explain::{Document, Explanation};
 use crate::failure::Result;
 

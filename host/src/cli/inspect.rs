@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Args as ClapArgs;
 use serde_json::{Value, json};
 
-use super::Report;
+use super::output::Report;
 use crate::connector::Engine;
 use crate::connector::load::{Candidate, Connector, cache_folder};
 use crate::connector::schema::{fields, shape};

@@ -7,7 +7,8 @@ use clap::Args as ClapArgs;
 use serde_json::json;
 use sheaf_local_glean::{LocalGlean, Options};
 
-use super::{Report, signals};
+use super::output::Report;
+use super::signals;
 use crate::failure::{Failure, Kind, Result};
 
 #[derive(ClapArgs)]

@@ -3,6 +3,7 @@
 mod approve;
 mod cancel;
 mod check;
+mod context;
 mod dev;
 mod doctor;
 mod explain;
@@ -23,15 +24,11 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use context::Context;
 use logging::redact_panics;
-use temporalio_client::Client;
 
-use crate::config::Config;
 use crate::crawl::Decision;
-use crate::failure::{Failure, Result};
-use crate::temporal;
-
-pub use output::Report;
+use crate::failure::Failure;
 
 /// Gets a company's own content into Glean's search, through connectors that run in a sandbox.
 #[derive(Parser)]
@@ -114,25 +111,6 @@ impl Command {
     }
 }
 
-/// What every command may use.
-pub struct Context {
-    config: Option<PathBuf>,
-    pub json: bool,
-    pub verbose: u8,
-}
-
-impl Context {
-    pub fn config(&self) -> Result<Config> {
-        Config::load(self.config.as_deref())
-    }
-}
-
-/// Connects to the Temporal of the configuration.
-async fn connect(config: &Config) -> Result<Client> {
-    let connected = temporal::connect::connect(&config.temporal).await;
-    connected.map_err(|failure| failure.at_least(|| config.place(&["temporal"])))
-}
-
 /// Runs the command that the process was started with.
 pub fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
@@ -157,7 +135,7 @@ pub fn main() -> ExitCode {
             return ExitCode::from(1);
         }
     };
-    let context = Context { config: cli.config, json: cli.json, verbose: cli.verbose };
+    let context = Context { file: cli.config, json: cli.json, verbose: cli.verbose };
     let report = runtime.block_on(async {
         match cli.command {
             Command::Dev(args) => Box::pin(dev::run(args, &context)).await,

@@ -3,7 +3,8 @@
 use clap::Args as ClapArgs;
 use serde_json::{Value, json};
 
-use super::{Context, Report};
+use super::context::Context;
+use super::output::Report;
 use crate::crawl::preview::{Judged, Preview};
 use crate::document::{Access, Body, Unreadable};
 use crate::failure::Result;

@@ -3,7 +3,9 @@
 use clap::{Args as ClapArgs, Subcommand};
 use serde_json::json;
 
-use super::{Context, Report, sync};
+use super::context::Context;
+use super::output::Report;
+use super::sync;
 use crate::crawl::change::Want;
 use crate::crawl::kept_changes::refused;
 use crate::crawl::{Crawler, ModeName};

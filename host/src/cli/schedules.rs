@@ -6,7 +6,9 @@ use clap::{Args as ClapArgs, Subcommand, ValueEnum};
 use serde_json::json;
 use temporalio_client::Client;
 
-use super::{Context, Report, connect, sync};
+use super::context::{Context, connect};
+use super::output::Report;
+use super::sync;
 use crate::config::Config;
 use crate::failure::{Failure, Result};
 use crate::temporal::schedule::{Overlap, Schedule};

@@ -9,7 +9,9 @@ use futures::StreamExt as _;
 use serde_json::{Value, json};
 use temporalio_client::Client;
 
-use super::{Context, Report, connect, sync};
+use super::context::{Context, connect};
+use super::output::Report;
+use super::sync;
 use crate::config::Config;
 use crate::crawl::connection_state::{Doubt, States};
 use crate::crawl::history::Failing;

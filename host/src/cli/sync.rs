@@ -10,8 +10,10 @@ use serde_json::json;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use super::context::{Context, connect};
 use super::live;
-use super::{Context, Report, connect, signals};
+use super::output::Report;
+use super::signals;
 use crate::config::Config;
 use crate::crawl::CrawlRequest;
 use crate::crawl::result::Waiting;

@@ -5,7 +5,9 @@ use std::time::Duration;
 use clap::Args as ClapArgs;
 use serde_json::json;
 
-use super::{Context, Report, connect, signals};
+use super::context::{Context, connect};
+use super::output::Report;
+use super::signals;
 use crate::config::Config;
 use crate::crawl::Crawler;
 use crate::failure::{Failure, Result};

@@ -10,6 +10,7 @@
 //! [`preview`] answer what people ask.
 
 mod account;
+pub mod agreement;
 pub mod approval;
 mod bookmarks;
 pub mod census;

@@ -16,8 +16,8 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::attempt::{Allowed, counted, failed, heartbeating, is_final, pause};
+use crate::crawl::agreement::Expected;
 use crate::crawl::complete::Completed;
-use crate::crawl::connections::Expected;
 use crate::crawl::fault::Stopped;
 use crate::crawl::history::Attempt;
 use crate::crawl::lease::{TAKE_OVER, Who};

@@ -8,9 +8,9 @@ use temporalio_sdk::activities::{ActivityContext, ActivityError};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::crawl::connections::this_process;
 use crate::crawl::{Policy, RangeProgress};
 use crate::failure::{Failure, Kind};
+use crate::machine::this_process;
 use crate::pace::Wait;
 
 /// How often a crawl says how far it is.

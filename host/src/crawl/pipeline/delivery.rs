@@ -3,8 +3,8 @@
 
 use std::collections::HashSet;
 
-use super::UploadLimits;
 use super::intake::{CheckedPage, Row};
+use super::window::UploadLimits;
 use crate::crawl::change::{Change, Want, wanted_access};
 use crate::crawl::fault::Result;
 use crate::crawl::kept_changes::KeptChanges;

@@ -12,8 +12,8 @@ use super::frontier::{Acknowledged, Next, Turns};
 use super::intake::{Checked, CheckedPage, Intake};
 use super::keeper::{Commit, Due, Keeper, Passed};
 use super::page_records::{PageRecords, Records};
+use super::parts::{Pipeline, Report, Source};
 use super::window::Window;
-use super::{Pipeline, Source};
 use crate::crawl::fault::{Result, Stopped, interrupted};
 use crate::crawl::progress::{Ending, ScopeHead};
 use crate::crawl::quarantine::QuarantineLog;
@@ -60,25 +60,28 @@ struct Driver<'a> {
     cut_at: Instant,
 }
 
-/// Crawls to the end of the scope.
-pub(super) async fn run(
-    parts: &Pipeline<'_>,
-    source: impl Source + 'static,
-    mut delivery: Delivery,
-    start: ScopeHead,
-) -> Result<()> {
-    let mut pages = Pages::read(source, parts.page);
-    delivery.resume(start.frontier.opened, start.counts.pages).await?;
-    let mut driver = Driver::new(parts, delivery, start);
-    let ended = tokio::select! {
-        ended = driver.pump(&mut pages) => ended,
-        () = parts.cancel.cancelled() => Err(interrupted().into()),
-    };
-    if ended.is_err() {
-        driver.drain().await;
+impl Pipeline<'_> {
+    /// Crawls to the end of the scope. On failure, what was acknowledged stands in the report.
+    pub async fn run(
+        &self,
+        source: impl Source + 'static,
+        mut delivery: Delivery,
+        start: ScopeHead,
+    ) -> Result<ScopeHead> {
+        let mut pages = Pages::read(source, self.page);
+        delivery.resume(start.frontier.opened, start.counts.pages).await?;
+        let mut driver = Driver::new(self, delivery, start);
+        let ended = tokio::select! {
+            ended = driver.pump(&mut pages) => ended,
+            () = self.cancel.cancelled() => Err(interrupted().into()),
+        };
+        if ended.is_err() {
+            driver.drain().await;
+        }
+        driver.log.tell(&driver.read.scope);
+        ended?;
+        Ok(self.report.borrow().head.clone())
     }
-    driver.log.tell(&driver.read.scope);
-    ended
 }
 
 /// Reads one page ahead: the source works while the page before is encoded.
@@ -335,7 +338,7 @@ impl<'a> Driver<'a> {
 
     fn publish(&mut self, head: ScopeHead) {
         let in_flight = self.window.sending();
-        self.parts.report.send_replace(super::Report { head, in_flight });
+        self.parts.report.send_replace(Report { head, in_flight });
     }
 
     fn report_in_flight(&self) {

@@ -1,0 +1,27 @@
+//! What every command may use.
+
+use std::path::PathBuf;
+
+use temporalio_client::Client;
+
+use crate::config::Config;
+use crate::failure::Result;
+use crate::temporal;
+
+pub struct Context {
+    pub(super) file: Option<PathBuf>,
+    pub json: bool,
+    pub verbose: u8,
+}
+
+impl Context {
+    pub fn config(&self) -> Result<Config> {
+        Config::load(self.file.as_deref())
+    }
+}
+
+/// Connects to the Temporal of the configuration.
+pub(super) async fn connect(config: &Config) -> Result<Client> {
+    let connected = temporal::connect::connect(&config.temporal).await;
+    connected.map_err(|failure| failure.at_least(|| config.place(&["temporal"])))
+}
