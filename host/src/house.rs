@@ -14,6 +14,7 @@ const ROOMS: &[Room] = &[
         "",
         &[
             "clock",
+            "name",
             "text",
             "redact",
             "failure",
@@ -147,9 +148,12 @@ const ROOMS: &[Room] = &[
             "grants",
             "schedules",
             "connection",
+            "settings",
             "file",
-            "mod",
+            "load",
             "live",
+            "crawler",
+            "mod",
         ],
     ),
     (

@@ -21,6 +21,7 @@ pub mod glean;
 mod house;
 pub mod ledger;
 pub mod machine;
+pub mod name;
 pub mod pace;
 pub mod redact;
 pub mod registry;

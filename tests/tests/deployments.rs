@@ -82,7 +82,7 @@ async fn deployments_of_one_namespace_answer_and_end_nothing_of_each_other() {
     // An approval that an earlier version of theirs started under an id that both had.
     let client = connect_to(&server.address).await.expect("a client");
     let waiting = Waiting {
-        upload_id: String::new(),
+        upload_id: String::new().into(),
         would_go: 7,
         of: 50,
         reasons: Vec::new(),

@@ -216,7 +216,7 @@ async fn crawl(
     let shown = tokio::spawn(live::show(views));
     let ended = match client {
         None => {
-            let request = CrawlRequest { connection: name.to_owned(), ..CrawlRequest::default() };
+            let request = CrawlRequest { connection: name.into(), ..CrawlRequest::default() };
             local::run(crawler, &request, &view, stop).await
         }
         Some(client) => on_temporal(config, client, name, &view, stop).await,

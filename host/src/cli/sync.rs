@@ -101,7 +101,7 @@ async fn one(
         let crawler = config.crawler()?;
         let connector = args.connector.as_deref();
         let request = CrawlRequest {
-            connection: name.to_owned(),
+            connection: name.into(),
             mode,
             connector: connector.map(str::to_owned),
             restart: args.anew,
@@ -198,14 +198,18 @@ async fn all_here(
         async move {
             let (view, _views) = watch::channel(CrawlView::default());
             let anew = args.anew;
-            let request =
-                CrawlRequest { connection: name.clone(), mode, connector: None, restart: anew };
+            let request = CrawlRequest {
+                connection: name.as_str().into(),
+                mode,
+                connector: None,
+                restart: anew,
+            };
             let ended = local::run(&crawler, &request, &view, cancel).await;
             let (result, failure) = match ended {
                 Ok(result) => (Some(result), None),
                 Err(failure) => (None, Some(failure)),
             };
-            OneOfAll { connection: name, running: false, result, failure }
+            OneOfAll { connection: name.into(), running: false, result, failure }
         }
     };
     let names: Vec<_> = config.connections.keys().cloned().collect();

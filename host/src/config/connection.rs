@@ -81,7 +81,7 @@ impl Section {
             locate.failure(&here("settings"), format!("the settings are not JSON: {error}"))
         })?;
         let connection = Connection {
-            name: name.to_owned(),
+            name: name.into(),
             connector: self.connector,
             datasource: self.datasource,
             settings,

@@ -7,8 +7,10 @@ use std::sync::Arc;
 use serde::Deserialize;
 
 use super::locate::{Locate, without_user};
+use super::settings::Config;
 use super::values::Env;
-use super::{Config, Connection, connection, connectors, glean, temporal};
+use super::{connection, connectors, glean, temporal};
+use crate::crawl::Connection;
 use crate::failure::Result;
 use crate::store::Location;
 use crate::temporal::schedule::Schedule;

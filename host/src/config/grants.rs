@@ -8,7 +8,7 @@ use ipnet::IpNet;
 use serde::Deserialize;
 use url::Url;
 
-use super::{Locate, without_user};
+use super::locate::{Locate, without_user};
 use crate::failure::{Failure, Result};
 use crate::sandbox::credentials::{self, ClientAuth, Form, OAuth};
 use crate::sandbox::folders::{FolderGrant, check_guest_path};

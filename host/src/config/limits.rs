@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::Locate;
+use super::locate::Locate;
 use super::values::{Size, Span};
 use crate::failure::Result;
 use crate::sandbox::limits::{HttpLimits, Limits};

@@ -7,7 +7,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use futures::future::BoxFuture;
 
-use super::Config;
+use super::settings::Config;
 use crate::clock::Timestamp;
 use crate::crawl::connections::{Configured, Connections};
 use crate::failure::{Failure, Result};

@@ -8,6 +8,7 @@ use crate::document::{Access, key};
 use crate::failure::{Failure, Result};
 use crate::glean::wire::Permissions;
 use crate::glean::{self, Client};
+use crate::name::UploadId;
 use crate::text::bounded;
 
 /// A change of one document.
@@ -21,9 +22,9 @@ pub struct Change {
     pub refused: Option<String>,
     /// The session that was open meanwhile: after its end the change is done once more.
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub beside: Option<String>,
+    pub beside: Option<UploadId>,
     /// The crawl that reported it.
-    pub upload_id: String,
+    pub upload_id: UploadId,
     pub since: Timestamp,
     pub attempts: u32,
 }

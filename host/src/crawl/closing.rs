@@ -7,11 +7,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
 use crate::ledger::run::Run;
+use crate::name::UploadId;
 
 /// The end of a full crawl that Glean has not done yet.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Closing {
-    pub upload_id: String,
+    pub upload_id: UploadId,
     pub datasource: String,
     pub at: Timestamp,
     /// Glean holds the deletion back.

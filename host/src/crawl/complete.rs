@@ -179,7 +179,7 @@ impl Crawler {
         };
         if !spared {
             tracing::info!(
-                connection = plan.connection,
+                connection = plan.connection.as_str(),
                 "Glean is at work on the end of a full crawl: the next crawl brings the same again"
             );
         }

@@ -80,7 +80,11 @@ impl Crawler {
             failure.at_least(|| self.connections.now().place(&["connections", name, "connector"]))
         })?;
         if let Some(unread) = connector.inspection.unread() {
-            tracing::warn!(connection = name, connector = connector.manifest.name, "{unread}");
+            tracing::warn!(
+                connection = name.as_str(),
+                connector = connector.manifest.name,
+                "{unread}"
+            );
         }
         let usage = self.guests.usage(upload_id, Duration::ZERO);
         let mut guest = self.guests.start(&connection, &connector, usage).await?;
@@ -158,7 +162,7 @@ impl Crawler {
         if let Opening::Foreign(unfinished) = upload.opening().await? {
             tracing::warn!(
                 datasource = plan.datasource,
-                unfinished,
+                unfinished = unfinished.as_str(),
                 "an upload session was left unfinished; it is replaced by this one"
             );
             plan.upload_id = upload.restart().await?;
@@ -187,7 +191,11 @@ impl Crawler {
             self.kept.keep(&upload_id, &start.by, &kept.connection);
         }
         if upload_id != start.upload_id {
-            tracing::info!(connection = name, upload_id, "an interrupted crawl is resumed");
+            tracing::info!(
+                connection = name.as_str(),
+                upload_id = upload_id.as_str(),
+                "an interrupted crawl is resumed"
+            );
         }
         let plan = Plan { who: Some(start.who.clone()), ..begun.plan };
         let begun = Begun { plan: plan.clone(), by: start.by.clone(), ..begun };
@@ -256,7 +264,7 @@ impl Crawler {
         }
         if bookmarks.is_empty() || !known {
             tracing::warn!(
-                connection = name,
+                connection = name.as_str(),
                 "there is nothing to begin from: this crawl is a full one"
             );
             return Ok((ModeName::Full, BTreeMap::new()));

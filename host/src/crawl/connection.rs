@@ -3,12 +3,13 @@
 use super::guard::Deletions;
 use super::quarantine::Tolerance;
 use crate::connector::Digest;
+use crate::name::ConnectionName;
 use crate::sandbox::{Granted, Limits};
 
 /// A connector, its settings and its grants: one datasource in Glean.
 #[derive(Clone, Debug)]
 pub struct Connection {
-    pub name: String,
+    pub name: ConnectionName,
     pub connector: String,
     pub datasource: String,
     pub settings: serde_json::Value,

@@ -8,6 +8,7 @@ use futures::future::BoxFuture;
 use super::connection::Connection;
 use crate::connector::Digest;
 use crate::failure::Result;
+use crate::name::UploadId;
 
 /// The connections of a file, as it was read once.
 pub trait Configured: Send + Sync {
@@ -38,7 +39,7 @@ pub struct Kept(Mutex<VecDeque<KeptCrawl>>);
 
 #[derive(Clone, Debug)]
 pub struct KeptCrawl {
-    upload_id: String,
+    upload_id: UploadId,
     /// Who crawls: whoever resumes it begins with what the file says then.
     pub(super) by: String,
     pub connection: Arc<Connection>,
@@ -60,7 +61,7 @@ impl Kept {
             crawls.pop_front();
         }
         crawls.push_back(KeptCrawl {
-            upload_id: upload_id.to_owned(),
+            upload_id: upload_id.into(),
             by: by.to_owned(),
             connection: connection.clone(),
         });

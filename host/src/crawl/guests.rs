@@ -90,7 +90,7 @@ impl Guests {
             }
         }
         let grants = Grants {
-            connection: connection.name.clone(),
+            connection: connection.name.to_string(),
             settings: connection.settings.to_string().into(),
             folders: connection.grants.folders.clone(),
             limits: connection.limits.clone(),
@@ -149,7 +149,7 @@ impl Guests {
         };
         let most = connection.limits.guests;
         let mut connections = self.connections.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(shared) = connections.get(&connection.name)
+        if let Some(shared) = connections.get(&*connection.name)
             && shared.egress.grant == grant
             && shared.most == most
         {
@@ -158,7 +158,7 @@ impl Guests {
         // What was granted before ends with its pool, when its last guest does.
         let egress = Arc::new(Egress::new(&connection.name, grant));
         let shared = Shared { egress, places: Arc::new(Semaphore::new(most)), most };
-        connections.insert(connection.name.clone(), shared.clone());
+        connections.insert(connection.name.to_string(), shared.clone());
         Ok(shared)
     }
 }

@@ -14,6 +14,7 @@ use crate::failure::Result;
 use crate::glean::upload::SessionState;
 use crate::ledger::run::Run;
 use crate::ledger::{self, journals};
+use crate::name::UploadId;
 
 /// An interrupted crawl is resumed within this time; what it uploaded is older than that then.
 const RESUME_WITHIN: Duration = Duration::from_secs(24 * 3600);
@@ -34,9 +35,9 @@ pub(super) struct Others {
     pub resumable: Option<Begun>,
     /// Beside an incremental crawl: a full one that the next full crawl can resume. Its session stays
     /// open, and gets what the incremental one brings.
-    pub stopped: Option<String>,
+    pub stopped: Option<UploadId>,
     /// Those that nobody resumes any more.
-    pub over: Vec<String>,
+    pub over: Vec<UploadId>,
 }
 
 impl Crawler {
@@ -63,7 +64,7 @@ impl Crawler {
                 }
                 // This crawl, begun again before it had written anything.
                 None if upload == upload_id => {}
-                _ => others.over.push(upload),
+                _ => others.over.push(upload.into()),
             }
         }
         found.sort_by_key(|begun| std::cmp::Reverse(begun.at));
@@ -91,8 +92,8 @@ impl Crawler {
                 None => others.stopped = Some(upload),
                 Some(why) => {
                     tracing::info!(
-                        connection = name,
-                        upload_id = upload,
+                        connection = name.as_str(),
+                        upload_id = upload.as_str(),
                         "an interrupted crawl is not resumed: {why}"
                     );
                     others.over.push(upload);

@@ -22,15 +22,16 @@ use super::plan::Plan;
 use super::result::{CrawlResult, Outcome};
 use crate::clock::Timestamp;
 use crate::failure::Result;
+use crate::name::{ConnectionName, UploadId};
 use crate::text::count;
 
 /// Changes that are kept, as a crawl's scope sees them.
 #[derive(Clone, Debug)]
 pub struct KeptChanges {
     states: States,
-    connection: String,
-    upload_id: String,
-    beside: Option<String>,
+    connection: ConnectionName,
+    upload_id: UploadId,
+    beside: Option<UploadId>,
 }
 
 impl KeptChanges {

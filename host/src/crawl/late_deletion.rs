@@ -116,7 +116,7 @@ pub async fn look_again(client: &Client, states: &States, connection: &str) -> R
         return Ok(true);
     }
     if processing == Processing::Paused {
-        tracing::warn!(connection, upload_id = closing.upload_id, "{PAUSED}");
+        tracing::warn!(connection, upload_id = closing.upload_id.as_str(), "{PAUSED}");
     }
     let state = states
         .update(connection, |state| {

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::failure::{Failure, Kind, Result};
 use crate::machine::Machine;
+use crate::name::{ConnectionName, UploadId};
 use crate::store::{Kept, Store};
 
 /// A crawl under way renews its claim this often.
@@ -53,7 +54,7 @@ pub struct Lease {
     pub who: Who,
     /// For people: `workflow sheaf-docs, run …` or `process 4711`.
     pub by: String,
-    pub upload_id: String,
+    pub upload_id: UploadId,
     /// Seconds after its renewal in which it counts; none where the crawl has ended.
     pub lasts: u64,
 }
@@ -62,7 +63,7 @@ pub struct Lease {
 #[derive(Clone, Debug)]
 pub struct Claims {
     store: Store,
-    connection: String,
+    connection: ConnectionName,
     folder: String,
     machine: Machine,
 }
@@ -79,7 +80,7 @@ impl Claims {
     pub fn new(store: &Store, connection: &str, place: &str, machine: &Machine) -> Self {
         let folder = format!("{place}/claims");
         let (store, machine) = (store.clone(), machine.clone());
-        Self { store, connection: connection.to_owned(), folder, machine }
+        Self { store, connection: connection.into(), folder, machine }
     }
 
     fn name(&self, number: u64) -> String {
@@ -99,7 +100,7 @@ impl Claims {
             let lease = serde_json::from_slice(&bytes).unwrap_or(Lease {
                 who: Who::Process { machine: String::new() },
                 by: String::new(),
-                upload_id: String::new(),
+                upload_id: UploadId::default(),
                 lasts: 0,
             });
             return Ok((Some(Found { number, lease, kept }), all));
@@ -208,7 +209,7 @@ impl Claims {
 
 impl Lease {
     pub fn new(who: Who, by: &str, upload_id: &str) -> Self {
-        let (by, upload_id) = (by.to_owned(), upload_id.to_owned());
+        let (by, upload_id) = (by.to_owned(), upload_id.into());
         Self { who, by, upload_id, lasts: LASTS.as_secs() }
     }
 }

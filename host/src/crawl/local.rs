@@ -64,7 +64,7 @@ async fn once(
     let who = Who::Process { machine: crawler.states.machine.id()? };
     let start = || Start {
         request: request.clone(),
-        upload_id: upload_id.to_owned(),
+        upload_id: upload_id.into(),
         by: format!("process {}", std::process::id()),
         who: who.clone(),
     };

@@ -11,18 +11,19 @@ use crate::clock::Timestamp;
 use crate::connector::Digest;
 use crate::document::{Mode, Scope};
 use crate::ledger::run::Run;
+use crate::name::{ConnectionName, UploadId};
 
 /// What a crawl does, fixed when it begins: a connector or bookmark that changes meanwhile is the
 /// next crawl's.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Plan {
-    pub connection: String,
+    pub connection: ConnectionName,
     pub datasource: String,
     /// Name and version, for people.
     pub connector: String,
     pub digest: Digest,
     pub mode: ModeName,
-    pub upload_id: String,
+    pub upload_id: UploadId,
     /// The Glean it uploads to: a worker that uploads elsewhere must not touch it.
     #[serde(default)]
     pub glean: String,
@@ -37,7 +38,7 @@ pub struct Plan {
     pub runs: Vec<Run>,
     /// Incremental crawls: the session of a full crawl that waits for approval.
     #[serde(default)]
-    pub beside: Option<String>,
+    pub beside: Option<UploadId>,
     /// Who runs it; nothing where an earlier version began it.
     #[serde(default)]
     pub who: Option<Who>,
@@ -78,12 +79,12 @@ impl Plan {
 /// A crawl as it travels: small, however many scopes it has. They and all else are in its journal.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct CrawlRef {
-    pub connection: String,
+    pub connection: ConnectionName,
     pub datasource: String,
     pub connector: String,
     pub digest: Digest,
     pub mode: ModeName,
-    pub upload_id: String,
+    pub upload_id: UploadId,
     #[serde(default)]
     pub glean: String,
     /// Who runs it.

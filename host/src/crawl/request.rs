@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::lease::Who;
+use crate::name::{ConnectionName, UploadId};
 
 /// Which crawl is asked for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,7 +26,7 @@ impl std::fmt::Display for ModeName {
 /// Which crawl of which connection.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CrawlRequest {
-    pub connection: String,
+    pub connection: ConnectionName,
     #[serde(default)]
     pub mode: ModeName,
     /// Another connector than the connection's: a name, a file, or `sha256:…`. Which file that is the
@@ -41,7 +42,7 @@ pub struct CrawlRequest {
 #[derive(Clone, Debug)]
 pub struct Start {
     pub request: CrawlRequest,
-    pub upload_id: String,
+    pub upload_id: UploadId,
     /// Who crawls, for people.
     pub by: String,
     pub who: Who,

@@ -8,6 +8,7 @@ use super::request::ModeName;
 use crate::clock::Timestamp;
 use crate::connector::Digest;
 use crate::ledger::Sample;
+use crate::name::{ConnectionName, UploadId};
 use crate::text::{bounded, count};
 
 /// How a whole crawl ended.
@@ -51,11 +52,11 @@ impl std::fmt::Display for Outcome {
 /// How a crawl ended: what `sync --json` prints.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct CrawlResult {
-    pub connection: String,
+    pub connection: ConnectionName,
     pub datasource: String,
     pub mode: ModeName,
     pub outcome: Outcome,
-    pub upload_id: String,
+    pub upload_id: UploadId,
     pub connector: String,
     pub digest: Digest,
     /// Documents uploaded, each counted once.
@@ -137,7 +138,7 @@ impl CrawlResult {
 pub struct Waiting {
     /// What an approval has to name.
     #[serde(default)]
-    pub upload_id: String,
+    pub upload_id: UploadId,
     /// Documents that would be deleted, of how many.
     pub would_go: u64,
     pub of: u64,

@@ -114,8 +114,9 @@ impl Crawler {
             ended = self.crawl_each(&work, range, allowed, report, cancel) => ended,
             failure = claims.keep(&who, &crawl.upload_id) => Err(failure.into()),
         };
-        ended
-            .map_err(|stopped| stopped.map(|failure| failure.at_least(|| crawl.connection.clone())))
+        ended.map_err(|stopped| {
+            stopped.map(|failure| failure.at_least(|| crawl.connection.to_string()))
+        })
     }
 
     async fn crawl_each(
@@ -158,7 +159,7 @@ impl Crawler {
             if start.counts.pages > 0 {
                 let checkpoint = start.frontier.checkpoint.as_deref();
                 tracing::info!(
-                    connection = work.connection.name,
+                    connection = work.connection.name.as_str(),
                     scope = scope.id,
                     page = start.counts.pages,
                     documents = start.counts.documents,
@@ -184,9 +185,17 @@ impl Crawler {
             };
             failures += 1;
             if failures <= TOLD {
-                tracing::warn!(connection = work.connection.name, scope = scope.id, "{failure}");
+                tracing::warn!(
+                    connection = work.connection.name.as_str(),
+                    scope = scope.id,
+                    "{failure}"
+                );
             } else {
-                tracing::debug!(connection = work.connection.name, scope = scope.id, "{failure}");
+                tracing::debug!(
+                    connection = work.connection.name.as_str(),
+                    scope = scope.id,
+                    "{failure}"
+                );
             }
             let failed = before.again(&head.frontier, failure.clone(), allowed(&failure));
             work.journal.keep_failed_scope(&scope.id, &failed).await?;

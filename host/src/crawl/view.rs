@@ -7,16 +7,17 @@ use super::progress::{Attempts, Standing};
 use super::request::ModeName;
 use crate::document::Scope;
 use crate::failure::Failure;
+use crate::name::{ConnectionName, UploadId};
 use crate::text::bounded;
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct CrawlView {
-    pub connection: String,
+    pub connection: ConnectionName,
     pub datasource: String,
     /// Name and version of the connector.
     pub connector: String,
     pub mode: ModeName,
-    pub upload_id: String,
+    pub upload_id: UploadId,
     pub phase: Phase,
     /// Why nothing moves.
     #[serde(skip_serializing_if = "Option::is_none", default)]

@@ -27,6 +27,7 @@ use super::batch::{Address, Batch, PageFlags};
 use super::client::Client;
 use super::error::{Error, Fault, Lost, Result};
 use super::wire::UploadEvent;
+use crate::name::UploadId;
 
 const BULK: &str = "/bulkindexdocuments";
 const INDEX: &str = "/indexdocuments";
@@ -39,10 +40,10 @@ const ALL_REFUSED: usize = 10;
 pub struct Upload {
     pub client: Client,
     pub datasource: String,
-    pub upload_id: String,
+    pub upload_id: UploadId,
     /// The session of a full crawl that waits for approval: what changes meanwhile goes there too, so
     /// that ending it deletes nothing of it.
-    pub beside: Option<String>,
+    pub beside: Option<UploadId>,
     /// Whether Glean has taken a document yet.
     pub accepted: Arc<AtomicBool>,
 }
@@ -62,7 +63,7 @@ pub enum Opening {
     /// Our own session is open: an earlier attempt opened it.
     Ours,
     /// Another session was left unfinished and must make way: its upload id.
-    Foreign(String),
+    Foreign(UploadId),
 }
 
 /// Which sessions Glean knows of this upload id.
@@ -102,13 +103,14 @@ impl Upload {
 
     /// Takes the place of a session that was left unfinished. The new session has an upload id that was
     /// made for it: that id.
-    pub async fn restart(&self) -> Result<String> {
+    pub async fn restart(&self) -> Result<UploadId> {
         let flags = PageFlags { first: true, restart: true, ..PageFlags::default() };
         let mut tries = self.client.tries(BULK);
-        let mut tried: Vec<String> = Vec::new();
+        let mut tried: Vec<UploadId> = Vec::new();
         let mut refused = false;
         loop {
             let id = format!("{}-r{:08x}", made_for(&self.upload_id), rand::random::<u32>());
+            let id = UploadId::from(id);
             tried.push(id.clone());
             let to = Address { datasource: &self.datasource, upload_id: &id };
             let page = Batch::default().request(to, flags);
@@ -222,12 +224,12 @@ impl Upload {
         })
     }
 
-    fn lost(&self, by: Option<String>, said: String) -> Error {
+    fn lost(&self, by: Option<UploadId>, said: String) -> Error {
         let late_copy =
             by.is_some_and(|by| by != self.upload_id && made_for(&by) == made_for(&self.upload_id));
         Error::SessionLost(Lost {
             datasource: self.datasource.clone(),
-            upload_id: self.upload_id.clone(),
+            upload_id: self.upload_id.to_string(),
             late_copy,
             said,
         })

@@ -5,6 +5,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::{Deserialize, Serialize, Serializer};
 
 use crate::document::{Access, Body, Comment, Content, Document, PropertyValue, UserRef};
+use crate::name::UploadId;
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -272,7 +273,7 @@ impl DocumentsStatus {
 #[derive(Debug, Default, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct UploadEvent {
-    pub upload_id: String,
+    pub upload_id: UploadId,
     pub start_time: String,
     pub end_time: String,
     pub status: String,

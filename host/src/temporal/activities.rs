@@ -24,10 +24,11 @@ use crate::crawl::lease::{TAKE_OVER, Who};
 use crate::crawl::request::{CrawlRequest, Start};
 use crate::crawl::{CrawlRef, CrawlResult, Crawler, Decision, ModeName, Policy, RangeProgress};
 use crate::failure::{Failure, Kind};
+use crate::name::{ConnectionName, UploadId};
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ConfigureInput {
-    pub connection: String,
+    pub connection: ConnectionName,
     pub mode: ModeName,
     #[serde(default)]
     pub connector: Option<String>,
@@ -35,7 +36,7 @@ pub struct ConfigureInput {
     pub restart: bool,
     #[serde(default)]
     pub by: String,
-    pub upload_id: String,
+    pub upload_id: UploadId,
     #[serde(default)]
     pub attempts: u32,
     #[serde(default)]
@@ -52,8 +53,8 @@ pub struct ConfigureInput {
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct DecideInput {
-    pub connection: String,
-    pub upload_id: String,
+    pub connection: ConnectionName,
+    pub upload_id: UploadId,
     pub decision: Decision,
     pub attempts: u32,
     #[serde(default)]
@@ -124,7 +125,7 @@ impl Activities {
         };
         let plan = Box::pin(counted(&context, allowed, configure, waiting, remember)).await?;
         tracing::info!(
-            connection,
+            connection = connection.as_str(),
             datasource = plan.datasource,
             connector = plan.connector,
             digest = plan.digest.short(),
@@ -145,7 +146,13 @@ impl Activities {
         let tried = context.heartbeat_details().deserialize::<RangeProgress>();
         let attempts_before = tried.ok().flatten().unwrap_or_default().attempts;
         let attempt = context.info().attempt;
-        tracing::info!(connection = crawl.connection, scope, ?scopes, attempt, "crawling scopes");
+        tracing::info!(
+            connection = crawl.connection.as_str(),
+            scope,
+            ?scopes,
+            attempt,
+            "crawling scopes"
+        );
         let begin = RangeProgress {
             from: scopes.start,
             attempts: attempts_before,
@@ -171,7 +178,7 @@ impl Activities {
             }
             Ok(progress) => {
                 tracing::info!(
-                    connection = crawl.connection,
+                    connection = crawl.connection.as_str(),
                     ?scopes,
                     documents = progress.total.counts.documents,
                     failed = progress.failed,
@@ -183,7 +190,7 @@ impl Activities {
                 let progress = report.borrow().clone();
                 context.record_heartbeat(progress.clone()).await?;
                 self.rest(&crawl, Some(TAKE_OVER)).await;
-                tracing::info!(connection = crawl.connection, ?scopes, "handed over");
+                tracing::info!(connection = crawl.connection.as_str(), ?scopes, "handed over");
                 Err(ActivityError::cancelled_with_details(progress))
             }
             Err(stopped) => {
@@ -235,7 +242,7 @@ impl Activities {
             }
         };
         tracing::info!(
-            connection = result.connection,
+            connection = result.connection.as_str(),
             documents = result.documents,
             deleted = result.deleted,
             "the crawl ended {}",
@@ -275,7 +282,7 @@ impl Activities {
                 let pause = pause(&failure, failures, allowed.policy);
                 let lease = TAKE_OVER + pause.unwrap_or_default();
                 self.rest(crawl, again.then_some(lease)).await;
-                tracing::warn!(connection = crawl.connection, failures, last, "{failure}");
+                tracing::warn!(connection = crawl.connection.as_str(), failures, last, "{failure}");
                 context.record_heartbeat(progress).await?;
                 if !again {
                     self.remember(context, crawl, &failure).await;

@@ -133,7 +133,7 @@ pub fn crawl(
     Choice { connector, restart }: Choice,
 ) -> CrawlInput {
     CrawlInput {
-        connection: connection.to_owned(),
+        connection: connection.into(),
         mode,
         connector,
         restart,

@@ -40,7 +40,7 @@ pub async fn newest(
     let handle: follow::Handle = found.handle(client);
     if found.running {
         let view = follow::progress(&handle).await.unwrap_or_else(|| CrawlView {
-            connection: connection.to_owned(),
+            connection: connection.into(),
             note: Some("no worker has taken it yet, or answers".to_owned()),
             ..CrawlView::default()
         });

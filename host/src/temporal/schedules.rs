@@ -26,6 +26,7 @@ use super::schedule::{Calendar, Overlap, Schedule};
 use super::settings::{Deployment, Settings};
 use super::workflows::{CrawlInput, ScheduledCrawl, ScheduledInput};
 use crate::failure::{Failure, Kind, Result};
+use crate::name::ConnectionName;
 
 type Handle = ScheduleHandle<Client>;
 
@@ -36,7 +37,7 @@ const RECENT: usize = 5;
 #[derive(Clone, Debug, Serialize)]
 pub struct Found {
     pub id: String,
-    pub connection: String,
+    pub connection: ConnectionName,
     pub schedule: Schedule,
     pub paused: bool,
     pub note: Option<String>,

@@ -10,6 +10,7 @@ use super::indexing::{CrawlInput, IndexingWorkflow};
 use super::reported::reported;
 use crate::crawl::CrawlResult;
 use crate::failure::{Failure, Kind};
+use crate::name::ConnectionName;
 use crate::text::bounded;
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -22,7 +23,7 @@ pub struct AllInput {
 /// How one of the crawls stands.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct OneOfAll {
-    pub connection: String,
+    pub connection: ConnectionName,
     #[serde(default)]
     pub running: bool,
     pub result: Option<CrawlResult>,

@@ -10,12 +10,13 @@ use temporalio_sdk::{SyncWorkflowContext, WorkflowContext, WorkflowContextView, 
 use super::activity::activity;
 use crate::crawl::result::Waiting;
 use crate::crawl::{CrawlResult, Decision, Policy};
+use crate::name::{ConnectionName, UploadId};
 use crate::temporal::activities::{Activities, DecideInput};
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ApprovalInput {
-    pub connection: String,
-    pub upload_id: String,
+    pub connection: ConnectionName,
+    pub upload_id: UploadId,
     pub waiting: Waiting,
     pub policy: Policy,
     /// The Glean that the crawl went to, if whoever started it said.
@@ -29,7 +30,7 @@ pub struct ApprovalInput {
 /// A person's word on one upload.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Word {
-    pub upload_id: String,
+    pub upload_id: UploadId,
     pub decision: Decision,
 }
 

@@ -16,13 +16,14 @@ use crate::crawl::plan::Scopes;
 use crate::crawl::view::{CrawlView, Phase};
 use crate::crawl::{CrawlRef, CrawlResult, ModeName, Policy};
 use crate::failure::Kind;
+use crate::name::{ConnectionName, UploadId};
 use crate::temporal::activities::{Activities, CompleteInput, ConfigureInput, ScopesInput};
 use crate::temporal::ids;
 
 /// What a crawl is started with.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CrawlInput {
-    pub connection: String,
+    pub connection: ConnectionName,
     #[serde(default)]
     pub mode: ModeName,
     /// The connector to run, by name, file or digest; otherwise the connection's. Which file that is
@@ -84,12 +85,12 @@ impl IndexingWorkflow {
     #[run(name = "IndexingWorkflow")]
     pub async fn run(context: &mut WorkflowContext<Self>) -> WorkflowResult<CrawlResult> {
         let input = context.state(|state| state.input.clone());
-        let upload_id = format!("sheaf-{}-{}", input.connection, context.run_id());
+        let upload_id = UploadId::from(format!("sheaf-{}-{}", input.connection, context.run_id()));
         let result = match crawl(context, &input, upload_id.clone()).await {
             // What Glean has of it counts no longer: another session has to contain everything.
             Err(error) if session_lost(&error) && context.patched("session lost") => {
                 context.state_mut(|state| (state.next, state.stopped) = (0, false));
-                crawl(context, &input, format!("{upload_id}-2")).await?
+                crawl(context, &input, format!("{upload_id}-2").into()).await?
             }
             ended => ended?,
         };
@@ -135,7 +136,7 @@ pub type Run = indexing_workflow::Run;
 async fn crawl(
     context: &WorkflowContext<IndexingWorkflow>,
     input: &CrawlInput,
-    upload_id: String,
+    upload_id: UploadId,
 ) -> Result<CrawlResult, ActivityExecutionError> {
     let started = context.workflow_time();
     let policy = &input.policy;
