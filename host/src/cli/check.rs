@@ -5,10 +5,10 @@ use serde_json::json;
 
 use super::{Context, Report, output};
 use crate::config::Connection;
-use crate::connector::Connector;
+use crate::connector::{Connector, Manifest};
 use crate::crawl::Crawler;
 use crate::crawl::guests::asked;
-use crate::document::{Manifest, Scope};
+use crate::document::Scope;
 use crate::failure::Result;
 use crate::sandbox::Granted;
 use crate::sandbox::policy::{Denied, Pattern};

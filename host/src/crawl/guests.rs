@@ -12,8 +12,7 @@ use serde_json::Value;
 use tokio::sync::Semaphore;
 
 use crate::config::{Config, Connection, Live};
-use crate::connector::{Connector, Grants, Guest, schema};
-use crate::document::Manifest;
+use crate::connector::{Connector, Grants, Guest, Manifest, schema};
 use crate::failure::{Failure, Kind, Result};
 use crate::pace::Wait;
 use crate::sandbox::egress::{self, Egress};

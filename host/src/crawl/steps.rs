@@ -16,7 +16,7 @@ use super::memory::Memories;
 use super::plan::{CrawlRef, Plan};
 use super::progress::ScopeProgress;
 use crate::config::{Config, Connection, Live};
-use crate::connector::{Connector, Engine, Guest};
+use crate::connector::{Connector, Guest, Loader};
 use crate::failure::{Failure, Kind, Result};
 use crate::glean::upload::{SessionState, Upload};
 use crate::glean::{self, Client};
@@ -59,13 +59,13 @@ impl Crawler {
 
     /// For what only looks at connectors and their sources: there need not be a Glean.
     pub fn offline(config: Config) -> Result<Self> {
-        let cache = crate::connector::load::cache_folder();
-        let engine = Engine::limited(cache, config.compile)?;
+        let cache = crate::connector::cache_folder();
+        let loader = Loader::limited(cache, config.compile)?;
         let store = Store::open(&config.store)?;
         let config = Arc::new(config);
         let live = Live::new(config.clone());
         Ok(Self {
-            registry: Registry::new(engine, &config.connectors, store.clone()),
+            registry: Registry::new(loader, &config.connectors, store.clone()),
             client: Client::new(config.glean.clone())?,
             memories: Memories::new(store.clone(), &config.state, &config.glean.server_url),
             store,
