@@ -58,7 +58,7 @@ pub(super) mod trusted {
 
     /// Code that an earlier run compiled, or nothing if there is none that fits.
     #[allow(unsafe_code)]
-    pub(in super::super) fn reload(engine: &Engine, file: &Path) -> Option<Component> {
+    pub(in crate::connector::loader) fn reload(engine: &Engine, file: &Path) -> Option<Component> {
         if !file.is_file() || !file.parent().is_some_and(super::is_private) {
             return None;
         }

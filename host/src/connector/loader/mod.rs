@@ -152,8 +152,6 @@ impl Loader {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::failure::Kind;
 

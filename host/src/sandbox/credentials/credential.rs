@@ -21,7 +21,7 @@ const SETTLED: Duration = Duration::from_secs(10);
 
 /// What the source said to a credential.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::sandbox) enum Refused {
+pub(crate) enum Refused {
     /// 401: it is not valid.
     Invalid,
     /// 403: it does not suffice, or, as some sources say it, is not valid any more.
@@ -30,7 +30,7 @@ pub(in crate::sandbox) enum Refused {
 
 /// A granted credential with its value, once it was asked for.
 #[derive(Debug)]
-pub(in crate::sandbox) struct Credential {
+pub(crate) struct Credential {
     name: String,
     pub(super) grant: Grant,
     /// Of every form but OAuth.
@@ -119,7 +119,7 @@ impl Credential {
     }
 
     /// Whether its value can be had, without fetching a token.
-    pub(in crate::sandbox) async fn check(&self) -> Result<()> {
+    pub(crate) async fn check(&self) -> Result<()> {
         match &self.grant.form {
             Form::OAuth(oauth) => {
                 oauth.check(&self.grant.base).await.map_err(|failure| self.at(failure))

@@ -12,22 +12,22 @@ use crate::sandbox::policy::{Denied, Target};
 
 /// All credentials of a connection.
 #[derive(Debug, Default)]
-pub(in crate::sandbox) struct Credentials(BTreeMap<String, Arc<Credential>>);
+pub(crate) struct Credentials(BTreeMap<String, Arc<Credential>>);
 
 /// The headers of a request in which stand-ins are, and what goes there.
 #[derive(Debug, Default)]
-pub(in crate::sandbox) struct Substitutions(Vec<(HeaderName, Arc<Credential>)>);
+pub(crate) struct Substitutions(Vec<(HeaderName, Arc<Credential>)>);
 
 /// One guest's stand-ins. Nobody can guess them, so that a text that happens to look like one is none.
 #[derive(Clone, Debug, Default)]
-pub(in crate::sandbox) struct StandIns(BTreeMap<String, String>);
+pub(crate) struct StandIns(BTreeMap<String, String>);
 
 impl StandIns {
-    pub(in crate::sandbox) fn all(&self) -> impl Iterator<Item = String> {
+    pub(crate) fn all(&self) -> impl Iterator<Item = String> {
         self.0.values().cloned().collect::<Vec<_>>().into_iter()
     }
 
-    pub(in crate::sandbox) fn of(&self, name: &str) -> Option<&str> {
+    pub(crate) fn of(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(String::as_str)
     }
 
@@ -39,19 +39,19 @@ impl StandIns {
 }
 
 impl Credentials {
-    pub(in crate::sandbox) fn new(grants: &BTreeMap<String, Grant>) -> Self {
+    pub(crate) fn new(grants: &BTreeMap<String, Grant>) -> Self {
         let credential = |(name, grant): (&String, &Grant)| {
             (name.clone(), Arc::new(Credential::new(name, grant.clone())))
         };
         Self(grants.iter().map(credential).collect())
     }
 
-    pub(in crate::sandbox) fn get(&self, name: &str) -> Option<&Arc<Credential>> {
+    pub(crate) fn get(&self, name: &str) -> Option<&Arc<Credential>> {
         self.0.get(name)
     }
 
     /// Stand-ins for a guest, of the credentials that it asks for.
-    pub(in crate::sandbox) fn stand_ins(&self, asked: &[String]) -> StandIns {
+    pub(crate) fn stand_ins(&self, asked: &[String]) -> StandIns {
         let names = self.0.keys().filter(|name| asked.contains(name));
         StandIns(
             names
@@ -66,7 +66,7 @@ impl Credentials {
     }
 
     /// Finds the stand-ins in a request. One that stands where its credential must not go is refused.
-    pub(in crate::sandbox) fn find(
+    pub(crate) fn find(
         &self,
         stand_ins: &StandIns,
         url: &str,
@@ -114,7 +114,7 @@ impl Credentials {
 
 impl Substitutions {
     /// Puts the real values in.
-    pub(in crate::sandbox) async fn apply(
+    pub(crate) async fn apply(
         &self,
         headers: &mut HeaderMap,
         http: &reqwest::Client,
@@ -126,7 +126,7 @@ impl Substitutions {
     }
 
     /// The source refused what was sent. Whether another value may be had.
-    pub(in crate::sandbox) async fn forget(&self, sent: &HeaderMap, refused: Refused) -> bool {
+    pub(crate) async fn forget(&self, sent: &HeaderMap, refused: Refused) -> bool {
         let mut renewed = false;
         for (header, credential) in &self.0 {
             if let Some(value) = sent.get(header) {
@@ -137,7 +137,7 @@ impl Substitutions {
     }
 
     /// What was sent after a 403 was taken.
-    pub(in crate::sandbox) async fn helped(&self) {
+    pub(crate) async fn helped(&self) {
         for (_, credential) in &self.0 {
             credential.helped().await;
         }

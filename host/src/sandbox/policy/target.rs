@@ -107,7 +107,7 @@ pub(super) fn normal(name: &str) -> Option<String> {
 }
 
 /// Queries may hold what is nobody's business.
-pub(in crate::sandbox) fn without_query(url: &str) -> String {
+pub(crate) fn without_query(url: &str) -> String {
     let end = url.find(['?', '#']).unwrap_or(url.len());
     crate::text::bounded(url[..end].to_owned(), 300)
 }
