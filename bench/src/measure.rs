@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use clap::{Args, ValueEnum};
 use guest_generator::fields;
 use serde_json::json;
-use sheaf::connector::{Engine, Grants};
+use sheaf::connector::{Grants, Loader};
 use sheaf::crawl::crawler::Journal;
 use sheaf::crawl::pipeline::Report;
 use sheaf::crawl::{Delivery, Pipeline, Rules, ScopeHead, Source, Tolerance, UploadLimits};
@@ -71,12 +71,12 @@ impl Crawl {
                 self.upload(source, page, &settings_rules()).await?
             }
             feed => {
-                let engine = match feed {
-                    Feed::Unguarded => Engine::unguarded(self.cache.join("unguarded"))?,
-                    _ => Engine::new(&self.cache)?,
+                let loader = match feed {
+                    Feed::Unguarded => Loader::unguarded(self.cache.join("unguarded"))?,
+                    _ => Loader::new(&self.cache)?,
                 };
-                let connector = engine.load_file(&self.guest).await?;
-                let _neighbours = self.neighbours(&engine).await?;
+                let connector = loader.load_file(&self.guest).await?;
+                let _neighbours = self.neighbours(&loader).await?;
                 let grants = Grants {
                     settings: settings.to_string().into(),
                     ..Grants::none("bench", limits)
@@ -99,12 +99,12 @@ impl Crawl {
     }
 
     /// Guests that compute for ever, each on its own; they end when they are dropped.
-    async fn neighbours(&self, engine: &Engine) -> Result<JoinSet<()>> {
+    async fn neighbours(&self, loader: &Loader) -> Result<JoinSet<()>> {
         let mut neighbours = JoinSet::new();
         let Some(evil) = self.evil.as_ref().filter(|_| self.beside > 0) else {
             return Ok(neighbours);
         };
-        let connector = engine.load_file(evil).await?;
+        let connector = loader.load_file(evil).await?;
         for _ in 0..self.beside {
             let hour = Duration::from_secs(3600);
             let limits = Limits { cpu_per_call: hour, wall_per_call: hour, ..Limits::default() };
@@ -251,8 +251,8 @@ pub struct Start {
 impl Start {
     pub async fn run(&self) -> Result<f64, Failure> {
         let started = Instant::now();
-        let engine = Engine::new(&self.cache)?;
-        let connector = engine.load_file(&self.guest).await?;
+        let loader = Loader::new(&self.cache)?;
+        let connector = loader.load_file(&self.guest).await?;
         let mut guest = connector.start(Grants::none("bench", Limits::default())).await?;
         let scope = guest.scopes().await?.remove(0).id;
         let mut cursor = guest.open(Opened { mode: Mode::Full, scope, resume: None }).await?;

@@ -1,28 +1,8 @@
-//! What a connector delivers, in the host's own words. Each WIT version converts into this.
-
-use std::time::Duration;
+//! What a connector delivers, in the host's own words: documents, pages and scopes. Each version of the
+//! contract is converted into this.
 
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
-
-/// What a connector says of itself.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Manifest {
-    pub name: String,
-    pub version: String,
-    pub description: String,
-    pub settings_schema: serde_json::Value,
-    pub hosts: Vec<String>,
-    pub credentials: Vec<CredentialRequest>,
-    pub incremental: bool,
-    pub folders: Option<String>,
-}
-
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct CredentialRequest {
-    pub name: String,
-    pub purpose: String,
-}
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct UserRef {
@@ -220,24 +200,6 @@ pub struct Crawl {
     pub mode: Mode,
     pub scope: String,
     pub resume: Option<String>,
-}
-
-/// What the host shall do about a fault.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Remedy {
-    FixSettings,
-    Reauthenticate,
-    Retry,
-    StartOver,
-    GiveUp,
-}
-
-/// A fault that a connector reported.
-#[derive(Clone, Debug)]
-pub struct Fault {
-    pub remedy: Remedy,
-    pub message: String,
-    pub retry_after: Option<Duration>,
 }
 
 /// A document's key: Glean's ids do not distinguish case.

@@ -3,8 +3,7 @@
 
 use std::path::PathBuf;
 
-use sheaf::connector::Engine;
-use sheaf::connector::load::Candidate;
+use sheaf::connector::{Candidate, Loader};
 use sheaf_tests::guest;
 
 /// A generator of the test's own, so that a seed means the same everywhere (xorshift64*).
@@ -56,7 +55,7 @@ async fn a_component_that_was_changed_at_random_is_refused_in_one_sentence() {
     let count: usize = count.unwrap_or(2_000);
     let original = std::fs::read(guest("guest_generator")).expect("a component");
     let cache = tempfile::tempdir().expect("a folder");
-    let engine = Engine::new(cache.path().join("compiled")).expect("an engine");
+    let loader = Loader::new(cache.path().join("compiled")).expect("a loader");
     let mut random = Random(0x5eaf);
     let (mut refused, mut compiled, mut ran) = (0, 0, 0);
     for number in 0..count {
@@ -72,7 +71,7 @@ async fn a_component_that_was_changed_at_random_is_refused_in_one_sentence() {
         };
         // What looks like a connector from outside is compiled, and asked what it is.
         compiled += 1;
-        match engine.load(candidate).await {
+        match loader.load(candidate).await {
             Ok(_) => ran += 1,
             Err(failure) => one_sentence(&failure),
         }
@@ -93,8 +92,8 @@ fn one_sentence(failure: &sheaf::failure::Failure) {
 async fn native_code_in_disguise_is_refused() {
     let cache = tempfile::tempdir().expect("a folder");
     let folder = cache.path().join("compiled");
-    let engine = Engine::new(&folder).expect("an engine");
-    engine.load_file(&guest("guest_generator")).await.expect("a connector");
+    let loader = Loader::new(&folder).expect("a loader");
+    loader.load_file(&guest("guest_generator")).await.expect("a connector");
     let compiled =
         std::fs::read_dir(&folder).expect("a folder").flatten().next().expect("compiled code");
     let disguised = cache.path().join("connector.wasm");

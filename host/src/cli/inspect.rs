@@ -6,9 +6,8 @@ use clap::Args as ClapArgs;
 use serde_json::{Value, json};
 
 use super::output::Report;
-use crate::connector::Engine;
-use crate::connector::load::{Candidate, Connector, cache_folder};
 use crate::connector::schema::{fields, shape};
+use crate::connector::{Candidate, Connector, Loader, cache_folder};
 use crate::failure::Result;
 use crate::text::bytes;
 
@@ -20,8 +19,7 @@ pub struct Args {
 
 pub async fn run(args: Args) -> Result<Report> {
     let candidate = Candidate::read(&args.file).await?;
-    let engine = Engine::new(cache_folder())?;
-    let connector = engine.load(candidate).await?;
+    let connector = Loader::new(cache_folder())?.load(candidate).await?;
     let manifest = &connector.manifest;
     let result = json!({
         "digest": connector.digest,

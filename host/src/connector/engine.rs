@@ -1,78 +1,43 @@
-//! The wasmtime engine, its clock and its linker. Built once in a process.
+//! The wasmtime engine, its clock and its linker: what all guests of a process share, and which knows none
+//! of them.
 
-use std::collections::{HashMap, HashSet};
-use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use tokio::sync::{OnceCell, Semaphore};
-use wasmtime::component::Linker;
-use wasmtime::{Config, WasmBacktraceDetails};
+use wasmtime::component::{Component, Linker};
+use wasmtime::{Config, Store, WasmBacktraceDetails};
 
-use super::guest::State;
-use super::load::{Connector, Digest};
+use super::state::State;
 use super::v0_1;
 use crate::failure::{Failure, Result};
 use crate::sandbox::folders;
 
 /// How often a computing guest is looked at.
-pub const TICK: Duration = Duration::from_millis(10);
+const TICK: Duration = Duration::from_millis(10);
 
-/// Compilations at the same time: each can take hundreds of megabytes.
-const COMPILATIONS: usize = 1;
-
-/// How large a component may be, and how long it may take to compile: `[connectors]`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct CompileLimits {
-    pub max_bytes: usize,
-    pub compile_time: Duration,
-}
-
-impl Default for CompileLimits {
-    fn default() -> Self {
-        Self { max_bytes: 128 << 20, compile_time: Duration::from_secs(300) }
-    }
-}
-
-/// Everything that is shared by all guests of this process.
+/// Built once in a process.
 #[derive(Clone)]
 pub struct Engine(Arc<Inner>);
 
 struct Inner {
     engine: wasmtime::Engine,
     linker: Linker<State>,
-    /// Where compiled code is kept. As trusted as this program: only it may write there.
-    cache: PathBuf,
-    compilations: Arc<Semaphore>,
-    limits: CompileLimits,
     /// Whether guests are watched while they run.
     guarded: bool,
-    /// What is still being compiled after it was given up.
-    compiling: Mutex<HashSet<Digest>>,
-    /// What was refused, so that it does not cost everybody's time again.
-    refused: Mutex<HashMap<Digest, Failure>>,
-    /// One cell a digest, so that a component is compiled once however many ask for it.
-    loaded: Mutex<HashMap<Digest, Arc<OnceCell<Arc<Connector>>>>>,
 }
 
 impl Engine {
-    /// Compiled code is kept in `cache`, which is created.
-    pub fn new(cache: impl Into<PathBuf>) -> Result<Self> {
-        Self::limited(cache, CompileLimits::default())
+    pub fn new() -> Result<Self> {
+        Self::start(true)
     }
 
-    pub fn limited(cache: impl Into<PathBuf>, limits: CompileLimits) -> Result<Self> {
-        Self::start(cache.into(), limits, true)
+    /// An engine whose guests nobody stops, for the benchmark of what the guards cost.
+    pub fn unguarded() -> Result<Self> {
+        Self::start(false)
     }
 
-    /// An engine whose guests nobody stops, for the benchmark of what the guards cost. `cache` must be
-    /// another one: its code lacks what a guarded guest is stopped by.
-    pub fn unguarded(cache: impl Into<PathBuf>) -> Result<Self> {
-        Self::start(cache.into(), CompileLimits::default(), false)
-    }
-
-    fn start(cache: PathBuf, limits: CompileLimits, guarded: bool) -> Result<Self> {
+    fn start(guarded: bool) -> Result<Self> {
         let mut config = config();
         config.epoch_interruption(guarded);
         let engine = wasmtime::Engine::new(&config)
@@ -82,67 +47,24 @@ impl Engine {
         if guarded {
             tick(&engine)?;
         }
-        Ok(Self(Arc::new(Inner {
-            engine,
-            linker,
-            cache,
-            guarded,
-            compilations: Arc::new(Semaphore::new(COMPILATIONS)),
-            limits,
-            compiling: Mutex::default(),
-            refused: Mutex::default(),
-            loaded: Mutex::default(),
-        })))
+        Ok(Self(Arc::new(Inner { engine, linker, guarded })))
     }
 
     pub(super) fn wasmtime(&self) -> &wasmtime::Engine {
         &self.0.engine
     }
 
-    pub(super) fn linker(&self) -> &Linker<State> {
-        &self.0.linker
-    }
-
-    pub(super) fn cache(&self) -> &PathBuf {
-        &self.0.cache
-    }
-
-    pub(super) fn compilations(&self) -> &Arc<Semaphore> {
-        &self.0.compilations
-    }
-
     pub(super) fn is_guarded(&self) -> bool {
         self.0.guarded
     }
 
-    pub(super) fn limits(&self) -> CompileLimits {
-        self.0.limits
+    /// Holds a component against the contract.
+    pub(super) fn link(&self, component: &Component) -> wasmtime::Result<v0_1::Pre> {
+        self.0.linker.instantiate_pre(component).and_then(v0_1::Pre::new)
     }
 
-    /// Begins a compilation; false if one of the same is under way already.
-    pub(super) fn begin_compiling(&self, digest: &Digest) -> bool {
-        let mut compiling = self.0.compiling.lock().unwrap_or_else(PoisonError::into_inner);
-        compiling.insert(digest.clone())
-    }
-
-    pub(super) fn end_compiling(&self, digest: &Digest) {
-        let mut compiling = self.0.compiling.lock().unwrap_or_else(PoisonError::into_inner);
-        compiling.remove(digest);
-    }
-
-    pub(super) fn refused(&self, digest: &Digest) -> Option<Failure> {
-        let refused = self.0.refused.lock().unwrap_or_else(PoisonError::into_inner);
-        refused.get(digest).cloned()
-    }
-
-    pub(super) fn refuse(&self, digest: &Digest, failure: &Failure) {
-        let mut refused = self.0.refused.lock().unwrap_or_else(PoisonError::into_inner);
-        refused.insert(digest.clone(), failure.clone());
-    }
-
-    pub(super) fn cell(&self, digest: &Digest) -> Arc<OnceCell<Arc<Connector>>> {
-        let mut loaded = self.0.loaded.lock().unwrap_or_else(PoisonError::into_inner);
-        loaded.entry(digest.clone()).or_default().clone()
+    pub(super) fn store(&self, state: State) -> Store<State> {
+        Store::new(&self.0.engine, state)
     }
 }
 

@@ -7,7 +7,7 @@ use crate::failure::{Failure, Kind, Result};
 use crate::text::bounded;
 
 /// The contract versions this host speaks, oldest first.
-pub const SPOKEN: &[&str] = &["0.1.0"];
+const SPOKEN: &[&str] = &["0.1.0"];
 
 const PACKAGE: &str = "sheaf:connector/";
 
@@ -23,7 +23,7 @@ pub struct Inspection {
 
 impl Inspection {
     /// What the component offers and this host does not read yet.
-    pub fn unread(&self) -> Option<&'static str> {
+    pub(crate) fn unread(&self) -> Option<&'static str> {
         let identities = format!("{PACKAGE}identities@");
         self.exports.iter().any(|export| export.starts_with(&identities)).then_some(
             "it exports `identities`, which Sheaf does not read yet: users, groups and memberships \
@@ -34,7 +34,7 @@ impl Inspection {
 
 /// Reads a component's outside. Anything but a connector of a spoken version is refused in one
 /// sentence.
-pub fn inspect(bytes: &[u8]) -> Result<Inspection> {
+pub(super) fn inspect(bytes: &[u8]) -> Result<Inspection> {
     if wasmtime::Engine::detect_precompiled(bytes).is_some() {
         return Err(refused("the file is native code, compiled by wasmtime already")
             .next("give the `.wasm` component it was compiled from"));

@@ -1,16 +1,32 @@
 //! A `.wasm` file becomes a running cursor.
 //!
-//! [`load`] reads, checks and compiles a file; [`inspect`] says what it is without running it;
-//! [`guest`] is one running instance with the grants of one connection; `v0_1` converts what it delivers into
-//! [`crate::document`], which is the same whichever WIT version the guest speaks; [`schema`] holds settings against what a connector says they must be.
+//! Each module knows only those before it. [`inspect`] says what a file is without running it, [`manifest`]
+//! what a connector may say of itself, and [`schema`] holds settings against that. `state` is what the
+//! host keeps for one guest, `v0_1` converts what a guest of that contract says into [`crate::document`],
+//! and the engine links the two. A [`Guest`] is one running instance, every `call` of which is bounded
+//! and explained; what it delivers is checked in `delivered`. The [`Loader`] reads files, compiles them
+//! and keeps what came of them.
 
-pub mod engine;
-pub mod guest;
-pub mod inspect;
-pub mod load;
+mod call;
+mod delivered;
+mod digest;
+mod engine;
+mod fault;
+mod grants;
+mod guest;
+mod host_limit;
+mod inspect;
+mod loader;
+mod manifest;
 pub mod schema;
+mod state;
+mod trap;
 mod v0_1;
 
-pub use engine::{CompileLimits, Engine};
-pub use guest::{Cursor, Grants, Guest};
-pub use load::{Connector, Digest};
+pub use digest::Digest;
+pub use engine::Engine;
+pub use grants::Grants;
+pub use guest::{Cursor, Guest};
+pub use inspect::Inspection;
+pub use loader::{Candidate, CompileLimits, Connector, Loader, cache_folder};
+pub use manifest::{CredentialRequest, Manifest};

@@ -21,7 +21,7 @@ use super::plan::{Begun, CrawlRef, Plan};
 use super::policy::Policy;
 use super::progress::ScopeHead;
 use crate::clock::Timestamp;
-use crate::connector::{CompileLimits, Connector, Engine, Guest};
+use crate::connector::{CompileLimits, Connector, Guest, Loader};
 use crate::failure::{Failure, Kind, Result};
 use crate::glean::upload::{SessionState, Upload};
 use crate::glean::{self, Client, Endpoint};
@@ -67,11 +67,11 @@ pub struct Crawler {
 impl Crawler {
     /// There need not be a Glean: some only look at connectors and their sources.
     pub fn new(settings: Settings, connections: Arc<dyn Connections>) -> Result<Self> {
-        let cache = crate::connector::load::cache_folder();
-        let engine = Engine::limited(cache, settings.compile)?;
+        let cache = crate::connector::cache_folder();
+        let loader = Loader::limited(cache, settings.compile)?;
         let store = Store::open(&settings.store)?;
         Ok(Self {
-            registry: Registry::new(engine, &settings.connectors, store.clone()),
+            registry: Registry::new(loader, &settings.connectors, store.clone()),
             client: Client::new(settings.glean.clone())?,
             states: States::new(store.clone(), &settings.state, &settings.glean.server_url),
             store,

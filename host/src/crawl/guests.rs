@@ -13,8 +13,7 @@ use tokio::sync::Semaphore;
 
 use super::connection::Connection;
 use super::connections::{Configured, Connections};
-use crate::connector::{Connector, Grants, Guest, schema};
-use crate::document::Manifest;
+use crate::connector::{Connector, Grants, Guest, Manifest, schema};
 use crate::failure::{Failure, Kind, Result};
 use crate::pace::Wait;
 use crate::sandbox::egress::{self, Egress};

@@ -1,8 +1,8 @@
 //! Connectors by name: the folder that `.wasm` files are dropped into, and the store that keeps each
 //! one that is in use by its digest.
 //!
-//! Putting another file into the folder changes what the next crawl uses; a crawl under way goes on
-//! with the copy in the store.
+//! Putting another file into the folder changes what the next crawl uses; a crawl under way keeps to
+//! the copy in the store.
 
 use std::cmp::Reverse;
 use std::path::{Path, PathBuf};
@@ -10,14 +10,13 @@ use std::sync::Arc;
 
 use semver::Version;
 
-use crate::connector::load::Candidate;
-use crate::connector::{Connector, Digest, Engine};
+use crate::connector::{Candidate, Connector, Digest, Loader};
 use crate::failure::{Failure, Result};
 use crate::store::Store;
 
 #[derive(Clone)]
 pub struct Registry {
-    engine: Engine,
+    loader: Loader,
     folder: PathBuf,
     store: Store,
 }
@@ -30,8 +29,8 @@ pub struct Found {
 
 impl Registry {
     /// Connectors of `folder`; copies of those in use are kept in `store`.
-    pub fn new(engine: Engine, folder: impl Into<PathBuf>, store: Store) -> Self {
-        Self { engine, folder: folder.into(), store }
+    pub fn new(loader: Loader, folder: impl Into<PathBuf>, store: Store) -> Self {
+        Self { loader, folder: folder.into(), store }
     }
 
     pub fn folder(&self) -> &Path {
@@ -58,14 +57,14 @@ impl Registry {
 
     /// The connector in one file.
     pub async fn load(&self, path: &Path) -> Result<Arc<Connector>> {
-        self.engine.load_file(path).await
+        self.loader.load_file(path).await
     }
 
     /// Every connector of the folder, each loaded or with the reason why it is not.
     pub async fn all(&self) -> Result<Vec<Found>> {
         let mut found = Vec::new();
         for path in self.files()? {
-            let connector = self.engine.load_file(&path).await;
+            let connector = self.loader.load_file(&path).await;
             found.push(Found { path, connector });
         }
         Ok(found)
@@ -85,7 +84,7 @@ impl Registry {
         }
         let is_wasm = Path::new(name).extension().is_some_and(|extension| extension == "wasm");
         if is_wasm || name.contains('/') {
-            return self.engine.load_file(&self.folder.join(name)).await;
+            return self.loader.load_file(&self.folder.join(name)).await;
         }
         self.by_name(name).await
     }
@@ -162,7 +161,7 @@ impl Registry {
 
     /// Exactly the connector that a crawl began with.
     pub async fn pinned(&self, digest: &Digest) -> Result<Arc<Connector>> {
-        if let Some(connector) = self.engine.loaded(digest) {
+        if let Some(connector) = self.loader.loaded(digest) {
             return Ok(connector);
         }
         let name = stored(digest);
@@ -174,7 +173,7 @@ impl Registry {
             Some(candidate) => candidate,
             None => self.file_of(digest).await?,
         };
-        self.engine.load(candidate).await
+        self.loader.load(candidate).await
     }
 
     async fn file_of(&self, digest: &Digest) -> Result<Candidate> {

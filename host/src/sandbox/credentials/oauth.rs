@@ -9,8 +9,7 @@ use http::HeaderValue;
 use serde::Deserialize;
 use url::Url;
 
-use super::not_had;
-use super::unauthorized;
+use super::failures::{not_had, unauthorized};
 use crate::failure::{Failure, Kind, Result, cause};
 use crate::redact::register;
 use crate::secret::{Secret, Source};

@@ -11,7 +11,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, Sleep};
 use wasmtime_wasi_http::{Error, WasiBody};
 
-use super::Incidents;
+use super::incidents::Incidents;
 use crate::failure::Failure;
 
 /// A response's body: it ends with an error when it is too long or stands still, and gives back its

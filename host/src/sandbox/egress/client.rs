@@ -4,22 +4,16 @@ use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 
 use reqwest::Url;
-use tokio::time::Instant;
-use wasmtime_wasi_http::{Error, RequestOptions, WasiBody};
 
-use super::body::drain;
 use super::clients::Clients;
-use super::error::Refusal;
 use super::grant::Grant;
-use super::guest::Guest;
 use super::hosts::Hosts;
-use super::request::{Request, Response};
 use super::resolve::{Names, System};
 use crate::failure::{Failure, Kind, Result};
 use crate::pace::Wait;
 use crate::sandbox::credentials::Credentials;
 use crate::sandbox::limits::over;
-use crate::sandbox::policy::{Allowed, Denied, Target, without_query};
+use crate::sandbox::policy::{Allowed, Denied, Target};
 use crate::text::bytes;
 
 /// A connection's way out: what is granted, and what its requests share.
@@ -86,42 +80,6 @@ impl Egress {
             .policy
             .dialled(&name, &Allowed::name(&name), found)
             .map_err(|denied| self.denied(&denied))
-    }
-
-    pub(super) async fn send(
-        &self,
-        guest: &Guest,
-        request: http::Request<WasiBody>,
-        options: Option<RequestOptions>,
-    ) -> Result<Response, Error> {
-        let (head, body) = request.into_parts();
-        let mut body = Some(body);
-        let started = Instant::now();
-        let sent = Request { egress: self, guest, head: &head, options }.send(&mut body).await;
-        let url = without_query(&head.uri.to_string());
-        let connection = self.connection.as_str();
-        let milliseconds = started.elapsed().as_millis();
-        match sent {
-            Ok(response) => {
-                // What was refused before is not why a guest complains now.
-                drop(guest.incidents.take());
-                let status = response.status().as_u16();
-                tracing::debug!(connection, method = %head.method, url, status, milliseconds, "requested");
-                Ok(response)
-            }
-            Err(Refusal { error, failure }) => {
-                tracing::debug!(connection, method = %head.method, url, %error, milliseconds, "no response");
-                if let Some(failure) = failure {
-                    guest.incidents.record(*failure);
-                }
-                if let Some(body) = body
-                    && !http_body::Body::is_end_stream(&body)
-                {
-                    drain(body, self.grant.limits.request_bytes).await;
-                }
-                Err(error)
-            }
-        }
     }
 
     /// Built when they are needed first.

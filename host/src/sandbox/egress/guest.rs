@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::Semaphore;
 
-use super::Incidents;
+use super::incidents::Incidents;
 use crate::sandbox::credentials::StandIns;
 
 #[derive(Clone, Debug)]

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use tokio::sync::Semaphore;
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
 
+use super::client::Egress;
 use super::guest::Guest;
-use super::{Egress, Incidents};
+use super::incidents::Incidents;
 use crate::sandbox::credentials::StandIns;
 use crate::sandbox::policy::Denied;
 

@@ -9,9 +9,10 @@ use http_body::Body as _;
 use http_body_util::BodyExt as _;
 use reqwest::Url;
 use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::Instant;
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody};
 
-use super::body::{Finder, Metered};
+use super::body::{Finder, Metered, drain};
 use super::client::Egress;
 use super::clients::Clients;
 use super::error::Refusal;
@@ -23,13 +24,51 @@ use crate::sandbox::policy::{Denied, Target, without_query};
 /// How often a request that only reads is sent, where the server asks to wait.
 const ATTEMPTS: u32 = 3;
 
-pub(super) type Response = http::Response<WasiBody>;
+type Response = http::Response<WasiBody>;
 
-pub(super) struct Request<'a> {
-    pub(super) egress: &'a Egress,
-    pub(super) guest: &'a Guest,
-    pub(super) head: &'a http::request::Parts,
-    pub(super) options: Option<RequestOptions>,
+impl Egress {
+    pub(super) async fn send(
+        &self,
+        guest: &Guest,
+        request: http::Request<WasiBody>,
+        options: Option<RequestOptions>,
+    ) -> Result<Response, Error> {
+        let (head, body) = request.into_parts();
+        let mut body = Some(body);
+        let started = Instant::now();
+        let sent = Request { egress: self, guest, head: &head, options }.send(&mut body).await;
+        let url = without_query(&head.uri.to_string());
+        let connection = self.connection.as_str();
+        let milliseconds = started.elapsed().as_millis();
+        match sent {
+            Ok(response) => {
+                // What was refused before is not why a guest complains now.
+                drop(guest.incidents.take());
+                let status = response.status().as_u16();
+                tracing::debug!(connection, method = %head.method, url, status, milliseconds, "requested");
+                Ok(response)
+            }
+            Err(Refusal { error, failure }) => {
+                tracing::debug!(connection, method = %head.method, url, %error, milliseconds, "no response");
+                if let Some(failure) = failure {
+                    guest.incidents.record(*failure);
+                }
+                if let Some(body) = body
+                    && !body.is_end_stream()
+                {
+                    drain(body, self.grant.limits.request_bytes).await;
+                }
+                Err(error)
+            }
+        }
+    }
+}
+
+struct Request<'a> {
+    egress: &'a Egress,
+    guest: &'a Guest,
+    head: &'a http::request::Parts,
+    options: Option<RequestOptions>,
 }
 
 /// A request that may leave, and where to.
@@ -52,7 +91,7 @@ struct Opening {
 
 impl Request<'_> {
     /// The body is taken once it is on its way.
-    pub(super) async fn send(&self, body: &mut Option<WasiBody>) -> Result<Response, Refusal> {
+    async fn send(&self, body: &mut Option<WasiBody>) -> Result<Response, Refusal> {
         let checked = self.check()?;
         let clients = self
             .egress

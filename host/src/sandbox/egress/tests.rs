@@ -138,7 +138,7 @@ async fn get(egress: &Egress, guest: &Guest, url: &str) -> Result<(u16, String),
 
 #[tokio::test]
 async fn the_address_that_was_checked_is_the_one_that_is_dialled() {
-    // It closes each connection, so that each request resolves anew.
+    // It closes each connection, so that each request resolves its name again.
     let server = Server::start(|_, _| answer("200 OK", "connection: close\r\n", "hello")).await;
     let host = format!("http://rebinding.example.com:{}", server.port);
     let names = Changing::new(&[

@@ -12,7 +12,7 @@ use std::path::Path;
 /// What is added to a byte.
 const OFFSET: u32 = 0xef00;
 
-pub fn to_guest(name: &[u8]) -> Cow<'_, str> {
+pub(super) fn to_guest(name: &[u8]) -> Cow<'_, str> {
     match str::from_utf8(name) {
         Ok(text) if !text.contains(is_escape) => Cow::Borrowed(text),
         _ => Cow::Owned(escaped(name)),
@@ -20,7 +20,7 @@ pub fn to_guest(name: &[u8]) -> Cow<'_, str> {
 }
 
 /// Nothing for a text that stands for no name: it would be a second one for another's.
-pub fn from_guest(text: &str) -> Option<Cow<'_, Path>> {
+pub(super) fn from_guest(text: &str) -> Option<Cow<'_, Path>> {
     if !text.contains(is_escape) {
         return Some(Cow::Borrowed(Path::new(text)));
     }

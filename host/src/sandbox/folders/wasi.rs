@@ -28,7 +28,8 @@ use wasmtime_wasi::p2::bindings::filesystem::types::{
 };
 use wasmtime_wasi::{FsPerms, OpenMode, WasiView};
 
-use super::{Roots, names};
+use super::names;
+use super::roots::Roots;
 
 /// A store whose guest has folders.
 pub(crate) trait Folders: WasiView + 'static {

@@ -57,23 +57,26 @@ impl Usage {
     }
 
     /// Runs a guest's call, and counts the time it computes for.
-    pub(crate) fn measure<F: Future>(self: &Arc<Self>, call: F) -> impl Future<Output = F::Output> {
-        Measured { call: Box::pin(call), usage: self.clone() }
+    pub(crate) fn measure<F: Future + Unpin>(
+        self: &Arc<Self>,
+        call: F,
+    ) -> impl Future<Output = F::Output> {
+        Measured { call, usage: self.clone() }
     }
 }
 
 /// Counts the time of the thread that polls it: what waits costs nothing.
 struct Measured<F> {
-    call: Pin<Box<F>>,
+    call: F,
     usage: Arc<Usage>,
 }
 
-impl<F: Future> Future for Measured<F> {
+impl<F: Future + Unpin> Future for Measured<F> {
     type Output = F::Output;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
         let before = thread_time();
-        let polled = self.call.as_mut().poll(context);
+        let polled = Pin::new(&mut self.call).poll(context);
         self.usage.computed(thread_time().saturating_sub(before));
         polled
     }

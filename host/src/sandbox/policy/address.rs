@@ -67,7 +67,7 @@ fn special_v6(address: Ipv6Addr) -> Option<&'static str> {
         return Some("an unspecified address");
     }
     if let Some(inner) = embedded(address.into()) {
-        // It is an IPv4 address in a coat.
+        // It is an IPv4 address, written as an IPv6 one.
         return special_v4(inner).or(Some("an IPv4 address inside an IPv6 one"));
     }
     let [first, second, ..] = address.segments();

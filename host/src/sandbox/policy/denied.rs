@@ -4,7 +4,8 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::Pattern;
+use super::pattern::Pattern;
+use super::target::InvalidTarget;
 use crate::failure::{Failure, Kind};
 
 /// Why a request was refused.
@@ -32,6 +33,12 @@ pub enum Denied {
         host: String,
         why: String,
     },
+}
+
+impl From<InvalidTarget> for Denied {
+    fn from(InvalidTarget { url, why }: InvalidTarget) -> Self {
+        Self::Invalid { url, why }
+    }
 }
 
 impl Denied {

@@ -14,6 +14,5 @@ mod target;
 pub use denied::Denied;
 pub use pattern::Pattern;
 pub use rules::{Allowed, Policy};
-pub use target::{Scheme, Target};
-
 pub(super) use target::without_query;
+pub use target::{InvalidTarget, Scheme, Target};

@@ -5,7 +5,9 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use super::address::{covers, is_metadata, special};
-use super::{Denied, Pattern, Target};
+use super::denied::Denied;
+use super::pattern::Pattern;
+use super::target::Target;
 
 /// What the operator granted, and what the connector asks for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

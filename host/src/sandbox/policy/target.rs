@@ -5,8 +5,6 @@ use std::net::IpAddr;
 
 use url::{Host, Url};
 
-use super::Denied;
-
 /// A request's target. Hosts are lower-case ASCII without a trailing dot, IP literals are addresses
 /// whatever their spelling was, and the port is always there.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,10 +44,17 @@ impl Scheme {
     }
 }
 
+/// A URL that is no target, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InvalidTarget {
+    pub url: String,
+    pub why: String,
+}
+
 impl Target {
     /// The one URL that is checked is also the one that is requested: it is returned with the target.
-    pub fn parse(uri: &str) -> Result<(Url, Self), Denied> {
-        let invalid = |why: String| Denied::Invalid { url: without_query(uri), why };
+    pub fn parse(uri: &str) -> Result<(Url, Self), InvalidTarget> {
+        let invalid = |why: String| InvalidTarget { url: without_query(uri), why };
         let mut url: Url = uri.parse().map_err(|error| invalid(format!("{error}")))?;
         if !url.username().is_empty() || url.password().is_some() {
             return Err(invalid("it has a user or password before the host".into()));
@@ -102,7 +107,7 @@ pub(super) fn normal(name: &str) -> Option<String> {
 }
 
 /// Queries may hold what is nobody's business.
-pub fn without_query(url: &str) -> String {
+pub(crate) fn without_query(url: &str) -> String {
     let end = url.find(['?', '#']).unwrap_or(url.len());
     crate::text::bounded(url[..end].to_owned(), 300)
 }

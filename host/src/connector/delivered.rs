@@ -1,0 +1,114 @@
+//! What is made sure of whatever a guest delivers, whichever contract it speaks: its texts hold no
+//! secret, and its checkpoints are small.
+
+use std::borrow::Cow;
+
+use super::fault::{Fault, Remedy};
+use crate::document::{Page, Progress, Scope, Unreadable};
+use crate::redact::redact;
+
+/// A checkpoint or bookmark larger than this is refused.
+const MAX_CHECKPOINT_BYTES: usize = 64 << 10;
+
+/// Documents are checked by the crawl's rules; this is about what surrounds them.
+pub(super) fn page(page: Page) -> Result<Page, Fault> {
+    Ok(Page {
+        progress: match page.progress {
+            Progress::More(checkpoint) => Progress::More(kept("checkpoint", checkpoint)?),
+            Progress::Complete(bookmark) => {
+                Progress::Complete(bookmark.map(|bookmark| kept("bookmark", bookmark)).transpose()?)
+            }
+            Progress::Partial(reason) => Progress::Partial(clean(reason)),
+        },
+        unreadable: page
+            .unreadable
+            .into_iter()
+            .map(|found| Unreadable {
+                id: found.id.map(clean),
+                view_url: found.view_url.map(clean),
+                reason: clean(found.reason),
+            })
+            .collect(),
+        ..page
+    })
+}
+
+pub(super) fn scopes(scopes: Vec<Scope>) -> Vec<Scope> {
+    let clean = |scope: Scope| Scope { id: clean(scope.id), title: clean(scope.title), ..scope };
+    scopes.into_iter().map(clean).collect()
+}
+
+fn clean(text: String) -> String {
+    match redact(&text) {
+        Cow::Borrowed(_) => text,
+        Cow::Owned(clean) => clean,
+    }
+}
+
+/// A text that the host keeps between runs, as the guest wrote it.
+fn kept(what: &str, text: String) -> Result<String, Fault> {
+    let message = if text.len() > MAX_CHECKPOINT_BYTES {
+        format!("its {what} has {} bytes, and {MAX_CHECKPOINT_BYTES} is the most", text.len())
+    } else if matches!(redact(&text), Cow::Owned(_)) {
+        // A host has told it: it must not get into the state.
+        format!("its {what} holds a credential")
+    } else {
+        return Ok(text);
+    };
+    Err(Fault { remedy: Remedy::GiveUp, message, retry_after: None })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::secret::Secret;
+
+    fn delivered(progress: Progress) -> Result<Page, Fault> {
+        page(Page {
+            documents: Vec::new(),
+            deleted: Vec::new(),
+            access_changes: Vec::new(),
+            unreadable: vec![Unreadable {
+                id: None,
+                view_url: Some("https://example.com/delivered-secret-1".into()),
+                reason: "delivered-secret-1 was refused".into(),
+            }],
+            progress,
+        })
+    }
+
+    #[test]
+    fn a_checkpoint_is_kept_as_it_is_or_refused() {
+        Secret::new("delivered-secret-1");
+        let long = || "x".repeat(MAX_CHECKPOINT_BYTES + 1);
+        let secret = || "page 7, delivered-secret-1".to_owned();
+        for (progress, refused) in [
+            (Progress::More("page 7".into()), None),
+            (Progress::More("x".repeat(MAX_CHECKPOINT_BYTES)), None),
+            (Progress::Complete(None), None),
+            (Progress::More(long()), Some("its checkpoint has 65537 bytes, and 65536 is the most")),
+            (Progress::More(secret()), Some("its checkpoint holds a credential")),
+            (Progress::Complete(Some(long())), Some("its bookmark has 65537 bytes")),
+            (Progress::Complete(Some(secret())), Some("its bookmark holds a credential")),
+        ] {
+            match (delivered(progress.clone()), refused) {
+                (Ok(page), None) => assert_eq!(page.progress, progress),
+                (Err(fault), Some(part)) => {
+                    assert!(fault.message.starts_with(part), "{fault:?}");
+                    assert_eq!(fault.remedy, Remedy::GiveUp);
+                }
+                (found, _) => panic!("{progress:?}: {found:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn what_a_guest_says_of_its_pages_and_scopes_holds_no_secret() {
+        Secret::new("delivered-secret-1");
+        let page = delivered(Progress::Partial("delivered-secret-1".into())).expect("a page");
+        let scope = Scope { id: "a".into(), title: "delivered-secret-1".into(), documents: None };
+        let scopes = scopes(vec![scope]);
+        assert!(!format!("{page:?}{scopes:?}").contains("delivered-secret-1"), "{page:?}");
+        assert_eq!(page.progress, Progress::Partial("[redacted]".into()));
+    }
+}

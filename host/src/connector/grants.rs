@@ -1,0 +1,39 @@
+//! What one guest is given when it is started.
+
+use std::sync::Arc;
+
+use tokio::sync::OwnedSemaphorePermit;
+
+use crate::sandbox::egress::Egress;
+use crate::sandbox::folders::FolderGrant;
+use crate::sandbox::limits::{Limits, Usage};
+
+/// What one connection lets its connector use.
+pub struct Grants {
+    pub connection: String,
+    pub settings: Arc<str>,
+    pub folders: Vec<FolderGrant>,
+    pub limits: Limits,
+    /// Its way out; there is none where it only describes itself.
+    pub egress: Option<Arc<Egress>>,
+    /// The credentials that the connector asks for.
+    pub credentials: Vec<String>,
+    pub usage: Arc<Usage>,
+    /// Held while the guest lives: its places among those that run at once.
+    pub places: Vec<OwnedSemaphorePermit>,
+}
+
+impl Grants {
+    pub fn none(connection: &str, limits: Limits) -> Self {
+        Self {
+            connection: connection.into(),
+            settings: "{}".into(),
+            folders: Vec::new(),
+            limits,
+            egress: None,
+            credentials: Vec::new(),
+            usage: Arc::default(),
+            places: Vec::new(),
+        }
+    }
+}

@@ -1,0 +1,213 @@
+//! What a connector says of itself, as far as it is believed.
+//!
+//! The checks are the same whichever version of the contract a connector speaks.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::sandbox::policy::Pattern;
+use crate::text::bounded;
+
+/// What a connector is and asks for. Its texts are single lines, and its names are names.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Manifest {
+    pub name: String,
+    pub version: String,
+    pub description: String,
+    pub settings_schema: Value,
+    pub hosts: Vec<String>,
+    pub credentials: Vec<CredentialRequest>,
+    pub incremental: bool,
+    pub folders: Option<String>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct CredentialRequest {
+    pub name: String,
+    pub purpose: String,
+}
+
+/// The same in the connector's own words, which nobody has looked at.
+#[derive(Debug)]
+pub(super) struct Description {
+    pub(super) name: String,
+    pub(super) version: String,
+    pub(super) description: String,
+    pub(super) settings_schema: String,
+    pub(super) hosts: Vec<String>,
+    pub(super) credentials: Vec<CredentialRequest>,
+    pub(super) incremental: bool,
+    pub(super) folders: Option<String>,
+}
+
+impl Manifest {
+    /// The manifest, or in one sentence what is wrong with it.
+    pub(super) fn of(said: Description) -> Result<Self, String> {
+        let named = said.name.len() <= 64
+            && said.name.split('-').all(|word| {
+                !word.is_empty()
+                    && word.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
+            });
+        if !named {
+            return Err("its name must be lower-case words joined by hyphens".into());
+        }
+        let settings_schema = match said.settings_schema.trim() {
+            "" => serde_json::json!({ "type": "object", "additionalProperties": false }),
+            text => serde_json::from_str(text)
+                .map_err(|error| format!("its settings schema is not JSON: {error}"))?,
+        };
+        check_schema(&settings_schema)?;
+        said.hosts.iter().try_for_each(|host| check_host(host))?;
+        if let Some(asked) = said.credentials.iter().find(|asked| !is_name(&asked.name)) {
+            return Err(format!("`{}` is not a credential's name", line(&asked.name)));
+        }
+        let credential = |asked: CredentialRequest| CredentialRequest {
+            name: asked.name,
+            purpose: line(&asked.purpose),
+        };
+        Ok(Self {
+            name: said.name,
+            version: line(&said.version),
+            description: line(&said.description),
+            settings_schema,
+            hosts: said.hosts,
+            credentials: said.credentials.into_iter().map(credential).collect(),
+            incremental: said.incremental,
+            folders: said.folders.as_deref().map(line),
+        })
+    }
+}
+
+/// A host is a pattern, or in braces the setting that holds its URL.
+fn check_host(host: &str) -> Result<(), String> {
+    let setting = host.strip_prefix('{').and_then(|rest| rest.strip_suffix('}'));
+    match setting {
+        Some(setting) if is_name(&setting.replace('.', "")) => Ok(()),
+        Some(_) => Err(format!("it asks for the host `{}`", line(host))),
+        None => host
+            .parse::<Pattern>()
+            .map(drop)
+            .map_err(|why| format!("it asks for the host `{}`: {why}", line(host))),
+    }
+}
+
+fn is_name(name: &str) -> bool {
+    !name.is_empty()
+        && name.len() <= 64
+        && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b))
+}
+
+/// One line that can be shown anywhere.
+fn line(text: &str) -> String {
+    let clean: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    bounded(clean, 500)
+}
+
+/// The most values that are looked at in a schema, those included that are referred to again and again.
+const MOST_VALUES: usize = 20_000;
+
+/// What takes a moment to describe may take for ever to check: a schema that refers to itself, or to
+/// others that refer to others, is refused before anything is checked by it.
+fn check_schema(schema: &Value) -> Result<(), String> {
+    SchemaWalk { whole: schema, within: Vec::new(), left: MOST_VALUES }.walk(schema)
+}
+
+struct SchemaWalk<'a> {
+    whole: &'a Value,
+    /// The references that lead to where it is.
+    within: Vec<&'a str>,
+    left: usize,
+}
+
+impl<'a> SchemaWalk<'a> {
+    fn walk(&mut self, value: &'a Value) -> Result<(), String> {
+        self.left = self.left.checked_sub(1).ok_or("its settings schema is too large")?;
+        let fields = match value {
+            Value::Array(values) => return values.iter().try_for_each(|value| self.walk(value)),
+            Value::Object(fields) => fields,
+            _ => return Ok(()),
+        };
+        for (name, value) in fields {
+            match (name.as_str(), value.as_str()) {
+                ("$ref", Some(to)) => self.follow(to)?,
+                ("$dynamicRef" | "$recursiveRef", _) => {
+                    return Err(format!("its settings schema uses `{name}`"));
+                }
+                // They are walked through where they are referred to.
+                ("$defs" | "definitions", _) => {}
+                _ => self.walk(value)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn follow(&mut self, to: &'a str) -> Result<(), String> {
+        if self.within.contains(&to) {
+            return Err(format!("its settings schema refers to itself at `{}`", line(to)));
+        }
+        let target = to.strip_prefix('#').and_then(|to| self.whole.pointer(to));
+        let target = target.ok_or_else(|| {
+            format!("its settings schema refers to `{}`, which is not in it", line(to))
+        })?;
+        self.within.push(to);
+        self.walk(target)?;
+        self.within.pop();
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_schema_that_would_be_checked_for_ever_is_refused() {
+        let mut bomb = json!({ "$ref": "#/$defs/d0", "$defs": { "d40": { "type": "object" } } });
+        for depth in 0..40 {
+            let to = json!({ "$ref": format!("#/$defs/d{}", depth + 1) });
+            bomb["$defs"][format!("d{depth}")] = json!({ "allOf": [to, to] });
+        }
+        for (schema, part) in [
+            (bomb, "too large"),
+            (
+                json!({ "$ref": "#/$defs/a", "$defs": { "a": { "$ref": "#/$defs/a" } } }),
+                "refers to itself",
+            ),
+            (json!({ "$ref": "https://example.com/schema" }), "not in it"),
+        ] {
+            let error = check_schema(&schema).expect_err("refused");
+            assert!(error.contains(part), "{error}");
+        }
+        let good = json!({ "properties": { "a": { "$ref": "#/$defs/a" }, "b": { "$ref": "#/$defs/a" } }, "$defs": { "a": {} } });
+        assert!(check_schema(&good).is_ok());
+    }
+
+    #[test]
+    fn what_a_manifest_says_cannot_steer_a_terminal_or_a_file() {
+        let manifest = |version: &str, host: &str, credential: &str| {
+            Manifest::of(Description {
+                name: "x".into(),
+                version: version.into(),
+                description: "one\ntwo\u{1b}[31m".into(),
+                settings_schema: String::new(),
+                hosts: vec![host.into()],
+                credentials: vec![CredentialRequest {
+                    name: credential.into(),
+                    purpose: "a\rb".into(),
+                }],
+                incremental: false,
+                folders: None,
+            })
+        };
+        let good = manifest("1.0", "{base_url}", "api").expect("a manifest");
+        assert_eq!(
+            (good.description.as_str(), good.credentials[0].purpose.as_str()),
+            ("one two [31m", "a b")
+        );
+        assert!(manifest("1.0", "a\", \"*.evil", "api").is_err());
+        assert!(manifest("1.0", "{a\nb}", "api").is_err());
+        assert!(manifest("1.0", "example.com", "api\nhosts = []").is_err());
+    }
+}
