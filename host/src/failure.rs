@@ -50,7 +50,7 @@ pub enum Kind {
     Secret,
     /// The guest did not answer in time: its source may be slow today.
     TimedOut,
-    /// Too many documents were set aside.
+    /// Too many documents were quarantined.
     Quarantine,
     /// Something else is at work on the same datasource.
     Busy,
@@ -60,7 +60,7 @@ pub enum Kind {
     Damaged,
     /// Another attempt at the same part of a crawl writes its journal now.
     TakenOver,
-    /// Stopped from outside; goes on from its checkpoint.
+    /// Stopped from outside; resumed from its checkpoint.
     Interrupted,
     /// Anything else; a defect of Sheaf's if it is seen.
     Internal,

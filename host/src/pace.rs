@@ -113,18 +113,18 @@ pub struct Wait {
 }
 
 /// A wait that ends when this is dropped.
-pub struct Waiting {
+pub struct WaitGuard {
     waits: Waits,
     number: u64,
 }
 
 impl Waits {
-    pub fn begin(&self, why: String) -> Waiting {
+    pub fn begin(&self, why: String) -> WaitGuard {
         let mut list = self.list();
         let number = list.next;
         list.next += 1;
         list.waits.push((number, Wait { why, since: Timestamp::now() }));
-        Waiting { waits: self.clone(), number }
+        WaitGuard { waits: self.clone(), number }
     }
 
     /// The wait that has lasted longest.
@@ -137,7 +137,7 @@ impl Waits {
     }
 }
 
-impl Waiting {
+impl WaitGuard {
     /// It goes on, for a reason that is newer.
     pub fn says(&self, why: String) {
         let mut list = self.waits.list();
@@ -147,7 +147,7 @@ impl Waiting {
     }
 }
 
-impl Drop for Waiting {
+impl Drop for WaitGuard {
     fn drop(&mut self) {
         self.waits.list().waits.retain(|(number, _)| *number != self.number);
     }

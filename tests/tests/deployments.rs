@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use sheaf::crawl::result::Waiting;
-use sheaf::crawl::{ModeName, Policy};
+use sheaf::crawl::result::AwaitingApproval;
+use sheaf::crawl::{CrawlPolicy, ModeName};
 use sheaf::temporal::connect::connect_to;
 use sheaf::temporal::dev_server::DevServer;
 use sheaf::temporal::follow::{self, Choice};
@@ -81,7 +81,7 @@ async fn deployments_of_one_namespace_answer_and_end_nothing_of_each_other() {
     assert_eq!(ours.ids("odd").await.len(), 200);
     // An approval that an earlier version of theirs started under an id that both had.
     let client = connect_to(&server.address).await.expect("a client");
-    let waiting = Waiting {
+    let waiting = AwaitingApproval {
         upload_id: String::new().into(),
         would_go: 7,
         of: 50,
@@ -94,7 +94,7 @@ async fn deployments_of_one_namespace_answer_and_end_nothing_of_each_other() {
         connection: "odd".into(),
         upload_id: "sheaf-odd-earlier".into(),
         waiting,
-        policy: Policy::default(),
+        policy: CrawlPolicy::default(),
         glean: String::new(),
         named: false,
     };

@@ -12,7 +12,8 @@ use super::output::Report;
 use super::sync;
 use crate::config::Config;
 use crate::crawl::approval;
-use crate::crawl::result::Waiting;
+use crate::crawl::lease::Coordinator;
+use crate::crawl::result::AwaitingApproval;
 use crate::crawl::{CrawlResult, Crawler, Decision, Outcome, local};
 use crate::failure::{Failure, Result};
 use crate::temporal::approvals;
@@ -39,9 +40,9 @@ const GLEAN: Duration = Duration::from_secs(10);
 
 /// What waits, and who has to act on the answer.
 struct Held {
-    waiting: Waiting,
-    /// Nobody but this machine knows of it, or a workflow does.
-    temporal: bool,
+    waiting: AwaitingApproval,
+    /// Whose it is to end: nobody but this machine knows of it, or a workflow does.
+    coordinator: Coordinator,
     /// The store has it, and not only its workflow.
     here: bool,
 }
@@ -89,7 +90,7 @@ pub async fn run(args: Args, decision: Decision, context: &Context) -> Result<Re
     Ok(Report::new(summary, json!(result)).text(text).exit_code(code))
 }
 
-fn summary(name: &str, waiting: &Waiting) -> String {
+fn summary(name: &str, waiting: &AwaitingApproval) -> String {
     let (would_go, of) = (grouped(waiting.would_go), grouped(waiting.of));
     format!("{name}: {would_go} of {of} documents would be deleted")
 }
@@ -104,7 +105,7 @@ async fn find(
     let state = crawler.states.of(name).await?;
     if let Some(held) = &state.held {
         let waiting = approval::waiting(held);
-        return Ok(Held { waiting, temporal: held.temporal, here: true });
+        return Ok(Held { waiting, coordinator: held.coordinator, here: true });
     }
     if state.last.is_some() {
         return Err(local::nothing_waits(name));
@@ -112,11 +113,11 @@ async fn find(
     let connected = client.insert(connect(config).await?);
     let waiting = approvals::waiting(connected, config.deployment(), name).await?;
     let waiting = waiting.ok_or_else(|| local::nothing_waits(name))?;
-    Ok(Held { waiting, temporal: true, here: false })
+    Ok(Held { waiting, coordinator: Coordinator::Temporal, here: false })
 }
 
 /// A word on something else than what waits is none.
-fn check(args: &Args, waiting: &Waiting) -> Result<()> {
+fn check(args: &Args, waiting: &AwaitingApproval) -> Result<()> {
     let name = &args.name;
     let look = format!("look at what waits now: `sheaf approve {name} --dry-run`");
     if let Some(meant) = args.upload.as_ref().filter(|meant| **meant != waiting.upload_id) {
@@ -139,7 +140,7 @@ fn check(args: &Args, waiting: &Waiting) -> Result<()> {
 }
 
 /// Shows what would go and asks; where nobody can be asked, the command has to say it.
-fn said_yes(name: &str, waiting: &Waiting, json: bool) -> Result<bool> {
+fn said_yes(name: &str, waiting: &AwaitingApproval, json: bool) -> Result<bool> {
     let mut input = std::io::stdin().lock();
     if json || !input.is_terminal() || !std::io::stderr().is_terminal() {
         return Err(Failure::settings(format!(
@@ -178,7 +179,7 @@ async fn decide(
     client: Option<Client>,
 ) -> Result<CrawlResult> {
     let upload_id = held.waiting.upload_id;
-    if held.temporal {
+    if held.coordinator == Coordinator::Temporal {
         let client = match client {
             Some(client) => client,
             None => connect(config).await?,

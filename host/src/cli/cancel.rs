@@ -27,7 +27,7 @@ pub async fn run(args: Args, context: &Context) -> Result<Report> {
             let summary = format!("{name}: cancelled after {}", count(total.documents, "document"));
             let text = format!(
                 "{summary}\n  what it uploaded stays in Glean, and nothing was deleted; the next \
-                 {} crawl within a day goes on from there, `--anew` begins anew",
+                 {} crawl within a day resumes it, `--restart` starts from the beginning",
                 view.mode
             );
             let result = json!({

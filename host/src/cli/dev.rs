@@ -25,7 +25,7 @@ use crate::crawl::{CrawlView, Crawler, ModeName, Outcome, local};
 use crate::failure::{Failure, Kind, Result};
 use crate::temporal::connect::connect_to;
 use crate::temporal::dev_server::DevServer;
-use crate::temporal::follow::Choice;
+use crate::temporal::follow::{Choice, NotStarted};
 use crate::temporal::{follow, worker};
 
 #[derive(ClapArgs)]
@@ -255,10 +255,8 @@ async fn on_temporal(
     let handle = match started {
         Ok(started) => started.handle,
         // A crawl that an earlier `dev` left is ours to see to its end.
-        Err(failure) if failure.kind == Kind::Busy => {
-            follow::handle(client, &config.temporal, name)
-        }
-        Err(failure) => return Err(failure),
+        Err(NotStarted::Running(_)) => follow::handle(client, &config.temporal, name),
+        Err(NotStarted::Failed(failure)) => return Err(failure),
     };
     follow::follow(client, handle, &config.temporal.task_queue, view, stop).await
 }

@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 
 use super::context::Context;
 use super::output::Report;
-use crate::crawl::explain::{Document, Explanation};
+use crate::crawl::explain::Fate;
+use crate::crawl::explain::{Explanation, KnownDocument};
 use crate::failure::Result;
 
 #[derive(ClapArgs)]
@@ -57,17 +58,19 @@ pub async fn run(args: Args, context: &Context) -> Result<Report> {
 }
 
 /// What the ledger says of a document.
-pub fn text(document: &Document) -> String {
-    let Document { id, object_type, title, seen, upload_id, scope, page, hash, .. } = document;
+pub fn text(document: &KnownDocument) -> String {
+    let KnownDocument { id, object_type, title, seen, upload_id, scope, page, hash, .. } = document;
     let upload = upload_id.as_ref().map_or_else(String::new, |upload| format!(", upload {upload}"));
     let kind = if object_type.is_empty() { "of a type unknown" } else { object_type };
     let state = match (document.state, document.in_glean, document.reason.as_str()) {
-        ("deleted", _, "") => "deleted".to_owned(),
-        ("deleted", _, reason) => reason.to_owned(),
-        ("uploaded", _, "") => "yes".to_owned(),
-        ("uploaded", _, reason) => format!("yes, but {reason}"),
-        (_, true, reason) => format!("set aside: {reason}; Glean has an older version"),
-        (_, false, reason) => format!("set aside: {reason}"),
+        (Fate::Deleted, _, "") => "deleted".to_owned(),
+        (Fate::Deleted, _, reason) => reason.to_owned(),
+        (Fate::Uploaded, _, "") => "yes".to_owned(),
+        (Fate::Uploaded, _, reason) => format!("yes, but {reason}"),
+        (Fate::Quarantined, true, reason) => {
+            format!("quarantined: {reason}; Glean has an older version")
+        }
+        (Fate::Quarantined, false, reason) => format!("quarantined: {reason}"),
     };
     format!(
         "{id} ({kind})\n  title      {title}\n  seen       {seen}, page {page} of scope `{scope}`\

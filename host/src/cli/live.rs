@@ -13,7 +13,7 @@ use tokio::sync::watch;
 
 use super::logging::lines;
 use crate::crawl::CrawlView;
-use crate::crawl::progress::Standing;
+use crate::crawl::progress::Shown;
 use crate::crawl::view::{Phase, ScopeState, ScopeView};
 use crate::text::{bytes, count, grouped};
 
@@ -129,7 +129,7 @@ async fn plain(views: watch::Receiver<CrawlView>) {
         let mut text = title(&view, rate.per_second(total.documents), usize::MAX);
         text.push_str(&format!(" · {}", bytes(total.bytes)));
         if total.quarantined > 0 {
-            text.push_str(&format!(" · {} set aside", grouped(total.quarantined)));
+            text.push_str(&format!(" · {} quarantined", grouped(total.quarantined)));
         }
         if let Some(waits) = view.scopes.iter().find_map(|scope| scope.progress.live.waits()) {
             text.push_str(&format!(" · {waits}"));
@@ -206,7 +206,7 @@ fn left(done: u64, estimate: Option<u64>, rate: u64) -> Option<String> {
 
 /// One scope's line.
 fn line(scope: &ScopeView, rate: u64, titles: usize, width: usize) -> String {
-    let Standing { counts, live } = &scope.progress;
+    let Shown { counts, live } = &scope.progress;
     let mut parts = vec![documents(counts.documents, scope.estimate)];
     let mark = match scope.state {
         ScopeState::Done => '✓',
@@ -231,7 +231,7 @@ fn line(scope: &ScopeView, rate: u64, titles: usize, width: usize) -> String {
         parts.extend(scope.note.clone());
     }
     if counts.quarantined > 0 {
-        parts.push(format!("{} set aside", grouped(counts.quarantined)));
+        parts.push(format!("{} quarantined", grouped(counts.quarantined)));
     }
     parts.push(bytes(counts.bytes));
     if live.in_flight > 0 {
@@ -273,7 +273,7 @@ mod tests {
             title: title.into(),
             estimate: Some(6_000),
             state,
-            progress: Standing {
+            progress: Shown {
                 counts: Counts { documents, bytes: 5 << 20, quarantined: 3, ..Counts::default() },
                 live: Live { in_flight: 2, ..Live::default() },
             },
@@ -284,7 +284,7 @@ mod tests {
     #[test]
     fn a_narrow_terminal_keeps_documents_rate_and_the_reason() {
         let mut running = scope("The engineering handbook", ScopeState::Running, 1_234);
-        for (width, more) in [(79, ""), (119, "Glean, 12s · 3 set aside · 5.0 MiB")] {
+        for (width, more) in [(79, ""), (119, "Glean, 12s · 3 quarantined · 5.0 MiB")] {
             running.progress.live.waiting = Some("Glean, 12s".into());
             let text = line(&running, 120, title_width(&[&running], width), width);
             assert!(measure_text_width(&text) <= width, "{text}");

@@ -74,7 +74,7 @@ enum Command {
     Reject(approve::Args),
     /// Crawl at set times: `[connections.X.schedules]` on the Temporal server.
     Schedules(schedules::Args),
-    /// Show the documents that were set aside, and try them again.
+    /// Show the documents that are quarantined, and try them again.
     Quarantine(quarantine::Args),
     /// Say all that is known of one document, here and in Glean.
     Explain(explain::Args),

@@ -32,7 +32,7 @@ pub async fn run(args: Args, context: &Context) -> Result<Report> {
     let mut summary =
         format!("{} from {}", count(read.documents.len() as u64, "document"), read.connector);
     if quarantined > 0 {
-        summary.push_str(&format!(", {quarantined} would be set aside"));
+        summary.push_str(&format!(", {quarantined} would be quarantined"));
     }
     summary.push_str("; nothing was uploaded");
     let text = format!("{}{summary}", text(&read));
@@ -52,7 +52,7 @@ fn text(read: &Preview) -> String {
     let mut text: String = read.documents.iter().map(describe).collect();
     for found in read.unreadable.iter().take(UNREADABLE) {
         let id = found.id.as_deref().or(found.view_url.as_deref()).unwrap_or("?");
-        text.push_str(&format!("✗ {id}\n    would be set aside: {}\n", found.reason));
+        text.push_str(&format!("✗ {id}\n    would be quarantined: {}\n", found.reason));
     }
     let more = read.unreadable.len().saturating_sub(UNREADABLE);
     if more > 0 {
@@ -108,7 +108,7 @@ fn describe(judged: &Judged) -> String {
         text.push_str(&format!("    “{}”\n", bounded(start, 160)));
     }
     match (problem, note) {
-        (Some(problem), _) => text.push_str(&format!("    would be set aside: {problem}\n")),
+        (Some(problem), _) => text.push_str(&format!("    would be quarantined: {problem}\n")),
         (None, Some(note)) => text.push_str(&format!("    would be uploaded, but {note}\n")),
         (None, None) => {}
     }

@@ -7,6 +7,7 @@ use super::context::Context;
 use super::output::Report;
 use super::sync;
 use crate::crawl::change::Want;
+use crate::crawl::explain::Fate;
 use crate::crawl::kept_changes::refused;
 use crate::crawl::{Crawler, ModeName};
 use crate::failure::{Failure, Result};
@@ -20,7 +21,7 @@ pub struct Args {
 
 #[derive(Subcommand)]
 enum What {
-    /// The documents of a connection that are set aside, with the reasons.
+    /// The documents of a connection that are quarantined, with the reasons.
     List {
         /// The connection in sheaf.toml.
         name: String,
@@ -57,8 +58,8 @@ pub async fn run(args: Args, context: &Context) -> Result<Report> {
 async fn list(crawler: &Crawler, name: &str, limit: usize) -> Result<Report> {
     let (documents, all) = crawler.quarantined(name, limit).await?;
     let summary = match all {
-        0 => format!("{name}: no document is set aside"),
-        _ => format!("{name}: {} set aside", count(all, "document")),
+        0 => format!("{name}: no document is quarantined"),
+        _ => format!("{name}: {} quarantined", count(all, "document")),
     };
     let mut text = summary.clone();
     for document in &documents {
@@ -97,9 +98,9 @@ async fn show(crawler: &Crawler, name: &str, id: &str) -> Result<Report> {
     let document = crawler
         .find(name, id)
         .await?
-        .filter(|found| !found.reason.is_empty() && found.state != "deleted");
+        .filter(|found| !found.reason.is_empty() && found.state != Fate::Deleted);
     let document = document.ok_or_else(|| {
-        Failure::settings(format!("`{id}` is not set aside"))
+        Failure::settings(format!("`{id}` is not quarantined"))
             .at(name)
             .next(format!("see `sheaf quarantine list {name}`, or `sheaf explain {name} {id}`"))
     })?;
@@ -119,7 +120,7 @@ async fn retry(crawler: &Crawler, name: &str, local: bool, context: &Context) ->
         .map(|document| document.id.clone())
         .collect();
     let said =
-        format!("{} well now, {} set aside", count(well.len() as u64, "document"), grouped(all));
+        format!("{} well now, {} quarantined", count(well.len() as u64, "document"), grouped(all));
     report.summary = format!("{}; {said}", report.summary);
     report.text = Some(format!("{}\n{said}", report.text.unwrap_or_default()));
     if let Some(result) = report.result.as_object_mut() {

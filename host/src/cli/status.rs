@@ -16,7 +16,8 @@ use crate::config::Config;
 use crate::crawl::connection_state::{Doubt, States};
 use crate::crawl::history::Failing;
 use crate::crawl::kept_changes::notes;
-use crate::crawl::status::{Newest, Standing, State, Status, Stored, Unended};
+use crate::crawl::lease::Coordinator;
+use crate::crawl::status::{Headline, Newest, State, Status, Stored, Unended};
 use crate::crawl::{CrawlResult, CrawlView, ModeName};
 use crate::failure::{Failure, Kind, Result};
 use crate::glean;
@@ -219,22 +220,22 @@ fn text(name: &str, status: &Status, verbose: u8) -> String {
     text
 }
 
-fn headline(standing: &Standing<'_>, verbose: u8) -> String {
+fn headline(standing: &Headline<'_>, verbose: u8) -> String {
     match standing {
-        Standing::Failing(modes) => {
+        Headline::Failing(modes) => {
             let said = modes.iter().map(|(mode, found)| failing(*mode, found, verbose));
             said.collect::<Vec<_>>().join("\n  ")
         }
-        Standing::WaitsForApproval(waiting) => {
+        Headline::WaitsForApproval(waiting) => {
             let of = count(waiting.of, "document");
             format!("waits for approval: {} of {of} would be deleted", grouped(waiting.would_go))
         }
-        Standing::NotComplete(last) => format!("the last {} crawl is {}", last.mode, last.outcome),
-        Standing::NeedsAttention => "a person has to look".to_owned(),
-        Standing::Interrupted => "a crawl was stopped".to_owned(),
-        Standing::First => "its first crawl".to_owned(),
-        Standing::Never => "never crawled".to_owned(),
-        Standing::Complete => "complete".to_owned(),
+        Headline::NotComplete(last) => format!("the last {} crawl is {}", last.mode, last.outcome),
+        Headline::NeedsAttention => "a person has to look".to_owned(),
+        Headline::Interrupted => "a crawl was stopped".to_owned(),
+        Headline::First => "its first crawl".to_owned(),
+        Headline::Never => "never crawled".to_owned(),
+        Headline::Complete => "complete".to_owned(),
     }
 }
 
@@ -265,13 +266,13 @@ fn line(view: &CrawlView) -> String {
 
 /// A crawl of another process, or one that was interrupted, in one line.
 fn unended(crawl: &Unended, name: &str) -> String {
-    let Unended { mode, documents, by, temporal } = crawl;
+    let Unended { mode, documents, by, coordinator } = crawl;
     let documents = count(*documents, "document");
     match by {
         Some(by) => format!("under way by {by}: {documents}"),
         None => format!(
-            "a {mode} crawl stopped after {documents}: `sheaf sync {name}{}` goes on with it",
-            if *temporal { "" } else { " --local" }
+            "a {mode} crawl stopped after {documents}: `sheaf sync {name}{}` resumes it",
+            if *coordinator == Coordinator::Temporal { "" } else { " --local" }
         ),
     }
 }

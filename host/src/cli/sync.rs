@@ -16,7 +16,7 @@ use super::output::Report;
 use super::signals;
 use crate::config::Config;
 use crate::crawl::CrawlRequest;
-use crate::crawl::result::Waiting;
+use crate::crawl::result::AwaitingApproval;
 use crate::crawl::view::Phase;
 use crate::crawl::{CrawlResult, CrawlView, ModeName, Outcome, local};
 use crate::failure::{Failure, Kind, Result};
@@ -36,7 +36,7 @@ pub struct Args {
     /// With `--all`: how many are crawled at the same time.
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..), requires = "all")]
     pub parallel: u16,
-    /// Crawl in this process, without Temporal. Interrupted, it goes on where it was.
+    /// Crawl in this process, without Temporal. Run again after an interruption, it is resumed.
     #[arg(long)]
     pub local: bool,
     /// Only what the connector finds changed since the last crawl; deletions may wait for a full one.
@@ -46,11 +46,11 @@ pub struct Args {
     /// that ran before.
     #[arg(long, value_name = "CONNECTOR")]
     pub connector: Option<String>,
-    /// Begin anew, where an interrupted crawl would be gone on with.
-    #[arg(long)]
-    pub anew: bool,
+    /// Start from the beginning, where an interrupted crawl would be resumed.
+    #[arg(long, alias = "anew")]
+    pub restart: bool,
     /// Start nothing: follow the crawl that is under way on Temporal.
-    #[arg(long, conflicts_with_all = ["all", "local", "incremental", "connector", "anew"])]
+    #[arg(long, conflicts_with_all = ["all", "local", "incremental", "connector", "restart"])]
     pub follow: bool,
 }
 
@@ -64,7 +64,7 @@ impl Args {
             local: false,
             incremental: mode == ModeName::Incremental,
             connector: None,
-            anew: false,
+            restart: false,
             follow: false,
         }
     }
@@ -104,7 +104,7 @@ async fn one(
             connection: name.into(),
             mode,
             connector: connector.map(str::to_owned),
-            restart: args.anew,
+            restart: args.restart,
         };
         local::run(&crawler, &request, &view, cancel).await
     } else {
@@ -134,7 +134,7 @@ async fn on_temporal(
         let found = found.ok_or_else(|| follow::nothing_runs(name))?;
         Started { handle: found.handle(&client), joined: false }
     } else {
-        let choice = Choice { connector: args.connector.clone(), restart: args.anew };
+        let choice = Choice { connector: args.connector.clone(), restart: args.restart };
         let wanted = crawl(config, name, args.mode(), choice);
         follow::start(&client, config.deployment(), wanted).await?
     };
@@ -156,7 +156,7 @@ async fn all(args: &Args, config: Config, cancel: &CancellationToken) -> Result<
         all_here(args, config, mode, cancel).await?
     } else {
         let client = connect(&config).await?;
-        let choice = Choice { connector: None, restart: args.anew };
+        let choice = Choice { connector: None, restart: args.restart };
         let crawl = |name: &String| crawl(&config, name, mode, choice.clone());
         let input = AllInput {
             crawls: config.connections.keys().map(crawl).collect(),
@@ -197,13 +197,9 @@ async fn all_here(
         let crawler = crawler.clone();
         async move {
             let (view, _views) = watch::channel(CrawlView::default());
-            let anew = args.anew;
-            let request = CrawlRequest {
-                connection: name.as_str().into(),
-                mode,
-                connector: None,
-                restart: anew,
-            };
+            let restart = args.restart;
+            let request =
+                CrawlRequest { connection: name.as_str().into(), mode, connector: None, restart };
             let ended = local::run(&crawler, &request, &view, cancel).await;
             let (result, failure) = match ended {
                 Ok(result) => (Some(result), None),
@@ -255,7 +251,7 @@ pub fn did(result: &CrawlResult, verbose: u8) -> String {
         }
     }
     if result.quarantined > 0 {
-        text.push_str(&format!(", {} set aside", grouped(result.quarantined)));
+        text.push_str(&format!(", {} quarantined", grouped(result.quarantined)));
     }
     if result.outcome != Outcome::Complete {
         text.push_str(&format!("; {}", result.outcome));
@@ -278,7 +274,7 @@ pub fn bounded_reason(reason: &str, verbose: u8) -> Cow<'_, str> {
 const REASON: usize = 400;
 
 /// What waits for a person's word, and how to say it.
-pub fn waiting_text(waiting: &Waiting, name: &str) -> String {
+pub fn waiting_text(waiting: &AwaitingApproval, name: &str) -> String {
     let mut text = String::new();
     for reason in &waiting.reasons {
         text.push_str(&format!("  {reason}\n"));
@@ -307,14 +303,14 @@ pub fn report(result: &CrawlResult, verbose: u8) -> Report {
     let mut text = format!("{}: {}", result.connection, did(result, verbose));
     if result.resumable {
         text.push_str(
-            "\n  a full crawl within 12 hours goes on with what is missing; `--anew` reads everything",
+            "\n  a full crawl within 12 hours resumes what is missing; `--restart` reads everything",
         );
     }
     if let Some(waiting) = &result.held {
         text.push_str(&format!("\n{}", waiting_text(waiting, &result.connection)));
     }
     for document in &result.quarantine {
-        text.push_str(&format!("\n  set aside: {}: {}", document.id, document.reason));
+        text.push_str(&format!("\n  quarantined: {}: {}", document.id, document.reason));
     }
     let more = result.quarantined.saturating_sub(result.quarantine.len() as u64);
     if more > 0 && !result.quarantine.is_empty() {

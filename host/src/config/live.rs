@@ -9,7 +9,7 @@ use futures::future::BoxFuture;
 
 use super::settings::Config;
 use crate::clock::Timestamp;
-use crate::crawl::connections::{Configured, Connections};
+use crate::crawl::configured::{Configured, Connections};
 use crate::failure::{Failure, Result};
 
 #[derive(Clone, Debug)]

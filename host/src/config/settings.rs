@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::locate::Locate;
 use crate::connector::{CompileLimits, Digest};
-use crate::crawl::connections::Configured;
+use crate::crawl::configured::Configured;
 use crate::crawl::{Connection, UploadLimits};
 use crate::failure::{Failure, Result};
 use crate::glean::Endpoint;

@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use super::locate::Locate;
 use super::values::{Env, Span, rotating};
-use crate::crawl::Policy;
+use crate::crawl::CrawlPolicy;
 use crate::failure::Result;
 use crate::secret;
 use crate::temporal::settings::{Settings, TASK_QUEUE};
@@ -63,7 +63,7 @@ impl Section {
 }
 
 impl PolicySection {
-    fn validate(self, locate: &Locate<'_>) -> Result<Policy> {
+    fn validate(self, locate: &Locate<'_>) -> Result<CrawlPolicy> {
         let wrong = |key: &str, what: &str| locate.failure(&["temporal", "policy", key], what);
         if self.attempts == Some(0) {
             return Err(wrong("attempts", "it must be at least 1"));
@@ -78,9 +78,9 @@ impl PolicySection {
             return Err(wrong("heartbeat_timeout", "it must be at least 2s")
                 .next("a worker says three times in it that it lives; 30s is usual"));
         }
-        let usual = Policy::default();
+        let usual = CrawlPolicy::default();
         let span = |value: Option<Span>, usual| value.map_or(usual, |span| span.0);
-        Ok(Policy {
+        Ok(CrawlPolicy {
             attempts: self.attempts.unwrap_or(usual.attempts),
             initial_interval: span(self.initial_interval, usual.initial_interval),
             backoff: self.backoff.unwrap_or(usual.backoff),

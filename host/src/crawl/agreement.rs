@@ -4,8 +4,8 @@
 
 use std::sync::Arc;
 
+use super::configured::Configured;
 use super::connection::Connection;
-use super::connections::Configured;
 use super::crawler::Crawler;
 use super::plan::{Begun, Plan};
 use crate::failure::{Failure, Result};

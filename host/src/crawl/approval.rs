@@ -2,26 +2,39 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::account::{Found, Total};
 use super::bookmarks::bookmarks;
+use super::close::{After, differ, later, replace, titles};
 use super::connection_state::{ConnectionState, Held};
 use super::crawler::Crawler;
-use super::ending::{After, differ, later, replace, titles};
 use super::guard::Intent;
 use super::kept_changes;
 use super::plan::Plan;
 use super::progress::{Frontier, ScopeHead};
 use super::request::Decision;
-use super::result::{CrawlResult, Outcome, Waiting, joined, listed};
+use super::result::{AwaitingApproval, CrawlResult, Outcome, joined, listed};
+use super::totals::{Found, Total};
 use crate::clock::Timestamp;
 use crate::failure::{Failure, Kind, Result};
 use crate::glean::upload::SessionState;
 use crate::ledger::compare::Sealed;
 use crate::text::count;
 
+/// What became of a decision.
+pub enum Decided {
+    Ended(Box<CrawlResult>),
+    /// What waited does not wait any more: another crawl took its place.
+    Overtaken(Failure),
+}
+
+impl Decided {
+    fn ended(result: CrawlResult) -> Self {
+        Self::Ended(Box::new(result))
+    }
+}
+
 impl Crawler {
     /// Others may have put documents there since the crawl was held: they would go with the rest. What
-    /// waits is told anew then, so that an approval of what was shown before is none. Beside a crawl that
+    /// waits is told again then, so that an approval of what was shown before is none. Beside a crawl that
     /// uploads, nobody knows whose the documents are that Glean counts.
     pub async fn recount(&self, connection: &str) -> Result<()> {
         let state = self.states.of(connection).await?;
@@ -60,10 +73,10 @@ impl Crawler {
         connection: &str,
         upload_id: &str,
         decision: Decision,
-    ) -> Result<CrawlResult> {
+    ) -> Result<Decided> {
         let state = self.states.of(connection).await?;
         let Some(held) = state.held.clone().filter(|held| held.plan.upload_id == upload_id) else {
-            return already(&state, connection, upload_id);
+            return Ok(already(&state, connection, upload_id));
         };
         let plan = &held.plan;
         self.check_glean(&plan.travels())?;
@@ -81,17 +94,17 @@ impl Crawler {
                 _ => "rejected, and nothing was deleted",
             };
             result.reason = Some(format!("{why} ({})", joined(&held.reasons).unwrap_or_default()));
-            return self.settle(&held, result, None).await;
+            return self.settle(&held, result, None).await.map(Decided::ended);
         }
         match self.upload(plan).session_state().await? {
             SessionState::Active | SessionState::Finished => {}
             SessionState::Unknown => {
-                return Err(Failure::new(
+                let failure = Failure::new(
                     Kind::Busy,
                     "the upload session that waited was replaced by another; nothing was deleted",
-                )
-                .at(format!("{connection}, upload {upload_id}"))
-                .next("run a full crawl again"));
+                );
+                let at = format!("{connection}, upload {upload_id}");
+                return Ok(Decided::Overtaken(failure.at(at).next("run a full crawl again")));
             }
         }
         let now_there = [vec![held.run.clone()], later(&state, plan, &held.run)].concat();
@@ -115,7 +128,7 @@ impl Crawler {
             let deleted = |state: &mut ConnectionState| state.deleted(gone.as_ref());
             self.states.update(connection, deleted).await?;
         }
-        Ok(result)
+        Ok(Decided::ended(result))
     }
 
     /// A held crawl waits no more. `after`: what followed the end of its session.
@@ -170,13 +183,18 @@ impl Crawler {
 }
 
 /// The result of a crawl that is not held any more.
-fn already(state: &ConnectionState, connection: &str, upload_id: &str) -> Result<CrawlResult> {
-    let last = state.last.as_ref().filter(|last| last.upload_id == upload_id);
-    last.cloned().ok_or_else(|| {
-        Failure::new(Kind::Busy, "the crawl that waited for approval was replaced by a newer one")
+fn already(state: &ConnectionState, connection: &str, upload_id: &str) -> Decided {
+    match state.last.as_ref().filter(|last| last.upload_id == upload_id) {
+        Some(last) => Decided::ended(last.clone()),
+        None => Decided::Overtaken(
+            Failure::new(
+                Kind::Busy,
+                "the crawl that waited for approval was replaced by a newer one",
+            )
             .at(format!("{connection}, upload {upload_id}"))
-            .next("see `sheaf status`; nothing was deleted")
-    })
+            .next("see `sheaf status`; nothing was deleted"),
+        ),
+    }
 }
 
 /// What is kept of a crawl that is held.
@@ -204,7 +222,7 @@ pub(super) fn hold(
         seconds,
         since,
         until: since + wait,
-        temporal: plan.is_workflows(),
+        coordinator: plan.coordinator(),
     }
 }
 
@@ -216,10 +234,10 @@ fn small(head: &ScopeHead) -> ScopeHead {
 }
 
 /// What a person has to know to decide.
-pub fn waiting(held: &Held) -> Waiting {
+pub fn waiting(held: &Held) -> AwaitingApproval {
     let difference = &held.difference;
     let samples = difference.gone_samples.iter().chain(&difference.withheld_samples);
-    Waiting {
+    AwaitingApproval {
         upload_id: held.plan.upload_id.clone(),
         would_go: difference.gone + difference.withheld,
         of: difference.before,

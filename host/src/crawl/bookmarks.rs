@@ -18,7 +18,7 @@ use super::request::ModeName;
 /// the scope would be read in full, which tells of no deletions either. Its documents are all in Glean,
 /// for what was uploaded stays when a session is left open.
 ///
-/// Where too much was set aside, or a source that never had a document delivers none, the connector or
+/// Where too much was quarantined, or a source that never had a document delivers none, the connector or
 /// its settings are wrong: nothing moves.
 pub(super) fn advance(
     known: &mut BTreeMap<String, String>,

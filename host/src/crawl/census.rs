@@ -30,7 +30,7 @@ use crate::ledger::Difference;
 /// How old a count may be. Glean: 3 hours; an hour more for deletions that it does later than told.
 pub const LAG: Duration = Duration::from_secs(4 * 3600);
 
-/// Moves are remembered for so long: a crawl that began a day ago may still be gone on with.
+/// Moves are remembered for so long: a crawl that began a day ago may still be resumed.
 const REMEMBERED: Duration = Duration::from_secs(2 * 24 * 3600);
 
 /// What Glean counted, and when it was asked.

@@ -3,15 +3,15 @@
 //!
 //! Every step may be repeated: after a crash the same is found out again, and done once.
 
-use super::account::{Account, Found};
 use super::approval::{hold, waiting};
+use super::close::{differ, later};
 use super::connection_state::ConnectionState;
 use super::crawler::Crawler;
-use super::ending::{differ, later};
 use super::guard::Intent;
 use super::plan::{Begun, CrawlRef};
 use super::request::ModeName;
 use super::result::{CrawlResult, Outcome};
+use super::totals::{Account, Found};
 use crate::clock::Timestamp;
 use crate::failure::{Failure, Result};
 use crate::glean::upload::SessionState;
@@ -36,7 +36,7 @@ impl Crawler {
             return Ok(Completed::Ended(Box::new(last.clone())));
         }
         let begun = self.begun(crawl).await?;
-        let who = Self::stands(&begun, crawl)?;
+        let who = Self::check_owner(&begun, crawl)?;
         let claims = self.states.claims(&crawl.connection);
         let completed = tokio::select! {
             completed = self.completed(&begun, &state, seconds) => completed?,

@@ -54,7 +54,7 @@ impl Crawler {
             Err(failure) => Err(failure),
         };
         let plan = match plan {
-            // It goes on under the id of the crawl that it resumes, or of the session that it restarted.
+            // It has the id of the crawl that it resumes, or of the session that it restarted.
             Ok(plan) if plan.upload_id != upload_id => {
                 let lease = Lease { upload_id: plan.upload_id.clone(), ..lease };
                 claims.claim(&lease).await.map(|()| plan)

@@ -30,7 +30,7 @@ impl Connection {
 
     /// Whether a crawl that wrote down this digest began with these settings.
     pub fn has_settings(&self, digest: &str) -> bool {
-        // Crawls of versions before 0.2 wrote down another digest of the same.
+        // Earlier versions wrote down another digest of the same.
         let before = format!("{} {:?}", self.settings, self.grants.folders);
         digest == self.settings_digest() || digest == Digest::of(before.as_bytes()).to_string()
     }

@@ -15,9 +15,9 @@ use serde::{Deserialize, Serialize};
 
 use super::census::Census;
 use super::change::Change;
-use super::closing::Closing;
 use super::history::History;
-use super::lease::Claims;
+use super::lease::{Claims, Coordinator};
+use super::pending_end::PendingEnd;
 use super::plan::Plan;
 use super::progress::ScopeHead;
 use super::request::ModeName;
@@ -44,7 +44,7 @@ pub struct ConnectionState {
     /// Deletions and changes of access that are not done yet.
     pub changes: Vec<Change>,
     /// The end of the last full crawl, while Glean still works on it.
-    pub closing: Option<Closing>,
+    pub closing: Option<PendingEnd>,
     /// The ledger, the oldest run first.
     pub runs: Vec<Run>,
     pub held: Option<Held>,
@@ -67,7 +67,7 @@ pub struct Doubt {
 impl ConnectionState {
     /// The runs of the ledger, those that may be it again, and what was deleted.
     fn all_runs(&self) -> Vec<Run> {
-        let kept = self.closing.iter().flat_map(Closing::runs);
+        let kept = self.closing.iter().flat_map(PendingEnd::runs);
         self.runs.iter().chain(kept).chain(&self.gone).cloned().collect()
     }
 }
@@ -86,7 +86,8 @@ pub struct Held {
     pub since: Timestamp,
     pub until: Timestamp,
     /// A workflow waits for the answer; otherwise nobody does, and `sheaf approve` acts itself.
-    pub temporal: bool,
+    #[serde(rename = "temporal")]
+    pub coordinator: Coordinator,
 }
 
 /// All connections' states of crawls into one Glean: another one has other documents, and so a

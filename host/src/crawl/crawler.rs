@@ -11,14 +11,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::census::Counted;
+use super::configured::{Connections, Kept};
 use super::connection::Connection;
 use super::connection_state::States;
-use super::connections::{Connections, Kept};
 use super::guests::Guests;
 use super::lease::Who;
 use super::pipeline::UploadLimits;
 use super::plan::{Begun, CrawlRef, Plan};
-use super::policy::Policy;
+use super::policy::CrawlPolicy;
 use super::progress::ScopeHead;
 use crate::clock::Timestamp;
 use crate::connector::{CompileLimits, Connector, Guest, Loader};
@@ -38,7 +38,7 @@ pub type Journal = ledger::Journal<ScopeHead>;
 pub struct Settings {
     pub glean: Endpoint,
     pub uploads: UploadLimits,
-    pub policy: Policy,
+    pub policy: CrawlPolicy,
     /// Guests of all connections that run at once.
     pub guests: usize,
     /// Where `.wasm` files are dropped.
@@ -156,8 +156,8 @@ impl Crawler {
         })
     }
 
-    /// Whose crawl it is; fails where another has taken it over and goes on with it.
-    pub(super) fn stands<'a>(begun: &'a Begun, crawl: &CrawlRef) -> Result<&'a Who> {
+    /// Whose crawl it is; fails where another process has taken it over.
+    pub(super) fn check_owner<'a>(begun: &'a Begun, crawl: &CrawlRef) -> Result<&'a Who> {
         match &begun.plan.who {
             Some(who) if crawl.who.as_ref() == Some(who) => Ok(who),
             _ => Err(Failure::new(
@@ -183,7 +183,7 @@ impl Crawler {
         let Some(who) = &crawl.who else { return Ok(()) };
         let claims = self.states.claims(&crawl.connection);
         match for_now {
-            Some(pause) => claims.renew(who, &crawl.upload_id, pause).await,
+            Some(pause) => Ok(claims.renew(who, &crawl.upload_id, pause).await?),
             None => claims.release(who, &crawl.upload_id).await,
         }
     }

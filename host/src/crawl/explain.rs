@@ -12,7 +12,7 @@ use crate::ledger::{Record, State, journals};
 
 /// A document of the ledger.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Document {
+pub struct KnownDocument {
     pub id: String,
     pub object_type: String,
     pub title: String,
@@ -24,7 +24,7 @@ pub struct Document {
     pub scope: String,
     pub page: u32,
     pub hash: String,
-    pub state: &'static str,
+    pub state: Fate,
     /// Whether Glean has it, as far as Sheaf put it there.
     pub in_glean: bool,
     /// Why it is quarantined.
@@ -32,7 +32,26 @@ pub struct Document {
     pub reason: String,
 }
 
-impl Document {
+/// What became of a document when it was seen last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Fate {
+    Uploaded,
+    Quarantined,
+    Deleted,
+}
+
+impl std::fmt::Display for Fate {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Uploaded => "uploaded",
+            Self::Quarantined => "quarantined",
+            Self::Deleted => "deleted",
+        })
+    }
+}
+
+impl KnownDocument {
     fn of(record: &Record, in_glean: bool, upload_id: Option<String>) -> Self {
         let entry = record.entry();
         Self {
@@ -45,9 +64,9 @@ impl Document {
             page: entry.page,
             hash: format!("{:032x}", entry.content),
             state: match entry.state {
-                State::Uploaded => "uploaded",
-                State::Quarantined | State::Outdated => "set aside",
-                State::Deleted => "deleted",
+                State::Uploaded => Fate::Uploaded,
+                State::Quarantined | State::Outdated => Fate::Quarantined,
+                State::Deleted => Fate::Deleted,
             },
             in_glean,
             reason: entry.reason.to_owned(),
@@ -57,7 +76,7 @@ impl Document {
 
 /// All that is known of a document.
 pub struct Explanation {
-    pub document: Document,
+    pub document: KnownDocument,
     /// What Glean says of it, or why it was not asked.
     pub glean: Result<Value, String>,
 }
@@ -84,15 +103,19 @@ impl Crawler {
 
     /// The documents of a connection that are quarantined, the first `most` of them, and how many
     /// there are.
-    pub async fn quarantined(&self, connection: &str, most: usize) -> Result<(Vec<Document>, u64)> {
+    pub async fn quarantined(
+        &self,
+        connection: &str,
+        most: usize,
+    ) -> Result<(Vec<KnownDocument>, u64)> {
         let state = self.states.of(connection).await?;
         let mut known = Merged::open(&self.store, &state.runs).await?;
         let (mut documents, mut count) = (Vec::new(), 0);
         while let Some(Known { record, in_glean }) = known.next().await? {
-            if record.is_set_aside() {
+            if record.is_quarantined() {
                 count += 1;
                 if documents.len() < most {
-                    documents.push(Document::of(&record, in_glean, None));
+                    documents.push(KnownDocument::of(&record, in_glean, None));
                 }
             }
         }
@@ -100,7 +123,7 @@ impl Crawler {
     }
 
     /// What is known of a document, in a crawl under way, in the ledger, or among what was deleted.
-    pub async fn find(&self, connection: &str, asked: &str) -> Result<Option<Document>> {
+    pub async fn find(&self, connection: &str, asked: &str) -> Result<Option<KnownDocument>> {
         let state = self.states.of(connection).await?;
         if let Some(found) = self.find_by(connection, &state, By::Id(key(asked))).await? {
             return Ok(Some(found));
@@ -121,7 +144,7 @@ impl Crawler {
         connection: &str,
         state: &ConnectionState,
         by: By,
-    ) -> Result<Option<Document>> {
+    ) -> Result<Option<KnownDocument>> {
         // What the ledger and the journals say, of which the latest counts.
         let mut said = Vec::new();
         for run in &state.runs {
@@ -149,7 +172,7 @@ impl Crawler {
         let mut in_glean = false;
         for (record, upload) in said {
             in_glean = record.state().is_in_glean(in_glean);
-            found = Some(Document::of(&record, in_glean, upload));
+            found = Some(KnownDocument::of(&record, in_glean, upload));
         }
         if found.is_some() {
             return Ok(found);
@@ -157,7 +180,7 @@ impl Crawler {
         for run in state.gone.iter().rev() {
             // It is only for people: one that cannot be read hides nothing else.
             if let Ok(Some(record)) = self.find_in(run, by).await {
-                return Ok(Some(Document::of(&record, false, None)));
+                return Ok(Some(KnownDocument::of(&record, false, None)));
             }
         }
         Ok(None)

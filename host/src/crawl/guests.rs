@@ -11,8 +11,8 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio::sync::Semaphore;
 
+use super::configured::{Configured, Connections};
 use super::connection::Connection;
-use super::connections::{Configured, Connections};
 use crate::connector::{Connector, Grants, Guest, Manifest, schema};
 use crate::failure::{Failure, Kind, Result};
 use crate::pace::Wait;

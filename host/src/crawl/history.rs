@@ -5,6 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::lease::Coordinator;
 use super::request::ModeName;
 use super::result::CrawlResult;
 use crate::clock::Timestamp;
@@ -44,12 +45,12 @@ pub struct Failing {
 
 /// A crawl as it was asked for.
 #[derive(Clone, Copy, Debug)]
-pub struct Attempt<'a> {
+pub struct CrawlRun<'a> {
     pub connection: &'a str,
     pub mode: ModeName,
     /// Tells it from every other: a workflow's run id, or the upload id it was given.
     pub run: &'a str,
-    pub temporal: bool,
+    pub coordinator: Coordinator,
 }
 
 impl History {
@@ -68,8 +69,8 @@ impl History {
     }
 
     /// A crawl came to an end.
-    pub fn ended(&mut self, result: &CrawlResult, temporal: bool) {
-        self.temporal |= temporal;
+    pub fn ended(&mut self, result: &CrawlResult, coordinator: Coordinator) {
+        self.temporal |= coordinator == Coordinator::Temporal;
         // What waits for a person is kept once, beside this.
         let last = Some(CrawlResult { held: None, ..result.clone() });
         *self.of_mut(result.mode) = OfMode { last, failing: None };
@@ -88,8 +89,8 @@ impl History {
         }
     }
 
-    pub(super) fn failed(&mut self, attempt: Attempt<'_>, failure: &Failure, at: Timestamp) {
-        self.temporal |= attempt.temporal;
+    pub(super) fn failed(&mut self, attempt: CrawlRun<'_>, failure: &Failure, at: Timestamp) {
+        self.temporal |= attempt.coordinator == Coordinator::Temporal;
         let of = self.of_mut(attempt.mode);
         // Several parts of one crawl may fail: the first is what the others may have followed from.
         if of.failing.as_ref().is_some_and(|failing| failing.run == attempt.run) {
@@ -112,8 +113,8 @@ mod tests {
     use super::*;
     use crate::failure::Kind;
 
-    fn attempt(mode: ModeName, run: &str) -> Attempt<'_> {
-        Attempt { connection: "docs", mode, run, temporal: false }
+    fn attempt(mode: ModeName, run: &str) -> CrawlRun<'_> {
+        CrawlRun { connection: "docs", mode, run, coordinator: Coordinator::Process }
     }
 
     #[test]
@@ -138,10 +139,10 @@ mod tests {
             }))
             .expect("a result")
         };
-        history.ended(&ended(incremental), false);
+        history.ended(&ended(incremental), Coordinator::Process);
         assert!(history.full.failing.is_some(), "an incremental crawl heals no full one");
         history.failed(attempt(incremental, "d"), &first, at(40));
-        history.ended(&ended(full), false);
+        history.ended(&ended(full), Coordinator::Process);
         assert!(history.full.failing.is_none() && history.incremental.failing.is_none());
         assert!(history.incremental.last.is_some());
     }

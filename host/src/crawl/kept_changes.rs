@@ -4,7 +4,7 @@
 //! An incremental crawl reports a deletion, or that somebody may no longer see a document, once: its
 //! bookmark moves on. So a change that Glean refuses is kept here by name, with what was wanted, and
 //! tried again by each later crawl before it reads anything: whatever that crawl then brings is newer. It
-//! is kept until it passes, until a crawl brings the document anew, or until the document is gone. A full
+//! is kept until it passes, until a crawl brings the document again, or until the document is gone. A full
 //! crawl that is complete ends it in either way.
 //!
 //! While a full crawl's session is open (held, or stopped and not yet resumed), a change that passes is
@@ -16,8 +16,8 @@
 use std::collections::HashSet;
 
 use super::change::{Change, Want};
-use super::closing::PAUSED;
 use super::connection_state::{ConnectionState, States};
+use super::pending_end::PAUSED;
 use super::plan::Plan;
 use super::result::{CrawlResult, Outcome};
 use crate::clock::Timestamp;

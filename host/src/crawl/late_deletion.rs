@@ -13,9 +13,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::closing::{Closing, PAUSED};
 use super::connection_state::{ConnectionState, States};
 use super::guard::Intent;
+use super::pending_end::{PAUSED, PendingEnd};
 use super::plan::Plan;
 use super::result::{CrawlResult, Outcome};
 use crate::clock::Timestamp;
@@ -26,7 +26,7 @@ use crate::glean::{self, Client};
 /// A pause lasts for 7 days; what is not done some days after is not going to be.
 const PATIENCE: Duration = Duration::from_secs(14 * 24 * 3600);
 
-impl Closing {
+impl PendingEnd {
     /// `memory` is what was remembered before the crawl ended.
     pub fn new(
         plan: &Plan,

@@ -19,7 +19,7 @@ pub const RENEW: Duration = Duration::from_secs(10);
 /// How long a claim counts after it was renewed last.
 const LASTS: Duration = Duration::from_secs(60);
 /// The same between two attempts of an activity: longer than the usual pauses.
-pub const TAKE_OVER: Duration = Duration::from_secs(360);
+pub const BETWEEN_ATTEMPTS: Duration = Duration::from_secs(360);
 /// Claims that were replaced are removed after this.
 const KEEP: Duration = Duration::from_secs(3600);
 
@@ -39,7 +39,36 @@ pub enum Who {
     },
 }
 
+/// What takes the steps of a crawl.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "bool", into = "bool")]
+pub enum Coordinator {
+    /// One process, from the first step to the last.
+    Process,
+    Temporal,
+}
+
+/// It is kept as whether Temporal does.
+impl From<bool> for Coordinator {
+    fn from(is_temporal: bool) -> Self {
+        if is_temporal { Self::Temporal } else { Self::Process }
+    }
+}
+
+impl From<Coordinator> for bool {
+    fn from(coordinator: Coordinator) -> Self {
+        coordinator == Coordinator::Temporal
+    }
+}
+
 impl Who {
+    pub fn coordinator(&self) -> Coordinator {
+        match self {
+            Self::Process { .. } => Coordinator::Process,
+            Self::Workflow { .. } => Coordinator::Temporal,
+        }
+    }
+
     /// Whether nothing but the claim keeps the two apart.
     fn is_apart_from(&self, other: &Self) -> bool {
         match (self, other) {
@@ -57,6 +86,28 @@ pub struct Lease {
     pub upload_id: UploadId,
     /// Seconds after its renewal in which it counts; none where the crawl has ended.
     pub lasts: u64,
+}
+
+/// Why a claim cannot be renewed.
+#[derive(Debug)]
+pub enum NotRenewed {
+    /// Another crawl has taken this one's place.
+    Replaced(Failure),
+    Failed(Failure),
+}
+
+impl From<Failure> for NotRenewed {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+impl From<NotRenewed> for Failure {
+    fn from(error: NotRenewed) -> Self {
+        match error {
+            NotRenewed::Replaced(failure) | NotRenewed::Failed(failure) => failure,
+        }
+    }
 }
 
 /// The claims of one connection.
@@ -129,26 +180,30 @@ impl Claims {
     }
 
     /// Says that the crawl still works; fails where another has taken its place.
-    pub async fn renew(&self, who: &Who, upload_id: &str, lasts: Duration) -> Result<()> {
+    pub async fn renew(
+        &self,
+        who: &Who,
+        upload_id: &str,
+        lasts: Duration,
+    ) -> Result<(), NotRenewed> {
         let (newest, _) = self.newest().await?;
         let Some(Found { number, mut lease, .. }) = newest else { return Ok(()) };
         if lease.who != *who || lease.upload_id != upload_id {
-            return Err(Failure::new(
-                Kind::Busy,
-                format!("another crawl has taken this one's place: {}", lease.by),
-            )
-            .at(format!("{}, upload {upload_id}", self.connection))
-            .next("nothing: `sheaf status` shows the other"));
+            let what = format!("another crawl has taken this one's place: {}", lease.by);
+            let failure = Failure::new(Kind::Busy, what)
+                .at(format!("{}, upload {upload_id}", self.connection))
+                .next("nothing: `sheaf status` shows the other");
+            return Err(NotRenewed::Replaced(failure));
         }
         lease.lasts = lasts.as_secs();
-        self.store.put(&self.name(number), text(&lease)?).await
+        Ok(self.store.put(&self.name(number), text(&lease)?).await?)
     }
 
     /// The same for as long as a step works.
     pub async fn keep(&self, who: &Who, upload_id: &str) -> Failure {
         loop {
-            if let Err(failure) = self.renew(who, upload_id, LASTS).await {
-                return failure;
+            if let Err(error) = self.renew(who, upload_id, LASTS).await {
+                return error.into();
             }
             tokio::time::sleep(RENEW).await;
         }
@@ -157,8 +212,8 @@ impl Claims {
     /// Nobody is at work any more. What another has claimed meanwhile is left alone.
     pub async fn release(&self, who: &Who, upload_id: &str) -> Result<()> {
         match self.renew(who, upload_id, Duration::ZERO).await {
-            Err(failure) if failure.kind != Kind::Busy => Err(failure),
-            _ => Ok(()),
+            Err(NotRenewed::Failed(failure)) => Err(failure),
+            Ok(()) | Err(NotRenewed::Replaced(_)) => Ok(()),
         }
     }
 
@@ -279,7 +334,7 @@ mod tests {
         far.claim(&theirs).await.expect("long not renewed");
         // The first was not dead, but only slow.
         let late = near.renew(&ours.who, "one", LASTS).await.expect_err("replaced");
-        assert_eq!(late.kind, Kind::Busy);
+        assert!(matches!(late, NotRenewed::Replaced(_)), "{late:?}");
         near.release(&ours.who, "one").await.expect("nothing of the other's");
         assert_eq!(near.at_work().await.expect("read").map(|lease| lease.by), Some(theirs.by));
         far.release(&theirs.who, "two").await.expect("given back");

@@ -6,11 +6,12 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use super::approval::Decided;
+use super::blame::{Stopped, interrupted};
 use super::complete::Completed;
 use super::crawler::Crawler;
-use super::fault::{Stopped, interrupted};
-use super::history::Attempt;
-use super::lease::Who;
+use super::history::CrawlRun;
+use super::lease::{Coordinator, Who};
 use super::plan::CrawlRef;
 use super::progress::{Attempts, Live};
 use super::request::{CrawlRequest, Decision, Start};
@@ -46,7 +47,8 @@ pub async fn run(
             Phase::Configuring => request.mode,
             _ => view.borrow().mode,
         };
-        let attempt = Attempt { connection: name, mode, run: &run, temporal: false };
+        let attempt =
+            CrawlRun { connection: name, mode, run: &run, coordinator: Coordinator::Process };
         crawler.remember_failure(attempt, failure).await;
     }
     ended
@@ -198,7 +200,10 @@ pub async fn decide(
     // Nobody watches the clock here: an answer that comes too late is none.
     let late = held.until < Timestamp::now();
     let decision = if late { Decision::Expire } else { decision };
-    crawler.decide(name, upload_id, decision).await
+    match crawler.decide(name, upload_id, decision).await? {
+        Decided::Ended(result) => Ok(*result),
+        Decided::Overtaken(failure) => Err(failure),
+    }
 }
 
 pub fn nothing_waits(name: &str) -> Failure {

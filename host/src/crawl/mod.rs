@@ -9,24 +9,21 @@
 //! [`scope`], [`complete`], [`approval`]. [`local`] takes them in one process, and Temporal as activities. [`status`], [`explain`] and
 //! [`preview`] answer what people ask.
 
-mod account;
 pub mod agreement;
 pub mod approval;
+pub mod blame;
 mod bookmarks;
 pub mod census;
 pub mod change;
-pub mod closing;
+mod close;
 pub mod complete;
 pub mod configure;
+pub mod configured;
 pub mod connection;
 pub mod connection_state;
-pub mod connections;
 pub mod crawler;
 mod damage;
-mod ending;
 pub mod explain;
-mod failures;
-pub mod fault;
 pub mod guard;
 pub mod guests;
 pub mod history;
@@ -36,18 +33,21 @@ pub mod late_deletion;
 pub mod lease;
 pub mod local;
 pub mod loop_detector;
+pub mod pending_end;
 pub mod pipeline;
 pub mod plan;
 pub mod policy;
 pub mod preview;
 pub mod progress;
 pub mod quarantine;
+mod remembered_failure;
 pub mod request;
 pub mod result;
 mod retry_changes;
 pub mod rules;
 pub mod scope;
 pub mod status;
+mod totals;
 pub mod view;
 
 pub use connection::Connection;
@@ -55,7 +55,7 @@ pub use crawler::Crawler;
 pub use guard::Deletions;
 pub use pipeline::{Delivery, Pipeline, Source, UploadLimits};
 pub use plan::{CrawlRef, Plan};
-pub use policy::Policy;
+pub use policy::CrawlPolicy;
 pub use progress::{Attempts, Counts, Ending, ScopeHead};
 pub use quarantine::Tolerance;
 pub use request::{CrawlRequest, Decision, ModeName};

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::census::Counted;
-use super::lease::Who;
+use super::lease::{Coordinator, Who};
 use super::request::ModeName;
 use crate::clock::Timestamp;
 use crate::connector::Digest;
@@ -54,8 +54,9 @@ impl Plan {
         }
     }
 
-    pub fn is_workflows(&self) -> bool {
-        matches!(self.who, Some(Who::Workflow { .. }))
+    /// What takes its steps. Earlier versions did not say, and only a process resumes those.
+    pub fn coordinator(&self) -> Coordinator {
+        self.who.as_ref().map_or(Coordinator::Process, Who::coordinator)
     }
 
     /// What of it travels through Temporal.
@@ -130,7 +131,7 @@ impl CrawlRef {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Begun {
     pub plan: Plan,
-    /// A digest of the settings: other settings begin anew.
+    /// A digest of the settings: a crawl with other settings is not resumed.
     pub settings: String,
     pub by: String,
     pub at: Timestamp,

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::failure::Failure;
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Policy {
+pub struct CrawlPolicy {
     /// Failures in a row, without an acknowledged page between them, that end a scope's crawl, or a
     /// step that is no scope's.
     pub attempts: u32,
@@ -21,7 +21,7 @@ pub struct Policy {
     pub parallel_scopes: usize,
 }
 
-impl Policy {
+impl CrawlPolicy {
     /// How many failures like this one, in a row, are the last. A source that wants to be left alone for
     /// longer than the longest interval is not waited for.
     pub fn allowed(&self, failure: &Failure) -> u32 {
@@ -42,7 +42,7 @@ impl Policy {
     }
 }
 
-impl Default for Policy {
+impl Default for CrawlPolicy {
     fn default() -> Self {
         Self {
             attempts: 3,
@@ -62,7 +62,7 @@ mod tests {
 
     #[test]
     fn pauses_grow_by_the_policy_up_to_the_longest() {
-        let policy = Policy::default();
+        let policy = CrawlPolicy::default();
         let pauses = [1, 2, 3, 4, 5, 40_000].map(|failures| policy.pause(failures).as_secs());
         assert_eq!(pauses, [30, 60, 120, 240, 300, 300]);
     }

@@ -158,14 +158,14 @@ impl Live {
 
 /// What a person is shown of a scope, or of several: what was done, and what is under way.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Standing {
+pub struct Shown {
     #[serde(flatten)]
     pub counts: Counts,
     #[serde(flatten)]
     pub live: Live,
 }
 
-impl Standing {
+impl Shown {
     pub fn add(&mut self, other: &Self) {
         self.counts.add(&other.counts);
         self.live.in_flight += other.live.in_flight;
@@ -202,7 +202,7 @@ impl Attempts {
 pub struct FailedScope {
     #[serde(flatten)]
     attempts: Attempts,
-    /// Where it failed. Whoever comes further begins to count anew.
+    /// Where it failed. Whoever comes further starts counting from nothing.
     checkpoint: Option<String>,
     restarts: u32,
     /// Where the crawl was resumed last.
@@ -239,7 +239,7 @@ impl FailedScope {
         self.attempts.failures
     }
 
-    /// Whether resuming it is worth more than crawling everything anew: its source was away, and until
+    /// Whether resuming it is worth more than crawling everything again: its source was away, and until
     /// then it was read further than before.
     pub fn is_worth_resuming(&self) -> bool {
         let away = self.for_good.as_ref().is_some_and(|failure| failure.kind.is_away());

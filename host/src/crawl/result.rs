@@ -82,7 +82,7 @@ pub struct CrawlResult {
     pub seconds: f64,
     #[serde(default)]
     pub ended_at: Timestamp,
-    /// The next full crawl, within 12 hours of its end, goes on with what is missing.
+    /// The next full crawl, within 12 hours of its end, resumes what is missing.
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]
     pub resumable: bool,
     /// Why it is not complete.
@@ -92,7 +92,7 @@ pub struct CrawlResult {
     pub quarantine: Vec<Quarantined>,
     /// What waits for an approval.
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub held: Option<Waiting>,
+    pub held: Option<AwaitingApproval>,
 }
 
 impl CrawlResult {
@@ -135,7 +135,7 @@ impl CrawlResult {
 
 /// A deletion that waits for a person.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Waiting {
+pub struct AwaitingApproval {
     /// What an approval has to name.
     #[serde(default)]
     pub upload_id: UploadId,
@@ -151,7 +151,7 @@ pub struct Waiting {
     pub wait_seconds: u64,
 }
 
-impl Waiting {
+impl AwaitingApproval {
     /// The command that approves what is shown here, and nothing else.
     pub fn command(&self, connection: &str) -> String {
         let Self { upload_id, would_go, .. } = self;

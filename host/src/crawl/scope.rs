@@ -2,7 +2,7 @@
 //!
 //! What a process needs for all of them it gets once. A scope that fails stops no other: those that may
 //! still succeed are tried again when all others had their turn. How often each was tried is in the
-//! journal, so that it counts whichever worker goes on.
+//! journal, so that it counts whichever worker resumes it.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -11,13 +11,13 @@ use std::time::Duration;
 use tokio::sync::{OnceCell, watch};
 use tokio_util::sync::CancellationToken;
 
+use super::blame::{self, Stopped, interrupted};
 use super::connection::Connection;
 use super::crawler::{Crawler, Journal};
-use super::fault::{self, Stopped, interrupted};
 use super::kept_changes::KeptChanges;
 use super::pipeline::{Delivery, Pipeline, Report};
 use super::plan::{Begun, CrawlRef};
-use super::progress::{Attempts, Counts, FailedScope, Frontier, Live, ScopeHead, Standing};
+use super::progress::{Attempts, Counts, FailedScope, Frontier, Live, ScopeHead, Shown};
 use super::request::ModeName;
 use super::rules::Rules;
 use super::view::{RangeProgress, ScopeState, ScopeView};
@@ -53,14 +53,14 @@ struct Under<'a> {
 
 impl Under<'_> {
     /// Adds what is done of a scope.
-    fn done(&mut self, counts: &Counts) -> Standing {
-        let done = Standing { counts: counts.without_samples(), live: Live::default() };
+    fn done(&mut self, counts: &Counts) -> Shown {
+        let done = Shown { counts: counts.without_samples(), live: Live::default() };
         self.progress.total.add(&done);
         done
     }
 
     /// Shows a scope that is being crawled.
-    fn running(&self, scope: &Scope, now: Standing) {
+    fn running(&self, scope: &Scope, now: Shown) {
         let mut shown = self.progress.clone();
         shown.total.add(&now);
         shown.show(ScopeView::new(scope, ScopeState::Running, now));
@@ -99,10 +99,10 @@ impl Crawler {
         allowed: &(dyn Fn(&Failure) -> u32 + Sync),
         report: &watch::Sender<RangeProgress>,
         cancel: &CancellationToken,
-    ) -> fault::Result<RangeProgress> {
+    ) -> blame::Result<RangeProgress> {
         self.check_glean(crawl)?;
         let begun = self.begun(crawl).await?;
-        let who = Self::stands(&begun, crawl)?.clone();
+        let who = Self::check_owner(&begun, crawl)?.clone();
         self.check_begun(&begun).await?;
         let connection = self.crawled(&begun.plan)?;
         let connector = self.registry.pinned(&begun.plan.digest).await?;
@@ -126,7 +126,7 @@ impl Crawler {
         allowed: &(dyn Fn(&Failure) -> u32 + Sync),
         report: &watch::Sender<RangeProgress>,
         cancel: &CancellationToken,
-    ) -> fault::Result<RangeProgress> {
+    ) -> blame::Result<RangeProgress> {
         let kept_failed = work.journal.failed_scopes().await?;
         let progress = RangeProgress {
             from: range.start,
@@ -178,7 +178,7 @@ impl Crawler {
                     continue;
                 }
                 Err(Stopped::Crawl(failure)) => {
-                    under.running(scope, Standing { counts: head.counts, live: Live::default() });
+                    under.running(scope, Shown { counts: head.counts, live: Live::default() });
                     return Err(failure.into());
                 }
                 Err(Stopped::Scope(failure)) => failure,
@@ -222,12 +222,12 @@ impl Crawler {
     /// Shows a scope's crawl until it ends.
     async fn watched(
         &self,
-        crawl: impl Future<Output = fault::Result<()>>,
+        crawl: impl Future<Output = blame::Result<()>>,
         work: &Work,
         scope: &Scope,
         mut reports: watch::Receiver<Report>,
         under: &mut Under<'_>,
-    ) -> fault::Result<()> {
+    ) -> blame::Result<()> {
         let mut crawl = std::pin::pin!(crawl);
         let mut looks = tokio::time::interval(LOOK);
         let begun = reports.borrow().head.frontier.checkpoint.clone();
@@ -243,7 +243,7 @@ impl Crawler {
             }
             let mut live = Live { in_flight, ..Live::default() };
             live.wait(self.waiting(&work.connection.name));
-            under.running(scope, Standing { counts: head.counts, live });
+            under.running(scope, Shown { counts: head.counts, live });
         }
     }
 
@@ -256,7 +256,7 @@ impl Crawler {
         start: ScopeHead,
         report: &watch::Sender<Report>,
         cancel: &CancellationToken,
-    ) -> fault::Result<()> {
+    ) -> blame::Result<()> {
         let scope = start.scope.clone();
         let opened = start.frontier.opened;
         let failure = match self.crawl_from(work, start, part, report, cancel).await {
@@ -292,7 +292,7 @@ impl Crawler {
         journal: ScopeJournal,
         report: &watch::Sender<Report>,
         cancel: &CancellationToken,
-    ) -> fault::Result<()> {
+    ) -> blame::Result<()> {
         let Work { connection, connector, .. } = work;
         let plan = &work.begun.plan;
         let usage = self.guests.usage(&plan.upload_id, Duration::from_millis(start.counts.cpu_ms));

@@ -11,9 +11,10 @@ use super::connection_state::{ConnectionState, States};
 use super::crawler::Journal;
 use super::history::Failing;
 use super::kept_changes::refused;
+use super::lease::Coordinator;
 use super::plan::Begun;
 use super::request::ModeName;
-use super::result::{CrawlResult, Outcome, Waiting};
+use super::result::{AwaitingApproval, CrawlResult, Outcome};
 use super::view::CrawlView;
 use super::{approval, late_deletion};
 use crate::failure::{Failure, Kind, Result};
@@ -40,8 +41,7 @@ pub struct Unended {
     pub documents: u64,
     /// Who is at work on it; nobody, where it was interrupted.
     pub by: Option<String>,
-    /// Whether it is a workflow's.
-    pub temporal: bool,
+    pub coordinator: Coordinator,
 }
 
 /// What the store has of a connection.
@@ -76,7 +76,7 @@ impl Stored {
     }
 
     /// Puts it together with what Temporal knows: the newest workflow, and what waits for approval there.
-    pub fn with(self, newest: Result<Newest>, waiting: Option<Waiting>) -> Status {
+    pub fn with(self, newest: Result<Newest>, waiting: Option<AwaitingApproval>) -> Status {
         let Self { kept, unended, mut not_asked } = self;
         let newest = newest.unwrap_or_else(|failure| {
             not_asked.push(failure);
@@ -98,7 +98,7 @@ pub struct Status {
     /// The modes whose crawls fail.
     pub failing: Vec<(ModeName, Failing)>,
     /// What a person has to decide.
-    pub waiting: Option<Waiting>,
+    pub waiting: Option<AwaitingApproval>,
     /// The workflow that runs.
     pub running: Option<Box<CrawlView>>,
     /// Crawls of other processes, and those that were interrupted.
@@ -108,10 +108,10 @@ pub struct Status {
 }
 
 /// What there is to say of a connection first.
-pub enum Standing<'a> {
+pub enum Headline<'a> {
     /// The last crawls of these modes failed.
     Failing(&'a [(ModeName, Failing)]),
-    WaitsForApproval(&'a Waiting),
+    WaitsForApproval(&'a AwaitingApproval),
     /// The last crawl of a mode.
     NotComplete(&'a CrawlResult),
     /// Glean refuses changes or holds deletions back, or it is not known what it has.
@@ -141,7 +141,7 @@ pub enum State {
     Never,
 }
 
-impl Standing<'_> {
+impl Headline<'_> {
     pub fn state(&self) -> State {
         match self {
             Self::Failing(_) => State::Failing,
@@ -155,27 +155,27 @@ impl Standing<'_> {
 }
 
 impl Status {
-    pub fn standing(&self) -> Standing<'_> {
+    pub fn standing(&self) -> Headline<'_> {
         let not_complete = self.lasts().find(|last| last.outcome != Outcome::Complete);
         if !self.failing.is_empty() {
-            Standing::Failing(&self.failing)
+            Headline::Failing(&self.failing)
         } else if let Some(waiting) = &self.waiting {
-            Standing::WaitsForApproval(waiting)
+            Headline::WaitsForApproval(waiting)
         } else if let Some(last) = not_complete {
-            Standing::NotComplete(last)
+            Headline::NotComplete(last)
         } else if self.refused().next().is_some()
             || self.deletion_paused()
             || self.kept.doubt.is_some()
         {
-            Standing::NeedsAttention
+            Headline::NeedsAttention
         } else if self.is_interrupted() {
-            Standing::Interrupted
+            Headline::Interrupted
         } else if self.lasts().next().is_some() {
-            Standing::Complete
+            Headline::Complete
         } else if self.running.is_some() || !self.unended.is_empty() {
-            Standing::First
+            Headline::First
         } else {
-            Standing::Never
+            Headline::Never
         }
     }
 
@@ -237,9 +237,9 @@ async fn unended(
         if held == Some(upload.as_str()) {
             continue;
         }
-        let temporal = begun.plan.is_workflows();
+        let coordinator = begun.plan.coordinator();
         let lease = at_work.as_ref().filter(|lease| lease.upload_id == upload);
-        if lease.is_some() && temporal {
+        if lease.is_some() && coordinator == Coordinator::Temporal {
             continue;
         }
         let mut documents = 0;
@@ -248,7 +248,7 @@ async fn unended(
             documents += head.map_or(0, |head| head.counts.documents);
         }
         let by = lease.map(|lease| lease.by.clone());
-        found.push(Unended { mode: begun.plan.mode, documents, by, temporal });
+        found.push(Unended { mode: begun.plan.mode, documents, by, coordinator });
     }
     Ok(found)
 }

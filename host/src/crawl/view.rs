@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::plan::CrawlRef;
-use super::progress::{Attempts, Standing};
+use super::progress::{Attempts, Shown};
 use super::request::ModeName;
 use crate::document::Scope;
 use crate::failure::Failure;
@@ -31,7 +31,7 @@ pub struct CrawlView {
     pub failed: usize,
     /// What all scopes did.
     #[serde(default)]
-    pub total: Standing,
+    pub total: Shown,
     /// The connector's estimate of its documents, where it has one of each scope.
     #[serde(default)]
     pub estimate: Option<u64>,
@@ -61,7 +61,7 @@ pub struct ScopeView {
     /// The connector's estimate of its documents.
     pub estimate: Option<u64>,
     pub state: ScopeState,
-    pub progress: Standing,
+    pub progress: Shown,
     /// Why it waits, or is tried again.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub note: Option<String>,
@@ -79,7 +79,7 @@ pub enum ScopeState {
 }
 
 impl ScopeView {
-    pub fn new(scope: &Scope, state: ScopeState, mut progress: Standing) -> Self {
+    pub fn new(scope: &Scope, state: ScopeState, mut progress: Shown) -> Self {
         // Whatever is long is in the journal, and need not travel.
         progress.counts.samples = Vec::new();
         Self {
@@ -106,7 +106,7 @@ impl ScopeView {
 pub struct RangeProgress {
     /// What its scopes did, all together. Earlier versions had one scope an activity, and only this.
     #[serde(flatten)]
-    pub total: Standing,
+    pub total: Shown,
     /// Its number: the first scope's.
     pub from: usize,
     pub done: usize,
@@ -204,7 +204,7 @@ mod tests {
                 documents: Some(1),
             };
             let state = if number % 400 == 0 { ScopeState::Failed } else { ScopeState::Done };
-            let mut progress = Standing::default();
+            let mut progress = Shown::default();
             progress.counts.documents = 1;
             for number in 0..20 {
                 progress.counts.quarantine(&number.to_string(), &"x".repeat(60_000));
@@ -225,7 +225,7 @@ mod tests {
         let mut range = RangeProgress::default();
         let one = |id: usize, state| {
             let scope = Scope { id: id.to_string(), title: String::new(), documents: None };
-            ScopeView::new(&scope, state, Standing::default())
+            ScopeView::new(&scope, state, Shown::default())
         };
         for id in 0..20 {
             range.show(one(id, if id < 5 { ScopeState::Failed } else { ScopeState::Retrying }));

@@ -18,7 +18,7 @@ use super::patience::Patience;
 use super::wire::DatasourceStatus;
 use crate::clock::Timestamp;
 use crate::failure::{self, Failure, cause};
-use crate::pace::{Pace, Wait, Waiting, Waits, retry_after};
+use crate::pace::{Pace, Wait, WaitGuard, Waits, retry_after};
 use crate::secret::{Rotating, Secret};
 use crate::text::bounded;
 
@@ -393,7 +393,7 @@ impl Tries<'_> {
 /// Glean is away for one request: seen by people, and by whoever would wait for that request.
 struct Away<'a> {
     client: &'a Inner,
-    waiting: Option<Waiting>,
+    waiting: Option<WaitGuard>,
 }
 
 impl<'a> Away<'a> {

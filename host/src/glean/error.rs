@@ -37,7 +37,7 @@ pub enum Error {
     /// The upload session is not in progress any more: another one replaced it, or ended it.
     SessionLost(Lost),
     /// Each document of a batch was refused: not one of them is at fault, the request itself is.
-    RequestAtFault(Fault),
+    RequestAtFault(RequestFault),
     /// The request could not be made at all: nothing was asked of Glean.
     NotSent(Failure),
 }
@@ -77,7 +77,7 @@ pub struct Lost {
 
 /// A request that is refused whichever document is in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fault {
+pub struct RequestFault {
     pub datasource: String,
     /// The first of the documents.
     pub id: String,

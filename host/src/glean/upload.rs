@@ -25,7 +25,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::batch::{Address, Batch, PageFlags};
 use super::client::Client;
-use super::error::{Error, Fault, Lost, Result};
+use super::error::{Error, Lost, RequestFault, Result};
 use super::wire::UploadEvent;
 use crate::name::UploadId;
 
@@ -310,7 +310,7 @@ impl Upload {
     async fn judge(&self, path: &str, flags: PageFlags, refused: &[(String, Error)]) -> Result<()> {
         let Some(((id, first), others)) = refused.split_first() else { return Ok(()) };
         let fault = || {
-            Err(Error::RequestAtFault(Fault {
+            Err(Error::RequestAtFault(RequestFault {
                 datasource: self.datasource.clone(),
                 id: id.clone(),
                 said: first.to_string(),

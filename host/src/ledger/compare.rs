@@ -97,7 +97,7 @@ impl Sealing {
     /// Records of one key, in the order in which they came, become one.
     async fn take(&mut self, group: &[Record]) -> Result<()> {
         let Some(last) = group.last() else { return Ok(()) };
-        // What was uploaded or deleted stands; what was set aside after it changed nothing.
+        // What was uploaded or deleted stands; what was quarantined after it changed nothing.
         let stands =
             |record: &&Record| !matches!(record.state(), State::Quarantined | State::Outdated);
         let winner = group.iter().rev().find(stands).unwrap_or(last);
@@ -136,7 +136,7 @@ impl Sealing {
 fn double<'a>(group: &'a [Record], winner: &Record) -> Option<&'a Record> {
     let scope = winner.entry().scope;
     group.iter().find(|record| {
-        // A scope that was begun anew delivers again what it had delivered.
+        // A scope that was restarted delivers again what it had delivered.
         let again = record.entry().scope == scope && record.generation() != winner.generation();
         record.state() == State::Uploaded && !std::ptr::eq(*record, winner) && !again
     })
@@ -153,7 +153,7 @@ pub struct Difference {
     /// Of these, how many the crawl did not see: ending the session deletes them.
     pub gone: u64,
     pub gone_samples: Vec<Sample>,
-    /// Of these, how many were seen and set aside: ending the session deletes their older versions.
+    /// Of these, how many were seen and quarantined: ending the session deletes their older versions.
     pub withheld: u64,
     pub withheld_samples: Vec<Sample>,
     pub added: u64,

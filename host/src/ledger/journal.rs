@@ -158,7 +158,7 @@ impl<H: Serialize + DeserializeOwned + Default> Journal<H> {
         let kept = self.store.list(folder).await?;
         let mut objects: Vec<Object> = Vec::with_capacity(kept.len());
         for Kept { name, bytes, .. } in kept {
-            // Where a process goes on after another, it says how much of the other's it has seen:
+            // Where a process resumes after another, it says how much of the other's it has seen:
             // what that one may still write is sent again, and must not count twice.
             if let Some(before) = objects.last_mut() {
                 let (head, _) = self.head(&name, 0, bytes).await?.unwrap_or_default();
@@ -265,7 +265,7 @@ impl<H: Serialize + DeserializeOwned + Default> Frames<'_, H> {
                 // What follows `at` in the last object is not whole, and counts for nobody.
                 return Ok(None);
             }
-            // Whoever goes on after a killed writer says where its last whole frame ends.
+            // Whoever resumes after a killed writer says where its last whole frame ends.
             if self.at != *end {
                 return Err(self.journal.damaged(name, &"a frame in it is not whole"));
             }

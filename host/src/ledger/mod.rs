@@ -1,5 +1,5 @@
 //! What a connection has in Glean, as far as Sheaf put it there: each document's id, the hash of its
-//! content, when and in which page it was seen, and why it was set aside if it was.
+//! content, when and in which page it was seen, and why it was quarantined if it was.
 //!
 //! A crawl under way writes a [`journal`]: for each scope a row of frames, each of which holds the
 //! documents of pages that Glean acknowledged, and the checkpoint behind them. Neither is ever there

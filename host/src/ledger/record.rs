@@ -46,13 +46,13 @@ pub struct Entry<'a> {
     /// The number of the page in its scope, the first is 1.
     pub page: u32,
     pub state: State,
-    /// How often the scope had been begun anew.
+    /// How often the scope was restarted before.
     pub generation: u8,
     pub scope: &'a str,
     pub id: &'a str,
     pub object_type: &'a str,
     pub title: &'a str,
-    /// Why it was set aside; empty if it was not.
+    /// Why it was quarantined; empty if it was not.
     pub reason: &'a str,
     /// The hash of its address, by which a person may ask for it; 0 where none is known.
     pub url: u64,
@@ -194,8 +194,8 @@ impl Record {
         }
     }
 
-    /// Whether it was set aside, or shares its id with another.
-    pub fn is_set_aside(&self) -> bool {
+    /// Whether it was quarantined, or shares its id with another.
+    pub fn is_quarantined(&self) -> bool {
         !self.entry().reason.is_empty()
     }
 }
@@ -243,7 +243,7 @@ mod tests {
         let read = first.entry();
         assert_eq!((read.id, read.title, read.reason), ("A", "A title", "it is locked"));
         assert_eq!((read.state, read.page, read.scope), (State::Quarantined, 2, "s"));
-        assert!(first.is_set_aside());
+        assert!(first.is_quarantined());
         assert_eq!(read.url, address("https://example.com/a"));
         // A record of an earlier version has no address.
         let mut old = first.bytes()[..first.bytes().len() - 8].to_vec();

@@ -17,12 +17,15 @@ use tokio_util::sync::CancellationToken;
 
 use super::attempt::{Allowed, counted, failed, heartbeating, is_final, pause};
 use crate::crawl::agreement::Expected;
+use crate::crawl::approval::Decided;
+use crate::crawl::blame::Stopped;
 use crate::crawl::complete::Completed;
-use crate::crawl::fault::Stopped;
-use crate::crawl::history::Attempt;
-use crate::crawl::lease::{TAKE_OVER, Who};
+use crate::crawl::history::CrawlRun;
+use crate::crawl::lease::{BETWEEN_ATTEMPTS, Coordinator, Who};
 use crate::crawl::request::{CrawlRequest, Start};
-use crate::crawl::{CrawlRef, CrawlResult, Crawler, Decision, ModeName, Policy, RangeProgress};
+use crate::crawl::{
+    CrawlPolicy, CrawlRef, CrawlResult, Crawler, Decision, ModeName, RangeProgress,
+};
 use crate::failure::{Failure, Kind};
 use crate::name::{ConnectionName, UploadId};
 
@@ -40,7 +43,7 @@ pub struct ConfigureInput {
     #[serde(default)]
     pub attempts: u32,
     #[serde(default)]
-    pub policy: Option<Policy>,
+    pub policy: Option<CrawlPolicy>,
     /// What whoever started the crawl has.
     #[serde(default)]
     pub glean: String,
@@ -58,7 +61,7 @@ pub struct DecideInput {
     pub decision: Decision,
     pub attempts: u32,
     #[serde(default)]
-    pub policy: Option<Policy>,
+    pub policy: Option<CrawlPolicy>,
 }
 
 /// Which scopes to crawl.
@@ -76,7 +79,7 @@ pub struct ScopesInput {
     pub attempts: u32,
     /// How long to wait after each. Where an earlier version said nothing, the server knows.
     #[serde(default)]
-    pub policy: Option<Policy>,
+    pub policy: Option<CrawlPolicy>,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -87,7 +90,7 @@ pub struct CompleteInput {
     #[serde(default)]
     pub attempts: u32,
     #[serde(default)]
-    pub policy: Option<Policy>,
+    pub policy: Option<CrawlPolicy>,
 }
 
 pub struct Activities {
@@ -119,7 +122,12 @@ impl Activities {
         let allowed = Allowed { attempts: input.attempts, policy: input.policy.as_ref() };
         let waiting = || self.crawler.waiting(&connection);
         let run = run(&context);
-        let attempt = Attempt { connection: &connection, mode, run: &run, temporal: true };
+        let attempt = CrawlRun {
+            connection: &connection,
+            mode,
+            run: &run,
+            coordinator: Coordinator::Temporal,
+        };
         let remember = async |failure: Failure| {
             self.crawler.remember_failure(attempt, &failure).await;
         };
@@ -189,7 +197,7 @@ impl Activities {
             Err(Stopped::Crawl(failure)) if failure.kind == Kind::Interrupted => {
                 let progress = report.borrow().clone();
                 context.record_heartbeat(progress.clone()).await?;
-                self.rest(&crawl, Some(TAKE_OVER)).await;
+                self.rest(&crawl, Some(BETWEEN_ATTEMPTS)).await;
                 tracing::info!(connection = crawl.connection.as_str(), ?scopes, "handed over");
                 Err(ActivityError::cancelled_with_details(progress))
             }
@@ -208,13 +216,11 @@ impl Activities {
     ) -> Result<Option<CrawlResult>, ActivityError> {
         let DecideInput { connection, upload_id, decision, attempts, policy } = input;
         let decide = async {
-            match self.crawler.decide(&connection, &upload_id, decision).await {
-                Ok(result) => Ok(Some(result)),
+            match self.crawler.decide(&connection, &upload_id, decision).await? {
+                Decided::Ended(result) => Ok(Some(*result)),
                 // Nobody asked, and nothing waits any more.
-                Err(failure) if failure.kind == Kind::Busy && decision == Decision::Expire => {
-                    Ok(None)
-                }
-                Err(failure) => Err(failure),
+                Decided::Overtaken(_) if decision == Decision::Expire => Ok(None),
+                Decided::Overtaken(failure) => Err(failure),
             }
         };
         let allowed = Allowed { attempts, policy: policy.as_ref() };
@@ -280,7 +286,7 @@ impl Activities {
                 let failures = progress.attempts.failures;
                 let again = !is_final(&failure, last);
                 let pause = pause(&failure, failures, allowed.policy);
-                let lease = TAKE_OVER + pause.unwrap_or_default();
+                let lease = BETWEEN_ATTEMPTS + pause.unwrap_or_default();
                 self.rest(crawl, again.then_some(lease)).await;
                 tracing::warn!(connection = crawl.connection.as_str(), failures, last, "{failure}");
                 context.record_heartbeat(progress).await?;
@@ -292,7 +298,7 @@ impl Activities {
             // The journal counts these, for each scope.
             Stopped::Scope(failure) => {
                 let pause = pause(&failure, progress.again, allowed.policy);
-                self.rest(crawl, Some(TAKE_OVER + pause.unwrap_or_default())).await;
+                self.rest(crawl, Some(BETWEEN_ATTEMPTS + pause.unwrap_or_default())).await;
                 context.record_heartbeat(progress).await?;
                 Ok(failed(failure, false, pause))
             }
@@ -309,8 +315,12 @@ impl Activities {
     /// Keeps that the crawl failed, for `sheaf status`.
     async fn remember(&self, context: &ActivityContext, crawl: &CrawlRef, failure: &Failure) {
         let run = run(context);
-        let attempt =
-            Attempt { connection: &crawl.connection, mode: crawl.mode, run: &run, temporal: true };
+        let attempt = CrawlRun {
+            connection: &crawl.connection,
+            mode: crawl.mode,
+            run: &run,
+            coordinator: Coordinator::Temporal,
+        };
         self.crawler.remember_failure(attempt, failure).await;
     }
 }

@@ -12,7 +12,7 @@ use super::ids;
 use super::settings::Deployment;
 use super::workflows::approval::{Run, Word};
 use super::workflows::{ApprovalInput, ApprovalWorkflow};
-use crate::crawl::result::Waiting;
+use crate::crawl::result::AwaitingApproval;
 use crate::crawl::{CrawlResult, Decision, local};
 use crate::failure::{Failure, Result};
 
@@ -33,11 +33,10 @@ pub async fn waiting(
     client: &Client,
     deployment: Deployment<'_>,
     connection: &str,
-) -> Result<Option<Waiting>> {
+) -> Result<Option<AwaitingApproval>> {
     let found = running(client, deployment, connection).await?;
-    Ok(found.map(|Found { input: ApprovalInput { upload_id, waiting, .. }, .. }| Waiting {
-        upload_id,
-        ..waiting
+    Ok(found.map(|Found { input: ApprovalInput { upload_id, waiting, .. }, .. }| {
+        AwaitingApproval { upload_id, ..waiting }
     }))
 }
 

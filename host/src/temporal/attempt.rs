@@ -8,7 +8,7 @@ use temporalio_sdk::activities::{ActivityContext, ActivityError};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::crawl::{Policy, RangeProgress};
+use crate::crawl::{CrawlPolicy, RangeProgress};
 use crate::failure::{Failure, Kind};
 use crate::machine::this_process;
 use crate::pace::Wait;
@@ -22,7 +22,7 @@ const REPLACED: Duration = Duration::from_secs(2);
 #[derive(Clone, Copy)]
 pub(super) struct Allowed<'a> {
     pub attempts: u32,
-    pub policy: Option<&'a Policy>,
+    pub policy: Option<&'a CrawlPolicy>,
 }
 
 impl Allowed<'_> {
@@ -110,7 +110,11 @@ pub(super) fn is_final(failure: &Failure, last: bool) -> bool {
 }
 
 /// How long the server is to wait with the next attempt.
-pub(super) fn pause(failure: &Failure, failures: u32, policy: Option<&Policy>) -> Option<Duration> {
+pub(super) fn pause(
+    failure: &Failure,
+    failures: u32,
+    policy: Option<&CrawlPolicy>,
+) -> Option<Duration> {
     match failure.kind {
         Kind::TakenOver => Some(REPLACED),
         _ => match policy {

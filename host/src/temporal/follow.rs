@@ -38,13 +38,35 @@ pub struct Started {
     pub joined: bool,
 }
 
+/// Why a crawl was not started.
+#[derive(Debug)]
+pub enum NotStarted {
+    /// One runs under its id.
+    Running(Failure),
+    Failed(Failure),
+}
+
+impl From<Failure> for NotStarted {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+impl From<NotStarted> for Failure {
+    fn from(error: NotStarted) -> Self {
+        match error {
+            NotStarted::Running(failure) | NotStarted::Failed(failure) => failure,
+        }
+    }
+}
+
 /// Starts a crawl. The worker may have other files than we do: the connector it finds when the crawl
 /// begins is what runs.
 pub async fn start(
     client: &Client,
     deployment: Deployment<'_>,
     wanted: CrawlInput,
-) -> Result<Started> {
+) -> Result<Started, NotStarted> {
     let connection = wanted.connection.as_str();
     let id = ids::crawl(connection, deployment.task_queue());
     // Temporal keeps those of one id apart; an earlier version's crawl may have another.
@@ -78,7 +100,7 @@ fn join(
     deployment: Deployment<'_>,
     wanted: &CrawlInput,
     found: &Found<CrawlInput>,
-) -> Result<Started> {
+) -> Result<Started, NotStarted> {
     let name = &wanted.connection;
     let same = found.input.mode == wanted.mode && !wanted.restart && wanted.connector.is_none();
     if found.is_of(deployment) && same && found.parent.is_none() && is_gone(&found.started_by) {
@@ -95,7 +117,7 @@ fn join(
         Failure::new(Kind::Busy, what)
             .next("wait for it; give each deployment a `task_queue` of its own in [temporal]")
     };
-    Err(failure.at(at))
+    Err(NotStarted::Running(failure.at(at)))
 }
 
 /// Whether a client was a process of this machine that is no more.
@@ -154,15 +176,16 @@ pub struct Choice {
     pub restart: bool,
 }
 
-fn not_started(error: WorkflowStartError, who: &str, workflow: &str) -> Failure {
+fn not_started(error: WorkflowStartError, who: &str, workflow: &str) -> NotStarted {
     match error {
         WorkflowStartError::AlreadyStarted { run_id, .. } => {
-            Failure::new(Kind::Busy, format!("{who} being crawled already"))
+            let failure = Failure::new(Kind::Busy, format!("{who} being crawled already"))
                 .at(format!("workflow {workflow}, run {}", run_id.unwrap_or_default()))
-                .next("wait for it: `sheaf status` shows how far it is")
+                .next("wait for it: `sheaf status` shows how far it is");
+            NotStarted::Running(failure)
         }
-        WorkflowStartError::Rpc(status) => found::unanswered(&status),
-        other => Failure::internal(format!("the crawl was not started: {other}")),
+        WorkflowStartError::Rpc(status) => found::unanswered(&status).into(),
+        other => Failure::internal(format!("the crawl was not started: {other}")).into(),
     }
 }
 

@@ -154,7 +154,7 @@ async fn failure_of(client: &Client, info: WorkflowExecutionInfo, status: Status
         Status::TimedOut => Failure::internal("its workflow timed out")
             .next("see its history in Temporal's UI: was a worker there?"),
         Status::Terminated => Failure::new(Kind::Interrupted, "its workflow was terminated")
-            .next("start it again: it goes on where it was"),
+            .next("start it again: it is resumed"),
         _ => match info.bind_untyped(client.clone()).get_result(this_run()).await {
             Err(error) => explain(error),
             Ok(_) => Failure::internal("its workflow failed"),

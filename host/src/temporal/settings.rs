@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::crawl::Policy;
+use crate::crawl::CrawlPolicy;
 use crate::secret::Rotating;
 
 /// The task queue where none is named.
@@ -15,7 +15,7 @@ pub struct Settings {
     pub profile: Option<String>,
     pub api_key: Option<Arc<Rotating>>,
     pub task_queue: String,
-    pub policy: Policy,
+    pub policy: CrawlPolicy,
 }
 
 impl Settings {

@@ -5,8 +5,8 @@ use std::collections::HashSet;
 
 use super::intake::{CheckedPage, Row};
 use super::window::UploadLimits;
+use crate::crawl::blame::Result;
 use crate::crawl::change::{Change, Want, wanted_access};
-use crate::crawl::fault::Result;
 use crate::crawl::kept_changes::KeptChanges;
 use crate::crawl::progress::Counts;
 use crate::document::{AccessChange, DocumentRef, Mode};
@@ -129,7 +129,7 @@ impl Changes {
     async fn apply(&mut self, upload: &Upload, page: &CheckedPage) -> Result<Changed> {
         let mut changed = Changed::default();
         let mut kept = Vec::new();
-        // What was kept of documents that were brought anew has no object any more.
+        // What was kept of documents that were brought again has no object any more.
         let brought = page.rows.iter().filter(|row| row.quarantined.is_none());
         let mut overtaken: HashSet<u128> =
             brought.map(|Row { key, .. }| *key).filter(|key| self.ours.contains(key)).collect();

@@ -8,13 +8,13 @@ use tokio::time::Instant;
 
 use super::cutter::{Cut, Cutter};
 use super::delivery::Delivery;
-use super::frontier::{Acknowledged, Next, Turns};
+use super::frontier::{Acknowledged, MovingFrontier, Next};
 use super::intake::{Checked, CheckedPage, Intake};
 use super::keeper::{Commit, Due, Keeper, Passed};
 use super::page_records::{PageRecords, Records};
 use super::parts::{Pipeline, Report, Source};
 use super::window::Window;
-use crate::crawl::fault::{Result, Stopped, interrupted};
+use crate::crawl::blame::{Result, Stopped, interrupted};
 use crate::crawl::progress::{Ending, ScopeHead};
 use crate::crawl::quarantine::QuarantineLog;
 use crate::document::{Mode, Page, PageLimits, Progress};
@@ -48,7 +48,7 @@ struct Driver<'a> {
     intake: Intake<'a>,
     delivery: Delivery,
     window: Window,
-    turns: Turns<Read>,
+    turns: MovingFrontier<Read>,
     keeper: Keeper,
     records: PageRecords,
     log: QuarantineLog,
@@ -134,7 +134,7 @@ impl<'a> Driver<'a> {
             intake: Intake::new(parts.rules, cutter, full, limits.document_bytes, &start),
             delivery,
             window: Window::new(&limits),
-            turns: Turns::new(),
+            turns: MovingFrontier::new(),
             keeper: Keeper::new(parts.journal.clone(), parts.limits.in_flight),
             records: PageRecords::new(&start, parts.journal.is_some()),
             log: QuarantineLog::default(),

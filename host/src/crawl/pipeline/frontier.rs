@@ -26,7 +26,7 @@ pub(super) enum Next<P> {
 
 /// What is read and not yet acknowledged, in order.
 #[derive(Debug)]
-pub(super) struct Turns<P> {
+pub(super) struct MovingFrontier<P> {
     /// Every batch up to this one is acknowledged.
     acknowledged: u64,
     /// The last batch that was cut.
@@ -36,7 +36,7 @@ pub(super) struct Turns<P> {
     pages: VecDeque<(PageEnd, P)>,
 }
 
-impl<P> Turns<P> {
+impl<P> MovingFrontier<P> {
     pub(super) fn new() -> Self {
         Self { acknowledged: 0, cut: 0, early: BTreeMap::new(), pages: VecDeque::new() }
     }
@@ -88,7 +88,7 @@ mod tests {
 
     /// What passes after each step: `2` for a batch of two bytes, `a@1` for a page that covers one.
     fn passes(steps: &[Does]) -> Vec<String> {
-        let mut turns = Turns::new();
+        let mut turns = MovingFrontier::new();
         let mut passed = Vec::new();
         for step in steps {
             match step {
@@ -146,7 +146,7 @@ mod tests {
 
     #[test]
     fn what_is_cut_and_not_kept_is_counted() {
-        let mut turns = Turns::<()>::new();
+        let mut turns = MovingFrontier::<()>::new();
         turns.cut(&Cut { number: 1, batch: Batch::default(), ends_page: true });
         turns.cut(&Cut { number: 2, batch: Batch::default(), ends_page: true });
         assert_eq!((turns.cut_after(0), turns.cut_after(2), turns.cut_after(3)), (2, 0, 0));

@@ -8,11 +8,11 @@
 mod address;
 mod denied;
 mod pattern;
-mod rules;
+mod reach;
 mod target;
 
 pub use denied::Denied;
 pub use pattern::Pattern;
-pub use rules::{Allowed, Policy};
+pub use reach::{Allowed, Policy};
 pub(super) use target::without_query;
 pub use target::{InvalidTarget, Scheme, Target};

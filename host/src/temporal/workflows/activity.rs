@@ -5,10 +5,10 @@ use std::time::Duration;
 use temporalio_common::RetryPolicy;
 use temporalio_sdk::{ActivityCancellationType, ActivityOptions};
 
-use crate::crawl::Policy;
+use crate::crawl::CrawlPolicy;
 
 /// Each activity heartbeats, one of a few requests as one that reads a whole source.
-pub(super) fn activity(policy: &Policy, summary: String) -> ActivityOptions {
+pub(super) fn activity(policy: &CrawlPolicy, summary: String) -> ActivityOptions {
     ActivityOptions::with_start_to_close_timeout(policy.start_to_close)
         .heartbeat_timeout(policy.heartbeat_timeout)
         .retry_policy(retry_policy())
@@ -19,15 +19,15 @@ pub(super) fn activity(policy: &Policy, summary: String) -> ActivityOptions {
 
 /// A deploy or a kill is no failure of the source: another worker takes over as soon as the server
 /// notices, and as often as that happens.
-const TAKE_OVER: Duration = Duration::from_secs(1);
+const AT_ONCE: Duration = Duration::from_secs(1);
 
 /// For the server a deploy or a kill is an attempt like a failure. So its attempts are unlimited and
 /// follow at once; each activity counts its own failures, and says how long to wait after one.
 fn retry_policy() -> RetryPolicy {
     RetryPolicy::builder()
         .maximum_attempts(0)
-        .initial_interval(TAKE_OVER)
+        .initial_interval(AT_ONCE)
         .backoff_coefficient(1.0)
-        .maximum_interval(TAKE_OVER)
+        .maximum_interval(AT_ONCE)
         .build()
 }

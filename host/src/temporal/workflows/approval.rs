@@ -8,8 +8,8 @@ use temporalio_sdk::workflows::select;
 use temporalio_sdk::{SyncWorkflowContext, WorkflowContext, WorkflowContextView, WorkflowResult};
 
 use super::activity::activity;
-use crate::crawl::result::Waiting;
-use crate::crawl::{CrawlResult, Decision, Policy};
+use crate::crawl::result::AwaitingApproval;
+use crate::crawl::{CrawlPolicy, CrawlResult, Decision};
 use crate::name::{ConnectionName, UploadId};
 use crate::temporal::activities::{Activities, DecideInput};
 
@@ -17,8 +17,8 @@ use crate::temporal::activities::{Activities, DecideInput};
 pub struct ApprovalInput {
     pub connection: ConnectionName,
     pub upload_id: UploadId,
-    pub waiting: Waiting,
-    pub policy: Policy,
+    pub waiting: AwaitingApproval,
+    pub policy: CrawlPolicy,
     /// The Glean that the crawl went to, if whoever started it said.
     #[serde(default)]
     pub glean: String,
@@ -95,7 +95,7 @@ impl ApprovalWorkflow {
 
     /// What would be deleted.
     #[query]
-    pub fn waiting(&self, _context: &WorkflowContextView) -> Waiting {
+    pub fn waiting(&self, _context: &WorkflowContextView) -> AwaitingApproval {
         self.input.waiting.clone()
     }
 }

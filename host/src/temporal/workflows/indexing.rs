@@ -14,7 +14,7 @@ use super::reported::reported;
 use crate::connector::Digest;
 use crate::crawl::plan::Scopes;
 use crate::crawl::view::{CrawlView, Phase};
-use crate::crawl::{CrawlRef, CrawlResult, ModeName, Policy};
+use crate::crawl::{CrawlPolicy, CrawlRef, CrawlResult, ModeName};
 use crate::failure::Kind;
 use crate::name::{ConnectionName, UploadId};
 use crate::temporal::activities::{Activities, CompleteInput, ConfigureInput, ScopesInput};
@@ -37,7 +37,7 @@ pub struct CrawlInput {
     #[serde(default, skip_serializing)]
     pub digest: Option<Digest>,
     #[serde(default)]
-    pub policy: Policy,
+    pub policy: CrawlPolicy,
     /// Where it runs: its ids carry it. Those that an earlier version started do not say.
     #[serde(default)]
     pub task_queue: String,
@@ -223,7 +223,7 @@ fn seems_away(view: &CrawlView) -> bool {
 async fn crawl_scopes(
     context: &WorkflowContext<IndexingWorkflow>,
     crawl: &CrawlRef,
-    policy: &Policy,
+    policy: &CrawlPolicy,
     lanes: usize,
 ) -> Result<(), ActivityExecutionError> {
     let of = crawl.scopes.count();
@@ -248,7 +248,7 @@ async fn crawl_scopes(
             scopes,
             scope: None,
             attempts,
-            policy: Some(Policy { attempts, ..policy.clone() }),
+            policy: Some(CrawlPolicy { attempts, ..policy.clone() }),
         };
         let ended = context
             .execute_activity(Activities::execute_indexing, input, activity(policy, summary))

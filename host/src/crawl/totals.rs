@@ -32,7 +32,7 @@ impl Found {
         scopes.all(|scope| self.failure(&scope.id).is_some()).then(|| first.clone())
     }
 
-    /// Whether the next crawl of its mode is to go on with this one: all that is missing was away, and
+    /// Whether the next crawl of its mode is to resume this one: all that is missing was away, and
     /// some of it was read for a good part.
     pub fn resumable(&self, plan: &Plan, reasons: &[String]) -> bool {
         let ending = |scope: &Scope| self.read.get(&scope.id)?.frontier.ending.as_ref();

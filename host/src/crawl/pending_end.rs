@@ -11,7 +11,7 @@ use crate::name::UploadId;
 
 /// The end of a full crawl that Glean has not done yet.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Closing {
+pub struct PendingEnd {
     pub upload_id: UploadId,
     pub datasource: String,
     pub at: Timestamp,
@@ -30,7 +30,7 @@ pub struct Closing {
 pub const PAUSED: &str = "Glean holds the deletion of more than a fifth of the datasource back; look at what \
      would go, and let Glean's support release it or upload what is missing";
 
-impl Closing {
+impl PendingEnd {
     /// Runs that may be the ledger again.
     pub fn runs(&self) -> &[Run] {
         &self.runs

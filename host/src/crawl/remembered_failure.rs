@@ -2,14 +2,14 @@
 
 use super::connection_state::ConnectionState;
 use super::crawler::Crawler;
-use super::history::Attempt;
+use super::history::CrawlRun;
 use crate::clock::Timestamp;
 use crate::failure::{Failure, Kind};
 
 impl Crawler {
     /// Remembers that a crawl failed for good. One that was stopped, or that found another at work,
     /// has not failed.
-    pub async fn remember_failure(&self, attempt: Attempt<'_>, failure: &Failure) {
+    pub async fn remember_failure(&self, attempt: CrawlRun<'_>, failure: &Failure) {
         if matches!(failure.kind, Kind::Interrupted | Kind::Busy) {
             return;
         }

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use super::bookmarks::advance;
-use super::closing::{Closing, PAUSED};
 use super::connection_state::{ConnectionState, Held};
 use super::crawler::Crawler;
 use super::guard::Intent;
 use super::kept_changes;
+use super::pending_end::{PAUSED, PendingEnd};
 use super::plan::Plan;
 use super::request::ModeName;
 use super::result::{CrawlResult, Outcome};
@@ -111,7 +111,7 @@ impl Crawler {
                     state.held.clone_from(&held);
                 }
                 let told = kept_changes::told(result.clone(), state);
-                state.history.ended(&told, plan.is_workflows());
+                state.history.ended(&told, plan.coordinator());
                 state.last = Some(told);
             })
             .await?;
@@ -154,7 +154,7 @@ impl After {
     ) {
         self.sent.remember(state);
         state.closing = (self.processing != Processing::Done)
-            .then(|| Closing::new(plan, result, intent, state, self.processing));
+            .then(|| PendingEnd::new(plan, result, intent, state, self.processing));
         if self.processing != Processing::Paused {
             state.census.closed(Timestamp::now(), intent.deleted());
         }
