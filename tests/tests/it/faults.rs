@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 use sheaf_local_glean::{Dropped, Fault, LocalGlean, Options};
-use sheaf_tests::temporal::{QUICK, server, until, worker};
+use sheaf_tests::temporal::{QUICK, server, worker};
+use sheaf_tests::wait::{says, until};
 use sheaf_tests::{Site, files, odd};
-use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 /// Four batches and the last page.
 const POSITIONS: [u32; 3] = [0, 2, 4];
@@ -204,17 +205,11 @@ async fn a_crawl_that_waits_for_glean_says_so_and_is_interrupted_at_once() {
     // The first page of the session is taken, and then Glean is away for good.
     site.glean.drill().add(Fault { skip: 1, ..answers("/bulkindexdocuments", 503, 100_000) });
     let mut sync = site.command(&["sync", "odd", "--local", "--json"]).spawn().expect("a sync");
-    let mut lines = BufReader::new(sync.stderr.take().expect("its lines")).lines();
-    loop {
-        let line = lines.next_line().await.expect("a line").expect("it goes on");
-        if line.contains("waits") && line.contains("for Glean, to try again: Glean answered 503") {
-            break;
-        }
-    }
+    let said = says(&mut sync, "for Glean, to try again: Glean answered 503").await;
+    assert!(said.lines().last().is_some_and(|line| line.contains("waits")), "{said}");
     sheaf_tests::temporal::signal(&sync, "INT");
-    let rest = tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
-    assert_eq!(sync.wait().await.expect("ended").code(), Some(130));
-    rest.await.expect("read");
+    let output = sync.wait_with_output().await.expect("an end");
+    assert_eq!(output.status.code(), Some(130));
     site.glean.drill().clear();
     // What was acknowledged is not uploaded again.
     assert_eq!(site.sync("odd", 0).await["outcome"], "complete");

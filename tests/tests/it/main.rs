@@ -1,9 +1,11 @@
 //! Everything that is tested end to end, in one program: it is linked once, and its parts are built once.
 
+mod approval;
 mod deployments;
 mod durable;
 mod errors;
 mod evil;
+mod explain;
 mod faults;
 mod feeds;
 mod folders;
@@ -11,6 +13,7 @@ mod fuzz;
 mod glean;
 mod glean_sdk;
 mod guests;
+mod incremental;
 mod kill;
 mod ledger;
 mod local;

@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 use sheaf::temporal::connect::connect_to;
-use sheaf_tests::temporal::{ONCE, QUICK, replays, server, signal, until, worker, worker_and_log};
+use sheaf_tests::temporal::{ONCE, QUICK, replays, server, signal, worker, worker_and_log};
+use sheaf_tests::wait::until;
 use sheaf_tests::{Site, odd};
 use temporalio_client::{UntypedWorkflow, WorkflowFetchHistoryOptions};
 
