@@ -5,6 +5,7 @@ mod deployments;
 mod durable;
 mod errors;
 mod evil;
+mod examples;
 mod explain;
 mod faults;
 mod feeds;
