@@ -23,11 +23,19 @@ pub fn target() -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
 }
 
-/// Whether it worked. What did not is not tried again by each test.
-fn works(program: impl AsRef<OsStr>, arguments: &[&str]) -> bool {
+/// Whether a build worked. One that did not is not tried again by each test.
+fn builds(program: impl AsRef<OsStr>, arguments: &[&str]) -> bool {
     let mut command = Command::new(program);
-    let status = command.current_dir(root()).args(arguments).stdin(Stdio::null()).status();
-    status.expect("it runs").success()
+    command.current_dir(root()).args(arguments).stdin(Stdio::null());
+    // What cargo says of this package to its tests. ring's build script looks at it: with another value,
+    // ring and all that stands on it would be built again, and once more by the next `cargo test`.
+    for (name, _) in std::env::vars_os() {
+        let name = name.to_string_lossy();
+        if name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_") {
+            command.env_remove(&*name);
+        }
+    }
+    command.status().expect("it runs").success()
 }
 
 /// The binary, built.
@@ -41,7 +49,7 @@ pub fn binary() -> &'static Path {
         // With the features that the whole workspace was built with for the tests: nothing is built twice.
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
         let arguments = ["build", "--quiet", "--locked", "--workspace", "--bin", "sheaf"];
-        let built = works(cargo, &arguments);
+        let built = builds(cargo, &arguments);
         built.then(|| target().join("debug/sheaf"))
     });
     built.as_deref().expect("sheaf is built")
@@ -55,7 +63,7 @@ pub fn guest(name: &str) -> PathBuf {
         assert!(other.is_file(), "{} is not there: run ./test, which builds it", other.display());
         return other;
     }
-    let built = RUST.get_or_init(|| works(root().join("tools/guests.sh"), &[]));
+    let built = RUST.get_or_init(|| builds(root().join("tools/guests.sh"), &[]));
     assert!(built, "the guests in Rust are built");
     target().join("wasm32-wasip2/release").join(format!("{name}.wasm"))
 }
