@@ -6,8 +6,8 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 target=${CARGO_TARGET_DIR:-target}
 
 # With the features that the tests are built with: nothing is built twice.
-cargo build --quiet --locked --workspace --bins
-cargo build --quiet --locked --release --target wasm32-wasip2 -p sheaf-files -p guest-odd
+cargo build --quiet --locked --workspace --bin sheaf
+tools/guests.sh
 venv=$target/python-venv
 [[ -x $venv/bin/python ]] || python3 -m venv "$venv"
 "$venv/bin/pip" install --quiet jsonschema==4.26.0 pyyaml==6.0.3 glean-api-client==0.17.18
@@ -21,9 +21,12 @@ printf '<title>B</title>' > "$work/docs/people/b.html"
 printf '%%PDF-1.4' > "$work/docs/c.pdf"
 sheaf=$(realpath "$target/debug/sheaf")
 
-"$sheaf" local-glean --address 127.0.0.1:0 --record "$work/requests" 2> "$work/log" &
+# Its first lines say where it listens.
+exec 3< <(exec "$sheaf" local-glean --address 127.0.0.1:0 --record "$work/requests" 2>&1)
 glean=$!
-until url=$(grep -o 'http://[0-9.:]*' "$work/log"); do kill -0 "$glean"; done
+until [[ ${line:-} =~ http://[0-9.:]+ ]]; do read -r line <&3; done
+url=${BASH_REMATCH[0]}
+cat <&3 >"$work/log" &
 cat > "$work/sheaf.toml" <<TOML
 [glean]
 server_url = "$url"

@@ -11,4 +11,4 @@ export SHEAF_DRILL_KILLS=${2:-30}
 export SHEAF_DRILL_DELAY_MS=${SHEAF_DRILL_DELAY_MS:-1500}
 export SHEAF_DRILL_INCLUDE=${SHEAF_DRILL_INCLUDE:-'"**/*.html", "**/*.txt"'}
 [[ -d $SHEAF_DRILL_FOLDER ]] || { echo "there is no folder $SHEAF_DRILL_FOLDER" >&2; exit 2; }
-cargo test --workspace --locked --test kill -- --nocapture
+cargo test --workspace --locked --test it kill:: -- --nocapture

@@ -9,4 +9,4 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 export SHEAF_DRILL_SCOPES=${1:-10000}
 cargo build --workspace --release --locked --bins
 export SHEAF_DRILL_BINARY=$PWD/target/release/sheaf
-cargo test --workspace --locked --test scopes many_scopes -- --nocapture
+cargo test --workspace --locked --test it scopes::many_scopes -- --nocapture

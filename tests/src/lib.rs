@@ -1,6 +1,7 @@
 //! What the end-to-end tests share: guests compiled from source, and a site of its own for each test
 //! with the real binary, a `sheaf.toml`, a folder of connectors and a local Glean.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
@@ -11,6 +12,7 @@ use sheaf_local_glean::{LocalGlean, Options};
 use tempfile::TempDir;
 
 pub mod temporal;
+pub mod wait;
 pub mod web;
 
 pub fn root() -> &'static Path {
@@ -21,55 +23,63 @@ pub fn target() -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
 }
 
-fn cargo(arguments: &[&str]) {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let status = Command::new(cargo)
-        .current_dir(root())
-        .args(arguments)
-        .stdin(Stdio::null())
-        .status()
-        .expect("cargo runs");
-    assert!(status.success(), "cargo {arguments:?}");
+/// Whether a build worked. One that did not is not tried again by each test.
+fn builds(program: impl AsRef<OsStr>, arguments: &[&str]) -> bool {
+    let mut command = Command::new(program);
+    command.current_dir(root()).args(arguments).stdin(Stdio::null());
+    // What cargo says of this package to its tests. ring's build script looks at it: with another value,
+    // ring and all that stands on it would be built again, and once more by the next `cargo test`.
+    for (name, _) in std::env::vars_os() {
+        let name = name.to_string_lossy();
+        if name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_") {
+            command.env_remove(&*name);
+        }
+    }
+    command.status().expect("it runs").success()
 }
 
 /// The binary, built.
 pub fn binary() -> &'static Path {
-    static BINARY: OnceLock<PathBuf> = OnceLock::new();
-    BINARY.get_or_init(|| {
+    static BINARY: OnceLock<Option<PathBuf>> = OnceLock::new();
+    let built = BINARY.get_or_init(|| {
         // A drill measures one that is built for speed.
         if let Some(binary) = std::env::var_os("SHEAF_DRILL_BINARY") {
-            return binary.into();
+            return Some(binary.into());
         }
-        // The whole workspace, with the features that the tests were built with: nothing is built twice.
-        cargo(&["build", "--quiet", "--locked", "--workspace", "--bins"]);
-        target().join("debug/sheaf")
-    })
+        // With the features that the whole workspace was built with for the tests: nothing is built twice.
+        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        let arguments = ["build", "--quiet", "--locked", "--workspace", "--bin", "sheaf"];
+        let built = builds(cargo, &arguments);
+        built.then(|| target().join("debug/sheaf"))
+    });
+    built.as_deref().expect("sheaf is built")
 }
 
 /// A guest's component. Rust guests are compiled here, the others by `./test`.
 pub fn guest(name: &str) -> PathBuf {
-    static RUST: OnceLock<()> = OnceLock::new();
+    static RUST: OnceLock<bool> = OnceLock::new();
     let other = target().join("guests").join(format!("{name}.wasm"));
     if matches!(name, "python_hello" | "js_hello" | "feed" | "sitemap") {
         assert!(other.is_file(), "{} is not there: run ./test, which builds it", other.display());
         return other;
     }
-    RUST.get_or_init(|| {
-        let mut arguments =
-            vec!["build", "--quiet", "--locked", "--release", "--target", "wasm32-wasip2"];
-        for package in [
-            "sheaf-files",
-            "sheaf-rest",
-            "guest-odd",
-            "guest-evil",
-            "guest-generator",
-            "connector-rust",
-        ] {
-            arguments.extend(["-p", package]);
-        }
-        cargo(&arguments);
-    });
+    let built = RUST.get_or_init(|| builds(root().join("tools/guests.sh"), &[]));
+    assert!(built, "the guests in Rust are built");
     target().join("wasm32-wasip2/release").join(format!("{name}.wasm"))
+}
+
+/// Copies what is in one folder into another.
+pub fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).expect("a folder");
+    for entry in std::fs::read_dir(from).expect("a folder") {
+        let entry = entry.expect("an entry");
+        let to = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy(&entry.path(), &to);
+        } else {
+            std::fs::copy(entry.path(), to).expect("copied");
+        }
+    }
 }
 
 /// How a command ended.
@@ -183,6 +193,12 @@ impl Site {
         let command = shown.json()["result"]["command"].as_str().unwrap_or_default().to_owned();
         let words: Vec<_> = command.split(' ').skip(1).chain(["--json"]).collect();
         self.sheaf(&words).await
+    }
+
+    /// What `sheaf status --json` says of the first connection.
+    pub async fn status(&self) -> Value {
+        let status = self.sheaf(&["status", "--json"]).await.json();
+        status["result"]["connections"][0].clone()
     }
 
     /// The ids that Glean has, in order.

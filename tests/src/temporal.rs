@@ -2,13 +2,19 @@
 
 use std::process::Stdio;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
+use futures::TryStreamExt as _;
+use serde_json::Value;
 use sheaf::temporal::connect::connect_to;
 use sheaf::temporal::dev_server::DevServer;
 use sheaf::temporal::workflows::{AllWorkflow, ApprovalWorkflow, IndexingWorkflow, ScheduledCrawl};
 use sheaf_local_glean::Fault;
-use temporalio_client::{UntypedWorkflow, WorkflowFetchHistoryOptions, WorkflowHistory};
+use temporalio_client::errors::WorkflowGetResultError;
+use temporalio_client::schedules::{ListSchedulesOptions, ScheduleDescription, ScheduleSummary};
+use temporalio_client::{
+    Client, RpcOptions, UntypedWorkflow, WorkflowFetchHistoryOptions, WorkflowGetResultOptions,
+    WorkflowHistory,
+};
 use temporalio_sdk::workflow_replayer::{
     WorkflowReplayer, WorkflowReplayerOptions, WorkflowReplayerOptionsBuilder,
 };
@@ -16,6 +22,7 @@ use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::Child;
 
 use crate::Site;
+use crate::wait::{in_time, until};
 
 /// Starts a server that keeps its database in the site.
 pub async fn server(site: &mut Site) -> DevServer {
@@ -56,11 +63,61 @@ pub async fn worker_and_log(site: &Site) -> (Child, Arc<Mutex<String>>) {
             }
         }
     });
-    tokio::time::timeout(Duration::from_secs(120), is_ready)
-        .await
-        .expect("a worker is ready in time")
-        .expect("a worker gets ready");
+    in_time("a worker is ready", is_ready).await.expect("a worker gets ready");
     (child, log)
+}
+
+/// A client of a server that may have started a moment ago.
+pub async fn client(server: &DevServer) -> Client {
+    let mut connected = None;
+    until("Temporal answers", async || {
+        connected = connect_to(&server.address).await.ok();
+        connected.is_some()
+    })
+    .await;
+    connected.expect("a client")
+}
+
+/// Waits for a workflow's end; its result, unless it failed or was ended.
+pub async fn ended(client: &Client, workflow: &str) -> Option<Value> {
+    let handle = client.get_workflow_handle::<UntypedWorkflow>(workflow);
+    let result = handle.get_result(WorkflowGetResultOptions::default());
+    match in_time(&format!("{workflow} ends"), result).await {
+        Ok(result) => Some(serde_json::from_slice(&result.payloads[0].data).expect("JSON")),
+        Err(WorkflowGetResultError::Rpc(status) | WorkflowGetResultError::NotFound(status)) => {
+            panic!("{workflow}: {status}")
+        }
+        Err(_) => None,
+    }
+}
+
+/// Waits until the server lists exactly these schedules: its list is some seconds behind.
+pub async fn lists(client: &Client, ids: &[&str]) {
+    until(&format!("the server lists {ids:?}"), async || {
+        let listed = client.list_schedules(ListSchedulesOptions::default());
+        let listed: Vec<_> = listed.try_collect().await.unwrap_or_default();
+        // What is known by its id alone is not there yet.
+        let whole = listed.iter().filter(|one| one.workflow_type().is_some());
+        let mut found: Vec<_> = whole.map(ScheduleSummary::schedule_id).collect();
+        found.sort_unstable();
+        found == ids
+    })
+    .await;
+}
+
+/// Waits until what the server says of a schedule is so.
+pub async fn until_schedule(
+    client: &Client,
+    id: &str,
+    what: &str,
+    is_so: impl Fn(&ScheduleDescription) -> bool,
+) {
+    let handle = client.get_schedule_handle(id);
+    until(what, async || {
+        let described = handle.describe(RpcOptions::default()).await;
+        described.is_ok_and(|described| is_so(&described))
+    })
+    .await;
 }
 
 /// Sends a signal by its name.
@@ -104,18 +161,6 @@ pub const ONCE: &str = "[temporal.policy]\nattempts = 1\n\n";
 
 /// Retries that a test need not wait for.
 pub const QUICK: &str = "[temporal.policy]\ninitial_interval = \"100ms\"\nmax_interval = \"2s\"\nheartbeat_timeout = \"3s\"\n\n";
-
-/// Asks again and again until it is so.
-pub async fn until<F: Future<Output = bool>>(what: &str, mut ask: impl FnMut() -> F) {
-    let waited = async {
-        while !ask().await {
-            tokio::task::yield_now().await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(90), waited)
-        .await
-        .unwrap_or_else(|_| panic!("in time: {what}"));
-}
 
 /// A crawl that is slow enough to be met in the middle, and is.
 pub async fn in_the_middle(site: &Site) -> Child {

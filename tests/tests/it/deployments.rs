@@ -13,7 +13,8 @@ use sheaf::temporal::workflows::{
     ApprovalInput, ApprovalWorkflow, CrawlInput, ScheduledCrawl, ScheduledInput,
 };
 use sheaf_local_glean::Fault;
-use sheaf_tests::temporal::{QUICK, in_the_middle, server, signal, until, worker, worker_and_log};
+use sheaf_tests::temporal::{QUICK, in_the_middle, lists, server, signal, worker, worker_and_log};
+use sheaf_tests::wait::says;
 use sheaf_tests::{Site, odd};
 use temporalio_client::grpc::WorkflowService as _;
 use temporalio_client::schedules::{CreateScheduleOptions, ScheduleAction, ScheduleSpec};
@@ -21,8 +22,6 @@ use temporalio_client::tonic::Request;
 use temporalio_client::{NamespacedClient as _, WorkflowStartOptions};
 use temporalio_common::protos::temporal::api::common::v1::WorkflowExecution;
 use temporalio_common::protos::temporal::api::workflowservice::v1::ResetWorkflowExecutionRequest;
-use tokio::io::{AsyncBufReadExt as _, BufReader};
-use tokio::process::Child;
 
 /// A deployment's configuration: its task queue, and so many documents that most of them are gone.
 fn on(task_queue: &str, settings: &str) -> String {
@@ -34,25 +33,6 @@ async fn beside(site: &Site, connections: &str) -> Site {
     let mut other = Site::new(connections).await.connector("guest_odd");
     other.environment.clone_from(&site.environment);
     other
-}
-
-/// Reads what a command says until it says this.
-async fn says(child: &mut Child, text: &str) -> String {
-    let mut lines = BufReader::new(child.stderr.as_mut().expect("its stderr")).lines();
-    let mut said = String::new();
-    let found = async {
-        while let Some(line) = lines.next_line().await.expect("text") {
-            said.push_str(&format!("{line}\n"));
-            if line.contains(text) {
-                return;
-            }
-        }
-        panic!("it ended without `{text}`: {said}");
-    };
-    tokio::time::timeout(Duration::from_secs(90), found)
-        .await
-        .unwrap_or_else(|_| panic!("in time: {text}"));
-    said
 }
 
 async fn held(site: &Site) -> String {
@@ -141,16 +121,16 @@ async fn schedules_of_an_earlier_version_are_taken_over_and_not_doubled() {
     let options = options.paused(true).note("the wiki is being moved").build();
     let client = connect_to(&server.address).await.expect("a client");
     client.create_schedule(id, options).await.expect("a schedule");
-    until("it is listed", || async { list().await["result"]["schedules"][0]["id"] == id }).await;
+    lists(&client, &[id]).await;
+    assert_eq!(list().await["result"]["schedules"][0]["id"], id);
     let applied = site.sheaf(&["schedules", "apply", "--json"]).await.json()["result"].clone();
     assert_eq!(applied["created"], json!(["sheaf-odd.full@staging"]), "{applied}");
     assert_eq!(applied["removed"], json!([id]), "{applied}");
-    until("it has taken the place", || async {
-        let found = list().await["result"]["schedules"].clone();
-        found.as_array().map(Vec::len) == Some(1) && found[0]["id"] == "sheaf-odd.full@staging"
-    })
-    .await;
-    let found = list().await["result"]["schedules"][0].clone();
+    lists(&client, &["sheaf-odd.full@staging"]).await;
+    let found = list().await["result"]["schedules"].clone();
+    assert_eq!(found.as_array().map(Vec::len), Some(1), "{found}");
+    let found = found[0].clone();
+    assert_eq!(found["id"], "sheaf-odd.full@staging", "{found}");
     assert_eq!(found["paused"], true, "{found}");
     assert_eq!(found["note"], "the wiki is being moved", "{found}");
     server.stop().await;

@@ -1,9 +1,8 @@
 //! What the local Glean does, over HTTP: the strictest reading of what Glean documents, and its drills.
 
-use std::time::Duration;
-
 use serde_json::{Value, json};
 use sheaf_local_glean::{Counts, Fault, LocalGlean, Options};
+use sheaf_tests::wait::until;
 
 /// A local Glean with the datasource `docs`, and a client of it.
 struct Glean {
@@ -50,11 +49,7 @@ impl Glean {
     /// Sends a request that a drill holds, and goes away without its answer.
     async fn give_up(&self, path: &str, body: &Value) {
         let path = format!("/api/index/v1{path}");
-        let is_held = async {
-            while self.glean.drill().held() == 0 {
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-        };
+        let is_held = until("it is held", async || self.glean.drill().held() > 0);
         tokio::select! {
             _ = self.request(&path, body).send() => panic!("the request was not held"),
             () = is_held => {}

@@ -148,7 +148,7 @@ async fn preview_says_what_sync_would_do_with_each_document() {
         ("foreign-url", "does not match the datasource's urlRegex"),
         ("repeat-id", "one equal without case, came before it"),
         ("two-types", "one equal without case, came before it"),
-        ("unreadable", "would be set aside: it is locked"),
+        ("unreadable", "would be quarantined: it is locked"),
         ("nameless", "it has no id"),
     ] {
         let settings = odd(&format!("pages = 2, misdeed = \"{misdeed}\", after = 1"));
@@ -159,7 +159,7 @@ async fn preview_says_what_sync_would_do_with_each_document() {
         let crawled = site.sheaf(&["sync", "odd", "--local", "--json"]).await.json();
         let aside = crawled["result"]["quarantined"].as_u64().unwrap_or_default();
         assert!(aside > 0, "{crawled}");
-        let said = format!(", {aside} would be set aside; nothing was uploaded");
+        let said = format!(", {aside} would be quarantined; nothing was uploaded");
         assert!(shown.stdout.contains(&said), "{misdeed}, {aside}: {shown:?}");
     }
     let site = Site::new("").await.connector("guest_odd");

@@ -10,6 +10,7 @@ use std::time::Duration;
 use sheaf_local_glean::Fault;
 use sheaf_tests::Site;
 use sheaf_tests::temporal::{server, signal, worker};
+use sheaf_tests::wait::until;
 
 const BATCH: u64 = 50;
 const IN_FLIGHT: u64 = 4;
@@ -59,9 +60,7 @@ async fn workers_that_are_killed_leave_the_same_index_and_repeat_at_most_a_windo
     let path = "/bulkindexdocuments".to_owned();
     site.glean.drill().add(Fault { path, times: u32::MAX, delay_ms, ..Fault::default() });
     let mut sync = site.command(&["sync", "docs", "--json"]).spawn().expect("a sync");
-    while site.ids("docs").await.is_empty() {
-        tokio::task::yield_now().await;
-    }
+    until("documents arrive", || async { !site.ids("docs").await.is_empty() }).await;
     let random = RandomState::new();
     for kill in 0..kills {
         let number = random.hash_one(kill);

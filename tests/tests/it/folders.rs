@@ -3,14 +3,14 @@
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
 use serde_json::{Value, json};
-use sheaf_tests::{Site, files};
+use sheaf_tests::{Site, copy, files};
 
 async fn site(settings: &str) -> Site {
     Site::new(&files(settings)).await.connector("sheaf_files")
@@ -77,18 +77,14 @@ async fn no_living_document_is_missed_while_others_are_renamed_over_it() {
     assert_eq!(site.ids("docs").await, ids);
 }
 
-fn make_fifo(path: PathBuf) {
-    let made = Command::new("mkfifo").arg(path).status().expect("mkfifo runs");
-    assert!(made.success());
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_fifo_in_a_file_s_place_holds_no_crawl() {
     let site = site("").await;
     for number in 0..50 {
         site.write(&format!("docs/{number:02}.md"), "a file");
     }
-    make_fifo(site.path("docs/always.md"));
+    let fifo = site.path("docs/always.md");
+    assert!(Command::new("mkfifo").arg(&fifo).status().expect("mkfifo runs").success());
     assert_eq!(site.sync("docs", 0).await["documents"], 50);
     // Now the files turn into FIFOs and back while they are read.
     let docs = site.path("docs");
@@ -96,7 +92,7 @@ async fn a_fifo_in_a_file_s_place_holds_no_crawl() {
         let path = docs.join(format!("{:02}.md", turn / 2 % 50));
         let temporary = path.with_extension("tmp");
         match turn % 2 {
-            0 => make_fifo(temporary.clone()),
+            0 => fs::hard_link(&fifo, &temporary).expect("another name of it"),
             _ => fs::write(&temporary, "a file").expect("written"),
         }
         fs::rename(&temporary, &path).expect("renamed");
@@ -149,9 +145,7 @@ async fn a_file_whose_name_is_not_utf_8_is_a_document_like_any_other() {
     // By scopes they are the same documents, and each of them is found again.
     let ids = site.ids("docs").await;
     let by_scopes = self::site("scope_per_folder = true").await;
-    let mut copy = Command::new("cp");
-    let copied = copy.arg("-r").arg(site.path("docs")).arg(by_scopes.path("docs"));
-    assert!(copied.status().expect("cp runs").success());
+    copy(&site.path("docs"), &by_scopes.path("docs"));
     by_scopes.sync("docs", 0).await;
     assert_eq!(by_scopes.ids("docs").await, ids);
     assert_eq!(by_scopes.sync("docs", 0).await["unchanged"], 6);
@@ -195,8 +189,7 @@ async fn a_folder_that_is_replaced_during_a_crawl_is_not_taken_for_an_empty_one(
     let (root, model) = (site.path("."), site.path("model"));
     fill("model");
     let publishing = Again::and_again(move |_| {
-        let copied = Command::new("cp").arg("-r").arg(&model).arg(root.join("new")).status();
-        assert!(copied.expect("cp runs").success());
+        copy(&model, &root.join("new"));
         fs::rename(root.join("docs"), root.join("old")).expect("renamed");
         fs::rename(root.join("new"), root.join("docs")).expect("renamed");
         fs::remove_dir_all(root.join("old")).expect("removed");

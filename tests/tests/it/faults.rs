@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 use sheaf_local_glean::{Dropped, Fault, LocalGlean, Options};
-use sheaf_tests::temporal::{QUICK, server, until, worker};
+use sheaf_tests::temporal::{QUICK, server, worker};
+use sheaf_tests::wait::{says, until};
 use sheaf_tests::{Site, files, odd};
-use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 /// Four batches and the last page.
 const POSITIONS: [u32; 3] = [0, 2, 4];
@@ -33,10 +34,12 @@ fn faults() -> Vec<(&'static str, Fault)> {
     ]
 }
 
-fn connections(site: &Site, salt: &str, more: &str) -> String {
+fn connections(site: &Site, fault: &Fault, salt: &str, more: &str) -> String {
     let glean = site.glean.url();
+    // A request that takes long because the machine is busy is none of the faults.
+    let timeout = if fault.delay_ms > 0 { "1s" } else { "60s" };
     format!(
-        "[glean]\nserver_url = \"{glean}\"\nrequests_per_second = 1000.0\ntimeout = \"1s\"\n\n{more}{}",
+        "[glean]\nserver_url = \"{glean}\"\nrequests_per_second = 1000.0\ntimeout = \"{timeout}\"\n\n{more}{}",
         odd(&format!("pages = 400, salt = \"{salt}\""))
     )
 }
@@ -56,7 +59,7 @@ async fn each(site: &Site, more: &str, arguments: &[&str]) {
     for (name, fault) in faults() {
         for skip in POSITIONS {
             let salt = format!("{name} after {skip}");
-            site.write("sheaf.toml", &connections(site, &salt, more));
+            site.write("sheaf.toml", &connections(site, &fault, &salt, more));
             let path = "/bulkindexdocuments".to_owned();
             site.glean.drill().clear();
             site.glean.drill().add(Fault { path, skip, ..fault.clone() });
@@ -83,13 +86,13 @@ async fn each_fault_at_each_page_leaves_the_same_index_locally() {
 async fn each_fault_at_each_page_leaves_the_same_index_on_temporal() {
     let mut site = Site::new("").await.connector("guest_odd");
     let policy = "[temporal.policy]\ninitial_interval = \"100ms\"\nmax_interval = \"300ms\"\n\n";
-    site.write("sheaf.toml", &connections(&site, "first", policy));
+    site.write("sheaf.toml", &connections(&site, &Fault::default(), "first", policy));
     let server = server(&mut site).await;
     // The salt is the worker's: it reads its own file at its start.
     for (name, fault) in faults() {
         for skip in POSITIONS {
             let salt = format!("{name} after {skip}");
-            site.write("sheaf.toml", &connections(&site, &salt, policy));
+            site.write("sheaf.toml", &connections(&site, &fault, &salt, policy));
             let mut worker = worker(&site).await;
             site.glean.drill().clear();
             let path = "/bulkindexdocuments".to_owned();
@@ -108,7 +111,7 @@ async fn each_fault_at_each_page_leaves_the_same_index_on_temporal() {
 async fn a_token_that_is_refused_in_the_middle_stops_at_once() {
     let site = Site::new("").await.connector("guest_odd");
     for status in [401, 403] {
-        site.write("sheaf.toml", &connections(&site, "salt", ""));
+        site.write("sheaf.toml", &connections(&site, &Fault::default(), "salt", ""));
         site.glean.drill().clear();
         let path = "/bulkindexdocuments".to_owned();
         let times = 1;
@@ -204,17 +207,11 @@ async fn a_crawl_that_waits_for_glean_says_so_and_is_interrupted_at_once() {
     // The first page of the session is taken, and then Glean is away for good.
     site.glean.drill().add(Fault { skip: 1, ..answers("/bulkindexdocuments", 503, 100_000) });
     let mut sync = site.command(&["sync", "odd", "--local", "--json"]).spawn().expect("a sync");
-    let mut lines = BufReader::new(sync.stderr.take().expect("its lines")).lines();
-    loop {
-        let line = lines.next_line().await.expect("a line").expect("it goes on");
-        if line.contains("waits") && line.contains("for Glean, to try again: Glean answered 503") {
-            break;
-        }
-    }
+    let said = says(&mut sync, "for Glean, to try again: Glean answered 503").await;
+    assert!(said.lines().last().is_some_and(|line| line.contains("waits")), "{said}");
     sheaf_tests::temporal::signal(&sync, "INT");
-    let rest = tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
-    assert_eq!(sync.wait().await.expect("ended").code(), Some(130));
-    rest.await.expect("read");
+    let output = sync.wait_with_output().await.expect("an end");
+    assert_eq!(output.status.code(), Some(130));
     site.glean.drill().clear();
     // What was acknowledged is not uploaded again.
     assert_eq!(site.sync("odd", 0).await["outcome"], "complete");

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 use sheaf::temporal::{connect, follow};
 use sheaf_tests::temporal::{QUICK, in_the_middle, replay, replays, server, signal, worker};
+use sheaf_tests::wait::until;
 use sheaf_tests::{Site, files, odd};
 use temporalio_client::WorkflowDescribeOptions;
 
@@ -145,9 +146,10 @@ async fn one_datasource_is_never_crawled_twice_at_once() {
     let config = config(&site, &server.address);
     let client = connect::connect(&config.temporal).await.expect("a client");
     let handle = follow::handle(&client, &config.temporal, "odd");
-    while handle.describe(WorkflowDescribeOptions::default()).await.is_err() {
-        tokio::task::yield_now().await;
-    }
+    until("the first crawl is started", || async {
+        handle.describe(WorkflowDescribeOptions::default()).await.is_ok()
+    })
+    .await;
     let second = site.sheaf(&["sync", "odd"]).await;
     assert_eq!(second.code, 1, "{second:?}");
     assert!(second.stderr.contains("being crawled already"), "{second:?}");

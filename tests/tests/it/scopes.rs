@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 use sheaf::temporal::connect::connect_to;
-use sheaf_tests::temporal::{ONCE, QUICK, replays, server, signal, until, worker, worker_and_log};
+use sheaf_tests::temporal::{ONCE, QUICK, replays, server, signal, worker, worker_and_log};
+use sheaf_tests::wait::until;
 use sheaf_tests::{Site, odd};
 use temporalio_client::{UntypedWorkflow, WorkflowFetchHistoryOptions};
 
@@ -90,9 +91,9 @@ async fn a_scope_whose_source_went_away_in_the_middle_is_gone_on_with() {
     // Whoever begins anew, or comes later, finds that all of it is known.
     site.configure(&format!("{ONCE}{}", settings.replace("pages = 4", "pages = 5")));
     let partial = site.sync("odd", 5).await;
-    let anew = site.sheaf(&["sync", "odd", "--local", "--anew", "--json"]).await;
-    let result = &anew.json()["result"];
-    assert_eq!((anew.code, &result["outcome"]), (5, &json!("partial")), "{anew:?}");
+    let again = site.sheaf(&["sync", "odd", "--local", "--restart", "--json"]).await;
+    let result = &again.json()["result"];
+    assert_eq!((again.code, &result["outcome"]), (5, &json!("partial")), "{again:?}");
     assert_ne!(result["upload_id"], partial["upload_id"]);
     assert_eq!(
         site.sync("odd", 0).await["outcome"],

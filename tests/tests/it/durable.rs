@@ -1,21 +1,19 @@
 //! What outlives processes: approvals, schedules, crawls that are cancelled, servers that restart.
 
 use serde_json::{Value, json};
-use sheaf::temporal::connect;
 use sheaf::temporal::dev_server::DevServer;
 use sheaf_local_glean::Fault;
 use sheaf_tests::temporal::{
-    QUICK, arrived, in_the_middle, replays, server, signal, until, worker,
+    QUICK, arrived, client, ended, in_the_middle, lists, replays, server, signal, until_schedule,
+    worker,
 };
+use sheaf_tests::wait::in_time;
 use sheaf_tests::{Site, files, odd};
 use temporalio_client::RpcOptions;
+use temporalio_client::schedules::ScheduleDescription;
 
 fn configured(connections: &str) -> String {
     format!("{QUICK}{connections}")
-}
-
-async fn status(site: &Site) -> Value {
-    site.sheaf(&["status", "--json"]).await.json()["result"]["connections"][0].clone()
 }
 
 async fn schedules(site: &Site) -> Vec<Value> {
@@ -42,7 +40,7 @@ async fn a_workflow_waits_for_approval_and_lets_incremental_crawls_go_on() {
     assert_eq!(newer.json()["result"]["held"]["would_go"], 100, "{newer:?}");
     let incremental = site.sheaf(&["sync", "odd", "--incremental", "--json"]).await;
     assert_eq!(incremental.code, 0, "{incremental:?}");
-    assert_eq!(status(&site).await["waiting"]["would_go"], 100);
+    assert_eq!(site.status().await["waiting"]["would_go"], 100);
     // It waits on the server: no worker has to live for it.
     second.kill().await.expect("ended");
     let _third = worker(&site).await;
@@ -69,8 +67,10 @@ async fn an_approval_that_nobody_gives_expires_and_deletes_nothing() {
     site.configure(&with("pages = 10"));
     let mut worker = worker(&site).await;
     assert_eq!(site.sheaf(&["sync", "odd"]).await.code, 5);
-    until("it waits no more", || async { status(&site).await["waiting"].is_null() }).await;
-    let last = status(&site).await["last"].clone();
+    ended(&client(&server).await, "sheaf-odd.approval").await;
+    let now = site.status().await;
+    assert!(now["waiting"].is_null(), "{now}");
+    let last = now["last"].clone();
     assert_eq!(last["outcome"], "held");
     assert!(last["reason"].as_str().unwrap_or_default().contains("nobody approved"), "{last}");
     replays(&server, "sheaf-odd.approval", "expired").await;
@@ -104,12 +104,11 @@ async fn schedules_are_those_of_the_file() {
     let applied = site.sheaf(&["schedules", "apply", "--json"]).await;
     assert_eq!(applied.code, 0, "{applied:?}");
     let created = applied.json()["result"]["created"].clone();
-    assert_eq!(created, json!(["sheaf-docs.full", "sheaf-docs.incremental", "sheaf-docs.weekly"]));
-    let count = |wanted: usize| {
-        let site = &site;
-        move || async move { schedules(site).await.len() == wanted }
-    };
-    until("the list has them", count(3)).await;
+    let ours = ["sheaf-docs.full", "sheaf-docs.incremental", "sheaf-docs.weekly"];
+    assert_eq!(created, json!(ours));
+    let client = client(&server).await;
+    lists(&client, &ours).await;
+    assert_eq!(schedules(&site).await.len(), 3);
     let again = site.sheaf(&["schedules", "apply", "--json"]).await.json();
     assert_eq!(again["result"]["unchanged"].as_array().map(Vec::len), Some(3), "{again}");
     let paused = site.sheaf(&["schedules", "pause", "docs", "full", "--note", "a holiday"]).await;
@@ -122,19 +121,23 @@ async fn schedules_are_those_of_the_file() {
     let theirs = format!("[temporal]\ntask_queue = \"theirs\"\n\n{first}").replace("docs", "wiki");
     site.configure(&theirs);
     assert_eq!(site.sheaf(&["schedules", "apply"]).await.code, 0);
+    let others = ours.map(|id| format!("{}@theirs", id.replace("docs", "wiki")));
+    lists(&client, &[&ours[..], &others.each_ref().map(String::as_str)].concat()).await;
     site.configure(&connections("full = { cron = \"30 3 * * *\" }"));
-    until("the others are listed no more than ours", count(3)).await;
+    assert_eq!(schedules(&site).await.len(), 3, "the others are listed no more than ours");
     let changed = site.sheaf(&["schedules", "apply", "--json"]).await.json()["result"].clone();
     assert_eq!(changed["updated"], json!(["sheaf-docs.full"]), "{changed}");
     assert_eq!(changed["removed"], json!(["sheaf-docs.incremental", "sheaf-docs.weekly"]));
-    until("they are gone", count(1)).await;
-    let left = &schedules(&site).await[0];
+    lists(&client, &[&ours[..1], &others.each_ref().map(String::as_str)].concat()).await;
+    let left = schedules(&site).await;
+    assert_eq!(left.len(), 1, "they are gone");
+    let left = &left[0];
     assert_eq!(
         (&left["paused"], &left["schedule"]["cron"][0]),
         (&json!(true), &json!("30 3 * * *"))
     );
     site.configure(&theirs);
-    until("theirs are there", count(3)).await;
+    assert_eq!(schedules(&site).await.len(), 3, "theirs are there");
     // What the server does not take is told with its place.
     site.configure(&connections(
         "full = { cron = \"0 2 * * *\", time_zone = \"Europe/Atlantis\" }",
@@ -158,10 +161,10 @@ async fn schedules_fire_survive_their_server_and_skip_what_overlaps() {
     let path = "/bulkindexdocuments".to_owned();
     site.glean.drill().add(Fault { path, times: 1000, delay_ms: 700, ..Fault::default() });
     assert_eq!(site.sheaf(&["schedules", "apply"]).await.code, 0);
-    until("it started, and skipped", || async {
-        schedules(&site).await.first().is_some_and(|one| {
-            one["started"].as_i64() >= Some(1) && one["skipped"].as_i64() >= Some(2)
-        })
+    let often = "sheaf-odd.often";
+    let first = client(&server).await;
+    until_schedule(&first, often, "it started, and skipped", |now| {
+        now.action_count() >= 1 && now.overlap_skipped() >= 2
     })
     .await;
     let port: u16 = server.address.rsplit_once(':').expect("a port").1.parse().expect("a port");
@@ -170,38 +173,50 @@ async fn schedules_fire_survive_their_server_and_skip_what_overlaps() {
     let server = DevServer::start(site.folder.path(), port).await.expect("a server again");
     assert_eq!(server.address.rsplit_once(':').expect("a port").1, port.to_string());
     let before = site.glean.drill().requests();
-    until("a crawl is complete after the restart", || async {
-        let last = &status(&site).await["last"];
-        site.glean.drill().requests() > before && last["outcome"] == "complete"
-    })
-    .await;
+    let client = client(&server).await;
+    let complete = async {
+        loop {
+            let running = |now: &ScheduleDescription| now.running_actions().pop();
+            until_schedule(&client, often, "a crawl runs", |now| running(now).is_some()).await;
+            let handle = client.get_schedule_handle(often);
+            let now = handle.describe(RpcOptions::default()).await.expect("described");
+            let Some(run) = running(&now) else { continue };
+            let result = ended(&client, &run.workflow_id).await;
+            if result.is_some_and(|result| result["result"]["outcome"] == "complete") {
+                return;
+            }
+        }
+    };
+    in_time("a crawl is complete after the restart", complete).await;
+    assert!(site.glean.drill().requests() > before);
+    assert_eq!(site.status().await["last"]["outcome"], "complete");
     assert_eq!(site.sheaf(&["schedules", "pause", "odd"]).await.code, 0);
-    until("nothing runs", || async { schedules(&site).await[0]["running"] == 0 }).await;
+    let nothing_runs =
+        || until_schedule(&client, often, "nothing runs", |now| now.running_actions().is_empty());
+    nothing_runs().await;
     let recent = schedules(&site).await[0]["recent"].clone();
     assert_eq!(recent[0]["outcome"], "complete", "{recent}");
     assert_eq!(recent[0]["result"]["documents"], 4000, "{recent}");
-    let client = connect::connect_to(&server.address).await.expect("a client");
-    let schedule = client.get_schedule_handle("sheaf-odd.often");
+    let schedule = client.get_schedule_handle(often);
     let described = schedule.describe(RpcOptions::default()).await.expect("described");
     let actions = described.recent_actions();
     let newest = actions.last().expect("one that ran").workflow_id.clone();
     replays(&server, &newest, "scheduled").await;
     // By hand, and for times that are over.
-    let started = schedules(&site).await[0]["started"].as_i64();
-    assert_eq!(site.sheaf(&["schedules", "trigger", "odd", "often"]).await.code, 0);
+    let started = described.action_count();
     let more = |by: i64| {
-        let site = &site;
-        move || async move {
-            schedules(site).await[0]["started"].as_i64() >= started.map(|number| number + by)
-        }
+        until_schedule(&client, often, "it started again", move |now| {
+            now.action_count() >= started + by
+        })
     };
-    until("triggered", more(1)).await;
-    until("nothing runs", || async { schedules(&site).await[0]["running"] == 0 }).await;
+    assert_eq!(site.sheaf(&["schedules", "trigger", "odd", "often"]).await.code, 0);
+    more(1).await;
+    nothing_runs().await;
     let times = ["--from", "2026-01-01T00:00:00Z", "--to", "2026-01-01T00:00:02Z"];
     let backfill: Vec<_> = ["schedules", "backfill", "odd"].into_iter().chain(times).collect();
     let backfilled = site.sheaf(&backfill).await;
     assert_eq!(backfilled.code, 0, "{backfilled:?}");
-    until("backfilled", more(2)).await;
+    more(2).await;
     let none = site.sheaf(&["schedules", "trigger", "odd", "never"]).await;
     assert_eq!(none.code, 2, "{none:?}");
     server.stop().await;
@@ -275,10 +290,8 @@ async fn a_temporal_server_that_restarts_in_the_middle_costs_nothing() {
     let port: u16 = server.address.rsplit_once(':').expect("a port").1.parse().expect("a port");
     server.stop().await;
     let server = DevServer::start(site.folder.path(), port).await.expect("a server again");
-    until("the crawl is complete", || async {
-        status(&site).await["last"]["outcome"] == "complete"
-    })
-    .await;
+    ended(&client(&server).await, "sheaf-odd").await;
+    assert_eq!(site.status().await["last"]["outcome"], "complete");
     assert_eq!(site.ids("odd").await.len(), 20_000);
     let overview = site.glean.overview().await.expect("an overview");
     let uploaded = overview["sessions"][0]["documents"].as_u64().unwrap_or_default();
