@@ -15,14 +15,14 @@ use super::blame::{self, Stopped, interrupted};
 use super::connection::Connection;
 use super::crawler::{Crawler, Journal};
 use super::kept_changes::KeptChanges;
-use super::pipeline::{Delivery, Pipeline, Report};
+use super::pipeline::{Delivery, Pipeline, Report, Source};
 use super::plan::{Begun, CrawlRef};
 use super::progress::{Attempts, Counts, FailedScope, Frontier, Live, ScopeHead, Shown};
 use super::request::ModeName;
 use super::rules::Rules;
 use super::view::{RangeProgress, ScopeState, ScopeView};
-use crate::connector::Connector;
-use crate::document::{Crawl, Mode, PageLimits, Scope};
+use crate::connector::{Connector, Cursor};
+use crate::document::{Crawl, Mode, Page, PageLimits, Scope};
 use crate::failure::{Failure, Kind};
 use crate::ledger::ScopeJournal;
 use crate::text::bounded_str;
@@ -35,6 +35,13 @@ const LOOK: Duration = Duration::from_millis(500);
 
 /// Of so many scopes that failed the log tells, in a row; all of them are counted, and in the result.
 const TOLD: usize = 10;
+
+/// A guest's pages.
+impl Source for Cursor {
+    async fn next(&mut self, limits: PageLimits) -> crate::failure::Result<Page> {
+        Self::next(self, limits).await
+    }
+}
 
 /// What all scopes of a range share.
 struct Work {

@@ -6,7 +6,6 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::window::UploadLimits;
-use crate::connector::Cursor;
 use crate::crawl::progress::ScopeHead;
 use crate::crawl::quarantine::Tolerance;
 use crate::crawl::rules::Rules;
@@ -18,12 +17,6 @@ use crate::sandbox::limits::Usage;
 /// Where pages come from: a guest's cursor, or native code in a benchmark.
 pub trait Source: Send {
     fn next(&mut self, limits: PageLimits) -> impl Future<Output = failure::Result<Page>> + Send;
-}
-
-impl Source for Cursor {
-    async fn next(&mut self, limits: PageLimits) -> failure::Result<Page> {
-        Self::next(self, limits).await
-    }
 }
 
 /// How far a scope is: always what is acknowledged and kept.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use wasmtime::ResourceLimiter;
 
-use super::Limits;
+use super::keys::Limits;
 
 /// Which limit a guest ran into.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
