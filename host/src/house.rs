@@ -46,7 +46,7 @@ const ROOMS: &[Room] = &[
     ("connector", &["schema", "inspect", "mod"]),
     ("registry", &["mod"]),
     ("glean", &["wire", "batch", "error", "patience", "client", "upload", "mod"]),
-    ("ledger", &["error", "record", "journal", "sort", "run", "compare", "mod"]),
+    ("ledger", &["error", "record", "frame", "journal", "sort", "run", "compare", "mod"]),
     (
         "crawl",
         &[
