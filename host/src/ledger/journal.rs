@@ -163,8 +163,13 @@ impl<H: Serialize + DeserializeOwned + Default> Journal<H> {
             // Where a process goes on after another, it says how much of the other's it has seen:
             // what that one may still write is sent again, and must not count twice.
             if let Some(before) = objects.last_mut() {
-                let head = self.head(&name, 0, bytes).await?;
-                before.end = before.end.min(head.map_or(0, |(head, _)| head.before));
+                let Some((head, _)) = self.head(&name, 0, bytes).await? else {
+                    return Err(self.damaged(&name, &"its first frame is not whole"));
+                };
+                if before.end < head.before {
+                    return Err(self.damaged(&before.name, &"it is shorter than it was"));
+                }
+                before.end = head.before;
             }
             objects.push(Object { name, end: bytes });
         }
@@ -327,5 +332,33 @@ mod tests {
         one.commit(b"", &"5").await.expect("kept");
         let late = other.commit(b"", &"5").await.expect_err("taken over");
         assert_eq!(late.kind, Kind::TakenOver);
+    }
+
+    #[tokio::test]
+    async fn an_object_that_lost_its_end_is_damaged_and_takes_no_other_with_it() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = Store::open(&Location::Folder(folder.path().to_owned())).expect("a store");
+        let journal = Journal::new(&store, "place", "upload");
+        let (mut first, _) = checkpoint(&journal).await;
+        first.commit(b"", &"1").await.expect("kept");
+        let whole = first.before;
+        first.commit(b"", &"2").await.expect("kept");
+        for head in ["3", "4"] {
+            let (mut next, _) = checkpoint(&journal).await;
+            next.commit(b"", &head).await.expect("kept");
+        }
+        // At the end of a frame, so that what is left looks whole; and all of it.
+        for (number, left) in [(0, whole), (1, 0), (1, 3), (2, 0)] {
+            let name = format!("{}/{number:010}", first.folder);
+            let before = store.get(&name).await.expect("read").expect("an object");
+            let cut = usize::try_from(left).expect("short");
+            store.put(&name, before.slice(..cut)).await.expect("cut");
+            match journal.scope("all").await.map(|(_, head)| head) {
+                Err(Error::Damaged { name: damaged, .. }) => assert_eq!(damaged, name, "{left}"),
+                other => panic!("{number} with {left} bytes: {other:?}"),
+            }
+            store.put(&name, before).await.expect("restored");
+        }
+        assert_eq!(checkpoint(&journal).await.1.as_deref(), Some("4"));
     }
 }
