@@ -4,13 +4,15 @@
 
 use std::collections::HashSet;
 use std::marker::PhantomData;
+use std::ops::Range;
 
 use bytes::Bytes;
+use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::error::{Error, Result};
+use super::frame::{self, Head, Layout};
 use super::record::Record;
 use crate::failure::{self, Failure, Kind};
 use crate::store::{Kept, Log, Store};
@@ -161,8 +163,13 @@ impl<H: Serialize + DeserializeOwned + Default> Journal<H> {
             // Where a process resumes after another, it says how much of the other's it has seen:
             // what that one may still write is sent again, and must not count twice.
             if let Some(before) = objects.last_mut() {
-                let (head, _) = self.head(&name, 0, bytes).await?.unwrap_or_default();
-                before.end = before.end.min(head.before);
+                let Some((head, _)) = self.head(&name, 0, bytes).await? else {
+                    return Err(self.damaged(&name, &"its first frame is not whole"));
+                };
+                if before.end < head.before {
+                    return Err(self.damaged(&before.name, &"it is shorter than it was"));
+                }
+                before.end = head.before;
             }
             objects.push(Object { name, end: bytes });
         }
@@ -170,56 +177,19 @@ impl<H: Serialize + DeserializeOwned + Default> Journal<H> {
         Ok(Frames { journal: self, folder, objects, current: 0, at: 0 })
     }
 
-    /// What stands at the beginning of a frame, and how long the frame is; nothing where the frame is
-    /// not whole, because its writer was killed.
-    async fn head(&self, name: &str, at: u64, end: u64) -> Result<Option<(Head<H>, Lengths)>> {
-        if end < at + LENGTHS {
-            return Ok(None);
-        }
-        let lengths = Lengths::of(&self.store.part(name, at, at + LENGTHS).await?);
-        if end < at + lengths.whole() {
-            return Ok(None);
-        }
-        let from = at + LENGTHS;
-        let json = self.store.part(name, from, from + lengths.head).await?;
-        let head = serde_json::from_slice(&json).map_err(|error| self.damaged(name, &error))?;
-        Ok(Some((head, lengths)))
+    /// What a frame says, and where its parts lie; nothing where the frame is not whole, because its
+    /// writer was killed.
+    async fn head(&self, name: &str, at: u64, end: u64) -> Result<Option<(Head<H>, Layout)>> {
+        let Some(start) = Layout::start(at, end) else { return Ok(None) };
+        let start = self.store.part(name, start.start, start.end).await?;
+        let Some(layout) = Layout::read(&start, at, end) else { return Ok(None) };
+        let json = self.store.part(name, layout.head.start, layout.head.end).await?;
+        let head = Head::read(&json).map_err(|error| self.damaged(name, &error))?;
+        Ok(Some((head, layout)))
     }
 
     pub async fn remove(&self) -> failure::Result<()> {
         self.store.remove_all(&self.folder).await
-    }
-}
-
-/// What a frame begins with.
-#[derive(Default, Serialize, Deserialize)]
-struct Head<H> {
-    progress: H,
-    /// How many bytes of the object before this one count.
-    before: u64,
-}
-
-const LENGTHS: u64 = 16;
-
-/// The lengths of a frame's head and records, and the hash of the records.
-#[derive(Default)]
-struct Lengths {
-    head: u64,
-    records: u64,
-    hash: u64,
-}
-
-impl Lengths {
-    fn of(bytes: &[u8]) -> Self {
-        let number = |at: usize| {
-            let bytes = bytes.get(at..at + 4).and_then(|bytes| bytes.try_into().ok());
-            u64::from(u32::from_be_bytes(bytes.unwrap_or_default()))
-        };
-        Self { head: number(0), records: number(4), hash: (number(8) << 32) | number(12) }
-    }
-
-    fn whole(&self) -> u64 {
-        LENGTHS + self.head + self.records
     }
 }
 
@@ -248,17 +218,17 @@ pub struct Frames<'a, H> {
 impl<H: Serialize + DeserializeOwned + Default> Frames<'_, H> {
     pub async fn next(&mut self, with_records: bool) -> Result<Option<Frame<H>>> {
         while let Some(Object { name, end }) = self.objects.get(self.current) {
-            if let Some((head, lengths)) = self.journal.head(name, self.at, *end).await? {
-                let to = self.at + lengths.whole();
-                let records = if with_records && lengths.records > 0 {
-                    self.journal.store.part(name, to - lengths.records, to).await?
+            if let Some((head, layout)) = self.journal.head(name, self.at, *end).await? {
+                let Range { start, end } = layout.records.clone();
+                let records = if with_records && start < end {
+                    self.journal.store.part(name, start, end).await?
                 } else {
                     Bytes::new()
                 };
-                if with_records && xxh3_64(&records) != lengths.hash {
+                if with_records && !layout.has_written(&records) {
                     return Err(self.journal.damaged(name, &"records in it are not as written"));
                 }
-                self.at = to;
+                self.at = layout.end();
                 return Ok(Some(Frame { head: head.progress, records }));
             }
             if self.current + 1 == self.objects.len() {
@@ -294,14 +264,7 @@ impl ScopeJournal {
     pub async fn commit(&mut self, records: &[u8], head: &impl Serialize) -> failure::Result<()> {
         let name = format!("{}/{:010}", self.folder, self.next);
         let head = Head { progress: head, before: self.before };
-        let head = serde_json::to_vec(&head).map_err(|error| unwritten(&error))?;
-        let mut frame = Vec::with_capacity(16 + head.len() + records.len());
-        for length in [head.len(), records.len()] {
-            frame.extend_from_slice(&u32::try_from(length).unwrap_or(u32::MAX).to_be_bytes());
-        }
-        frame.extend_from_slice(&xxh3_64(records).to_be_bytes());
-        frame.extend_from_slice(&head);
-        frame.extend_from_slice(records);
+        let frame = frame::written(&head, records).map_err(|error| unwritten(&error))?;
         let length = frame.len() as u64;
         if let Some(log) = &self.log {
             log.append(frame).await?;
@@ -369,5 +332,33 @@ mod tests {
         one.commit(b"", &"5").await.expect("kept");
         let late = other.commit(b"", &"5").await.expect_err("taken over");
         assert_eq!(late.kind, Kind::TakenOver);
+    }
+
+    #[tokio::test]
+    async fn an_object_that_lost_its_end_is_damaged_and_takes_no_other_with_it() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = Store::open(&Location::Folder(folder.path().to_owned())).expect("a store");
+        let journal = Journal::new(&store, "place", "upload");
+        let (mut first, _) = checkpoint(&journal).await;
+        first.commit(b"", &"1").await.expect("kept");
+        let whole = first.before;
+        first.commit(b"", &"2").await.expect("kept");
+        for head in ["3", "4"] {
+            let (mut next, _) = checkpoint(&journal).await;
+            next.commit(b"", &head).await.expect("kept");
+        }
+        // At the end of a frame, so that what is left looks whole; and all of it.
+        for (number, left) in [(0, whole), (1, 0), (1, 3), (2, 0)] {
+            let name = format!("{}/{number:010}", first.folder);
+            let before = store.get(&name).await.expect("read").expect("an object");
+            let cut = usize::try_from(left).expect("short");
+            store.put(&name, before.slice(..cut)).await.expect("cut");
+            match journal.scope("all").await.map(|(_, head)| head) {
+                Err(Error::Damaged { name: damaged, .. }) => assert_eq!(damaged, name, "{left}"),
+                other => panic!("{number} with {left} bytes: {other:?}"),
+            }
+            store.put(&name, before).await.expect("restored");
+        }
+        assert_eq!(checkpoint(&journal).await.1.as_deref(), Some("4"));
     }
 }

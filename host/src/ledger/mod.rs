@@ -10,6 +10,7 @@
 
 pub mod compare;
 pub mod error;
+pub mod frame;
 pub mod journal;
 pub mod record;
 pub mod run;

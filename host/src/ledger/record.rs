@@ -1,6 +1,6 @@
 //! One document of the ledger, as bytes.
 
-use bytes::Bytes;
+use bytes::{Buf as _, Bytes};
 
 use crate::clock::Timestamp;
 use crate::text::bounded_str;
@@ -17,13 +17,14 @@ pub enum State {
 }
 
 impl State {
-    fn of(byte: u8) -> Self {
-        match byte {
+    fn of(byte: u8) -> Option<Self> {
+        Some(match byte {
             0 => Self::Uploaded,
             1 => Self::Quarantined,
             2 => Self::Outdated,
-            _ => Self::Deleted,
-        }
+            3 => Self::Deleted,
+            _ => return None,
+        })
     }
 
     /// Whether Glean has the document, where `before` says it of the older records.
@@ -37,7 +38,7 @@ impl State {
 }
 
 /// A record before it is written.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Entry<'a> {
     pub key: u128,
     pub content: u128,
@@ -122,10 +123,15 @@ pub enum Unread {
 }
 
 impl Record {
-    /// The record at the beginning of `bytes`, which are moved behind it.
+    /// The record at the beginning of `bytes`, which are moved behind it. Whatever it says can be read: one
+    /// without its id would be another document.
     pub fn take(bytes: &mut Bytes) -> Result<Self, Unread> {
-        let length = length(bytes)?;
-        Ok(Self(bytes.split_to(length)))
+        let record = Self(bytes.slice(..length(bytes)?));
+        if record.stated().is_none() || record.texts().is_none() {
+            return Err(Unread::Damaged);
+        }
+        bytes.advance(record.0.len());
+        Ok(record)
     }
 
     pub fn bytes(&self) -> &[u8] {
@@ -154,8 +160,13 @@ impl Record {
         u32::from_be_bytes(self.number(36))
     }
 
-    pub fn state(&self) -> State {
+    fn stated(&self) -> Option<State> {
         State::of(self.number::<1>(44)[0])
+    }
+
+    pub fn state(&self) -> State {
+        // It was there when the record was taken.
+        self.stated().unwrap_or(State::Deleted)
     }
 
     pub fn generation(&self) -> u8 {
@@ -163,20 +174,20 @@ impl Record {
     }
 
     /// The texts: scope, id, object type, title, reason; and where they end.
-    fn texts(&self) -> ([&str; 5], usize) {
+    fn texts(&self) -> Option<([&str; 5], usize)> {
         let mut texts = [""; 5];
         let mut at = HEAD;
         for text in &mut texts {
             let length = usize::from(u16::from_be_bytes(self.number(at)));
-            let bytes = self.0.get(at + 2..at + 2 + length).unwrap_or_default();
-            *text = std::str::from_utf8(bytes).unwrap_or_default();
+            let bytes = self.0.get(at + 2..at + 2 + length)?;
+            *text = std::str::from_utf8(bytes).ok()?;
             at += 2 + length;
         }
-        (texts, at)
+        Some((texts, at))
     }
 
     pub fn entry(&self) -> Entry<'_> {
-        let ([scope, id, object_type, title, reason], end) = self.texts();
+        let ([scope, id, object_type, title, reason], end) = self.texts().unwrap_or_default();
         Entry {
             key: self.key(),
             content: self.content(),
@@ -256,5 +267,26 @@ mod tests {
         assert_eq!(Record::take(&mut bytes).err(), Some(Unread::Short));
         let mut damaged = Bytes::from_static(&[0, 0, 0, 1, 9]);
         assert_eq!(Record::take(&mut damaged).err(), Some(Unread::Damaged));
+    }
+
+    #[test]
+    fn a_record_that_does_not_say_all_of_itself_is_damaged() {
+        let mut written = Vec::new();
+        entry("A").write(&mut written);
+        let id = HEAD + 2 + 1;
+        for (at, byte, what) in [
+            (44, 4, "no such state"),
+            (HEAD, 0xff, "a scope that does not end"),
+            (id + 1, 0xff, "an id that does not end"),
+            (id + 2, 0xff, "an id of no letters"),
+            (3, 60, "texts that do not fit"),
+        ] {
+            let mut changed = written.clone();
+            changed[at] = byte;
+            let mut bytes = Bytes::from(changed);
+            let all = bytes.len();
+            assert_eq!(Record::take(&mut bytes).err(), Some(Unread::Damaged), "{what}");
+            assert_eq!(bytes.len(), all, "{what}");
+        }
     }
 }

@@ -91,8 +91,11 @@ impl Pattern {
             .ok_or_else(|| format!("`{text}` is neither an http nor an https URL"))?;
         let host = url.host_str().ok_or_else(|| format!("`{text}` has no host"))?;
         let host = Named::Exactly(parse_host(host)?);
-        let port = Some(url.port_or_known_default().unwrap_or(scheme.port()));
-        Ok(Self { scheme: Some(scheme), host, port })
+        let port = url.port_or_known_default().unwrap_or(scheme.port());
+        if port == 0 {
+            return Err(format!("`{text}` has `0` for its port, which is none"));
+        }
+        Ok(Self { scheme: Some(scheme), host, port: Some(port) })
     }
 
     /// Whether it grants the target: what it leaves out is https and its port.
@@ -223,6 +226,20 @@ mod tests {
             let pattern: Pattern = written.parse().expect("a pattern");
             assert_eq!(pattern.to_string(), shown);
             assert_eq!(shown.parse::<Pattern>().map(|again| again.to_string()), Ok(shown.into()));
+        }
+    }
+
+    #[test]
+    fn a_url_in_the_settings_stands_for_its_host() {
+        for (url, shown) in [
+            ("https://WIKI.example.com./a?b", Some("wiki.example.com")),
+            ("http://wiki.example.com:8080/", Some("http://wiki.example.com:8080")),
+            ("https://wiki.example.com:0/", None),
+            ("ftp://wiki.example.com/", None),
+            ("wiki.example.com", None),
+        ] {
+            let pattern = Pattern::of_url(url).ok().map(|pattern| pattern.to_string());
+            assert_eq!(pattern.as_deref(), shown, "{url}");
         }
     }
 }

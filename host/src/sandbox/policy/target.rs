@@ -72,6 +72,9 @@ impl Target {
         };
         url.set_host(Some(&host.to_string())).map_err(|error| invalid(format!("{error}")))?;
         let port = url.port_or_known_default().unwrap_or(scheme.port());
+        if port == 0 {
+            return Err(invalid("`0` is not a port".into()));
+        }
         Ok((url, Self { scheme, host, port }))
     }
 
@@ -154,6 +157,7 @@ mod tests {
             "not a url",
             "http://1.2.3.4.5/",
             "http://256.256.256.256/",
+            "https://granted.example.com:0/",
         ] {
             assert!(Target::parse(uri).is_err(), "{uri}");
         }
