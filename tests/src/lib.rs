@@ -12,6 +12,7 @@ use sheaf_local_glean::{LocalGlean, Options};
 use tempfile::TempDir;
 
 pub mod temporal;
+mod told;
 pub mod wait;
 pub mod web;
 

@@ -13,6 +13,15 @@ fn named(ended: &Ended, code: i32, what: &str, next: &str) {
     assert!(!ended.stderr.contains("panicked at host/"), "{ended:?}");
 }
 
+/// And all that is told is what the snapshot says.
+macro_rules! named {
+    ($ended:expr, $code:expr, $what:expr, $next:expr) => {{
+        let ended = $ended;
+        named(ended, $code, $what, $next);
+        insta::assert_snapshot!(ended.told());
+    }};
+}
+
 async fn site() -> Site {
     let site = Site::new(&files("")).await.connector("sheaf_files");
     site.write("docs/a.md", "# A");
@@ -27,7 +36,7 @@ async fn sync(site: &Site) -> Ended {
 async fn a_folder_that_is_not_there() {
     let site = site().await;
     std::fs::remove_dir_all(site.path("docs")).expect("removed");
-    named(&sync(&site).await, 2, "cannot read the folder", "create it");
+    named!(&sync(&site).await, 2, "cannot read the folder", "create it");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -35,7 +44,7 @@ async fn a_folder_that_is_not_granted() {
     let site = site().await;
     let text = files("").replace("\"/content\" = \"docs\"", "\"/other\" = \"docs\"");
     site.configure(&text);
-    named(&sync(&site).await, 2, "grant it", "settings");
+    named!(&sync(&site).await, 2, "grant it", "settings");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -48,9 +57,9 @@ async fn a_file_that_is_no_connector() {
         (b"\0asm\x0d\0\x01\0\x07\xff\xff".to_vec(), "damaged", "again"),
     ] {
         std::fs::write(site.path("x.wasm"), bytes).expect("written");
-        named(&site.sheaf(&["inspect", "x.wasm"]).await, 2, what, next);
+        named!(&site.sheaf(&["inspect", "x.wasm"]).await, 2, what, next);
     }
-    named(&site.sheaf(&["inspect", "none.wasm"]).await, 2, "cannot read the connector", "path");
+    named!(&site.sheaf(&["inspect", "none.wasm"]).await, 2, "cannot read the connector", "path");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -72,7 +81,7 @@ async fn a_connector_of_another_contract_version() {
     std::fs::rename(site.path("connectors/sheaf_files.wasm"), site.path("connectors/files.wasm"))
         .expect("renamed");
     let what = "the connector speaks contract 0.9.0, and this host speaks 0.1.0";
-    named(&sync(&site).await, 2, what, "upgrade Sheaf");
+    named!(&sync(&site).await, 2, what, "upgrade Sheaf");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -95,7 +104,7 @@ async fn a_configuration_that_is_broken() {
     ] {
         site.write("sheaf.toml", text);
         let ended = sync(&site).await;
-        named(&ended, 2, what, next);
+        named!(&ended, 2, what, next);
         assert!(ended.stderr.contains(place), "{ended:?}");
     }
 }
@@ -109,7 +118,7 @@ async fn settings_that_the_schema_does_not_allow() {
     ] {
         site.configure(&files(settings));
         let ended = sync(&site).await;
-        named(&ended, 2, what, next);
+        named!(&ended, 2, what, next);
         assert!(ended.stderr.contains(&format!("connections.docs.{place}")), "{ended:?}");
     }
 }
@@ -134,7 +143,7 @@ async fn check_says_what_is_asked_for_and_granted_also_when_the_guest_crashes() 
     let settings = odd("pages = 1, misdeed = \"crash-in-check\"");
     let site = Site::new(&format!("{settings}{grants}")).await.connector("guest_odd");
     let ended = site.sheaf(&["check", "odd"]).await;
-    named(&ended, 1, "the connector crashed: no check today", "-v");
+    named!(&ended, 1, "the connector crashed: no check today", "-v");
     assert!(ended.stdout.contains("granted wiki.example.com"), "{ended:?}");
     let ended = site.sheaf(&["check", "odd", "--json"]).await.json();
     assert_eq!(ended["result"]["hosts"]["granted"][0], "wiki.example.com", "{ended}");
@@ -185,9 +194,9 @@ async fn documents_that_are_set_aside_for_one_reason_are_one_warning_with_their_
 #[tokio::test(flavor = "multi_thread")]
 async fn a_connector_or_connection_that_is_not_there() {
     let site = site().await;
-    named(&site.sheaf(&["sync", "other", "--local"]).await, 2, "no connection `other`", "docs");
+    named!(&site.sheaf(&["sync", "other", "--local"]).await, 2, "no connection `other`", "docs");
     std::fs::remove_file(site.path("connectors/sheaf_files.wasm")).expect("removed");
-    named(&sync(&site).await, 2, "no connector `files`", "put its `.wasm` file there");
+    named!(&sync(&site).await, 2, "no connector `files`", "put its `.wasm` file there");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -200,7 +209,7 @@ async fn a_glean_that_is_out_of_reach() {
             files("")
         ),
     );
-    named(&sync(&site).await, 3, "Glean does not answer", "sheaf doctor");
+    named!(&sync(&site).await, 3, "Glean does not answer", "sheaf doctor");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -213,7 +222,7 @@ async fn a_token_that_is_refused() {
     let mut site = Site::with(&files(""), glean).connector("sheaf_files");
     site.write("docs/a.md", "# A");
     let refused = site.sheaf(&["sync", "docs", "--local"]).await;
-    named(&refused, 4, "Glean refused the token", "GLEAN_INDEXING_API_TOKEN");
+    named!(&refused, 4, "Glean refused the token", "GLEAN_INDEXING_API_TOKEN");
     // A worker that could upload nothing is not ready.
     let refused = site.sheaf(&["worker"]).await;
     assert_eq!(refused.code, 4, "{refused:?}");
@@ -235,8 +244,8 @@ async fn a_temporal_server_that_is_out_of_reach() {
     let site = site().await;
     let text = format!("[temporal]\naddress = \"127.0.0.1:9\"\n\n{}", files(""));
     site.configure(&text);
-    named(&site.sheaf(&["sync", "docs"]).await, 3, "Temporal does not answer", "--local");
-    named(&site.sheaf(&["worker"]).await, 3, "Temporal does not answer", "sheaf dev");
+    named!(&site.sheaf(&["sync", "docs"]).await, 3, "Temporal does not answer", "--local");
+    named!(&site.sheaf(&["worker"]).await, 3, "Temporal does not answer", "sheaf dev");
     // What cannot be asked is said, and told to scripts.
     let status = site.sheaf(&["status", "--json"]).await;
     assert_eq!(status.code, 3, "{status:?}");
@@ -251,7 +260,7 @@ async fn a_guest_that_crashes_says_its_last_words_and_shows_where_under_v() {
     let site =
         Site::new(&odd("pages = 5, misdeed = \"panic\", after = 2")).await.connector("guest_odd");
     let ended = site.sheaf(&["sync", "odd", "--local"]).await;
-    named(&ended, 1, "the connector crashed: no page 2 today", "-v");
+    named!(&ended, 1, "the connector crashed: no page 2 today", "-v");
     assert!(!ended.stderr.contains("wasm backtrace"), "{ended:?}");
     let ended = site.sheaf(&["sync", "odd", "--local", "-v"]).await;
     assert!(ended.stderr.contains("wasm backtrace"), "{ended:?}");
@@ -272,7 +281,7 @@ async fn limits_are_named_with_their_keys() {
             .connector("guest_odd");
         let ended = site.sheaf(&["sync", "odd", "--local"]).await;
         let code = if misdeed == "large-checkpoint" { 4 } else { 1 };
-        named(&ended, code, what, next);
+        named!(&ended, code, what, next);
     }
 }
 
@@ -288,7 +297,7 @@ async fn a_component_that_is_too_large_or_takes_too_long_to_compile() {
         ("compile_time = \"1ms\"", "was not compiled within 1ms", "`compile_time` in [connectors]"),
     ] {
         site.configure(&format!("[connectors]\n{limit}\n\n{}", files("")));
-        named(&sync(&site).await, 1, what, next);
+        named!(&sync(&site).await, 1, what, next);
     }
 }
 
@@ -304,7 +313,7 @@ async fn a_chattering_guest_is_cut_and_counted() {
 async fn a_worker_that_could_crawl_nothing_does_not_start() {
     let site = site().await;
     site.configure("");
-    named(&site.sheaf(&["worker"]).await, 2, "there is no connection to crawl", "sheaf inspect");
+    named!(&site.sheaf(&["worker"]).await, 2, "there is no connection to crawl", "sheaf inspect");
     site.configure(&files("").replace("\"files\"", "\"fils\""));
     let ended = site.sheaf(&["worker"]).await;
     assert_eq!(ended.code, 2, "{ended:?}");
@@ -312,7 +321,7 @@ async fn a_worker_that_could_crawl_nothing_does_not_start() {
     site.write("state", "a file where a folder should be");
     let text = std::fs::read_to_string(site.path("sheaf.toml")).expect("a configuration");
     site.write("sheaf.toml", &format!("state_folder = \"state\"\n{text}"));
-    named(&site.sheaf(&["worker"]).await, 2, "state cannot be used", "state_folder");
+    named!(&site.sheaf(&["worker"]).await, 2, "state cannot be used", "state_folder");
     let doctor = site.sheaf(&["doctor"]).await;
     assert!(doctor.stdout.contains("✗ state: "), "{doctor:?}");
 }

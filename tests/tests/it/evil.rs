@@ -74,7 +74,8 @@ async fn crawl(site: &Site) -> (Ended, u64) {
     (Ended { code, stdout, stderr: String::from_utf8_lossy(&stderr).into_owned() }, most >> 10)
 }
 
-async fn run(case: Case) {
+/// What is told of it.
+async fn run(case: Case) -> String {
     let web = Web::start().await;
     let mut site = Site::new(&toml(&case, &web)).await.connector("guest_evil");
     site.environment.push(("EVIL_TOKEN".into(), TOKEN.into()));
@@ -120,6 +121,7 @@ async fn run(case: Case) {
         assert!(authorization.is_none() || misdeed == "credential", "{misdeed}: {line}");
         assert!(!line.contains("sheaf-credential"), "{misdeed}: {line}");
     }
+    ended.told()
 }
 
 const CREDENTIAL: &str = "credentials = { api = { bearer = { env = \"EVIL_TOKEN\" } }, secret = { bearer = { env = \"EVIL_TOKEN\" } } }";
@@ -194,28 +196,37 @@ const NETWORK: &[Case] = &[
     Case { misdeed: "another-credential", target: "", limits: "", grants: CREDENTIAL, code: 4, what: "`secret` is not granted", next: "" },
 ];
 
-async fn each(cases: &[Case]) {
+/// What is told of each.
+async fn each(cases: &[Case]) -> String {
     guest("guest_evil");
-    let ends = stream::iter(cases.to_vec())
-        .map(|case| async move { (case.misdeed, tokio::spawn(run(case)).await.is_ok()) })
-        .buffer_unordered(2);
-    let failed: Vec<_> = ends.filter(|(_, ok)| std::future::ready(!*ok)).collect().await;
+    let ends: Vec<_> = stream::iter(cases.to_vec())
+        .map(|case| async move { (case, tokio::spawn(run(case)).await) })
+        .buffered(2)
+        .collect()
+        .await;
+    let failed = ends.iter().filter(|(_, told)| told.is_err());
+    let failed: Vec<_> = failed.map(|(case, _)| case.misdeed).collect();
     assert!(failed.is_empty(), "{failed:?}");
+    let told = ends.into_iter().map(|(Case { misdeed, target, .. }, told)| {
+        let case = format!("{misdeed} {target}");
+        format!("# {}\n{}", case.trim_end(), told.expect("it did not fail"))
+    });
+    told.collect::<Vec<_>>().join("\n")
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_guest_that_wastes_or_lies_ends_in_its_named_error() {
-    each(OWN).await;
+    insta::assert_snapshot!(each(OWN).await);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_guest_finds_nothing_of_the_machine_but_its_folders() {
-    each(MACHINE).await;
+    insta::assert_snapshot!(each(MACHINE).await);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_guest_reaches_no_host_and_no_credential_that_is_not_granted() {
-    each(NETWORK).await;
+    insta::assert_snapshot!(each(NETWORK).await);
 }
 
 /// Any name of `/etc/hosts` that leads to this machine, but is not `localhost`.
@@ -267,6 +278,7 @@ async fn a_guest_that_misbehaves_before_it_has_settings_is_refused() {
             let ended = site.sheaf(arguments).await;
             assert_eq!(ended.code, code, "{misdeed} {arguments:?}: {ended:?}");
             assert!(ended.stderr.contains(what), "{misdeed} {arguments:?}: {ended:?}");
+            insta::assert_snapshot!(ended.told());
         }
     }
 }

@@ -94,6 +94,7 @@ async fn feeds_in_other_encodings_are_read_and_an_unknown_one_is_an_error_of_its
     {
         assert!(checked.stderr.contains(part), "{checked:?}");
     }
+    insta::assert_snapshot!(checked.told());
 }
 
 /// Two pages of three entries each, of which the first goes when the second crawl has read the first page.
@@ -159,6 +160,7 @@ async fn the_same_limits_and_grants_hold_in_each_language() {
             let ended = site.sheaf(&["sync", name, "--local"]).await;
             assert_eq!(ended.code, code, "{name}: {ended:?}");
             assert!(ended.stderr.contains(what), "{name}: {ended:?}");
+            insta::assert_snapshot!(ended.told());
         }
         site.configure(&toml.replace(&format!("hosts = [\"{}\"]", web.url()), "hosts = []"));
         let ended = site.sheaf(&["sync", name, "--local"]).await;
@@ -166,6 +168,7 @@ async fn the_same_limits_and_grants_hold_in_each_language() {
         let line = format!("hosts = [\"{}\"]", web.url());
         assert!(ended.stderr.contains("the host is not granted"), "{name}: {ended:?}");
         assert!(ended.stderr.contains(&line), "{name}: {ended:?}");
+        insta::assert_snapshot!(ended.told());
         let explained = site.sheaf(&["check", name, "--url", &web.url()]).await;
         assert_eq!(explained.code, 2, "{explained:?}");
         site.configure(&toml);

@@ -302,6 +302,7 @@ async fn paging_that_finds_no_next_page_is_an_error_unless_the_settings_say_that
         let ended = site.sheaf(command).await;
         assert_eq!(ended.code, 2, "{ended:?}");
         assert!(ended.stderr.contains("`one_page = true`"), "{ended:?}");
+        insta::assert_snapshot!(ended.told());
     }
     site.configure(&rows(&url, "", r#"kind = "next-url", value = "next""#));
     let checked = site.sheaf(&["check", "rows"]).await;
@@ -323,6 +324,7 @@ async fn paging_that_finds_no_next_page_is_an_error_unless_the_settings_say_that
     let ended = site.sheaf(&["sync", "rows", "--local"]).await;
     assert_eq!(ended.code, 2, "{ended:?}");
     assert!(ended.stderr.contains("name what turns the page"), "{ended:?}");
+    insta::assert_snapshot!(ended.told());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -335,6 +337,7 @@ async fn a_next_page_on_another_host_is_refused_with_the_setting_that_helps() {
     assert_eq!(ended.code, 2, "{ended:?}");
     assert!(ended.stderr.contains("http://behind.example.com:8080"), "{ended:?}");
     assert!(ended.stderr.contains("`keep_host = true`"), "{ended:?}");
+    insta::assert_snapshot!(ended.told());
     site.configure(&rows(&url, query, &format!("{paging}, keep_host = true")));
     site.sync("rows", 0).await;
     assert_eq!(site.ids("rows").await.len(), 300);

@@ -67,6 +67,7 @@ async fn a_source_is_trusted_by_the_granted_authority_and_sees_the_granted_certi
     assert_eq!(ended.code, 2, "{ended:?}");
     assert!(ended.stderr.contains("certificate is not trusted"), "{ended:?}");
     assert!(ended.stderr.contains("tls = { ca ="), "{ended:?}");
+    insta::assert_snapshot!(ended.told());
     site.configure(&toml("tls = { ca = \"ca.pem\" }"));
     let ended = site.sheaf(&["sync", "evil", "--local"]).await;
     assert_eq!(ended.code, 4, "without a certificate of its own: {ended:?}");
@@ -79,5 +80,6 @@ async fn a_source_is_trusted_by_the_granted_authority_and_sees_the_granted_certi
         let ended = site.sheaf(&["sync", "evil", "--local"]).await;
         assert_eq!(ended.code, 2, "{ended:?}");
         assert!(ended.stderr.contains(what) && ended.stderr.contains(file), "{ended:?}");
+        insta::assert_snapshot!(ended.told());
     }
 }
