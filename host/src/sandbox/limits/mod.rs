@@ -1,4 +1,4 @@
-//! How much a guest may use: what is allowed, and in [`meters`] what is used of it.
+//! How much a guest may use: what is allowed, and in `meters` what is used of it.
 
 mod meters;
 
