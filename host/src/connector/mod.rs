@@ -1,11 +1,11 @@
 //! A `.wasm` file becomes a running cursor.
 //!
-//! Each module knows only those before it. [`inspect`] says what a file is without running it, [`manifest`]
+//! Each module knows only those before it. `inspect` says what a file is without running it, `manifest`
 //! what a connector may say of itself, and [`schema`] holds settings against that. `state` is what the
-//! host keeps for one guest, `v0_1` converts what a guest of that contract says into [`crate::document`],
-//! and the engine links the two. A [`Guest`] is one running instance, every `call` of which is bounded
-//! and explained; what it delivers is checked in `delivered`. The [`Loader`] reads files, compiles them
-//! and keeps what came of them.
+//! host keeps for one guest, `v0_1` converts what a guest of that contract says into
+//! [`crate::document`], and the [`Engine`] links the two. A [`Guest`] is one running instance, every
+//! `call` of which is bounded and explained; what it delivers is checked in `delivered`. The
+//! [`Loader`] reads files, compiles them and keeps what came of them.
 
 mod call;
 mod delivered;

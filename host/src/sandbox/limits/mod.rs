@@ -1,4 +1,4 @@
-//! How much a guest may use: what is allowed ([`keys`]), and what is used of it ([`meters`]).
+//! How much a guest may use: what is allowed, and what is used of it.
 
 mod keys;
 mod meters;
