@@ -29,7 +29,7 @@ fn holds(record: &Record) {
     let entry = record.entry();
     assert_eq!((record.key(), record.content(), record.at()), (entry.key, entry.content, entry.at));
     assert_eq!((record.state(), record.generation()), (entry.state, entry.generation));
-    assert_eq!(record.is_set_aside(), !entry.reason.is_empty());
+    assert_eq!(record.is_quarantined(), !entry.reason.is_empty());
     assert!(record.seen_at().to_string().len() < 40);
     let written = written(&entry);
     let again = Record::take(&mut Bytes::from(written.clone())).expect("it was just written");

@@ -1,6 +1,6 @@
 //! What a connector asks for, and what an operator grants.
 
-use sheaf::sandbox::policy::{Denied, Pattern, Target};
+use sheaf::sandbox::policy::{Denied, InvalidTarget, Pattern, Target};
 
 /// A URL: the one that is checked is the one that is requested, and can be granted as it is shown.
 pub fn url(bytes: &[u8]) -> bool {
@@ -24,8 +24,8 @@ pub fn url(bytes: &[u8]) -> bool {
     true
 }
 
-fn is_told_in_short(denied: &Denied) {
-    let failure = denied.failure("wiki", &[]);
+fn is_told_in_short(invalid: &InvalidTarget) {
+    let failure = Denied::from(invalid.clone()).failure("wiki", &[]);
     assert!(failure.to_string().len() < 3_000, "{failure}");
 }
 

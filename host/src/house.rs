@@ -233,7 +233,7 @@ fn files() -> BTreeMap<Module, String> {
         for entry in std::fs::read_dir(folder).expect("a folder").flatten() {
             let path = entry.path();
             let stem = path.file_stem().expect("a name").to_string_lossy().into_owned();
-            let module = [above, &[stem.clone()]].concat();
+            let module = [above, std::slice::from_ref(&stem)].concat();
             if path.is_dir() {
                 walk(&path, &module, found);
             } else if !["lib", "main", "house", "tests"].contains(&stem.as_str()) {
@@ -301,19 +301,15 @@ fn branches(rest: &mut &str) -> Vec<Vec<String>> {
         *rest = after.get(1..).unwrap_or_default();
         return vec![Vec::new()];
     }
-    match after.strip_prefix("::") {
-        Some(further) => {
-            *rest = further;
-            branches(rest).into_iter().map(|path| [vec![word.to_owned()], path].concat()).collect()
-        }
-        None => {
-            let renamed = after.trim_start().strip_prefix("as ");
-            *rest = renamed.map_or(after, |name| {
-                name.trim_start_matches(|c: char| c.is_alphanumeric() || c == '_')
-            });
-            vec![vec![word.to_owned()]]
-        }
+    if let Some(further) = after.strip_prefix("::") {
+        *rest = further;
+        let below = branches(rest).into_iter();
+        return below.map(|path| [vec![word.to_owned()], path].concat()).collect();
     }
+    let renamed = after.trim_start().strip_prefix("as ");
+    *rest = renamed
+        .map_or(after, |name| name.trim_start_matches(|c: char| c.is_alphanumeric() || c == '_'));
+    vec![vec![word.to_owned()]]
 }
 
 /// What a path of a module means, from the crate's root.

@@ -25,7 +25,7 @@ use crate::crawl::{CrawlView, Crawler, ModeName, Outcome, local};
 use crate::failure::{Failure, Kind, Result};
 use crate::temporal::connect::connect_to;
 use crate::temporal::dev_server::DevServer;
-use crate::temporal::follow::{Choice, NotStarted};
+use crate::temporal::follow::NotStarted;
 use crate::temporal::{follow, worker};
 
 #[derive(ClapArgs)]
@@ -216,7 +216,7 @@ async fn crawl(
     let shown = tokio::spawn(live::show(views));
     let ended = match client {
         None => {
-            let request = CrawlRequest { connection: name.into(), ..CrawlRequest::default() };
+            let request = CrawlRequest::new(name, ModeName::Full);
             local::run(crawler, &request, &view, stop).await
         }
         Some(client) => on_temporal(config, client, name, &view, stop).await,
@@ -249,8 +249,8 @@ async fn on_temporal(
     view: &watch::Sender<CrawlView>,
     stop: &CancellationToken,
 ) -> Result<crate::crawl::CrawlResult> {
-    let (digest, choice) = (config.digest(name), Choice::default());
-    let wanted = follow::crawl(config.deployment(), name, digest, ModeName::Full, choice);
+    let request = CrawlRequest::new(name, ModeName::Full);
+    let wanted = follow::crawl(config.deployment(), request, config.digest(name));
     let started = follow::start(client, config.deployment(), wanted).await;
     let handle = match started {
         Ok(started) => started.handle,

@@ -20,9 +20,9 @@ use crate::crawl::result::AwaitingApproval;
 use crate::crawl::view::Phase;
 use crate::crawl::{CrawlResult, CrawlView, ModeName, Outcome, local};
 use crate::failure::{Failure, Kind, Result};
-use crate::temporal::follow::{self, Choice, Started};
+use crate::temporal::follow::{self, Started};
+use crate::temporal::workflows::AllInput;
 use crate::temporal::workflows::all::OneOfAll;
-use crate::temporal::workflows::{AllInput, CrawlInput};
 use crate::text::{bounded_str, bytes, count, grouped};
 
 #[derive(ClapArgs)]
@@ -72,6 +72,15 @@ impl Args {
     fn mode(&self) -> ModeName {
         if self.incremental { ModeName::Incremental } else { ModeName::Full }
     }
+
+    /// What is asked for of one connection.
+    fn request(&self, name: &str) -> CrawlRequest {
+        CrawlRequest {
+            connector: self.connector.clone(),
+            restart: self.restart,
+            ..CrawlRequest::new(name, self.mode())
+        }
+    }
 }
 
 pub async fn run(args: Args, context: &Context) -> Result<Report> {
@@ -99,14 +108,7 @@ async fn one(
     let started = Instant::now();
     let ended = if args.local {
         let crawler = config.crawler()?;
-        let connector = args.connector.as_deref();
-        let request = CrawlRequest {
-            connection: name.into(),
-            mode,
-            connector: connector.map(str::to_owned),
-            restart: args.restart,
-        };
-        local::run(&crawler, &request, &view, cancel).await
+        local::run(&crawler, &args.request(name), &view, cancel).await
     } else {
         on_temporal(&config, name, args, &view, cancel).await
     };
@@ -134,19 +136,13 @@ async fn on_temporal(
         let found = found.ok_or_else(|| follow::nothing_runs(name))?;
         Started { handle: found.handle(&client), joined: false }
     } else {
-        let choice = Choice { connector: args.connector.clone(), restart: args.restart };
-        let wanted = crawl(config, name, args.mode(), choice);
+        let wanted = follow::crawl(config.deployment(), args.request(name), config.digest(name));
         follow::start(&client, config.deployment(), wanted).await?
     };
     if started.joined {
         tracing::warn!("a crawl of {name} is under way already, and is followed");
     }
     follow::follow(&client, started.handle, &config.temporal.task_queue, view, cancel).await
-}
-
-/// What a crawl's workflow is told.
-fn crawl(config: &Config, name: &str, mode: ModeName, choice: Choice) -> CrawlInput {
-    follow::crawl(config.deployment(), name, config.digest(name), mode, choice)
 }
 
 /// Each connection's crawl; one that fails does not stop the others.
@@ -156,8 +152,9 @@ async fn all(args: &Args, config: Config, cancel: &CancellationToken) -> Result<
         all_here(args, config, mode, cancel).await?
     } else {
         let client = connect(&config).await?;
-        let choice = Choice { connector: None, restart: args.restart };
-        let crawl = |name: &String| crawl(&config, name, mode, choice.clone());
+        let crawl = |name: &String| {
+            follow::crawl(config.deployment(), args.request(name), config.digest(name))
+        };
         let input = AllInput {
             crawls: config.connections.keys().map(crawl).collect(),
             parallel: usize::from(args.parallel),
@@ -189,7 +186,7 @@ async fn all(args: &Args, config: Config, cancel: &CancellationToken) -> Result<
 async fn all_here(
     args: &Args,
     config: Config,
-    mode: ModeName,
+    _mode: ModeName,
     cancel: &CancellationToken,
 ) -> Result<Vec<OneOfAll>> {
     let crawler = config.crawler()?;
@@ -197,10 +194,7 @@ async fn all_here(
         let crawler = crawler.clone();
         async move {
             let (view, _views) = watch::channel(CrawlView::default());
-            let restart = args.restart;
-            let request =
-                CrawlRequest { connection: name.as_str().into(), mode, connector: None, restart };
-            let ended = local::run(&crawler, &request, &view, cancel).await;
+            let ended = local::run(&crawler, &args.request(&name), &view, cancel).await;
             let (result, failure) = match ended {
                 Ok(result) => (Some(result), None),
                 Err(failure) => (None, Some(failure)),

@@ -5,7 +5,7 @@
 
 use super::approval::{hold, waiting};
 use super::close::{differ, later};
-use super::connection_state::ConnectionState;
+use super::connection_state::{ConnectionState, Held};
 use super::crawler::Crawler;
 use super::guard::Intent;
 use super::plan::{Begun, CrawlRef};
@@ -15,12 +15,34 @@ use super::totals::{Account, Found};
 use crate::clock::Timestamp;
 use crate::failure::{Failure, Result};
 use crate::glean::upload::SessionState;
+use crate::ledger::compare::Sealed;
 
 /// How the last step of a crawl ended.
 pub enum Completed {
     Ended(Box<CrawlResult>),
     /// No scope could be read, and this is why the first one could not. Nothing is ended.
     InVain(Failure),
+}
+
+/// A crawl of which everything is read.
+struct Crawled<'a> {
+    begun: &'a Begun,
+    found: &'a Found,
+    sealed: Sealed,
+    account: Account,
+    seconds: f64,
+}
+
+impl Crawled<'_> {
+    fn result(&self, outcome: Outcome, reasons: &[String]) -> CrawlResult {
+        CrawlResult::new(&self.begun.plan, outcome, &self.account.counts, self.seconds, reasons)
+    }
+
+    /// Titles of scopes that the last full crawl had, and this one has not.
+    fn lost_scopes(&self, state: &ConnectionState) -> Vec<String> {
+        let lost = state.scopes.iter().filter(|(id, _)| !self.found.read.contains_key(*id));
+        lost.map(|(_, title)| title.clone()).collect()
+    }
 }
 
 impl Crawler {
@@ -69,24 +91,37 @@ impl Crawler {
         seconds: f64,
     ) -> Result<CrawlResult> {
         let plan = &begun.plan;
-        let connection = self.crawled(plan)?;
-        let scopes = &found.read;
         let sealed = self.sealed(plan).await?;
-        let Account { counts, reasons, read } =
-            self.account(plan, found, &sealed, state.runs.is_empty())?;
-        let result = |outcome, reasons: &[String]| {
-            CrawlResult::new(plan, outcome, &counts, seconds, reasons)
-        };
-        if plan.mode == ModeName::Incremental {
-            let outcome = if reasons.is_empty() { Outcome::Complete } else { Outcome::Partial };
-            let deleted = counts.deleted;
-            let moved = |state: &mut ConnectionState| {
-                state.census.moved(Timestamp::now(), sealed.uploaded, deleted)
-            };
-            let read = if self.is_spared(begun).await? { read } else { Vec::new() };
-            let result = result(outcome, &reasons);
-            return Box::pin(self.end(plan, read, result, &sealed.run, None, moved)).await;
+        let account = self.account(plan, found, &sealed, state.runs.is_empty())?;
+        let crawled = Crawled { begun, found, sealed, account, seconds };
+        match plan.mode {
+            ModeName::Incremental => self.finish_incremental(crawled).await,
+            ModeName::Full => Box::pin(self.finish_full(crawled, state)).await,
         }
+    }
+
+    async fn finish_incremental(&self, crawled: Crawled<'_>) -> Result<CrawlResult> {
+        let Account { counts, reasons, read } = &crawled.account;
+        let outcome = if reasons.is_empty() { Outcome::Complete } else { Outcome::Partial };
+        let (uploaded, deleted) = (crawled.sealed.uploaded, counts.deleted);
+        let moved = |state: &mut ConnectionState| {
+            state.census.moved(Timestamp::now(), uploaded, deleted);
+        };
+        let spared = self.is_spared(crawled.begun).await?;
+        let read = if spared { read.clone() } else { Vec::new() };
+        let result = crawled.result(outcome, reasons);
+        Box::pin(self.end(&crawled.begun.plan, read, result, &crawled.sealed.run, None, moved))
+            .await
+    }
+
+    async fn finish_full(
+        &self,
+        crawled: Crawled<'_>,
+        state: &ConnectionState,
+    ) -> Result<CrawlResult> {
+        let Crawled { begun, found, sealed, account, .. } = &crawled;
+        let plan = &begun.plan;
+        let Account { reasons, read, .. } = account;
         let now_there = [vec![sealed.run.clone()], later(state, plan, &sealed.run)].concat();
         let difference = self.compare(&plan.connection, &plan.runs, &now_there).await?;
         let counted = if reasons.is_empty() { self.counted(&plan.datasource).await? } else { None };
@@ -100,8 +135,8 @@ impl Crawler {
         // What Glean still does for an earlier crawl may undo what this one brought.
         let first = if begun.settling { Vec::new() } else { read.clone() };
         if !reasons.is_empty() {
-            let mut result = result(Outcome::Partial, &reasons);
-            if found.resumable(plan, &reasons) {
+            let mut result = crawled.result(Outcome::Partial, reasons);
+            if found.resumable(plan, reasons) {
                 result.resumable = true;
                 // It counts when it has ended.
                 return Box::pin(self.end(plan, first, result, &sealed.run, None, |_| {})).await;
@@ -109,7 +144,6 @@ impl Crawler {
             return Box::pin(self.end(plan, first, result, &sealed.run, None, heard)).await;
         }
         let doubt = self.states.of(&plan.connection).await?.doubt;
-        let lost_scopes = state.scopes.iter().filter(|(id, _)| !scopes.contains_key(*id));
         let mut then = state.clone();
         let in_doubt = !hear(&mut then);
         let intent = Intent {
@@ -119,33 +153,12 @@ impl Crawler {
             foreign: then.census.foreign(),
             in_doubt,
             unsettled: state.unsettled,
-            lost_scopes: lost_scopes.map(|(_, title)| title.clone()).collect(),
+            lost_scopes: crawled.lost_scopes(state),
         };
-        let session = self.session_state(plan).await?;
-        let objections = connection.deletions.objections(&intent);
-        // A session that is closed already was closed by this crawl, before a crash.
-        if !objections.is_empty() && session != SessionState::Finished {
-            if session == SessionState::Unknown {
-                // Nothing was uploaded. What others change until the answer comes needs the session.
-                self.upload(plan).open(None).await?;
-            }
-            let held = hold(
-                plan,
-                scopes,
-                &sealed,
-                &intent,
-                &objections,
-                seconds,
-                connection.deletions.wait,
-            );
-            let mut result = result(Outcome::Held, &objections);
-            differ(&mut result, &intent);
-            result.deleted = 0;
-            result.held = Some(waiting(&held));
-            let ended = self.end(plan, first, result, &sealed.run, Some(held), heard);
-            return Box::pin(ended).await;
+        if let Some((result, held)) = self.held(&crawled, &intent).await? {
+            return Box::pin(self.end(plan, first, result, &sealed.run, Some(held), heard)).await;
         }
-        let mut result = result(Outcome::Complete, &[]);
+        let mut result = crawled.result(Outcome::Complete, &[]);
         differ(&mut result, &intent);
         // A session in which nothing was uploaded is never closed: there is nothing to delete either.
         let after = if sealed.uploaded > 0 {
@@ -161,7 +174,35 @@ impl Crawler {
                 after.remember(state, plan, &ended, &intent);
             }
         };
-        Box::pin(self.end(plan, read, result, &sealed.run, None, ended_so)).await
+        Box::pin(self.end(plan, read.clone(), result, &sealed.run, None, ended_so)).await
+    }
+
+    /// What waits, where a person has to look before the session is closed.
+    async fn held(
+        &self,
+        crawled: &Crawled<'_>,
+        intent: &Intent,
+    ) -> Result<Option<(CrawlResult, Held)>> {
+        let Crawled { begun, found, sealed, seconds, .. } = crawled;
+        let plan = &begun.plan;
+        let connection = self.crawled(plan)?;
+        let session = self.session_state(plan).await?;
+        let objections = connection.deletions.objections(intent);
+        // A session that is closed already was closed by this crawl, before a crash.
+        if objections.is_empty() || session == SessionState::Finished {
+            return Ok(None);
+        }
+        if session == SessionState::Unknown {
+            // Nothing was uploaded. What others change until the answer comes needs the session.
+            self.upload(plan).open(None).await?;
+        }
+        let wait = connection.deletions.wait;
+        let held = hold(plan, &found.read, sealed, intent, &objections, *seconds, wait);
+        let mut result = crawled.result(Outcome::Held, &objections);
+        differ(&mut result, intent);
+        result.deleted = 0;
+        result.held = Some(waiting(&held));
+        Ok(Some((result, held)))
     }
 
     /// Whether what an incremental crawl brought is safe from the end of a full crawl's session.

@@ -21,6 +21,7 @@ use crate::document::Scope;
 use crate::failure::{Failure, Kind, Result};
 use crate::glean;
 use crate::glean::upload::Opening;
+use crate::name::UploadId;
 use crate::text::{bounded, bounded_str, count};
 
 /// Each is an object or more of the journal.
@@ -71,7 +72,7 @@ impl Crawler {
     }
 
     async fn configured(&self, start: &Start) -> Result<Beginning> {
-        let Start { request, upload_id, by, who } = start;
+        let Start { request, upload_id, by, .. } = start;
         let CrawlRequest { connection: name, mode, connector, restart } = request;
         let connection = self.connections.now().connection(name)?;
         self.kept.keep(upload_id, by, &connection);
@@ -80,11 +81,8 @@ impl Crawler {
             failure.at_least(|| self.connections.now().place(&["connections", name, "connector"]))
         })?;
         if let Some(unread) = connector.inspection.unread() {
-            tracing::warn!(
-                connection = name.as_str(),
-                connector = connector.manifest.name,
-                "{unread}"
-            );
+            let (connection, connector) = (name.as_str(), &connector.manifest.name);
+            tracing::warn!(connection, connector, "{unread}");
         }
         let usage = self.guests.usage(upload_id, Duration::ZERO);
         let mut guest = self.guests.start(&connection, &connector, usage).await?;
@@ -106,23 +104,36 @@ impl Crawler {
         }
         self.client.add_datasource(&datasource).await?;
         let scopes = scopes_of(&mut guest, name).await?;
-        if mode == ModeName::Full {
+        let plan = self.begin_new(start, &as_now, scopes, bookmarks, others.stopped).await?;
+        Ok(Beginning::New(Box::new(plan)))
+    }
+
+    /// A crawl that resumes no other. `stopped`: the session of a full crawl that the next full one may
+    /// resume.
+    async fn begin_new(
+        &self,
+        start: &Start,
+        as_now: &AsNow<'_>,
+        scopes: Vec<Scope>,
+        bookmarks: BTreeMap<String, String>,
+        stopped: Option<UploadId>,
+    ) -> Result<Plan> {
+        let Start { request, upload_id, by, who } = start;
+        let AsNow { connection, connector, mode } = *as_now;
+        let name = &request.connection;
+        let full = mode == ModeName::Full;
+        if full {
             self.replace_held(name).await?;
         }
-        let counted = match mode {
-            ModeName::Full => self.counted(&connection.datasource).await?,
-            ModeName::Incremental => None,
-        };
+        let counted = if full { self.counted(&connection.datasource).await? } else { None };
         let settling = late_deletion::look_again(&self.client, &self.states, name).await?;
-        let beside = match mode {
-            ModeName::Incremental => {
-                let held = self.states.of(name).await?.held;
-                held.map(|held| held.plan.upload_id).or(others.stopped)
-            }
-            ModeName::Full => None,
+        let beside = if full {
+            None
+        } else {
+            let held = self.states.of(name).await?.held;
+            held.map(|held| held.plan.upload_id).or(stopped)
         };
         self.try_again(name, &connection.datasource, upload_id, beside.as_deref()).await?;
-        let state = self.states.of(name).await?;
         let mut plan = Plan {
             connection: name.clone(),
             datasource: connection.datasource.clone(),
@@ -134,13 +145,13 @@ impl Crawler {
             scopes,
             bookmarks,
             opened: false,
-            runs: state.runs,
+            runs: self.states.of(name).await?.runs,
             beside,
             who: Some(who.clone()),
         };
-        if mode == ModeName::Full {
+        if full {
             self.open_session(&mut plan).await?;
-            self.kept.keep(&plan.upload_id, by, &connection);
+            self.kept.keep(&plan.upload_id, by, connection);
         }
         let begun = Begun {
             plan: plan.clone(),
@@ -151,7 +162,7 @@ impl Crawler {
             settling,
         };
         self.journal(name, &plan.upload_id).begin(&begun).await?;
-        Ok(Beginning::New(Box::new(plan)))
+        Ok(plan)
     }
 
     /// Opens the session where that cannot wait for the first document: several scopes share it, or one

@@ -1,6 +1,7 @@
 //! A connection's other crawls, when one begins: one that was interrupted is resumed, a stopped full
 //! crawl is left to the next full one, and what the rest had uploaded goes into the ledger.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::connection::Connection;
@@ -23,7 +24,7 @@ pub const COMPLETE_WITHIN: Duration = Duration::from_secs(12 * 3600);
 
 /// A crawl as it would begin now.
 pub(super) struct AsNow<'a> {
-    pub connection: &'a Connection,
+    pub connection: &'a Arc<Connection>,
     pub connector: &'a Connector,
     pub mode: ModeName,
 }

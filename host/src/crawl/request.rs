@@ -38,6 +38,12 @@ pub struct CrawlRequest {
     pub restart: bool,
 }
 
+impl CrawlRequest {
+    pub fn new(connection: &str, mode: ModeName) -> Self {
+        Self { connection: connection.into(), mode, connector: None, restart: false }
+    }
+}
+
 /// A crawl that is about to begin, and who runs it.
 #[derive(Clone, Debug)]
 pub struct Start {

@@ -54,6 +54,8 @@ struct Work {
 
 /// A range under way.
 struct Under<'a> {
+    /// Scopes that failed.
+    failures: usize,
     progress: RangeProgress,
     report: &'a watch::Sender<RangeProgress>,
 }
@@ -81,9 +83,20 @@ impl Under<'_> {
         self.report.send_replace(self.progress.clone());
     }
 
+    /// Tells of a scope that failed now, unless too many did.
+    fn log(&self, work: &Work, scope: &Scope, failure: &Failure) {
+        let (connection, scope) = (work.connection.name.as_str(), scope.id.as_str());
+        if self.failures < TOLD {
+            tracing::warn!(connection, scope, "{failure}");
+        } else {
+            tracing::debug!(connection, scope, "{failure}");
+        }
+    }
+
     /// A scope that failed, for good or until it is tried again.
     fn failed(&mut self, scope: &Scope, counts: &Counts, told: &Failure, last: bool) {
         let done = self.done(counts);
+        self.failures += 1;
         let state = if last { ScopeState::Failed } else { ScopeState::Retrying };
         if last {
             self.progress.failed += 1;
@@ -140,11 +153,10 @@ impl Crawler {
             attempts: report.borrow().attempts.clone(),
             ..RangeProgress::default()
         };
-        let mut under = Under { progress, report };
+        let mut under = Under { progress, report, failures: 0 };
         let scopes = &work.begun.plan.scopes;
         let scopes = scopes.get(range.start..range.end.min(scopes.len())).unwrap_or_default();
         let mut again: Option<Failure> = None;
-        let mut failures = 0;
         for scope in scopes {
             let (part, kept) = work.journal.scope(&scope.id).await?;
             let kept = kept.unwrap_or_default();
@@ -156,54 +168,15 @@ impl Crawler {
                 work.journal.failed_scope(&kept_failed, &scope.id).await?;
             let before = before.unwrap_or_default();
             if let Some(told) = &before.for_good {
-                failures += 1;
                 under.failed(scope, &kept.counts, told, true);
                 continue;
             }
-            let opened = kept.frontier.opened || work.begun.plan.opened;
-            let frontier = Frontier { opened, ..kept.frontier };
-            let start = ScopeHead { scope: scope.id.clone(), frontier, counts: kept.counts };
-            if start.counts.pages > 0 {
-                let checkpoint = start.frontier.checkpoint.as_deref();
-                tracing::info!(
-                    connection = work.connection.name.as_str(),
-                    scope = scope.id,
-                    page = start.counts.pages,
-                    documents = start.counts.documents,
-                    checkpoint = bounded_str(checkpoint.unwrap_or_default(), 200),
-                    "the scope is resumed"
-                );
-            }
-            let (one, reports) = watch::channel(Report { head: start.clone(), in_flight: 0 });
-            let crawl = Box::pin(self.crawl_scope(work, part, start, &one, cancel));
-            let ended = self.watched(crawl, work, scope, reports, &mut under).await;
-            let head = one.borrow().head.clone();
-            let failure = match ended {
-                Ok(()) => {
-                    under.progress.attempts = Attempts::default();
-                    under.ended(scope, &head.counts);
-                    continue;
-                }
-                Err(Stopped::Crawl(failure)) => {
-                    under.running(scope, Shown { counts: head.counts, live: Live::default() });
-                    return Err(failure.into());
-                }
-                Err(Stopped::Scope(failure)) => failure,
+            let ended = self.crawl_one(work, scope, part, kept, &mut under, cancel).await?;
+            let (head, failure) = match ended {
+                (_, None) => continue,
+                (head, Some(failure)) => (head, failure),
             };
-            failures += 1;
-            if failures <= TOLD {
-                tracing::warn!(
-                    connection = work.connection.name.as_str(),
-                    scope = scope.id,
-                    "{failure}"
-                );
-            } else {
-                tracing::debug!(
-                    connection = work.connection.name.as_str(),
-                    scope = scope.id,
-                    "{failure}"
-                );
-            }
+            under.log(work, scope, &failure);
             let failed = before.again(&head.frontier, failure.clone(), allowed(&failure));
             work.journal.keep_failed_scope(&scope.id, &failed).await?;
             let told = failed.for_good.as_ref().unwrap_or(&failure);
@@ -223,6 +196,48 @@ impl Crawler {
                 Err(Stopped::Scope(failure))
             }
             None => Ok(under.progress),
+        }
+    }
+
+    /// Crawls a scope from where it was left. How far it is then, and why it failed, if it did.
+    async fn crawl_one(
+        &self,
+        work: &Work,
+        scope: &Scope,
+        part: ScopeJournal,
+        kept: ScopeHead,
+        under: &mut Under<'_>,
+        cancel: &CancellationToken,
+    ) -> blame::Result<(ScopeHead, Option<Failure>)> {
+        let opened = kept.frontier.opened || work.begun.plan.opened;
+        let frontier = Frontier { opened, ..kept.frontier };
+        let start = ScopeHead { scope: scope.id.clone(), frontier, counts: kept.counts };
+        if start.counts.pages > 0 {
+            let checkpoint = start.frontier.checkpoint.as_deref();
+            tracing::info!(
+                connection = work.connection.name.as_str(),
+                scope = scope.id,
+                page = start.counts.pages,
+                documents = start.counts.documents,
+                checkpoint = bounded_str(checkpoint.unwrap_or_default(), 200),
+                "the scope is resumed"
+            );
+        }
+        let (report, reports) = watch::channel(Report { head: start.clone(), in_flight: 0 });
+        let crawl = Box::pin(self.crawl_scope(work, part, start, &report, cancel));
+        let ended = self.watched(crawl, work, scope, reports, under).await;
+        let head = report.borrow().head.clone();
+        match ended {
+            Ok(()) => {
+                under.progress.attempts = Attempts::default();
+                under.ended(scope, &head.counts);
+                Ok((head, None))
+            }
+            Err(Stopped::Scope(failure)) => Ok((head, Some(failure))),
+            Err(Stopped::Crawl(failure)) => {
+                under.running(scope, Shown { counts: head.counts, live: Live::default() });
+                Err(failure.into())
+            }
         }
     }
 

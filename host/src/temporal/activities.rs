@@ -23,20 +23,14 @@ use crate::crawl::complete::Completed;
 use crate::crawl::history::CrawlRun;
 use crate::crawl::lease::{BETWEEN_ATTEMPTS, Coordinator, Who};
 use crate::crawl::request::{CrawlRequest, Start};
-use crate::crawl::{
-    CrawlPolicy, CrawlRef, CrawlResult, Crawler, Decision, ModeName, RangeProgress,
-};
+use crate::crawl::{CrawlPolicy, CrawlRef, CrawlResult, Crawler, Decision, RangeProgress};
 use crate::failure::{Failure, Kind};
 use crate::name::{ConnectionName, UploadId};
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ConfigureInput {
-    pub connection: ConnectionName,
-    pub mode: ModeName,
-    #[serde(default)]
-    pub connector: Option<String>,
-    #[serde(default, rename = "anew")]
-    pub restart: bool,
+    #[serde(flatten)]
+    pub request: CrawlRequest,
     #[serde(default)]
     pub by: String,
     pub upload_id: UploadId,
@@ -110,12 +104,11 @@ impl Activities {
         context: ActivityContext,
         input: ConfigureInput,
     ) -> Result<CrawlRef, ActivityError> {
-        let ConfigureInput { connection, mode, connector, restart, by, upload_id, .. } = input;
+        let ConfigureInput { request, by, upload_id, .. } = input;
+        let (connection, mode) = (request.connection.clone(), request.mode);
         let expected = Expected { glean: &input.glean, digest: input.connection_digest.as_deref() };
         let configure = async {
             self.crawler.check_expected(&connection, expected).await?;
-            let connection = connection.clone();
-            let request = CrawlRequest { connection, mode, connector, restart };
             let start = Start { request, upload_id, by, who: self.who(&context) };
             Box::pin(self.crawler.configure(start)).await
         };

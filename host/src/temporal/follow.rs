@@ -18,8 +18,9 @@ use super::workflows::indexing::Run;
 use super::workflows::{AllInput, AllWorkflow, CrawlInput, IndexingWorkflow, reported};
 use super::{ids, queue};
 use crate::connector::Digest;
+use crate::crawl::CrawlRequest;
 use crate::crawl::view::Phase;
-use crate::crawl::{CrawlResult, CrawlView, ModeName, RangeProgress};
+use crate::crawl::{CrawlResult, CrawlView, RangeProgress};
 use crate::failure::{Failure, Kind, Result};
 use crate::machine::host_name;
 
@@ -67,7 +68,7 @@ pub async fn start(
     deployment: Deployment<'_>,
     wanted: CrawlInput,
 ) -> Result<Started, NotStarted> {
-    let connection = wanted.connection.as_str();
+    let connection = wanted.request.connection.as_str();
     let id = ids::crawl(connection, deployment.task_queue());
     // Temporal keeps those of one id apart; an earlier version's crawl may have another.
     let earlier = match ids::earlier(&id) {
@@ -79,7 +80,7 @@ pub async fn start(
     }
     let options = WorkflowStartOptions::new(deployment.task_queue(), &id)
         .id_conflict_policy(WorkflowIdConflictPolicy::Fail)
-        .static_summary(format!("{} crawl of {connection}", wanted.mode))
+        .static_summary(format!("{} crawl of {connection}", wanted.request.mode))
         .build();
     match client.start_workflow(IndexingWorkflow::run, wanted.clone(), options).await {
         Ok(handle) => Ok(Started { handle, joined: false }),
@@ -101,8 +102,9 @@ fn join(
     wanted: &CrawlInput,
     found: &Found<CrawlInput>,
 ) -> Result<Started, NotStarted> {
-    let name = &wanted.connection;
-    let same = found.input.mode == wanted.mode && !wanted.restart && wanted.connector.is_none();
+    let name = &wanted.request.connection;
+    let CrawlRequest { mode, restart, connector, .. } = &wanted.request;
+    let same = found.input.request.mode == *mode && !restart && connector.is_none();
     if found.is_of(deployment) && same && found.parent.is_none() && is_gone(&found.started_by) {
         return Ok(Started { handle: found.handle(client), joined: true });
     }
@@ -149,31 +151,17 @@ pub fn nothing_runs(connection: &str) -> Failure {
 /// What a crawl's workflow is told. The digest is the connection's, as whoever starts the crawl has it.
 pub fn crawl(
     deployment: Deployment<'_>,
-    connection: &str,
+    request: CrawlRequest,
     digest: Option<Digest>,
-    mode: ModeName,
-    Choice { connector, restart }: Choice,
 ) -> CrawlInput {
     CrawlInput {
-        connection: connection.into(),
-        mode,
-        connector,
-        restart,
+        request,
         digest: None,
         policy: deployment.settings.policy.clone(),
         task_queue: deployment.task_queue().to_owned(),
         glean: deployment.glean.to_owned(),
         connection_digest: digest.map(|digest| digest.to_string()),
     }
-}
-
-/// What may be chosen for one crawl.
-#[derive(Clone, Debug, Default)]
-pub struct Choice {
-    /// Another connector than the connection's.
-    pub connector: Option<String>,
-    /// Do not resume an interrupted crawl.
-    pub restart: bool,
 }
 
 fn not_started(error: WorkflowStartError, who: &str, workflow: &str) -> NotStarted {

@@ -58,7 +58,7 @@ pub async fn newest(
     let failure = failure_of(client, handle.info().clone(), described.status()).await;
     let (since, times) = in_a_row(client, &found.id).await.unwrap_or((at, 1));
     let failing = Failing { since, times, at, failure, run: found.run_id };
-    Ok(Newest::Failed(found.input.mode, Box::new(failing)))
+    Ok(Newest::Failed(found.input.request.mode, Box::new(failing)))
 }
 
 /// Since when the runs of a workflow fail, and how many did.

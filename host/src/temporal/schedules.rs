@@ -18,13 +18,14 @@ use temporalio_client::schedules::{
 };
 use temporalio_client::{Client, RpcOptions};
 
-use super::follow::{self, Choice};
+use super::follow;
 use super::found::unanswered;
 use super::ids;
 use super::outcomes::{Started, scheduled};
 use super::schedule::{Calendar, Overlap, Schedule};
 use super::settings::{Deployment, Settings};
 use super::workflows::{CrawlInput, ScheduledCrawl, ScheduledInput};
+use crate::crawl::CrawlRequest;
 use crate::failure::{Failure, Kind, Result};
 use crate::name::ConnectionName;
 
@@ -86,7 +87,8 @@ impl Sent {
         let id = ids::schedule(connection, &schedule.name, deployment.task_queue());
         // What is due is crawled as the worker's file says then, without a digest of this one: settings
         // that change need no `apply`.
-        let crawl = follow::crawl(deployment, connection, None, schedule.mode, Choice::default());
+        let request = CrawlRequest::new(connection, schedule.mode);
+        let crawl = follow::crawl(deployment, request, None);
         Self { id, input: ScheduledInput { crawl, schedule: schedule.clone() }, place }
     }
 
@@ -318,7 +320,7 @@ async fn ours(described: &ScheduleDescription, settings: &Settings, id: &str) ->
     let input: ScheduledInput = action.args().await.ok()??;
     Some(Found {
         id: id.to_owned(),
-        connection: input.crawl.connection.clone(),
+        connection: input.crawl.request.connection.clone(),
         schedule: input.schedule,
         paused: described.paused(),
         note: described.note().filter(|note| !note.is_empty()).map(str::to_owned),

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use sheaf::crawl::result::AwaitingApproval;
-use sheaf::crawl::{CrawlPolicy, ModeName};
+use sheaf::crawl::{CrawlPolicy, CrawlRequest, ModeName};
 use sheaf::temporal::connect::connect_to;
 use sheaf::temporal::dev_server::DevServer;
-use sheaf::temporal::follow::{self, Choice};
+use sheaf::temporal::follow;
 use sheaf::temporal::workflows::{
     ApprovalInput, ApprovalWorkflow, CrawlInput, ScheduledCrawl, ScheduledInput,
 };
@@ -107,10 +107,8 @@ async fn schedules_of_an_earlier_version_are_taken_over_and_not_doubled() {
         glean: String::new(),
         ..follow::crawl(
             config.deployment(),
-            "odd",
+            CrawlRequest::new("odd", ModeName::Full),
             config.digest("odd"),
-            ModeName::Full,
-            Choice::default(),
         )
     };
     let input = ScheduledInput { crawl, schedule: config.schedules["odd"][0].clone() };

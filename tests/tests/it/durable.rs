@@ -187,7 +187,7 @@ async fn schedules_fire_survive_their_server_and_skip_what_overlaps() {
             }
         }
     };
-    in_time("a crawl is complete after the restart", complete).await;
+    Box::pin(in_time("a crawl is complete after the restart", complete)).await;
     assert!(site.glean.drill().requests() > before);
     assert_eq!(site.status().await["last"]["outcome"], "complete");
     assert_eq!(site.sheaf(&["schedules", "pause", "odd"]).await.code, 0);

@@ -34,7 +34,7 @@ const AWAY: Duration = Duration::from_secs(1);
 /// Work that is under way beside the reading.
 enum Done {
     Sent { number: u64, bytes: usize, outcome: failure::Result<Acknowledged> },
-    Written { commit: Commit, outcome: failure::Result<()> },
+    Written { commit: Box<Commit>, outcome: failure::Result<()> },
 }
 
 /// A page that was read: what is kept of it once it passes.
@@ -285,7 +285,7 @@ impl<'a> Driver<'a> {
             }
             Done::Written { commit, outcome } => {
                 outcome?;
-                let head = self.keeper.written(commit);
+                let head = self.keeper.written(*commit);
                 self.publish(head);
             }
         }
@@ -328,7 +328,7 @@ impl<'a> Driver<'a> {
             Some(Due::Write(commit)) => {
                 self.work.spawn(async move {
                     let (commit, outcome) = commit.write().await;
-                    Done::Written { commit, outcome }
+                    Done::Written { commit: Box::new(commit), outcome }
                 });
             }
             Some(Due::Kept(head)) => self.publish(head),

@@ -16,7 +16,7 @@ pub(super) struct Passed {
 
 /// What is to be done with pages that have passed.
 pub(super) enum Due {
-    Write(Commit),
+    Write(Box<Commit>),
     /// Nobody keeps them.
     Kept(ScopeHead),
 }
@@ -97,13 +97,11 @@ impl Keeper {
             return Some(Due::Kept(passed.head));
         }
         let journal = self.journal.take()?;
-        match self.waiting.take() {
-            Some(passed) => Some(Due::Write(Commit { journal, passed })),
-            None => {
-                self.journal = Some(journal);
-                None
-            }
+        if let Some(passed) = self.waiting.take() {
+            return Some(Due::Write(Box::new(Commit { journal, passed })));
         }
+        self.journal = Some(journal);
+        None
     }
 
     /// A commit is written.

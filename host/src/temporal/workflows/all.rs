@@ -42,7 +42,7 @@ impl AllWorkflow {
     #[init]
     fn new(_context: &WorkflowContextView, input: AllInput) -> Self {
         let waiting = |crawl: &CrawlInput| OneOfAll {
-            connection: crawl.connection.clone(),
+            connection: crawl.request.connection.clone(),
             running: false,
             result: None,
             failure: None,
@@ -91,7 +91,7 @@ async fn crawl_some(context: &WorkflowContext<AllWorkflow>, input: &AllInput) {
             }),
             Err(ChildWorkflowStartError::StartFailed { .. }) => Err(Failure::new(
                 Kind::Busy,
-                format!("`{}` is being crawled already", crawl.connection),
+                format!("`{}` is being crawled already", crawl.request.connection),
             )
             .next("wait for it: `sheaf status` shows how far it is")),
             Err(error) => Err(Failure::internal(error.to_string())),

@@ -14,25 +14,17 @@ use super::reported::reported;
 use crate::connector::Digest;
 use crate::crawl::plan::Scopes;
 use crate::crawl::view::{CrawlView, Phase};
-use crate::crawl::{CrawlPolicy, CrawlRef, CrawlResult, ModeName};
+use crate::crawl::{CrawlPolicy, CrawlRef, CrawlRequest, CrawlResult};
 use crate::failure::Kind;
-use crate::name::{ConnectionName, UploadId};
+use crate::name::UploadId;
 use crate::temporal::activities::{Activities, CompleteInput, ConfigureInput, ScopesInput};
 use crate::temporal::ids;
 
 /// What a crawl is started with.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CrawlInput {
-    pub connection: ConnectionName,
-    #[serde(default)]
-    pub mode: ModeName,
-    /// The connector to run, by name, file or digest; otherwise the connection's. Which file that is
-    /// the worker finds out when the crawl begins.
-    #[serde(default)]
-    pub connector: Option<String>,
-    /// Do not resume an interrupted crawl.
-    #[serde(default, rename = "anew")]
-    pub restart: bool,
+    #[serde(flatten)]
+    pub request: CrawlRequest,
     /// What `connector` was called before.
     #[serde(default, skip_serializing)]
     pub digest: Option<Digest>,
@@ -53,9 +45,9 @@ impl CrawlInput {
     /// The crawl as another workflow starts it, under its connection's id.
     pub(super) fn as_child(&self) -> ChildWorkflowOptions {
         ChildWorkflowOptions::builder()
-            .workflow_id(ids::crawl(&self.connection, &self.task_queue))
+            .workflow_id(ids::crawl(&self.request.connection, &self.task_queue))
             .parent_close_policy(ParentClosePolicy::RequestCancel)
-            .static_summary(format!("{} crawl of {}", self.mode, self.connection))
+            .static_summary(format!("{} crawl of {}", self.request.mode, self.request.connection))
             .build()
     }
 }
@@ -75,8 +67,8 @@ impl IndexingWorkflow {
     #[init]
     fn new(_context: &WorkflowContextView, input: CrawlInput) -> Self {
         let view = CrawlView {
-            connection: input.connection.clone(),
-            mode: input.mode,
+            connection: input.request.connection.clone(),
+            mode: input.request.mode,
             ..CrawlView::default()
         };
         Self { input, view, next: 0, stopped: false }
@@ -85,7 +77,8 @@ impl IndexingWorkflow {
     #[run(name = "IndexingWorkflow")]
     pub async fn run(context: &mut WorkflowContext<Self>) -> WorkflowResult<CrawlResult> {
         let input = context.state(|state| state.input.clone());
-        let upload_id = UploadId::from(format!("sheaf-{}-{}", input.connection, context.run_id()));
+        let upload_id =
+            UploadId::from(format!("sheaf-{}-{}", input.request.connection, context.run_id()));
         let result = match crawl(context, &input, upload_id.clone()).await {
             // What Glean has of it counts no longer: another session has to contain everything.
             Err(error) if session_lost(&error) && context.patched("session lost") => {
@@ -100,7 +93,7 @@ impl IndexingWorkflow {
             && context.patched("approval")
         {
             let approval = ApprovalInput {
-                connection: input.connection.clone(),
+                connection: input.request.connection.clone(),
                 upload_id: result.upload_id.clone(),
                 waiting: waiting.clone(),
                 policy: input.policy.clone(),
@@ -108,13 +101,13 @@ impl IndexingWorkflow {
                 named: true,
             };
             let options = ChildWorkflowOptions::builder()
-                .workflow_id(ids::approval(&input.connection, &input.task_queue))
+                .workflow_id(ids::approval(&input.request.connection, &input.task_queue))
                 // It outlives this crawl, and a newer one takes its place.
                 .parent_close_policy(ParentClosePolicy::Abandon)
                 .id_reuse_policy(WorkflowIdReusePolicy::TerminateIfRunning)
                 .static_summary(format!(
                     "{} of {} documents of {} would be deleted",
-                    waiting.would_go, waiting.of, input.connection
+                    waiting.would_go, waiting.of, input.request.connection
                 ))
                 .build();
             context.start_child_workflow(ApprovalWorkflow::run, approval, options).await?;
@@ -142,10 +135,10 @@ async fn crawl(
     let policy = &input.policy;
     let digest = input.digest.as_ref().map(ToString::to_string);
     let configure = ConfigureInput {
-        connection: input.connection.clone(),
-        mode: input.mode,
-        connector: input.connector.clone().or(digest),
-        restart: input.restart,
+        request: CrawlRequest {
+            connector: input.request.connector.clone().or(digest),
+            ..input.request.clone()
+        },
         by: format!("workflow {}, run {}", context.workflow_id(), context.run_id()),
         upload_id,
         attempts: policy.attempts,
@@ -158,7 +151,7 @@ async fn crawl(
         .execute_activity(
             Activities::configure_datasource,
             configure,
-            activity(policy, format!("configure the datasource of {}", input.connection)),
+            activity(policy, format!("configure the datasource of {}", input.request.connection)),
         )
         .await?;
     context.state_mut(|state| state.view = CrawlView::of(&crawl));
@@ -181,7 +174,7 @@ async fn crawl(
                 attempts: policy.attempts,
                 policy: Some(policy.clone()),
             },
-            activity(policy, format!("complete the upload of {}", input.connection)),
+            activity(policy, format!("complete the upload of {}", input.request.connection)),
         )
         .await
 }
@@ -282,7 +275,7 @@ mod tests {
     fn a_restart_travels_under_the_name_that_running_workflows_know() {
         let input: CrawlInput = serde_json::from_str(r#"{"connection":"c","anew":true}"#)
             .expect("what an earlier version sent");
-        assert!(input.restart);
+        assert!(input.request.restart);
         assert_eq!(serde_json::to_value(input).expect("JSON")["anew"], true);
     }
 

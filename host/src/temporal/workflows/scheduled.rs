@@ -46,7 +46,7 @@ impl ScheduledCrawl {
     #[run(name = "ScheduledCrawl")]
     pub async fn run(context: &mut WorkflowContext<Self>) -> WorkflowResult<ScheduledResult> {
         let crawl = context.state(|state| state.input.crawl.clone());
-        let turns = match crawl.mode {
+        let turns = match crawl.request.mode {
             ModeName::Full => TURNS,
             ModeName::Incremental => 1,
         };
@@ -66,7 +66,7 @@ impl ScheduledCrawl {
                 context.timer(TURN).await;
             }
         }
-        let connection = crawl.connection;
+        let connection = crawl.request.connection;
         let skipped = Some(format!("another crawl of {connection} is under way"));
         Ok(ScheduledResult { result: None, skipped })
     }
