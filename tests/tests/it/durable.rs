@@ -174,7 +174,7 @@ async fn schedules_fire_survive_their_server_and_skip_what_overlaps() {
     assert_eq!(server.address.rsplit_once(':').expect("a port").1, port.to_string());
     let before = site.glean.drill().requests();
     let client = client(&server).await;
-    let complete = async {
+    let complete = Box::pin(async {
         loop {
             let running = |now: &ScheduleDescription| now.running_actions().pop();
             until_schedule(&client, often, "a crawl runs", |now| running(now).is_some()).await;
@@ -186,8 +186,8 @@ async fn schedules_fire_survive_their_server_and_skip_what_overlaps() {
                 return;
             }
         }
-    };
-    Box::pin(in_time("a crawl is complete after the restart", complete)).await;
+    });
+    in_time("a crawl is complete after the restart", complete).await;
     assert!(site.glean.drill().requests() > before);
     assert_eq!(site.status().await["last"]["outcome"], "complete");
     assert_eq!(site.sheaf(&["schedules", "pause", "odd"]).await.code, 0);
