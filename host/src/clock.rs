@@ -91,16 +91,17 @@ pub mod stopped {
         static NOW: Cell<Option<Timestamp>> = const { Cell::new(None) };
     }
 
-    pub(super) fn now() -> Option<Timestamp> {
+    pub fn now() -> Option<Timestamp> {
         NOW.get()
     }
 
-    /// Goes again when it is dropped.
+    /// A clock of the calling thread, which goes again when this is dropped.
     pub struct Clock(());
 
     impl Clock {
-        pub fn at(time: Timestamp) -> Self {
-            NOW.set(Some(time));
+        /// Stops it at the present.
+        pub fn stop() -> Self {
+            NOW.set(Some(Timestamp::now()));
             Self(())
         }
 
@@ -113,5 +114,28 @@ pub mod stopped {
         fn drop(&mut self) {
             NOW.set(None);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_is_shown_and_kept_as_others_read_it() {
+        let time = Timestamp::from_seconds(1_764_064_800);
+        assert_eq!(time.to_string(), "2025-11-25T10:00:00Z");
+        assert_eq!(serde_json::to_string(&time).expect("JSON"), "1764064800");
+        assert_eq!(time.since(time + Duration::from_secs(1)), Duration::ZERO);
+        assert_eq!(Timestamp::of(UNIX_EPOCH - Duration::from_secs(1)), Timestamp::default());
+    }
+
+    #[test]
+    fn a_clock_that_is_stopped_moves_when_it_is_told_to() {
+        let clock = stopped::Clock::stop();
+        let then = Timestamp::now();
+        assert_eq!(then.age(), Duration::ZERO);
+        clock.advance(Duration::from_secs(90));
+        assert_eq!(then.age(), Duration::from_secs(90));
     }
 }

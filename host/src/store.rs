@@ -34,6 +34,9 @@ pub struct Store {
     place: Arc<str>,
     /// The folder, if it is one.
     folder: Option<Arc<FilePath>>,
+    /// When things were written, by a clock that a test has stopped.
+    #[cfg(test)]
+    stamps: stopped::Stamps,
 }
 
 /// Something in a folder that grows.
@@ -97,6 +100,8 @@ impl Store {
             root: Path::default(),
             place: place.into(),
             folder: Some(folder.into()),
+            #[cfg(test)]
+            stamps: stopped::Stamps::default(),
         })
     }
 
@@ -113,7 +118,14 @@ impl Store {
             meant.then_some((name, value))
         });
         let (objects, root) = object_store::parse_url_opts(url, environment).map_err(unusable)?;
-        Ok(Self { objects: objects.into(), root, place: url.to_string().into(), folder: None })
+        Ok(Self {
+            objects: objects.into(),
+            root,
+            place: url.to_string().into(),
+            folder: None,
+            #[cfg(test)]
+            stamps: stopped::Stamps::default(),
+        })
     }
 
     fn path(&self, name: &str) -> Path {
@@ -174,6 +186,8 @@ impl Store {
     }
 
     pub async fn put(&self, name: &str, bytes: impl Into<Bytes>) -> Result<()> {
+        #[cfg(test)]
+        self.stamps.set(name);
         let put = self.objects.put(&self.path(name), bytes.into().into()).await;
         put.map(drop).map_err(|error| self.failed(name, "written", &error))
     }
@@ -182,7 +196,11 @@ impl Store {
     pub async fn create(&self, name: &str, bytes: impl Into<Bytes>) -> Result<bool> {
         let options = PutOptions::from(PutMode::Create);
         match self.objects.put_opts(&self.path(name), bytes.into().into(), options).await {
-            Ok(_) => Ok(true),
+            Ok(_) => {
+                #[cfg(test)]
+                self.stamps.set(name);
+                Ok(true)
+            }
             Err(Error::AlreadyExists { .. } | Error::Precondition { .. }) => Ok(false),
             Err(error) => Err(self.failed(name, "written", &error)),
         }
@@ -222,6 +240,8 @@ impl Store {
                 }
             })
             .collect();
+        #[cfg(test)]
+        self.stamps.apply(&mut kept);
         kept.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(kept)
     }
@@ -229,6 +249,10 @@ impl Store {
     /// The store's own time, which stamps whatever is written: machines need not agree about theirs.
     pub async fn now(&self, probe: &str) -> Result<SystemTime> {
         self.put(probe, Bytes::new()).await?;
+        #[cfg(test)]
+        if let Some(now) = crate::clock::stopped::now() {
+            return Ok(now.into());
+        }
         match self.objects.head(&self.path(probe)).await {
             Ok(found) => Ok(found.last_modified.into()),
             Err(error) => Err(self.failed(probe, "read", &error)),
@@ -262,5 +286,36 @@ impl Store {
             self.remove(&kept.name).await?;
         }
         Ok(())
+    }
+}
+
+/// A store's clock that a test has stopped.
+#[cfg(test)]
+mod stopped {
+    use std::collections::HashMap;
+    use std::sync::{Arc, Mutex, PoisonError};
+
+    use super::Kept;
+    use crate::clock::{Timestamp, stopped};
+
+    #[derive(Clone, Debug, Default)]
+    pub(super) struct Stamps(Arc<Mutex<HashMap<String, Timestamp>>>);
+
+    impl Stamps {
+        pub(super) fn set(&self, name: &str) {
+            if let Some(now) = stopped::now() {
+                let mut stamps = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+                stamps.insert(name.to_owned(), now);
+            }
+        }
+
+        pub(super) fn apply(&self, kept: &mut [Kept]) {
+            let stamps = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            for kept in kept {
+                if let Some(stamp) = stamps.get(&kept.name) {
+                    kept.modified = (*stamp).into();
+                }
+            }
+        }
     }
 }

@@ -64,6 +64,13 @@ pub struct Doubt {
     pub since: Timestamp,
 }
 
+impl Held {
+    /// Whether an answer comes too late.
+    pub fn has_expired(&self) -> bool {
+        self.until < Timestamp::now()
+    }
+}
+
 impl ConnectionState {
     /// The runs of the ledger, those that may be it again, and what was deleted.
     fn all_runs(&self) -> Vec<Run> {
@@ -91,7 +98,7 @@ pub struct Held {
 }
 
 /// All connections' states of crawls into one Glean: another one has other documents, and so a
-/// memory of its own.
+/// state of its own.
 #[derive(Clone, Debug)]
 pub struct States {
     store: Store,
@@ -118,7 +125,7 @@ impl States {
         Self { store, machine: Machine::new(state), glean, keep: KEEP_FOR }
     }
 
-    /// Where a connection's ledger, journals and memory are kept.
+    /// Where a connection's ledger, journals and state are kept.
     pub fn place(&self, connection: &str) -> String {
         format!("connections/{connection}/{}", self.glean)
     }
@@ -276,9 +283,8 @@ impl ConnectionState {
 
 #[cfg(test)]
 mod tests {
-    use std::fs::File;
-
     use super::*;
+    use crate::clock::stopped::Clock;
     use crate::store::Location;
 
     fn states(folder: &Path) -> States {
@@ -315,21 +321,22 @@ mod tests {
 
     #[tokio::test]
     async fn versions_go_when_nobody_can_be_writing_them_any_more() {
+        let clock = Clock::stop();
         let folder = tempfile::tempdir().expect("a folder");
         let states = states(folder.path());
         for number in 0..6 {
             add(&states, &number.to_string()).await;
         }
         let place = folder.path().join(states.folder("docs"));
-        let versions = || std::fs::read_dir(&place).expect("a folder").flatten();
-        assert_eq!(versions().count(), 6);
-        for version in versions() {
-            let file = File::options().append(true).open(version.path()).expect("a version");
-            file.set_modified(SystemTime::now() - 2 * KEEP_FOR).expect("set back");
-        }
+        let versions = || std::fs::read_dir(&place).expect("a folder").count();
+        assert_eq!(versions(), 6);
+        clock.advance(KEEP_FOR);
+        add(&states, "in time").await;
+        assert_eq!(versions(), 7, "somebody may still be writing them");
+        clock.advance(KEEP_FOR);
         add(&states, "last").await;
-        assert_eq!(versions().count(), KEEP + 1);
-        assert_eq!(states.of("docs").await.expect("read").bookmarks.len(), 7);
+        assert_eq!(versions(), KEEP + 1, "but for those that are kept in any case");
+        assert_eq!(states.of("docs").await.expect("read").bookmarks.len(), 8);
     }
 
     #[tokio::test(flavor = "multi_thread")]

@@ -121,11 +121,7 @@ impl Crawler {
         }
         let ended = state.history.full.last.as_ref();
         let ended = ended.filter(|last| last.resumable && last.upload_id == plan.upload_id);
-        let (since, most) = match ended {
-            Some(ended) => (ended.ended_at, COMPLETE_WITHIN),
-            None => (*at, RESUME_WITHIN),
-        };
-        if since.age() > most {
+        if is_too_old(*at, ended.map(|ended| ended.ended_at)) {
             return Ok(Some("it is too old"));
         }
         let journal = self.journal(&plan.connection, &plan.upload_id);
@@ -206,8 +202,34 @@ impl Crawler {
     }
 }
 
+/// Whether a crawl that began then, and may have ended without some scopes, is not resumed any more.
+fn is_too_old(began: Timestamp, ended: Option<Timestamp>) -> bool {
+    match ended {
+        Some(ended) => ended.age() > COMPLETE_WITHIN,
+        None => began.age() > RESUME_WITHIN,
+    }
+}
+
 /// Only the journal's removal is missing.
 fn has_ended(state: &ConnectionState, upload_id: &str, run: &str) -> bool {
     state.last.as_ref().is_some_and(|last| last.upload_id == upload_id && !last.resumable)
         || state.runs.iter().any(|known| known.name == run)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::stopped::Clock;
+
+    #[test]
+    fn a_crawl_is_resumed_for_a_day_and_one_that_ended_without_some_scopes_for_half_of_one() {
+        let clock = Clock::stop();
+        let then = Timestamp::now();
+        clock.advance(COMPLETE_WITHIN);
+        assert!(!is_too_old(then, None) && !is_too_old(then, Some(then)));
+        clock.advance(Duration::from_secs(1));
+        assert!(!is_too_old(then, None) && is_too_old(then, Some(then)));
+        clock.advance(RESUME_WITHIN);
+        assert!(is_too_old(then, None));
+    }
 }

@@ -27,7 +27,7 @@ use crate::glean::{self, Client};
 const PATIENCE: Duration = Duration::from_secs(14 * 24 * 3600);
 
 impl PendingEnd {
-    /// `memory` is what was remembered before the crawl ended.
+    /// `state` is what was remembered before the crawl ended.
     pub fn new(
         plan: &Plan,
         result: &CrawlResult,
@@ -93,6 +93,11 @@ impl PendingEnd {
     }
 }
 
+/// Whether what was to be done at that time is not going to be.
+fn is_given_up(at: Timestamp) -> bool {
+    at.age() > PATIENCE
+}
+
 /// Looks at the end of the last full crawl again, if Glean has not done it yet. Whether it is still so.
 pub async fn look_again(client: &Client, states: &States, connection: &str) -> Result<bool> {
     let Some(closing) = states.of(connection).await?.closing else { return Ok(false) };
@@ -108,7 +113,7 @@ pub async fn look_again(client: &Client, states: &States, connection: &str) -> R
         Err(glean::Error::UnknownDatasource(_)) => Processing::Done,
         processing => processing?,
     };
-    let late = closing.at + PATIENCE < Timestamp::now();
+    let late = is_given_up(closing.at);
     if !late
         && (processing == Processing::Paused) == closing.paused
         && processing != Processing::Done
@@ -131,4 +136,20 @@ pub async fn look_again(client: &Client, states: &States, connection: &str) -> R
         })
         .await?;
     Ok(state.closing.is_some())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::stopped::Clock;
+
+    #[test]
+    fn the_end_of_a_crawl_is_looked_at_for_two_weeks() {
+        let clock = Clock::stop();
+        let ended = Timestamp::now();
+        clock.advance(PATIENCE);
+        assert!(!is_given_up(ended));
+        clock.advance(Duration::from_secs(1));
+        assert!(is_given_up(ended));
+    }
 }

@@ -276,16 +276,22 @@ fn text(lease: &Lease) -> Result<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
-    use std::fs::File;
     use std::path::Path;
-    use std::time::SystemTime;
 
     use super::*;
+    use crate::clock::stopped::Clock;
     use crate::store::Location;
 
-    fn claims(store: &Path, machine: &str) -> Claims {
-        let opened = Store::open(&Location::Folder(store.to_owned())).expect("a store");
-        Claims::new(&opened, "docs", "place", &Machine::new(&store.join(machine)))
+    fn store(folder: &Path) -> Store {
+        Store::open(&Location::Folder(folder.to_owned())).expect("a store")
+    }
+
+    fn claims(folder: &Path, machine: &str) -> Claims {
+        claims_in(&store(folder), folder, machine)
+    }
+
+    fn claims_in(store: &Store, folder: &Path, machine: &str) -> Claims {
+        Claims::new(store, "docs", "place", &Machine::new(&folder.join(machine)))
     }
 
     fn workflow(temporal: &str) -> Who {
@@ -294,14 +300,6 @@ mod tests {
 
     fn process(claims: &Claims) -> Who {
         Who::Process { machine: claims.machine.id().expect("an id") }
-    }
-
-    /// Sets back when the claim was renewed last, as the store has it.
-    fn age(store: &Path, age: Duration) {
-        let folder = std::fs::read_dir(store.join("place/claims")).expect("claims");
-        let newest = folder.flatten().map(|entry| entry.path()).max().expect("a claim");
-        let file = File::options().append(true).open(newest).expect("a claim");
-        file.set_modified(SystemTime::now() - age).expect("set back");
     }
 
     #[tokio::test]
@@ -319,8 +317,13 @@ mod tests {
 
     #[tokio::test]
     async fn a_claim_counts_by_the_stores_clock_until_it_is_old_or_given_back() {
+        let clock = Clock::stop();
         let folder = tempfile::tempdir().expect("a folder");
-        let (near, far) = (claims(folder.path(), "near"), claims(folder.path(), "far"));
+        let shared = store(folder.path());
+        let (near, far) = (
+            claims_in(&shared, folder.path(), "near"),
+            claims_in(&shared, folder.path(), "far"),
+        );
         let ours = Lease::new(process(&near), "process 1", "one");
         let theirs = Lease::new(process(&far), "process 2", "two");
         let lock = near.machine.lock("docs").expect("a lock");
@@ -328,9 +331,9 @@ mod tests {
         let busy = far.claim(&theirs).await.expect_err("at work");
         assert_eq!(busy.kind, Kind::Busy);
         assert!(busy.what.contains("process 1"), "{busy}");
-        age(folder.path(), LASTS / 2);
+        clock.advance(LASTS / 2);
         far.claim(&theirs).await.expect_err("still at work");
-        age(folder.path(), LASTS + RENEW);
+        clock.advance(LASTS / 2 + RENEW);
         far.claim(&theirs).await.expect("long not renewed");
         // The first was not dead, but only slow.
         let late = near.renew(&ours.who, "one", LASTS).await.expect_err("replaced");

@@ -198,8 +198,7 @@ pub async fn decide(
     let held = held.filter(|held| held.plan.upload_id == upload_id);
     let held = held.ok_or_else(|| nothing_waits(name))?;
     // Nobody watches the clock here: an answer that comes too late is none.
-    let late = held.until < Timestamp::now();
-    let decision = if late { Decision::Expire } else { decision };
+    let decision = if held.has_expired() { Decision::Expire } else { decision };
     match crawler.decide(name, upload_id, decision).await? {
         Decided::Ended(result) => Ok(*result),
         Decided::Overtaken(failure) => Err(failure),
