@@ -81,7 +81,10 @@ const ROOMS: &[Room] = &[
             "mod",
         ],
     ),
-    ("connector/loader", &["blocking", "cache", "candidate", "unloaded", "compile", "mod"]),
+    (
+        "connector/loader",
+        &["blocking", "trusted", "cache", "candidate", "unloaded", "compile", "mod"],
+    ),
     ("registry", &["mod"]),
     ("glean", &["wire", "batch", "error", "patience", "client", "upload", "mod"]),
     ("ledger", &["error", "record", "frame", "journal", "sort", "run", "compare", "mod"]),

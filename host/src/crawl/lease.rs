@@ -320,10 +320,8 @@ mod tests {
         let clock = Clock::stop();
         let folder = tempfile::tempdir().expect("a folder");
         let shared = store(folder.path());
-        let (near, far) = (
-            claims_in(&shared, folder.path(), "near"),
-            claims_in(&shared, folder.path(), "far"),
-        );
+        let (near, far) =
+            (claims_in(&shared, folder.path(), "near"), claims_in(&shared, folder.path(), "far"));
         let ours = Lease::new(process(&near), "process 1", "one");
         let theirs = Lease::new(process(&far), "process 2", "two");
         let lock = near.machine.lock("docs").expect("a lock");

@@ -9,8 +9,9 @@ use tokio::sync::Semaphore;
 use wasmtime::component::Component;
 
 use super::blocking::blocking;
-use super::cache::{self, trusted};
+use super::cache;
 use super::candidate::Candidate;
+use super::trusted;
 use super::unloaded::Unloaded;
 use crate::connector::digest::Digest;
 use crate::failure::{Failure, Kind};

@@ -5,6 +5,7 @@ mod blocking;
 mod cache;
 mod candidate;
 mod compile;
+mod trusted;
 mod unloaded;
 
 use std::collections::HashMap;
