@@ -36,7 +36,7 @@ enum Feed {
 }
 
 #[derive(Args)]
-pub struct Crawl {
+pub(crate) struct Crawl {
     #[arg(long)]
     feed: Feed,
     #[arg(long)]
@@ -60,7 +60,7 @@ pub struct Crawl {
 }
 
 impl Crawl {
-    pub async fn run(&self) -> Result<Cost, Failure> {
+    pub(crate) async fn run(&self) -> Result<Cost, Failure> {
         let settings = json!({ "documents": self.documents, "bytes": self.bytes });
         let limits = Limits::default();
         let page = PageLimits { documents: limits.page_documents, bytes: limits.page_bytes };
@@ -241,7 +241,7 @@ impl Source for Native {
 }
 
 #[derive(Args)]
-pub struct Start {
+pub(crate) struct Start {
     #[arg(long)]
     guest: PathBuf,
     #[arg(long)]
@@ -249,7 +249,7 @@ pub struct Start {
 }
 
 impl Start {
-    pub async fn run(&self) -> Result<f64, Failure> {
+    pub(crate) async fn run(&self) -> Result<f64, Failure> {
         let started = Instant::now();
         let loader = Loader::new(&self.cache)?;
         let connector = loader.load_file(&self.guest).await?;

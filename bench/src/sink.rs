@@ -11,7 +11,7 @@ use tokio::net::TcpListener;
 use crate::Failure;
 
 /// Serves until its parent ends it, after printing its address.
-pub async fn serve() -> Result<(), Failure> {
+pub(crate) async fn serve() -> Result<(), Failure> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     println!("http://{}", listener.local_addr()?);
     axum::serve(listener, Router::new().fallback(take)).await?;
@@ -35,13 +35,13 @@ async fn futures_next(
 }
 
 /// The server as a process of its own.
-pub struct Sink {
+pub(crate) struct Sink {
     child: Child,
     pub url: String,
 }
 
 impl Sink {
-    pub fn start() -> Result<Self, Failure> {
+    pub(crate) fn start() -> Result<Self, Failure> {
         let mut child =
             Command::new(std::env::current_exe()?).arg("sink").stdout(Stdio::piped()).spawn()?;
         let stdout = child.stdout.take().ok_or("no stdout")?;
@@ -50,7 +50,7 @@ impl Sink {
         Ok(Self { child, url: url.trim().to_owned() })
     }
 
-    pub fn stop(&mut self) {
+    pub(crate) fn stop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

@@ -7,16 +7,16 @@ use serde::de::DeserializeOwned;
 
 /// A refusal: a status and one sentence.
 #[derive(Debug)]
-pub struct Refusal(pub StatusCode, pub String);
+pub(crate) struct Refusal(pub StatusCode, pub String);
 
-pub type Answer<T = ()> = Result<T, Refusal>;
+pub(crate) type Answer<T = ()> = Result<T, Refusal>;
 
 impl Refusal {
-    pub fn bad(what: impl Into<String>) -> Self {
+    pub(crate) fn bad(what: impl Into<String>) -> Self {
         Self(StatusCode::BAD_REQUEST, what.into())
     }
 
-    pub fn conflict(what: impl Into<String>) -> Self {
+    pub(crate) fn conflict(what: impl Into<String>) -> Self {
         Self(StatusCode::CONFLICT, what.into())
     }
 }
@@ -35,13 +35,13 @@ impl From<rusqlite::Error> for Refusal {
 }
 
 /// Reads a request, refusing fields that the API does not have.
-pub fn read<T: DeserializeOwned>(body: &Bytes) -> Answer<T> {
+pub(crate) fn read<T: DeserializeOwned>(body: &Bytes) -> Answer<T> {
     serde_json::from_slice(body)
         .map_err(|error| Refusal::bad(format!("the request cannot be read: {error}")))
 }
 
 /// Reads a request whose body may be left out.
-pub fn read_or_default<T: DeserializeOwned + Default>(body: &Bytes) -> Answer<T> {
+pub(crate) fn read_or_default<T: DeserializeOwned + Default>(body: &Bytes) -> Answer<T> {
     if body.is_empty() || body.as_ref() == b"null" { Ok(T::default()) } else { read(body) }
 }
 
@@ -53,7 +53,7 @@ pub const REMOVED: [(&str, &str); 4] = [
     ("/getusercount", "2026-10-15"),
 ];
 
-pub async fn unknown_endpoint(uri: axum::http::Uri) -> Refusal {
+pub(crate) async fn unknown_endpoint(uri: axum::http::Uri) -> Refusal {
     let path = uri.path();
     if let Some((_, day)) = REMOVED.iter().find(|(removed, _)| *removed == path) {
         // Glean says nothing of what it answers then: the least that a server says.

@@ -9,7 +9,7 @@ use crate::store::seconds;
 
 /// What a version belongs to. It is remembered when the thing itself is deleted: a late change with an
 /// older version does not bring it back.
-pub struct Versioned<'a> {
+pub(crate) struct Versioned<'a> {
     pub kind: &'static str,
     pub datasource: &'a str,
     pub key: &'a str,
@@ -18,7 +18,7 @@ pub struct Versioned<'a> {
 impl Versioned<'_> {
     /// Glean: "if absent or 0 then no version checks are done". An equal version passes: it is the
     /// same change once more.
-    pub fn check(&self, database: &Transaction<'_>, version: Option<i64>) -> Answer {
+    pub(crate) fn check(&self, database: &Transaction<'_>, version: Option<i64>) -> Answer {
         let Some(version) = version.filter(|version| *version != 0) else {
             return Ok(());
         };
@@ -42,7 +42,7 @@ impl Versioned<'_> {
 }
 
 /// An endpoint that may be called once in so many seconds.
-pub fn once_in(database: &Transaction<'_>, what: &str, every: i64) -> Answer {
+pub(crate) fn once_in(database: &Transaction<'_>, what: &str, every: i64) -> Answer {
     let wait = remaining(database, what, every)?;
     if wait > 0 {
         return Err(Refusal(
@@ -65,7 +65,7 @@ const PROCESS_ALL_SECONDS: i64 = 3 * 60 * 60;
 
 /// `/processalldocuments`: once in three hours for a datasource. A call for all of them holds up each;
 /// a call for one does not hold up a call for all.
-pub fn may_process(database: &Transaction<'_>, datasource: Option<&str>) -> Answer {
+pub(crate) fn may_process(database: &Transaction<'_>, datasource: Option<&str>) -> Answer {
     const ALL: &str = "/processalldocuments";
     match datasource {
         None => once_in(database, ALL, PROCESS_ALL_SECONDS),

@@ -14,7 +14,7 @@ use crate::App;
 use crate::answer::{Answer, Refusal, read};
 use crate::people::{fields, list};
 
-pub fn routes() -> Router<App> {
+pub(crate) fn routes() -> Router<App> {
     Router::new()
         .route(
             "/custom-metadata/schema/{group}",

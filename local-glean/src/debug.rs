@@ -18,7 +18,7 @@ use crate::rules::Datasource;
 use crate::visibility::groups_of;
 use crate::wire::Permissions;
 
-pub fn routes() -> Router<App> {
+pub(crate) fn routes() -> Router<App> {
     Router::new()
         .route("/debug/{datasource}/status", post(status))
         .route("/debug/{datasource}/document", post(document))

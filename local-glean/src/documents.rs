@@ -22,7 +22,7 @@ use crate::wire::{
     IndexDocument, IndexDocuments, UpdatePermissions,
 };
 
-pub fn routes() -> Router<App> {
+pub(crate) fn routes() -> Router<App> {
     Router::new()
         .route("/adddatasource", post(add_datasource))
         .route("/getdatasourceconfig", post(datasource_config))
@@ -101,7 +101,7 @@ fn bulk(database: &Transaction<'_>, request: &BulkIndexDocuments, reads: u32) ->
 }
 
 /// Deletes what a session did not bring, or pauses where that would be too much.
-pub fn delete_stale(
+pub(crate) fn delete_stale(
     database: &Transaction<'_>,
     datasource: &str,
     session: &Session,
@@ -298,7 +298,7 @@ fn count_documents(database: &Transaction<'_>, datasource: &str) -> Answer<i64> 
     )?)
 }
 
-pub async fn check_access(State(app): State<App>, body: Bytes) -> Answer<Json<Value>> {
+pub(crate) async fn check_access(State(app): State<App>, body: Bytes) -> Answer<Json<Value>> {
     let request: CheckAccess = read(&body)?;
     app.store
         .with(move |database| {

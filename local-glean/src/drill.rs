@@ -204,7 +204,7 @@ impl Drill {
     }
 }
 
-pub fn routes() -> Router<App> {
+pub(crate) fn routes() -> Router<App> {
     Router::new().route("/drill", post(add))
 }
 
@@ -237,7 +237,7 @@ async fn carry_out(held: Vec<Held>) -> usize {
 }
 
 /// Around each request to the Indexing API, of which there are parts under more than one address.
-pub async fn around(
+pub(crate) async fn around(
     State((app, base)): State<(App, &'static str)>,
     request: Request,
     next: Next,

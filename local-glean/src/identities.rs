@@ -15,7 +15,7 @@ use crate::sessions::{Page, is_suspicious, seen_alone};
 use crate::store::advance;
 use crate::wire::{BulkIdentities, DatasourceUser, ForAll, Group, Membership, OneIdentity};
 
-pub fn routes() -> Router<App> {
+pub(crate) fn routes() -> Router<App> {
     Router::new()
         .route("/bulkindexusers", post(bulk))
         .route("/bulkindexgroups", post(bulk))

@@ -20,7 +20,7 @@ pub enum Counts {
     Lagging(u32),
 }
 
-pub fn set_counts(database: &Transaction<'_>, counts: Counts) -> Answer {
+pub(crate) fn set_counts(database: &Transaction<'_>, counts: Counts) -> Answer {
     database.execute("DELETE FROM count_lag", [])?;
     let every = match counts {
         Counts::Live => return Ok(()),
@@ -42,7 +42,7 @@ fn count(database: &Transaction<'_>) -> Answer {
 }
 
 /// The documents of each object type that a reader of the status is told of.
-pub fn counts(database: &Transaction<'_>, datasource: &str) -> Answer<Vec<(String, i64)>> {
+pub(crate) fn counts(database: &Transaction<'_>, datasource: &str) -> Answer<Vec<(String, i64)>> {
     let lag: Option<(i64, i64)> = database
         .query_row("UPDATE count_lag SET reads = reads + 1 RETURNING every, reads", [], |row| {
             Ok((row.get(0)?, row.get(1)?))
@@ -65,7 +65,7 @@ pub fn counts(database: &Transaction<'_>, datasource: &str) -> Answer<Vec<(Strin
 }
 
 /// The last page was there, and what is stale waits until the status was read so often.
-pub fn put_off(
+pub(crate) fn put_off(
     database: &Transaction<'_>,
     session: &Session,
     reads: u32,
@@ -80,7 +80,7 @@ pub fn put_off(
 }
 
 /// A datasource's status was read: does the checks whose time has come.
-pub fn status_was_read(database: &Transaction<'_>, datasource: &str) -> Answer {
+pub(crate) fn status_was_read(database: &Transaction<'_>, datasource: &str) -> Answer {
     database.execute(
         "UPDATE stale_checks SET reads_left = reads_left - 1
          WHERE upload IN (SELECT number FROM uploads WHERE datasource = ?1)",

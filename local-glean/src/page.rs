@@ -12,7 +12,7 @@ use crate::{App, documents, search};
 
 const PAGE: &str = include_str!("page.html");
 
-pub fn routes() -> Router<App> {
+pub(crate) fn routes() -> Router<App> {
     Router::new()
         .route("/", get(async || Html(PAGE)))
         .route("/api/search", get(find))

@@ -94,7 +94,7 @@ const SHORTCUT: Kind = Kind {
     optional: &["description", "createTime", "updatedBy", "updateTime", "unlisted", "urlTemplate"],
 };
 
-pub fn routes() -> Router<App> {
+pub(crate) fn routes() -> Router<App> {
     Router::new()
         .route("/indexemployee", post(index_employee))
         .route("/indexemployeelist", post(index_employees))
@@ -196,7 +196,7 @@ impl Kind {
 }
 
 /// Refuses fields that are missing, and fields that the API does not have.
-pub fn fields(what: &str, sent: &Value, required: &[&str], optional: &[&str]) -> Answer {
+pub(crate) fn fields(what: &str, sent: &Value, required: &[&str], optional: &[&str]) -> Answer {
     let object =
         sent.as_object().ok_or_else(|| Refusal::bad(format!("{what} is not an object")))?;
     if let Some(field) = required.iter().find(|field| sent[**field].is_null()) {
@@ -211,7 +211,7 @@ pub fn fields(what: &str, sent: &Value, required: &[&str], optional: &[&str]) ->
     }
 }
 
-pub fn list<'a>(sent: &'a Value, field: &str) -> Answer<&'a Vec<Value>> {
+pub(crate) fn list<'a>(sent: &'a Value, field: &str) -> Answer<&'a Vec<Value>> {
     sent[field].as_array().ok_or_else(|| Refusal::bad(format!("{field} is not a list")))
 }
 

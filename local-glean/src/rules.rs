@@ -13,7 +13,7 @@ use crate::wire::{Content, Document};
 const MAX_ID_CHARS: usize = 200;
 
 /// A registered datasource, as far as documents are checked against it.
-pub struct Datasource {
+pub(crate) struct Datasource {
     pub name: String,
     /// Its users and groups are those of another datasource.
     pub has_other_identities: bool,
@@ -21,7 +21,7 @@ pub struct Datasource {
 }
 
 impl Datasource {
-    pub fn find(database: &Transaction<'_>, name: &str) -> Answer<Self> {
+    pub(crate) fn find(database: &Transaction<'_>, name: &str) -> Answer<Self> {
         let config: Option<String> = database
             .prepare_cached("SELECT config FROM datasources WHERE name = ?1")?
             .query_row([name], |row| row.get(0))
@@ -37,7 +37,7 @@ impl Datasource {
         Ok(Self { name: name.to_owned(), has_other_identities, url })
     }
 
-    pub fn check(&self, document: &Document) -> Answer {
+    pub(crate) fn check(&self, document: &Document) -> Answer {
         let id = document.id.as_deref().unwrap_or_default();
         let bad = |what: String| Err(Refusal::bad(format!("document {id:?}: {what}")));
         if document.datasource != self.name {
@@ -159,7 +159,7 @@ const CATEGORIES: &[&str] = &[
 ];
 
 /// The name of a datasource's registration, which must be whole.
-pub fn check_config(config: &Value) -> Answer<String> {
+pub(crate) fn check_config(config: &Value) -> Answer<String> {
     let fields = config.as_object().ok_or_else(|| Refusal::bad("the request is not an object"))?;
     if let Some(field) = fields.keys().find(|field| !CONFIG_FIELDS.contains(&field.as_str())) {
         return Err(Refusal::bad(format!("CustomDatasourceConfig has no field {field:?}")));

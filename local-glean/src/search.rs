@@ -13,7 +13,7 @@ const LOOKED_AT: i64 = 2_000;
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-pub struct Query {
+pub(crate) struct Query {
     pub q: String,
     pub datasource: String,
     /// An e-mail; empty for someone who sees everything.
@@ -25,7 +25,7 @@ pub struct Query {
 const OPEN: &str = "\u{2}";
 const CLOSE: &str = "\u{3}";
 
-pub fn search(database: &Transaction<'_>, query: &Query) -> Answer<Value> {
+pub(crate) fn search(database: &Transaction<'_>, query: &Query) -> Answer<Value> {
     let terms = terms(&query.q);
     let sql = if terms.is_empty() {
         "SELECT d.datasource, d.id, d.object_type, d.title, d.url, d.permissions, d.title,
@@ -122,7 +122,7 @@ fn terms(text: &str) -> String {
 }
 
 /// Who may find a document, in a few words.
-pub fn summary(permissions: &str) -> String {
+pub(crate) fn summary(permissions: &str) -> String {
     let permissions: crate::wire::Permissions =
         serde_json::from_str(permissions).unwrap_or_default();
     if permissions.allow_anonymous_access {
@@ -145,7 +145,7 @@ pub fn summary(permissions: &str) -> String {
 }
 
 /// Datasources, sessions and users.
-pub fn overview(database: &Transaction<'_>) -> Answer<Value> {
+pub(crate) fn overview(database: &Transaction<'_>) -> Answer<Value> {
     let mut statement = database.prepare_cached(
         "SELECT s.name, s.config, count(d.row) FROM datasources s
          LEFT JOIN documents d ON d.datasource = s.name GROUP BY s.name ORDER BY s.name",
@@ -191,7 +191,7 @@ pub fn overview(database: &Transaction<'_>) -> Answer<Value> {
 }
 
 /// One document with everything that was uploaded, its body cut.
-pub fn document(database: &Transaction<'_>, datasource: &str, id: &str) -> Answer<Value> {
+pub(crate) fn document(database: &Transaction<'_>, datasource: &str, id: &str) -> Answer<Value> {
     let (json, permissions, uploaded_at): (String, String, String) = database
         .query_row(
             "SELECT json, permissions, uploaded_at FROM documents

@@ -6,7 +6,7 @@ use crate::answer::{Answer, Refusal};
 use crate::store::timestamp;
 
 /// Where a page stands, from its request.
-pub struct Page<'a> {
+pub(crate) struct Page<'a> {
     /// What is uploaded: `documents`, `users`, `groups`, or `memberships:GROUP`.
     pub kind: &'a str,
     pub datasource: &'a str,
@@ -18,7 +18,7 @@ pub struct Page<'a> {
 }
 
 /// An open session.
-pub struct Session {
+pub(crate) struct Session {
     pub number: i64,
     /// What was last seen before this is not part of the session.
     pub since: i64,
@@ -26,7 +26,7 @@ pub struct Session {
 
 impl Page<'_> {
     /// Finds or opens the page's session, by the rules.
-    pub fn session(&self, database: &Transaction<'_>, now: i64) -> Answer<Session> {
+    pub(crate) fn session(&self, database: &Transaction<'_>, now: i64) -> Answer<Session> {
         if self.upload_id.is_empty() {
             return Err(Refusal::bad("uploadId is required"));
         }
@@ -100,7 +100,7 @@ impl Page<'_> {
 }
 
 impl Session {
-    pub fn count(&self, database: &Transaction<'_>, documents: usize) -> Answer {
+    pub(crate) fn count(&self, database: &Transaction<'_>, documents: usize) -> Answer {
         database.execute(
             "UPDATE uploads SET pages = pages + 1, documents = documents + ?2 WHERE number = ?1",
             params![self.number, i64::try_from(documents).unwrap_or(i64::MAX)],
@@ -109,7 +109,7 @@ impl Session {
     }
 
     /// The last page was there; what is stale is looked at later.
-    pub fn complete(&self, database: &Transaction<'_>) -> Answer {
+    pub(crate) fn complete(&self, database: &Transaction<'_>) -> Answer {
         database.execute(
             "UPDATE uploads SET state = 'COMPLETED', ended_at = ?2 WHERE number = ?1",
             params![self.number, timestamp()],
@@ -118,7 +118,7 @@ impl Session {
     }
 
     /// What was stale is gone, `deleted` in number, or deletion waits for a person.
-    pub fn close(&self, database: &Transaction<'_>, deleted: usize, paused: bool) -> Answer {
+    pub(crate) fn close(&self, database: &Transaction<'_>, deleted: usize, paused: bool) -> Answer {
         database.execute(
             "UPDATE uploads SET state = ?2, ended_at = coalesce(ended_at, ?3), deleted = ?4
              WHERE number = ?1",
@@ -135,7 +135,7 @@ impl Session {
 
 /// When something that came alone counts as seen. While a session is open it is no part of it: Glean
 /// deletes "everything not in the upload", and does not promise to spare what came beside it.
-pub fn seen_alone(
+pub(crate) fn seen_alone(
     database: &Transaction<'_>,
     kind: &str,
     datasource: &str,
@@ -150,6 +150,6 @@ pub fn seen_alone(
 }
 
 /// Glean pauses a deletion of more than a fifth of what is there.
-pub fn is_suspicious(stale: i64, total: i64) -> bool {
+pub(crate) fn is_suspicious(stale: i64, total: i64) -> bool {
     stale * 5 > total
 }

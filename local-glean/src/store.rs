@@ -81,10 +81,10 @@ CREATE TABLE IF NOT EXISTS memberships (
 ";
 
 #[derive(Clone)]
-pub struct Store(Arc<Mutex<Connection>>);
+pub(crate) struct Store(Arc<Mutex<Connection>>);
 
 impl Store {
-    pub fn open(file: Option<&Path>) -> Result<Self, rusqlite::Error> {
+    pub(crate) fn open(file: Option<&Path>) -> Result<Self, rusqlite::Error> {
         let connection = match file {
             Some(file) => Connection::open(file)?,
             None => Connection::open_in_memory()?,
@@ -94,7 +94,7 @@ impl Store {
     }
 
     /// Does `work` as a whole or not at all.
-    pub async fn with<T: Send + 'static>(
+    pub(crate) async fn with<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Transaction<'_>) -> Answer<T> + Send + 'static,
     ) -> Answer<T> {
@@ -114,19 +114,19 @@ impl Store {
 }
 
 /// The time as a number that grows with each request: what is older than a session is stale.
-pub fn advance(database: &Transaction<'_>) -> Answer<i64> {
+pub(crate) fn advance(database: &Transaction<'_>) -> Answer<i64> {
     Ok(database
         .prepare_cached("UPDATE clock SET now = now + 1 RETURNING now")?
         .query_row([], |row| row.get(0))?)
 }
 
 /// The time as people read it.
-pub fn timestamp() -> String {
+pub(crate) fn timestamp() -> String {
     humantime::format_rfc3339_millis(std::time::SystemTime::now()).to_string()
 }
 
 /// The time in seconds.
-pub fn seconds() -> i64 {
+pub(crate) fn seconds() -> i64 {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     since.map_or(0, |since| i64::try_from(since.as_secs()).unwrap_or(i64::MAX))
 }

@@ -3,7 +3,7 @@
 use crate::wire::{Content, Document};
 
 /// Body, summary, comments and the rest that a reader may search for.
-pub fn of(document: &Document) -> String {
+pub(crate) fn of(document: &Document) -> String {
     let mut words = String::new();
     for content in [&document.body, &document.summary].into_iter().flatten() {
         add(&mut words, content);

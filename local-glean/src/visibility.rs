@@ -8,7 +8,7 @@ use crate::answer::Answer;
 use crate::wire::Permissions;
 
 /// Whether the person with this e-mail may find a document with these permissions.
-pub fn may_see(
+pub(crate) fn may_see(
     database: &Transaction<'_>,
     datasource: &str,
     permissions: &str,
@@ -48,7 +48,7 @@ pub fn may_see(
 }
 
 /// The groups a person is in, directly or through other groups.
-pub fn groups_of(
+pub(crate) fn groups_of(
     database: &Transaction<'_>,
     datasource: &str,
     email: &str,

@@ -5,7 +5,7 @@ use serde_json::value::RawValue;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct BulkIndexDocuments {
+pub(crate) struct BulkIndexDocuments {
     pub upload_id: String,
     pub datasource: String,
     pub documents: Vec<Box<RawValue>>,
@@ -21,7 +21,7 @@ pub struct BulkIndexDocuments {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct IndexDocuments {
+pub(crate) struct IndexDocuments {
     #[allow(dead_code)]
     pub upload_id: Option<String>,
     pub datasource: String,
@@ -30,14 +30,14 @@ pub struct IndexDocuments {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct IndexDocument {
+pub(crate) struct IndexDocument {
     pub version: Option<i64>,
     pub document: Box<RawValue>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct DeleteDocument {
+pub(crate) struct DeleteDocument {
     pub version: Option<i64>,
     pub datasource: String,
     pub object_type: String,
@@ -46,7 +46,7 @@ pub struct DeleteDocument {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct UpdatePermissions {
+pub(crate) struct UpdatePermissions {
     pub datasource: String,
     pub object_type: Option<String>,
     pub id: Option<String>,
@@ -57,20 +57,20 @@ pub struct UpdatePermissions {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct ForDatasource {
+pub(crate) struct ForDatasource {
     pub datasource: String,
 }
 
 /// Without a datasource: all of them.
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct ForAll {
+pub(crate) struct ForAll {
     pub datasource: Option<String>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct CheckAccess {
+pub(crate) struct CheckAccess {
     pub datasource: String,
     pub object_type: String,
     pub doc_id: String,
@@ -81,7 +81,7 @@ pub struct CheckAccess {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[allow(dead_code)]
-pub struct Document {
+pub(crate) struct Document {
     pub datasource: String,
     pub object_type: Option<String>,
     pub id: Option<String>,
@@ -115,7 +115,7 @@ pub struct Document {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Content {
+pub(crate) struct Content {
     pub mime_type: String,
     pub text_content: Option<String>,
     pub binary_content: Option<String>,
@@ -123,7 +123,7 @@ pub struct Content {
 
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct User {
+pub(crate) struct User {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub email: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -134,7 +134,7 @@ pub struct User {
 
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
-pub struct Permissions {
+pub(crate) struct Permissions {
     pub allowed_users: Vec<User>,
     pub allowed_groups: Vec<String>,
     pub allowed_group_intersections: Vec<Intersection>,
@@ -144,14 +144,14 @@ pub struct Permissions {
 
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
-pub struct Intersection {
+pub(crate) struct Intersection {
     pub required_groups: Vec<String>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[allow(dead_code)]
-pub struct Interactions {
+pub(crate) struct Interactions {
     pub num_views: Option<i64>,
     pub num_likes: Option<i64>,
     pub num_comments: Option<i64>,
@@ -160,7 +160,7 @@ pub struct Interactions {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[allow(dead_code)]
-pub struct Comment {
+pub(crate) struct Comment {
     pub id: String,
     pub author: Option<User>,
     pub content: Option<Content>,
@@ -172,14 +172,14 @@ pub struct Comment {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[allow(dead_code)]
-pub struct CustomProperty {
+pub(crate) struct CustomProperty {
     pub name: Option<String>,
     pub value: Option<serde_json::Value>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct DatasourceUser {
+pub(crate) struct DatasourceUser {
     pub email: String,
     #[allow(dead_code)]
     pub name: String,
@@ -194,13 +194,13 @@ fn yes() -> bool {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Group {
+pub(crate) struct Group {
     pub name: String,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Membership {
+pub(crate) struct Membership {
     pub group_name: Option<String>,
     pub member_user_id: Option<String>,
     pub member_group_name: Option<String>,
@@ -208,7 +208,7 @@ pub struct Membership {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct BulkIdentities {
+pub(crate) struct BulkIdentities {
     pub upload_id: String,
     pub datasource: String,
     #[serde(default)]
@@ -227,7 +227,7 @@ pub struct BulkIdentities {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct OneIdentity {
+pub(crate) struct OneIdentity {
     pub datasource: String,
     pub version: Option<i64>,
     pub user: Option<DatasourceUser>,

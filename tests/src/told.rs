@@ -29,7 +29,7 @@ impl Ended {
 }
 
 /// A text without what differs.
-pub fn stable(text: &str) -> String {
+pub(crate) fn stable(text: &str) -> String {
     let text = text.replace(&root().display().to_string(), "[ROOT]");
     DIFFERS
         .iter()

@@ -21,7 +21,7 @@ use crate::temporal::workflows::approval::Word;
 use crate::text::{count, grouped};
 
 #[derive(ClapArgs)]
-pub struct Args {
+pub(super) struct Args {
     /// The connection in sheaf.toml.
     name: String,
     /// Only show what would be deleted, and the command that approves it.
@@ -47,7 +47,7 @@ struct Held {
     here: bool,
 }
 
-pub async fn run(args: Args, decision: Decision, context: &Context) -> Result<Report> {
+pub(super) async fn run(args: Args, decision: Decision, context: &Context) -> Result<Report> {
     let config = context.config()?;
     let name = &args.name;
     config.connection(name)?;

@@ -11,12 +11,12 @@ use crate::temporal::cancel::{Cancelled, cancel};
 use crate::text::count;
 
 #[derive(ClapArgs)]
-pub struct Args {
+pub(super) struct Args {
     /// The connection in sheaf.toml.
     name: String,
 }
 
-pub async fn run(args: Args, context: &Context) -> Result<Report> {
+pub(super) async fn run(args: Args, context: &Context) -> Result<Report> {
     let config = context.config()?;
     let name = &args.name;
     config.connection(name)?;

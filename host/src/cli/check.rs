@@ -17,7 +17,7 @@ use crate::sandbox::policy::{Denied, Pattern};
 use crate::text::count;
 
 #[derive(ClapArgs)]
-pub struct Args {
+pub(super) struct Args {
     /// The connection in sheaf.toml.
     name: String,
     /// Say whether the connector could request this URL, and why; nothing is requested.
@@ -25,7 +25,7 @@ pub struct Args {
     url: Option<String>,
 }
 
-pub async fn run(args: Args, context: &Context) -> Result<Report> {
+pub(super) async fn run(args: Args, context: &Context) -> Result<Report> {
     let config = context.config()?;
     let connection = config.connection(&args.name)?;
     let crawler = config.offline_crawler()?;

@@ -8,14 +8,14 @@ use crate::config::Config;
 use crate::failure::Result;
 use crate::temporal;
 
-pub struct Context {
+pub(super) struct Context {
     pub(super) file: Option<PathBuf>,
     pub json: bool,
     pub verbose: u8,
 }
 
 impl Context {
-    pub fn config(&self) -> Result<Config> {
+    pub(super) fn config(&self) -> Result<Config> {
         Config::load(self.file.as_deref())
     }
 }

@@ -29,7 +29,7 @@ use crate::temporal::follow::NotStarted;
 use crate::temporal::{follow, worker};
 
 #[derive(ClapArgs)]
-pub struct Args {
+pub(super) struct Args {
     /// End when every connection was crawled once; the exit code says how it went.
     #[arg(long)]
     once: bool,
@@ -45,7 +45,7 @@ pub struct Args {
 /// How often the folder of connectors is looked at.
 const LOOK: Duration = Duration::from_secs(1);
 
-pub async fn run(args: Args, context: &Context) -> Result<Report> {
+pub(super) async fn run(args: Args, context: &Context) -> Result<Report> {
     let mut config = context.config()?;
     let stop = signals::token();
     std::fs::create_dir_all(&config.state).map_err(|error| {

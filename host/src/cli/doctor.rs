@@ -18,7 +18,7 @@ use crate::temporal::{queue, worker};
 use crate::text::count;
 
 #[derive(ClapArgs)]
-pub struct Args {}
+pub(super) struct Args {}
 
 const PATIENCE: Duration = Duration::from_secs(3);
 
@@ -46,7 +46,7 @@ impl From<Result<String>> for Outcome {
     }
 }
 
-pub async fn run(_: Args, context: &Context) -> Result<Report> {
+pub(super) async fn run(_: Args, context: &Context) -> Result<Report> {
     let mut findings = Vec::new();
     look(context, &mut findings).await;
     Ok(report(&findings))

@@ -12,7 +12,7 @@ use crate::crawl::explain::{Explanation, KnownDocument};
 use crate::failure::Result;
 
 #[derive(ClapArgs)]
-pub struct Args {
+pub(super) struct Args {
     /// The connection in sheaf.toml.
     name: String,
     /// The document's id, or its address.
@@ -21,7 +21,7 @@ pub struct Args {
 
 const PATIENCE: Duration = Duration::from_secs(3);
 
-pub async fn run(args: Args, context: &Context) -> Result<Report> {
+pub(super) async fn run(args: Args, context: &Context) -> Result<Report> {
     let mut config = context.config()?;
     // What the ledger says need not wait for Glean.
     config.glean.patience = config.glean.patience.min(PATIENCE);
@@ -58,7 +58,7 @@ pub async fn run(args: Args, context: &Context) -> Result<Report> {
 }
 
 /// What the ledger says of a document.
-pub fn text(document: &KnownDocument) -> String {
+pub(super) fn text(document: &KnownDocument) -> String {
     let KnownDocument { id, object_type, title, seen, upload_id, scope, page, hash, .. } = document;
     let upload = upload_id.as_ref().map_or_else(String::new, |upload| format!(", upload {upload}"));
     let kind = if object_type.is_empty() { "of a type unknown" } else { object_type };

@@ -12,12 +12,12 @@ use crate::failure::Result;
 use crate::text::bytes;
 
 #[derive(ClapArgs)]
-pub struct Args {
+pub(super) struct Args {
     /// The connector's `.wasm` file.
     file: PathBuf,
 }
 
-pub async fn run(args: Args) -> Result<Report> {
+pub(super) async fn run(args: Args) -> Result<Report> {
     let candidate = Candidate::read(&args.file).await?;
     let connector = Loader::new(cache_folder())?.load(candidate).await?;
     let manifest = &connector.manifest;
@@ -35,7 +35,7 @@ pub async fn run(args: Args) -> Result<Report> {
 }
 
 /// What people read of a connector.
-pub fn describe(connector: &Connector, file: &Path) -> String {
+pub(super) fn describe(connector: &Connector, file: &Path) -> String {
     // What a stranger wrote must not steer a terminal.
     let printable = |letter: char| letter == '\n' || !letter.is_control();
     all(connector, file).chars().filter(|letter| printable(*letter)).collect()
@@ -130,7 +130,7 @@ fn settings_table(schema: &Value) -> String {
 }
 
 /// A connection to begin with.
-pub fn toml_block(connector: &Connector) -> String {
+pub(super) fn toml_block(connector: &Connector) -> String {
     let manifest = &connector.manifest;
     let name = manifest.name.replace('-', "");
     let mut settings = Vec::new();

@@ -27,7 +27,7 @@ const WIDE_TITLE: usize = 36;
 const WIDE: usize = 100;
 
 /// Shows what `views` says until its sender is gone.
-pub async fn show(views: watch::Receiver<CrawlView>) {
+pub(super) async fn show(views: watch::Receiver<CrawlView>) {
     if std::io::stderr().is_terminal() {
         live(views).await;
     } else {

@@ -12,7 +12,7 @@ use super::signals;
 use crate::failure::{Failure, Kind, Result};
 
 #[derive(ClapArgs)]
-pub struct Args {
+pub(super) struct Args {
     /// Where to listen.
     #[arg(long, default_value = "127.0.0.1:7717")]
     address: SocketAddr,
@@ -27,7 +27,7 @@ pub struct Args {
     record: Option<PathBuf>,
 }
 
-pub async fn run(args: Args) -> Result<Report> {
+pub(super) async fn run(args: Args) -> Result<Report> {
     let cancel = signals::token();
     let options = Options {
         address: args.address,
@@ -47,7 +47,7 @@ pub async fn run(args: Args) -> Result<Report> {
     ))
 }
 
-pub async fn start(options: Options) -> Result<LocalGlean> {
+pub(super) async fn start(options: Options) -> Result<LocalGlean> {
     let address = options.address;
     LocalGlean::start(options).await.map_err(|error| {
         Failure::new(Kind::Settings, format!("local Glean does not start: {error}"))

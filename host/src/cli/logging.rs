@@ -13,13 +13,13 @@ use crate::text::bounded;
 static LINES: OnceLock<MultiProgress> = OnceLock::new();
 
 /// The live lines of this process's terminal.
-pub fn lines() -> &'static MultiProgress {
+pub(super) fn lines() -> &'static MultiProgress {
     LINES.get_or_init(MultiProgress::new)
 }
 
 /// How log lines are written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
-pub enum Format {
+pub(super) enum Format {
     /// For people.
     #[default]
     Text,
@@ -29,7 +29,7 @@ pub enum Format {
 
 /// Starts logging. A service says what it does; another command only what goes wrong. `RUST_LOG`
 /// decides where it is set.
-pub fn start(verbose: u8, is_service: bool, format: Format) {
+pub(super) fn start(verbose: u8, is_service: bool, format: Format) {
     let usual = match (verbose, is_service) {
         // A command says itself when Temporal is away.
         (0, false) => {
@@ -60,7 +60,7 @@ fn console_colours() -> bool {
 }
 
 /// A panic is a defect, and what it says is not checked by anyone.
-pub fn redact_panics() {
+pub(super) fn redact_panics() {
     std::panic::set_hook(Box::new(|panic| {
         let text = bounded(panic.to_string(), 4_000);
         eprintln!("sheaf: a defect, please report it: {}", redact(&text));

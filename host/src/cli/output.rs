@@ -9,7 +9,7 @@ use crate::failure::{Failure, Result};
 use crate::redact::redact;
 
 /// What a command found out or did.
-pub struct Report {
+pub(super) struct Report {
     /// One sentence.
     pub summary: String,
     /// For `--json`.
@@ -22,30 +22,30 @@ pub struct Report {
 }
 
 impl Report {
-    pub fn new(summary: impl Into<String>, result: Value) -> Self {
+    pub(super) fn new(summary: impl Into<String>, result: Value) -> Self {
         Self { summary: summary.into(), result, text: None, exit_code: 0, failure: None }
     }
 
     #[must_use]
-    pub fn text(mut self, text: String) -> Self {
+    pub(super) fn text(mut self, text: String) -> Self {
         self.text = Some(text);
         self
     }
 
     #[must_use]
-    pub fn exit_code(mut self, code: u8) -> Self {
+    pub(super) fn exit_code(mut self, code: u8) -> Self {
         self.exit_code = code;
         self
     }
 
     #[must_use]
-    pub fn failure(mut self, failure: Failure) -> Self {
+    pub(super) fn failure(mut self, failure: Failure) -> Self {
         self.failure = Some(failure);
         self
     }
 }
 
-pub fn finish(command: &str, outcome: Result<Report>, json: bool, verbose: u8) -> ExitCode {
+pub(super) fn finish(command: &str, outcome: Result<Report>, json: bool, verbose: u8) -> ExitCode {
     let (report, failure) = match outcome {
         Ok(mut report) => {
             let failure = report.failure.take();

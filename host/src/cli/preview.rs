@@ -12,7 +12,7 @@ use crate::glean::wire::DocumentDefinition;
 use crate::text::{bounded, bytes, count};
 
 #[derive(ClapArgs)]
-pub struct Args {
+pub(super) struct Args {
     /// The connection in sheaf.toml.
     name: String,
     /// How many documents to show.
@@ -23,7 +23,7 @@ pub struct Args {
     scope: Option<String>,
 }
 
-pub async fn run(args: Args, context: &Context) -> Result<Report> {
+pub(super) async fn run(args: Args, context: &Context) -> Result<Report> {
     let config = context.config()?;
     let connection = config.connection(&args.name)?;
     let crawler = config.offline_crawler()?;

@@ -14,7 +14,7 @@ use crate::failure::{Failure, Result};
 use crate::text::{count, grouped};
 
 #[derive(ClapArgs)]
-pub struct Args {
+pub(super) struct Args {
     #[command(subcommand)]
     what: What,
 }
@@ -43,7 +43,7 @@ enum What {
 /// More than this are not followed one by one.
 const MANY: usize = 10_000;
 
-pub async fn run(args: Args, context: &Context) -> Result<Report> {
+pub(super) async fn run(args: Args, context: &Context) -> Result<Report> {
     let config = context.config()?;
     let (What::List { name, .. } | What::Show { name, .. } | What::Retry { name, .. }) = &args.what;
     config.connection(name)?;

@@ -16,7 +16,7 @@ use crate::temporal::schedules::{self, Act, Found};
 use crate::text::count;
 
 #[derive(ClapArgs)]
-pub struct Args {
+pub(super) struct Args {
     #[command(subcommand)]
     what: What,
 }
@@ -82,7 +82,7 @@ fn time(text: &str) -> Result<SystemTime, String> {
         .map_err(|error| format!("{error}; write 2026-11-01T00:00:00Z"))
 }
 
-pub async fn run(args: Args, context: &Context) -> Result<Report> {
+pub(super) async fn run(args: Args, context: &Context) -> Result<Report> {
     let config = context.config()?;
     let client = connect(&config).await?;
     let (which, act) = match args.what {

@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 static CODE: AtomicU8 = AtomicU8::new(0);
 
 /// The exit code of the signal that stopped us, if one did.
-pub fn code() -> Option<u8> {
+pub(super) fn code() -> Option<u8> {
     match CODE.load(Ordering::Relaxed) {
         0 => None,
         code => Some(code),
@@ -15,7 +15,7 @@ pub fn code() -> Option<u8> {
 }
 
 /// A token that the first signal cancels. A second one ends the process at once.
-pub fn token() -> CancellationToken {
+pub(super) fn token() -> CancellationToken {
     let token = CancellationToken::new();
     let cancelled = token.clone();
     tokio::spawn(async move {

@@ -26,7 +26,7 @@ use crate::temporal::{approvals, outcomes};
 use crate::text::{bytes, count, grouped};
 
 #[derive(ClapArgs)]
-pub struct Args {
+pub(super) struct Args {
     /// Only this connection.
     name: Option<String>,
     /// Ask neither Temporal nor Glean.
@@ -88,7 +88,7 @@ impl Asked {
     }
 }
 
-pub async fn run(args: Args, context: &Context) -> Result<Report> {
+pub(super) async fn run(args: Args, context: &Context) -> Result<Report> {
     let config = context.config()?;
     if let Some(name) = &args.name {
         config.connection(name)?;

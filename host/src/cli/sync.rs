@@ -26,7 +26,7 @@ use crate::temporal::workflows::all::OneOfAll;
 use crate::text::{bounded_str, bytes, count, grouped};
 
 #[derive(ClapArgs)]
-pub struct Args {
+pub(super) struct Args {
     /// The connection in sheaf.toml.
     #[arg(required_unless_present = "all")]
     pub name: Option<String>,
@@ -56,7 +56,7 @@ pub struct Args {
 
 impl Args {
     /// One crawl of a connection.
-    pub fn one(name: &str, mode: ModeName) -> Self {
+    pub(super) fn one(name: &str, mode: ModeName) -> Self {
         Self {
             name: Some(name.to_owned()),
             all: false,
@@ -83,7 +83,7 @@ impl Args {
     }
 }
 
-pub async fn run(args: Args, context: &Context) -> Result<Report> {
+pub(super) async fn run(args: Args, context: &Context) -> Result<Report> {
     let config = context.config()?;
     let cancel = signals::token();
     match &args.name {
@@ -223,12 +223,12 @@ fn line(one: &OneOfAll) -> String {
 }
 
 /// One line about a crawl that ended.
-pub fn summary(result: &CrawlResult) -> String {
+pub(super) fn summary(result: &CrawlResult) -> String {
     format!("{}: {}", result.connection, did(result, 0))
 }
 
 /// What a crawl did. Where it is held, the reasons stand with what waits.
-pub fn did(result: &CrawlResult, verbose: u8) -> String {
+pub(super) fn did(result: &CrawlResult, verbose: u8) -> String {
     let mut text = format!(
         "{} uploaded to {} ({}, {}) in {:.1} s",
         count(result.documents, "document"),
@@ -257,7 +257,7 @@ pub fn did(result: &CrawlResult, verbose: u8) -> String {
 }
 
 /// A reason as it fits into a few lines; `-v` shows all of it.
-pub fn bounded_reason(reason: &str, verbose: u8) -> Cow<'_, str> {
+pub(super) fn bounded_reason(reason: &str, verbose: u8) -> Cow<'_, str> {
     if verbose > 0 || reason.len() <= REASON {
         return Cow::Borrowed(reason);
     }
@@ -268,7 +268,7 @@ pub fn bounded_reason(reason: &str, verbose: u8) -> Cow<'_, str> {
 const REASON: usize = 400;
 
 /// What waits for a person's word, and how to say it.
-pub fn waiting_text(waiting: &AwaitingApproval, name: &str) -> String {
+pub(super) fn waiting_text(waiting: &AwaitingApproval, name: &str) -> String {
     let mut text = String::new();
     for reason in &waiting.reasons {
         text.push_str(&format!("  {reason}\n"));
@@ -293,7 +293,7 @@ pub fn waiting_text(waiting: &AwaitingApproval, name: &str) -> String {
 /// Documents that would go are named up to so many.
 const SHOWN: usize = 5;
 
-pub fn report(result: &CrawlResult, verbose: u8) -> Report {
+pub(super) fn report(result: &CrawlResult, verbose: u8) -> Report {
     let mut text = format!("{}: {}", result.connection, did(result, verbose));
     if result.resumable {
         text.push_str(

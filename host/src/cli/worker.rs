@@ -15,9 +15,9 @@ use crate::glean;
 use crate::temporal::worker;
 
 #[derive(ClapArgs)]
-pub struct Args {}
+pub(super) struct Args {}
 
-pub async fn run(_: Args, context: &Context) -> Result<Report> {
+pub(super) async fn run(_: Args, context: &Context) -> Result<Report> {
     let config = context.config()?;
     let stop = signals::token();
     let crawler = config.crawler()?;

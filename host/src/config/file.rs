@@ -17,7 +17,7 @@ use crate::temporal::schedule::Schedule;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct File {
+pub(super) struct File {
     state_folder: Option<PathBuf>,
     state_store: Option<String>,
     #[serde(default)]

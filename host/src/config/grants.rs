@@ -18,7 +18,7 @@ use crate::secret::Source;
 
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Section {
+pub(super) struct Section {
     #[serde(default)]
     hosts: Vec<String>,
     #[serde(default)]
@@ -77,7 +77,7 @@ struct OAuthSection {
 }
 
 impl Section {
-    pub fn validate(self, name: &str, base: &Path, locate: &Locate<'_>) -> Result<Granted> {
+    pub(super) fn validate(self, name: &str, base: &Path, locate: &Locate<'_>) -> Result<Granted> {
         let at = |key| ["connections", name, "grants", key];
         let patterns = |texts: &[String], keys: &[&str]| {
             let parse = |text: &String| {

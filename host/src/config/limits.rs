@@ -9,7 +9,7 @@ use crate::sandbox::limits::{HttpLimits, Limits};
 
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields, expecting = "a table")]
-pub struct Section {
+pub(super) struct Section {
     memory: Option<Size>,
     table_entries: Option<usize>,
     cpu_per_call: Option<Span>,
@@ -32,7 +32,7 @@ pub struct Section {
 }
 
 impl Section {
-    pub fn validate(self, name: &str, locate: &Locate<'_>) -> Result<Limits> {
+    pub(super) fn validate(self, name: &str, locate: &Locate<'_>) -> Result<Limits> {
         let at = |key| ["connections", name, "limits", key];
         for (value, key) in [
             (self.page_documents.map(|number| number as usize), "page_documents"),

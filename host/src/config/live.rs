@@ -13,7 +13,7 @@ use crate::crawl::configured::{Configured, Connections};
 use crate::failure::{Failure, Result};
 
 #[derive(Clone, Debug)]
-pub struct Live(Arc<RwLock<State>>);
+pub(super) struct Live(Arc<RwLock<State>>);
 
 #[derive(Debug)]
 struct State {
@@ -22,7 +22,7 @@ struct State {
 }
 
 impl Live {
-    pub fn new(config: Arc<Config>) -> Self {
+    pub(super) fn new(config: Arc<Config>) -> Self {
         let state = State { config, since: Timestamp::now() };
         Self(Arc::new(RwLock::new(state)))
     }

@@ -13,7 +13,7 @@ use crate::secret::{self, Rotating};
 
 /// A duration such as `"30s"`, `"5m"` or `"2h"`.
 #[derive(Clone, Copy, Debug)]
-pub struct Span(pub Duration);
+pub(super) struct Span(pub Duration);
 
 impl<'de> Deserialize<'de> for Span {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -30,7 +30,7 @@ impl<'de> Deserialize<'de> for Span {
 
 /// A number of bytes such as `"4 MiB"`.
 #[derive(Clone, Copy, Debug)]
-pub struct Size(pub usize);
+pub(super) struct Size(pub usize);
 
 impl<'de> Deserialize<'de> for Size {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -50,10 +50,10 @@ impl<'de> Deserialize<'de> for Size {
 }
 
 /// The environment.
-pub type Env<'a> = &'a dyn Fn(&str) -> Option<String>;
+pub(super) type Env<'a> = &'a dyn Fn(&str) -> Option<String>;
 
 /// A secret that is read now, so that what is wrong with it is said now, and again later.
-pub fn rotating(source: secret::Source, base: &Path, env: Env<'_>) -> Result<Arc<Rotating>> {
+pub(super) fn rotating(source: secret::Source, base: &Path, env: Env<'_>) -> Result<Arc<Rotating>> {
     let secret = source.read(base, env)?;
     Ok(Arc::new(Rotating::with(source, base, secret)))
 }

@@ -145,7 +145,7 @@ pub(super) struct After {
 
 impl After {
     /// Before the crawl takes the place of what was remembered.
-    pub fn remember(
+    pub(super) fn remember(
         &self,
         state: &mut ConnectionState,
         plan: &Plan,

@@ -20,7 +20,7 @@ use crate::name::UploadId;
 /// An interrupted crawl is resumed within this time; what it uploaded is older than that then.
 const RESUME_WITHIN: Duration = Duration::from_secs(24 * 3600);
 /// One that ended without some scopes, from its end: the next nightly crawl reads all of them.
-pub const COMPLETE_WITHIN: Duration = Duration::from_secs(12 * 3600);
+pub(super) const COMPLETE_WITHIN: Duration = Duration::from_secs(12 * 3600);
 
 /// A crawl as it would begin now.
 pub(super) struct AsNow<'a> {

@@ -22,7 +22,7 @@ pub(super) struct Sent {
 
 impl Sent {
     /// Remembers it. What was kept meanwhile stays.
-    pub fn remember(&self, state: &mut ConnectionState) {
+    pub(super) fn remember(&self, state: &mut ConnectionState) {
         for (before, now) in &self.refused {
             if let Some(kept) = state.changes.iter_mut().find(|kept| *kept == before) {
                 kept.clone_from(now);

@@ -26,7 +26,7 @@ impl Found {
     }
 
     /// Why the first scope failed, where all did.
-    pub fn in_vain(&self, plan: &Plan) -> Option<Failure> {
+    pub(super) fn in_vain(&self, plan: &Plan) -> Option<Failure> {
         let mut scopes = plan.scopes.iter();
         let first = self.failure(&scopes.next()?.id)?;
         scopes.all(|scope| self.failure(&scope.id).is_some()).then(|| first.clone())
@@ -34,7 +34,7 @@ impl Found {
 
     /// Whether the next crawl of its mode is to resume this one: all that is missing was away, and
     /// some of it was read for a good part.
-    pub fn resumable(&self, plan: &Plan, reasons: &[String]) -> bool {
+    pub(super) fn resumable(&self, plan: &Plan, reasons: &[String]) -> bool {
         let ending = |scope: &Scope| self.read.get(&scope.id)?.frontier.ending.as_ref();
         plan.mode == ModeName::Full
             && reasons.len() == self.failed.len()
@@ -64,7 +64,7 @@ pub(super) struct Total {
 }
 
 impl Total {
-    pub fn of(plan: &Plan, found: &Found) -> Self {
+    pub(super) fn of(plan: &Plan, found: &Found) -> Self {
         let mut counts = Counts::default();
         let mut missing = Vec::new();
         for scope in &plan.scopes {

@@ -26,7 +26,7 @@ pub(super) struct Allowed<'a> {
 }
 
 impl Allowed<'_> {
-    pub fn of(&self, failure: &Failure) -> u32 {
+    pub(super) fn of(&self, failure: &Failure) -> u32 {
         let policy = self.policy.map(|policy| policy.allowed(failure));
         policy.unwrap_or(self.attempts).max(1)
     }

@@ -6,7 +6,7 @@ use sheaf_tests::temporal::ONCE;
 use sheaf_tests::{Site, copy, files, odd};
 
 /// A hundred documents.
-pub async fn docs() -> Site {
+pub(crate) async fn docs() -> Site {
     let site = Site::new(&files("")).await.connector("sheaf_files");
     for number in 0..100 {
         site.write(&format!("docs/{number}.md"), &format!("# Page {number}"));
@@ -15,7 +15,7 @@ pub async fn docs() -> Site {
     site
 }
 
-pub fn remove(site: &Site, numbers: std::ops::Range<u32>) {
+pub(crate) fn remove(site: &Site, numbers: std::ops::Range<u32>) {
     for number in numbers {
         std::fs::remove_file(site.path(&format!("docs/{number}.md"))).expect("removed");
     }
@@ -123,7 +123,7 @@ async fn a_journal_that_outlived_its_crawl_is_not_taken_for_one_under_way() {
 }
 
 /// Full crawls of it stop once after two batches of four.
-pub async fn stopped() -> (Site, String) {
+pub(crate) async fn stopped() -> (Site, String) {
     let site = Site::new(&odd("pages = 400, misdeed = \"changes\"")).await.connector("guest_odd");
     site.sync("odd", 0).await;
     let path = "/bulkindexdocuments".to_owned();
