@@ -198,6 +198,11 @@ impl Failure {
         self
     }
 
+    /// Whether a person would read the same twice.
+    pub fn says_the_same_as(&self, other: &Self) -> bool {
+        self.kind == other.kind && self.what == other.what
+    }
+
     /// Names the place, unless a nearer one is named already.
     #[must_use]
     pub fn at_least(mut self, at: impl FnOnce() -> String) -> Self {

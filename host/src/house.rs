@@ -416,6 +416,6 @@ fn paths_are_read_as_the_compiler_reads_them() {
     ];
     assert_eq!(found, expected);
     let module: Module = ["crawl", "pipeline", "mod"].map(str::to_owned).to_vec();
-    let path: Vec<String> = ["super", "fault"].map(str::to_owned).to_vec();
-    assert_eq!(resolved(&module, &path), ["crawl", "fault"]);
+    let path: Vec<String> = ["super", "blame"].map(str::to_owned).to_vec();
+    assert_eq!(resolved(&module, &path), ["crawl", "blame"]);
 }

@@ -17,7 +17,7 @@ use crate::sandbox::{Granted, egress};
 use crate::secret::Source;
 
 #[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a table")]
 pub(super) struct Section {
     #[serde(default)]
     hosts: Vec<String>,
@@ -32,14 +32,14 @@ pub(super) struct Section {
 }
 
 #[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a table")]
 struct Tls {
     ca: Option<PathBuf>,
     client_certificate: Option<PathBuf>,
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a table")]
 struct Credential {
     bearer: Option<Source>,
     basic: Option<Basic>,
@@ -50,21 +50,21 @@ struct Credential {
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a table")]
 struct Basic {
     username: String,
     password: Source,
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a table")]
 struct Header {
     name: String,
     value: Source,
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a table")]
 struct OAuthSection {
     token_url: String,
     client_id: String,

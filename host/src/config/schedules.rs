@@ -15,7 +15,7 @@ use crate::temporal::schedule::{Calendar, Overlap, Schedule};
 const CATCH_UP: Duration = Duration::from_secs(3600);
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a table")]
 pub(super) struct Section {
     mode: Option<ModeName>,
     cron: Option<OneOrMore>,

@@ -190,7 +190,7 @@ impl Attempts {
         let last = self.failures >= attempts;
         let cause = self.cause.take().map_or_else(|| failure.clone(), |cause| *cause);
         self.cause = Some(Box::new(Failure { detail: None, ..cause.clone() }));
-        if !last || !failure.kind.is_retryable() || cause.what == failure.what {
+        if !last || !failure.kind.is_retryable() || cause.says_the_same_as(&failure) {
             return (failure, last);
         }
         (cause.detail(format!("at last: {failure}")), last)

@@ -1,4 +1,4 @@
-//! Which documents Glean would refuse: they are quarantined with a reason, and the crawl goes on.
+//! Which documents Glean would refuse: they are quarantined with a reason, and hold up no others.
 //! Glean: "Index documents", field rules.
 
 use regex::Regex;
