@@ -1,4 +1,4 @@
-//! What time it is. Tests can stop the clock: nothing else in this program asks for the date.
+//! What time it is. Tests can stop the clock: nothing else in this crate asks for the date.
 
 use std::fmt;
 use std::ops::{Add, Sub};
@@ -95,7 +95,7 @@ pub mod stopped {
         NOW.get()
     }
 
-    /// A clock of the calling thread, which goes again when this is dropped.
+    /// A clock of the calling thread, which goes again when this is dropped. Other threads have the real time.
     pub struct Clock(());
 
     impl Clock {

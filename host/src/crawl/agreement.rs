@@ -68,7 +68,7 @@ impl Crawler {
     }
 
     /// What a crawl began with; at its end, where nothing is read any more, what the file says now.
-    pub(super) fn crawled(&self, plan: &Plan) -> Result<Arc<Connection>> {
+    pub(super) fn connection_of(&self, plan: &Plan) -> Result<Arc<Connection>> {
         match self.kept.of(&plan.upload_id) {
             Some(kept) => Ok(kept.connection),
             None => self.connections.now().connection(&plan.connection),

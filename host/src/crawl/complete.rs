@@ -24,8 +24,8 @@ pub enum Completed {
     InVain(Failure),
 }
 
-/// A crawl of which everything is read.
-struct Crawled<'a> {
+/// A crawl of which all is read that could be.
+struct ReadCrawl<'a> {
     begun: &'a Begun,
     found: &'a Found,
     sealed: Sealed,
@@ -33,7 +33,7 @@ struct Crawled<'a> {
     seconds: f64,
 }
 
-impl Crawled<'_> {
+impl ReadCrawl<'_> {
     fn result(&self, outcome: Outcome, reasons: &[String]) -> CrawlResult {
         CrawlResult::new(&self.begun.plan, outcome, &self.account.counts, self.seconds, reasons)
     }
@@ -62,7 +62,7 @@ impl Crawler {
         let claims = self.states.claims(&crawl.connection);
         let completed = tokio::select! {
             completed = self.completed(&begun, &state, seconds) => completed?,
-            failure = claims.keep(who, &crawl.upload_id) => return Err(failure),
+            failure = claims.renew_until_it_fails(who, &crawl.upload_id) => return Err(failure),
         };
         claims.release(who, &crawl.upload_id).await?;
         Ok(completed)
@@ -93,14 +93,14 @@ impl Crawler {
         let plan = &begun.plan;
         let sealed = self.sealed(plan).await?;
         let account = self.account(plan, found, &sealed, state.runs.is_empty())?;
-        let crawled = Crawled { begun, found, sealed, account, seconds };
+        let crawled = ReadCrawl { begun, found, sealed, account, seconds };
         match plan.mode {
             ModeName::Incremental => self.finish_incremental(crawled).await,
             ModeName::Full => Box::pin(self.finish_full(crawled, state)).await,
         }
     }
 
-    async fn finish_incremental(&self, crawled: Crawled<'_>) -> Result<CrawlResult> {
+    async fn finish_incremental(&self, crawled: ReadCrawl<'_>) -> Result<CrawlResult> {
         let Account { counts, reasons, read } = &crawled.account;
         let outcome = if reasons.is_empty() { Outcome::Complete } else { Outcome::Partial };
         let (uploaded, deleted) = (crawled.sealed.uploaded, counts.deleted);
@@ -116,10 +116,10 @@ impl Crawler {
 
     async fn finish_full(
         &self,
-        crawled: Crawled<'_>,
+        crawled: ReadCrawl<'_>,
         state: &ConnectionState,
     ) -> Result<CrawlResult> {
-        let Crawled { begun, found, sealed, account, .. } = &crawled;
+        let ReadCrawl { begun, found, sealed, account, .. } = &crawled;
         let plan = &begun.plan;
         let Account { reasons, read, .. } = account;
         let now_there = [vec![sealed.run.clone()], later(state, plan, &sealed.run)].concat();
@@ -180,12 +180,12 @@ impl Crawler {
     /// What waits, where a person has to look before the session is closed.
     async fn held(
         &self,
-        crawled: &Crawled<'_>,
+        crawled: &ReadCrawl<'_>,
         intent: &Intent,
     ) -> Result<Option<(CrawlResult, Held)>> {
-        let Crawled { begun, found, sealed, seconds, .. } = crawled;
+        let ReadCrawl { begun, found, sealed, seconds, .. } = crawled;
         let plan = &begun.plan;
-        let connection = self.crawled(plan)?;
+        let connection = self.connection_of(plan)?;
         let session = self.session_state(plan).await?;
         let objections = connection.deletions.objections(intent);
         // A session that is closed already was closed by this crawl, before a crash.

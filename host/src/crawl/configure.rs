@@ -46,15 +46,10 @@ impl Crawler {
         let lease = Lease::new(start.who.clone(), &start.by, upload_id);
         claims.claim(&lease).await?;
         let begun = tokio::select! {
-            begun = self.configured(&start) => begun,
-            failure = claims.keep(&start.who, upload_id) => Err(failure),
+            begun = self.begin_or_resume(&start) => begun,
+            failure = claims.renew_until_it_fails(&start.who, upload_id) => Err(failure),
         };
         let plan = match begun {
-            Ok(Beginning::New(plan)) => Ok(*plan),
-            Ok(Beginning::Resumed(begun)) => self.resume(*begun, &start).await,
-            Err(failure) => Err(failure),
-        };
-        let plan = match plan {
             // It has the id of the crawl that it resumes, or of the session that it restarted.
             Ok(plan) if plan.upload_id != upload_id => {
                 let lease = Lease { upload_id: plan.upload_id.clone(), ..lease };
@@ -69,6 +64,13 @@ impl Crawler {
             tracing::debug!("{failure}");
         }
         plan
+    }
+
+    async fn begin_or_resume(&self, start: &Start) -> Result<Plan> {
+        match Box::pin(self.configured(start)).await? {
+            Beginning::New(plan) => Ok(*plan),
+            Beginning::Resumed(begun) => self.resume(*begun, start).await,
+        }
     }
 
     async fn configured(&self, start: &Start) -> Result<Beginning> {

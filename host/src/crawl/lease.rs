@@ -199,8 +199,9 @@ impl Claims {
         Ok(self.store.put(&self.name(number), text(&lease)?).await?)
     }
 
-    /// The same for as long as a step works.
-    pub async fn keep(&self, who: &Who, upload_id: &str) -> Failure {
+    /// The same for as long as a step works beside it. The first renewal that fails, for whatever reason,
+    /// ends the step: then nobody may count on the claim.
+    pub async fn renew_until_it_fails(&self, who: &Who, upload_id: &str) -> Failure {
         loop {
             if let Err(error) = self.renew(who, upload_id, LASTS).await {
                 return error.into();

@@ -127,7 +127,7 @@ async fn crawl_all(again: &Again<'_>, crawl: &CrawlRef, started: Instant) -> Res
         let claims = crawler.states.claims(&crawl.connection);
         tokio::select! {
             waited = again.wait(&failure, pause) => waited?,
-            failure = claims.keep(who, &crawl.upload_id) => return Err(failure),
+            failure = claims.renew_until_it_fails(who, &crawl.upload_id) => return Err(failure),
         }
     }
     view.send_modify(|view| view.phase = Phase::Completing);

@@ -53,14 +53,14 @@ struct Work {
 }
 
 /// A range under way.
-struct Under<'a> {
+struct RangeUnderWay<'a> {
     /// Scopes that failed.
     failures: usize,
     progress: RangeProgress,
     report: &'a watch::Sender<RangeProgress>,
 }
 
-impl Under<'_> {
+impl RangeUnderWay<'_> {
     /// Adds what is done of a scope.
     fn done(&mut self, counts: &Counts) -> Shown {
         let done = Shown { counts: counts.without_samples(), live: Live::default() };
@@ -70,6 +70,7 @@ impl Under<'_> {
 
     /// Shows a scope that is being crawled.
     fn running(&self, scope: &Scope, now: Shown) {
+        let now = Shown { counts: now.counts.without_samples(), ..now };
         let mut shown = self.progress.clone();
         shown.total.add(&now);
         shown.show(ScopeView::new(scope, ScopeState::Running, now));
@@ -124,7 +125,7 @@ impl Crawler {
         let begun = self.begun(crawl).await?;
         let who = Self::check_owner(&begun, crawl)?.clone();
         self.check_begun(&begun).await?;
-        let connection = self.crawled(&begun.plan)?;
+        let connection = self.connection_of(&begun.plan)?;
         let connector = self.registry.pinned(&begun.plan.digest).await?;
         self.guests.check(&connection, &connector).await?;
         let journal = self.journal(&crawl.connection, &crawl.upload_id);
@@ -132,7 +133,7 @@ impl Crawler {
         let claims = self.states.claims(&crawl.connection);
         let ended = tokio::select! {
             ended = self.crawl_each(&work, range, allowed, report, cancel) => ended,
-            failure = claims.keep(&who, &crawl.upload_id) => Err(failure.into()),
+            failure = claims.renew_until_it_fails(&who, &crawl.upload_id) => Err(failure.into()),
         };
         ended.map_err(|stopped| {
             stopped.map(|failure| failure.at_least(|| crawl.connection.to_string()))
@@ -153,7 +154,7 @@ impl Crawler {
             attempts: report.borrow().attempts.clone(),
             ..RangeProgress::default()
         };
-        let mut under = Under { progress, report, failures: 0 };
+        let mut under = RangeUnderWay { progress, report, failures: 0 };
         let scopes = &work.begun.plan.scopes;
         let scopes = scopes.get(range.start..range.end.min(scopes.len())).unwrap_or_default();
         let mut again: Option<Failure> = None;
@@ -206,7 +207,7 @@ impl Crawler {
         scope: &Scope,
         part: ScopeJournal,
         kept: ScopeHead,
-        under: &mut Under<'_>,
+        under: &mut RangeUnderWay<'_>,
         cancel: &CancellationToken,
     ) -> blame::Result<(ScopeHead, Option<Failure>)> {
         let opened = kept.frontier.opened || work.begun.plan.opened;
@@ -248,7 +249,7 @@ impl Crawler {
         work: &Work,
         scope: &Scope,
         mut reports: watch::Receiver<Report>,
-        under: &mut Under<'_>,
+        under: &mut RangeUnderWay<'_>,
     ) -> blame::Result<()> {
         let mut crawl = std::pin::pin!(crawl);
         let mut looks = tokio::time::interval(LOOK);

@@ -127,7 +127,7 @@ impl Crawler {
         sealed: &Sealed,
         new: bool,
     ) -> Result<Account> {
-        let connection = self.crawled(plan)?;
+        let connection = self.connection_of(plan)?;
         let mut total = Total::of(plan, found);
         total.count_doubles(sealed);
         let Total { counts, missing: mut reasons } = total;

@@ -11,7 +11,7 @@ pub(super) struct Cut {
     /// The first is 1.
     pub(super) number: u64,
     pub(super) batch: Batch,
-    /// It holds nothing of a page after the one that ended last.
+    /// It was cut after a page had ended, and holds nothing of a later one.
     pub(super) ends_page: bool,
 }
 

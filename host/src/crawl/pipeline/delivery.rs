@@ -9,7 +9,7 @@ use crate::crawl::blame::Result;
 use crate::crawl::change::{Change, Want, wanted_access};
 use crate::crawl::kept_changes::KeptChanges;
 use crate::crawl::progress::Counts;
-use crate::document::{AccessChange, DocumentRef, Mode};
+use crate::document::{AccessChange, DocumentRef};
 use crate::glean::upload::{Refused, Upload};
 use crate::glean::{self, Batch, Client};
 use crate::text::bounded;
@@ -55,8 +55,8 @@ impl Delivery {
         Self { upload, opened: false, changes: Some(changes) }
     }
 
-    /// Goes on where an earlier attempt was.
-    pub(super) async fn resume(&mut self, opened: bool, pages: u64) -> Result<()> {
+    /// A session that an earlier step or attempt opened is open; so many pages were read before.
+    pub(super) async fn begin_at(&mut self, opened: bool, pages: u64) -> Result<()> {
         self.opened = opened;
         match &mut self.changes {
             Some(changes) if pages > 0 => changes.learn().await,
@@ -65,11 +65,8 @@ impl Delivery {
     }
 
     /// Whether each document comes once, and what does not come is gone.
-    pub(super) fn mode(&self) -> Mode {
-        match self.changes {
-            None => Mode::Full,
-            Some(_) => Mode::Incremental { bookmark: String::new() },
-        }
+    pub(super) fn is_full(&self) -> bool {
+        self.changes.is_none()
     }
 
     pub(super) fn limits(&self, limits: &UploadLimits) -> UploadLimits {

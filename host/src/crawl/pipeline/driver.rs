@@ -1,4 +1,4 @@
-//! Moves pages, batches and commits: the only part of the pipeline that waits.
+//! Moves pages, batches and commits: only here is it decided what is waited for.
 
 use std::time::Duration;
 
@@ -8,16 +8,17 @@ use tokio::time::Instant;
 
 use super::cutter::{Cut, Cutter};
 use super::delivery::Delivery;
-use super::frontier::{Acknowledged, MovingFrontier, Next};
-use super::intake::{Checked, CheckedPage, Intake};
+use super::frontier::{Acknowledged, Next, Turns};
+use super::intake::{Broken, Checked, CheckedPage, Intake};
 use super::keeper::{Commit, Due, Keeper, Passed};
 use super::page_records::{PageRecords, Records};
 use super::parts::{Pipeline, Report, Source};
 use super::window::Window;
+use crate::clock::Timestamp;
 use crate::crawl::blame::{Result, Stopped, interrupted};
 use crate::crawl::progress::{Ending, ScopeHead};
 use crate::crawl::quarantine::QuarantineLog;
-use crate::document::{Mode, Page, PageLimits, Progress};
+use crate::document::{Page, PageLimits, Progress};
 use crate::failure::{self, Failure};
 use crate::glean::batch::Most;
 use crate::text::bounded;
@@ -48,7 +49,7 @@ struct Driver<'a> {
     intake: Intake<'a>,
     delivery: Delivery,
     window: Window,
-    turns: MovingFrontier<Read>,
+    turns: Turns<Read>,
     keeper: Keeper,
     records: PageRecords,
     log: QuarantineLog,
@@ -69,7 +70,7 @@ impl Pipeline<'_> {
         start: ScopeHead,
     ) -> Result<ScopeHead> {
         let mut pages = Pages::read(source, self.page);
-        delivery.resume(start.frontier.opened, start.counts.pages).await?;
+        delivery.begin_at(start.frontier.opened, start.counts.pages).await?;
         let mut driver = Driver::new(self, delivery, start);
         let ended = tokio::select! {
             ended = driver.pump(&mut pages) => ended,
@@ -128,13 +129,14 @@ impl<'a> Driver<'a> {
             document_bytes: limits.document_bytes,
         };
         let cutter = Cutter::new(delivery.datasource(), most);
-        let full = delivery.mode() == Mode::Full;
+        let full = delivery.is_full();
         Self {
             parts,
             intake: Intake::new(parts.rules, cutter, full, limits.document_bytes, &start),
             delivery,
             window: Window::new(&limits),
-            turns: MovingFrontier::new(),
+            turns: Turns::new(),
+            // Commits are as large for changes, of which one batch is on its way at a time.
             keeper: Keeper::new(parts.journal.clone(), parts.limits.in_flight),
             records: PageRecords::new(&start, parts.journal.is_some()),
             log: QuarantineLog::default(),
@@ -155,11 +157,22 @@ impl<'a> Driver<'a> {
                     return Err(Stopped::of_guest(failure));
                 }
             };
-            let Checked { cuts, page } = self.intake.take(page).map_err(Stopped::Scope)?;
+            let read_at = Timestamp::now();
+            let Checked { cuts, page } = match self.intake.take(page) {
+                Ok(checked) => checked,
+                Err(Broken { cuts, stopped }) => {
+                    for cut in cuts {
+                        self.dispatch(cut).await?;
+                    }
+                    self.flush().await?;
+                    return Err(stopped);
+                }
+            };
+            self.count(&page)?;
             for cut in cuts {
                 self.dispatch(cut).await?;
             }
-            if !self.end_page(page).await? {
+            if !self.end_page(page, read_at).await? {
                 return self.flush().await;
             }
             if self.cut_at.elapsed() > MAX_BATCH_AGE
@@ -195,8 +208,25 @@ impl<'a> Driver<'a> {
         }
     }
 
-    /// A page's documents are on their way: does the rest of it. Whether more pages follow.
-    async fn end_page(&mut self, page: CheckedPage) -> Result<bool> {
+    /// Counts what a page has before any of it is sent: what Glean refuses is a share of it.
+    fn count(&mut self, page: &CheckedPage) -> Result<()> {
+        for row in &page.rows {
+            if let Some(reason) = &row.quarantined {
+                self.log.add(&row.id, reason);
+            }
+        }
+        let counts = &mut self.read.counts;
+        counts.add(&page.counts);
+        let usage = &self.parts.usage;
+        counts.memory = counts.memory.max(usage.memory());
+        let computed = u64::try_from(usage.cpu().as_millis()).unwrap_or(u64::MAX);
+        counts.cpu_ms = self.computed.saturating_add(computed);
+        self.parts.tolerance.check(counts).map_err(Stopped::Scope)
+    }
+
+    /// A page's documents are on their way: does what it changes besides, and says what to keep of it once
+    /// they are acknowledged. Whether more pages follow.
+    async fn end_page(&mut self, page: CheckedPage, read_at: Timestamp) -> Result<bool> {
         if !page.deleted.is_empty() || !page.access_changes.is_empty() {
             // They come after the documents before them.
             while !self.window.is_empty() {
@@ -204,23 +234,12 @@ impl<'a> Driver<'a> {
             }
         }
         let changed = self.delivery.change(&page).await?;
-        let quarantined = page
-            .rows
-            .iter()
-            .filter_map(|row| row.quarantined.as_deref().map(|reason| (row.id.as_str(), reason)));
-        let refused = changed.refused.iter().map(|(id, reason)| (id.as_str(), reason.as_str()));
-        for (id, reason) in quarantined.chain(refused) {
+        for (id, reason) in &changed.refused {
             self.log.add(id, reason);
         }
-        let counts = &mut self.read.counts;
-        counts.add(&page.counts);
-        counts.add(&changed.counts);
-        let usage = &self.parts.usage;
-        counts.memory = counts.memory.max(usage.memory());
-        let computed = u64::try_from(usage.cpu().as_millis()).unwrap_or(u64::MAX);
-        counts.cpu_ms = self.computed.saturating_add(computed);
-        self.parts.tolerance.check(counts).map_err(Stopped::Scope)?;
-        let records = self.records.of(&page, changed.deleted.iter());
+        self.read.counts.add(&changed.counts);
+        self.parts.tolerance.check(&self.read.counts).map_err(Stopped::Scope)?;
+        let records = self.records.of(&page, read_at, changed.deleted.iter());
         let frontier = &mut self.read.frontier;
         let more = match page.progress {
             Progress::More(checkpoint) => {
@@ -244,7 +263,7 @@ impl<'a> Driver<'a> {
     /// Sends a batch, as soon as the window has room.
     async fn dispatch(&mut self, cut: Cut) -> Result<()> {
         self.cut_at = Instant::now();
-        self.turns.cut(&cut);
+        self.turns.dispatched(&cut);
         let Cut { number, batch, .. } = cut;
         let bytes = batch.bytes();
         if let Some(refused) = self.delivery.open(&batch).await? {
@@ -323,7 +342,7 @@ impl<'a> Driver<'a> {
     }
 
     fn keep(&mut self, now: bool) {
-        let unkept = self.turns.cut_after(self.keeper.kept());
+        let unkept = self.turns.dispatched_after(self.keeper.kept());
         match self.keeper.due(unkept, now) {
             Some(Due::Write(commit)) => {
                 self.work.spawn(async move {
@@ -331,7 +350,7 @@ impl<'a> Driver<'a> {
                     Done::Written { commit: Box::new(commit), outcome }
                 });
             }
-            Some(Due::Kept(head)) => self.publish(head),
+            Some(Due::Report(head)) => self.publish(head),
             None => {}
         }
     }

@@ -26,24 +26,24 @@ pub(super) enum Next<P> {
 
 /// What is read and not yet acknowledged, in order.
 #[derive(Debug)]
-pub(super) struct MovingFrontier<P> {
+pub(super) struct Turns<P> {
     /// Every batch up to this one is acknowledged.
     acknowledged: u64,
-    /// The last batch that was cut.
-    cut: u64,
+    /// The last batch that was dispatched.
+    last: u64,
     /// Batches that were acknowledged out of turn.
     early: BTreeMap<u64, Acknowledged>,
     pages: VecDeque<(PageEnd, P)>,
 }
 
-impl<P> MovingFrontier<P> {
+impl<P> Turns<P> {
     pub(super) fn new() -> Self {
-        Self { acknowledged: 0, cut: 0, early: BTreeMap::new(), pages: VecDeque::new() }
+        Self { acknowledged: 0, last: 0, early: BTreeMap::new(), pages: VecDeque::new() }
     }
 
     /// A batch is about to be sent.
-    pub(super) fn cut(&mut self, cut: &Cut) {
-        self.cut = cut.number;
+    pub(super) fn dispatched(&mut self, cut: &Cut) {
+        self.last = cut.number;
         if cut.ends_page
             && let Some((end, _)) = self.pages.back_mut()
         {
@@ -69,9 +69,9 @@ impl<P> MovingFrontier<P> {
         Some(Next::Batch(batch))
     }
 
-    /// Batches after this one that were cut.
-    pub(super) fn cut_after(&self, number: u64) -> u64 {
-        self.cut.saturating_sub(number)
+    /// Batches after this one that were dispatched.
+    pub(super) fn dispatched_after(&self, number: u64) -> u64 {
+        self.last.saturating_sub(number)
     }
 }
 
@@ -88,13 +88,13 @@ mod tests {
 
     /// What passes after each step: `2` for a batch of two bytes, `a@1` for a page that covers one.
     fn passes(steps: &[Does]) -> Vec<String> {
-        let mut turns = MovingFrontier::new();
+        let mut turns = Turns::new();
         let mut passed = Vec::new();
         for step in steps {
             match step {
                 Does::Cut(number, ends_page) => {
                     let (number, ends_page) = (*number, *ends_page);
-                    turns.cut(&Cut { number, batch: Batch::default(), ends_page });
+                    turns.dispatched(&Cut { number, batch: Batch::default(), ends_page });
                 }
                 Does::Ends(last, covers, page) => {
                     turns.page_ended(PageEnd { last: *last, covers: *covers }, *page);
@@ -145,10 +145,13 @@ mod tests {
     }
 
     #[test]
-    fn what_is_cut_and_not_kept_is_counted() {
-        let mut turns = MovingFrontier::<()>::new();
-        turns.cut(&Cut { number: 1, batch: Batch::default(), ends_page: true });
-        turns.cut(&Cut { number: 2, batch: Batch::default(), ends_page: true });
-        assert_eq!((turns.cut_after(0), turns.cut_after(2), turns.cut_after(3)), (2, 0, 0));
+    fn what_is_dispatched_and_not_kept_is_counted() {
+        let mut turns = Turns::<()>::new();
+        turns.dispatched(&Cut { number: 1, batch: Batch::default(), ends_page: true });
+        turns.dispatched(&Cut { number: 2, batch: Batch::default(), ends_page: true });
+        assert_eq!(
+            (turns.dispatched_after(0), turns.dispatched_after(2), turns.dispatched_after(3)),
+            (2, 0, 0)
+        );
     }
 }

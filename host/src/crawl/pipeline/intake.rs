@@ -1,10 +1,12 @@
 //! Checks a page and cuts it into batches: which documents are quarantined, and whether the connector
-//! can be believed. Pure: what it says of a page depends on the pages before it, and on nothing else.
+//! can be believed. Pure: what it says of a page depends on the pages before it, and on the secrets that
+//! are taken out of titles.
 //!
 //! What leaves here is all that the rest of the pipeline gets of a page: encoded documents, and what must
 //! be known of each besides its bytes.
 
 use super::cutter::{Cut, Cutter, PageEnd, Put};
+use crate::crawl::blame::Stopped;
 use crate::crawl::loop_detector::LoopDetector;
 use crate::crawl::progress::{Counts, ScopeHead};
 use crate::crawl::rules::Rules;
@@ -20,6 +22,14 @@ pub(super) struct Checked {
     /// What is to be sent before the page can end.
     pub(super) cuts: Vec<Cut>,
     pub(super) page: CheckedPage,
+}
+
+/// A page that cannot be what its connector means, or could not be encoded.
+#[derive(Debug)]
+pub(super) struct Broken {
+    /// What was cut before that was found.
+    pub(super) cuts: Vec<Cut>,
+    pub(super) stopped: Stopped,
 }
 
 #[derive(Debug)]
@@ -82,15 +92,18 @@ impl<'a> Intake<'a> {
         }
     }
 
-    pub(super) fn take(&mut self, page: Page) -> Result<Checked> {
+    /// Checks a page. What was cut before something is found wrong with it is to be sent all the same: it
+    /// may hold the end of earlier pages.
+    pub(super) fn take(&mut self, page: Page) -> std::result::Result<Checked, Broken> {
         let Page { documents, deleted, access_changes, unreadable, progress } = page;
         let changes = deleted.len() + access_changes.len();
         if self.full && changes > 0 {
-            return Err(Failure::new(
+            let failure = Failure::new(
                 Kind::Contract,
                 "the connector reports deletions or changes of access in a full crawl",
             )
-            .next("mend the connector: a full crawl delivers what is there"));
+            .next("mend the connector: a full crawl delivers what is there");
+            return Err(Broken { cuts: Vec::new(), stopped: Stopped::Scope(failure) });
         }
         self.pages += 1;
         let mut taken = Taken {
@@ -104,9 +117,13 @@ impl<'a> Intake<'a> {
         }
         let first = documents.first().map(|document| document.id.clone());
         for document in documents {
-            self.document(document, &mut taken)?;
+            if let Err(failure) = self.document(document, &mut taken) {
+                return Err(Broken { cuts: taken.cuts, stopped: Stopped::Crawl(failure) });
+            }
         }
-        self.loops.page(first.as_deref(), besides, &progress)?;
+        if let Err(failure) = self.loops.page(first.as_deref(), besides, &progress) {
+            return Err(Broken { cuts: taken.cuts, stopped: Stopped::Scope(failure) });
+        }
         // In order: a document that was added before it was deleted ends deleted.
         if changes > 0 || !matches!(progress, Progress::More(_)) {
             taken.cuts.extend(self.cutter.cut());
@@ -293,7 +310,9 @@ mod tests {
         let Checked { cuts, page } = intake(&rules, false).take(deletes()).expect("a page");
         assert_eq!((cuts.len(), page.end), (1, PageEnd { last: 1, covers: 1 }));
         let refused = intake(&rules, true).take(deletes()).expect_err("in a full crawl");
-        assert_eq!(refused.kind, Kind::Contract);
+        assert!(
+            matches!(refused.stopped, Stopped::Scope(failure) if failure.kind == Kind::Contract)
+        );
     }
 
     #[test]
@@ -303,5 +322,20 @@ mod tests {
         let last = page(vec![document("a")], Progress::Complete(None));
         assert_eq!(intake.take(last).expect("a page").cuts.len(), 1);
         assert!(intake.cut().is_none());
+    }
+
+    #[test]
+    fn what_was_cut_before_a_page_is_found_to_loop_is_handed_over() {
+        let rules = Rules::default();
+        let mut intake = intake(&rules, false);
+        let same = |count: usize| {
+            page((0..count).map(|_| document("a")).collect(), Progress::More("1".into()))
+        };
+        assert!(intake.take(same(1)).is_ok() && intake.take(same(1)).is_ok());
+        // The first two of these fill a batch together with the page before.
+        let broken = intake.take(same(1)).expect_err("the third time");
+        assert_eq!(broken.cuts.iter().map(|cut| cut.batch.documents()).collect::<Vec<_>>(), [2]);
+        assert!(matches!(broken.stopped, Stopped::Scope(_)));
+        assert!(intake.cut().is_some(), "and what waits for its batch to fill is still there");
     }
 }

@@ -17,8 +17,8 @@ pub(super) struct Passed {
 /// What is to be done with pages that have passed.
 pub(super) enum Due {
     Write(Box<Commit>),
-    /// Nobody keeps them.
-    Kept(ScopeHead),
+    /// There is no journal: they are reported at once.
+    Report(ScopeHead),
 }
 
 /// A commit on its way.
@@ -85,7 +85,7 @@ impl Keeper {
         });
     }
 
-    /// What is to be done now. `unkept`: batches that were cut and are not kept; half of the window waits
+    /// What is to be done now. `unkept`: batches that were dispatched and are not kept; half of the window waits
     /// for more, unless it waits for too long (`now`).
     pub(super) fn due(&mut self, unkept: u64, now: bool) -> Option<Due> {
         if !now && !self.eager && unkept * 2 < self.window {
@@ -94,7 +94,7 @@ impl Keeper {
         if !self.keeps {
             let passed = self.waiting.take()?;
             self.kept = passed.covers;
-            return Some(Due::Kept(passed.head));
+            return Some(Due::Report(passed.head));
         }
         let journal = self.journal.take()?;
         if let Some(passed) = self.waiting.take() {

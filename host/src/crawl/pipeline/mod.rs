@@ -7,7 +7,7 @@
 //! crash costs is at most one window, or one page if that is larger, to be uploaded again.
 //!
 //! What is behind the cutter knows no guest, and what is before it neither Glean's client nor the ledger.
-//! [`driver`] is the only part that waits for anything.
+//! Only [`driver`] decides what is waited for.
 
 mod cutter;
 mod delivery;

@@ -52,17 +52,18 @@ impl PageRecords {
         }
     }
 
-    /// The records of a page, of which these documents were deleted.
+    /// The records of a page that was read at that time, and of which these documents were deleted.
     pub(super) fn of<'a>(
         &self,
         page: &CheckedPage,
+        read_at: Timestamp,
         deleted: impl Iterator<Item = &'a DocumentRef>,
     ) -> Records {
         if !self.on {
             return Records::default();
         }
         let entry = Entry {
-            at: Timestamp::now().seconds_32(),
+            at: read_at.seconds_32(),
             page: u32::try_from(page.number).unwrap_or(u32::MAX),
             generation: self.generation,
             scope: &self.scope,
