@@ -160,7 +160,8 @@ impl<'a> Driver<'a> {
             let read_at = Timestamp::now();
             let Checked { cuts, page } = match self.intake.take(page) {
                 Ok(checked) => checked,
-                Err(Broken { cuts, stopped }) => {
+                Err(broken) => {
+                    let Broken { cuts, stopped } = *broken;
                     for cut in cuts {
                         self.dispatch(cut).await?;
                     }

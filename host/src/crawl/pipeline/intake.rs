@@ -94,7 +94,7 @@ impl<'a> Intake<'a> {
 
     /// Checks a page. What was cut before something is found wrong with it is to be sent all the same: it
     /// may hold the end of earlier pages.
-    pub(super) fn take(&mut self, page: Page) -> std::result::Result<Checked, Broken> {
+    pub(super) fn take(&mut self, page: Page) -> std::result::Result<Checked, Box<Broken>> {
         let Page { documents, deleted, access_changes, unreadable, progress } = page;
         let changes = deleted.len() + access_changes.len();
         if self.full && changes > 0 {
@@ -103,7 +103,7 @@ impl<'a> Intake<'a> {
                 "the connector reports deletions or changes of access in a full crawl",
             )
             .next("mend the connector: a full crawl delivers what is there");
-            return Err(Broken { cuts: Vec::new(), stopped: Stopped::Scope(failure) });
+            return Err(Box::new(Broken { cuts: Vec::new(), stopped: Stopped::Scope(failure) }));
         }
         self.pages += 1;
         let mut taken = Taken {
@@ -118,11 +118,14 @@ impl<'a> Intake<'a> {
         let first = documents.first().map(|document| document.id.clone());
         for document in documents {
             if let Err(failure) = self.document(document, &mut taken) {
-                return Err(Broken { cuts: taken.cuts, stopped: Stopped::Crawl(failure) });
+                return Err(Box::new(Broken {
+                    cuts: taken.cuts,
+                    stopped: Stopped::Crawl(failure),
+                }));
             }
         }
         if let Err(failure) = self.loops.page(first.as_deref(), besides, &progress) {
-            return Err(Broken { cuts: taken.cuts, stopped: Stopped::Scope(failure) });
+            return Err(Box::new(Broken { cuts: taken.cuts, stopped: Stopped::Scope(failure) }));
         }
         // In order: a document that was added before it was deleted ends deleted.
         if changes > 0 || !matches!(progress, Progress::More(_)) {
