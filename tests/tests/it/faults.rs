@@ -265,6 +265,18 @@ async fn a_request_that_is_at_fault_sets_no_document_aside_and_moves_no_bookmark
     assert_eq!((&result["documents"], &result["quarantined"]), (&json!(0), &json!(1)), "{result}");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn what_glean_refuses_of_a_page_is_a_share_of_the_whole_page() {
+    let site = Site::new("").await.connector("guest_odd");
+    let quarantine = "\n[connections.odd.quarantine]\nmax_percent = 10.0\nmin_documents = 1\n";
+    let glean = glean(&site, "batch_documents = 5\nbatches_in_flight = 1");
+    site.write("sheaf.toml", &format!("{glean}{}{quarantine}", odd("pages = 4")));
+    // Of the first page's ten documents one is refused, in a batch that comes back before the other is sent.
+    site.glean.drill().add(answers("/bulkindexdocuments", 400, 3));
+    let result = site.sync("odd", 0).await;
+    assert_eq!((&result["documents"], &result["quarantined"]), (&json!(39), &json!(1)), "{result}");
+}
+
 /// The requests so far that took the place of a session.
 fn restarts(site: &Site) -> Vec<Value> {
     let record = std::fs::read_to_string(site.path("record")).expect("a record");
