@@ -7,7 +7,7 @@ use sheaf_sdk::{Document, Page};
 /// A test writes the name of a misdeed over the dots, in the file.
 static AT_START: [u8; 48] = *b"misdeed-at-start:...............................";
 
-pub fn at_start() -> String {
+pub(crate) fn at_start() -> String {
     // SAFETY: it reads a static. Volatile, because the file is changed after it was compiled.
     let bytes = unsafe { std::ptr::read_volatile(&raw const AT_START) };
     String::from_utf8_lossy(&bytes["misdeed-at-start:".len()..]).trim_matches('.').to_owned()
@@ -25,7 +25,7 @@ extern "C" fn start() {
 static START: extern "C" fn() = start;
 
 /// A title that claims to have a gigabyte.
-pub fn long_title(mut document: Document) -> Document {
+pub(crate) fn long_title(mut document: Document) -> Document {
     let mut text = String::from("short");
     // SAFETY: none; the host is to find out. The text is never read or freed by this guest.
     document.title = Some(unsafe { String::from_raw_parts(text.as_mut_ptr(), 1 << 30, 1 << 30) });
@@ -34,14 +34,14 @@ pub fn long_title(mut document: Document) -> Document {
 }
 
 /// A title that is no UTF-8.
-pub fn broken_title(mut document: Document) -> Document {
+pub(crate) fn broken_title(mut document: Document) -> Document {
     // SAFETY: none; the host is to find out.
     document.title = Some(unsafe { String::from_utf8_unchecked(vec![0xff, 0xfe, 0xc0]) });
     document
 }
 
 /// A page whose list of documents goes on past the end of memory.
-pub fn long_list(document: Document) -> Page {
+pub(crate) fn long_list(document: Document) -> Page {
     let mut documents = vec![document];
     let pointer = documents.as_mut_ptr();
     std::mem::forget(documents);

@@ -6,12 +6,12 @@ use wasip2::http::types::{Fields, Method, OutgoingRequest, Scheme};
 
 use crate::done;
 
-pub fn get(url: &str) -> Result<Page> {
+pub(crate) fn get(url: &str) -> Result<Page> {
     done(http::get(url)?.send_any()?.text())
 }
 
 /// As if nothing had happened.
-pub fn get_quietly(url: &str) -> Result<Page> {
+pub(crate) fn get_quietly(url: &str) -> Result<Page> {
     match http::get(url)?.send_any() {
         Ok(response) => done(response.text()),
         Err(_) => done("nothing"),
@@ -19,7 +19,7 @@ pub fn get_quietly(url: &str) -> Result<Page> {
 }
 
 /// The same address in every spelling; the first that works counts.
-pub fn spellings(port: &str) -> Result<Page> {
+pub(crate) fn spellings(port: &str) -> Result<Page> {
     let mut last = Error::give_up("nothing was tried");
     for host in [
         "127.0.0.1",
@@ -67,12 +67,12 @@ fn raw(host: &str, port: &str) -> Result<()> {
 }
 
 /// Follows a redirect, wherever it leads.
-pub fn follow(url: &str) -> Result<Page> {
+pub(crate) fn follow(url: &str) -> Result<Page> {
     done(http::get(url)?.send_any()?.text())
 }
 
 /// Opens requests and reads none of their answers.
-pub fn flood(server: &str) -> Result<Page> {
+pub(crate) fn flood(server: &str) -> Result<Page> {
     let url: sheaf_sdk::url::Url = server.parse()?;
     let authority = &url[sheaf_sdk::url::Position::BeforeHost..sheaf_sdk::url::Position::AfterPort];
     let mut open = Vec::new();
@@ -94,7 +94,7 @@ pub fn flood(server: &str) -> Result<Page> {
 }
 
 /// Prepares requests that it never sends, each with as much of a body as the host keeps.
-pub fn hoard() -> Result<Page> {
+pub(crate) fn hoard() -> Result<Page> {
     let mut hoard = Vec::new();
     loop {
         let request = OutgoingRequest::new(Fields::new());
@@ -115,7 +115,7 @@ pub fn hoard() -> Result<Page> {
 }
 
 /// Never comes to the end of what it sends.
-pub fn slow_write(server: &str) -> Result<Page> {
+pub(crate) fn slow_write(server: &str) -> Result<Page> {
     let url: sheaf_sdk::url::Url = server.parse()?;
     let authority = &url[sheaf_sdk::url::Position::BeforeHost..sheaf_sdk::url::Position::AfterPort];
     let request = OutgoingRequest::new(Fields::new());
@@ -136,12 +136,12 @@ pub fn slow_write(server: &str) -> Result<Page> {
     }
 }
 
-pub fn huge_request(server: &str) -> Result<Page> {
+pub(crate) fn huge_request(server: &str) -> Result<Page> {
     let body = vec![b'x'; 8 << 20];
     done(http::post(&format!("{server}/echo"), "text/plain", body)?.send_any()?.text())
 }
 
-pub fn huge_headers(server: &str) -> Result<Page> {
+pub(crate) fn huge_headers(server: &str) -> Result<Page> {
     let mut request = http::get(&format!("{server}/echo"))?;
     for number in 0..1000 {
         request = request.header(&format!("x-{number}"), &"x".repeat(1000));
@@ -150,18 +150,18 @@ pub fn huge_headers(server: &str) -> Result<Page> {
 }
 
 /// Sends the stand-in, and keeps what comes back.
-pub fn credential(server: &str, header: &str) -> Result<Page> {
+pub(crate) fn credential(server: &str, header: &str) -> Result<Page> {
     done(http::get(&format!("{server}/echo"))?.credential_in(header, "api")?.send_any()?.text())
 }
 
 /// Sends it, and keeps nothing of what comes back.
-pub fn credential_unread(server: &str) -> Result<Page> {
+pub(crate) fn credential_unread(server: &str) -> Result<Page> {
     let response = http::get(&format!("{server}/echo"))?.credential("api")?.send_any()?;
     done(response.status.to_string())
 }
 
 /// Says what comes back wherever it can.
-pub fn echo_fault(server: &str, header: &str) -> Result<Page> {
+pub(crate) fn echo_fault(server: &str, header: &str) -> Result<Page> {
     let response =
         http::get(&format!("{server}/echo"))?.credential_in(header, "api")?.send_any()?;
     let text = response.text();
@@ -175,17 +175,17 @@ fn stand_in() -> Result<String> {
     sheaf_sdk::bindings::sheaf::connector::host::credential("api").map_err(Error::give_up)
 }
 
-pub fn credential_in_url(server: &str) -> Result<Page> {
+pub(crate) fn credential_in_url(server: &str) -> Result<Page> {
     done(http::get(&format!("{server}/echo?token={}", stand_in()?))?.send_any()?.text())
 }
 
-pub fn credential_in_body(server: &str) -> Result<Page> {
+pub(crate) fn credential_in_body(server: &str) -> Result<Page> {
     let body = format!("{}{}", "x".repeat(4090), stand_in()?);
     done(http::post(&format!("{server}/echo"), "text/plain", body)?.send_any()?.text())
 }
 
 /// One that it does not ask for in its manifest.
-pub fn another_credential() -> Result<Page> {
+pub(crate) fn another_credential() -> Result<Page> {
     let got = sheaf_sdk::bindings::sheaf::connector::host::credential("secret");
     done(got.map_err(Error::give_up)?)
 }

@@ -14,11 +14,11 @@ fn denied<T: std::fmt::Debug>(what: &str, outcome: std::io::Result<T>) -> Result
 }
 
 /// Everything that `path` leads to; the attempt that gets somewhere counts.
-pub fn read(path: &str) -> Result<Page> {
+pub(crate) fn read(path: &str) -> Result<Page> {
     denied("reading", std::fs::read_to_string(path))
 }
 
-pub fn write(folder: &str) -> Result<Page> {
+pub(crate) fn write(folder: &str) -> Result<Page> {
     let attempts = [
         std::fs::write(format!("{folder}/new.txt"), "x"),
         std::fs::write(format!("{folder}/a.txt"), "x"),
@@ -36,19 +36,19 @@ pub fn write(folder: &str) -> Result<Page> {
     Err(Error::give_up("writing was denied"))
 }
 
-pub fn listen() -> Result<Page> {
+pub(crate) fn listen() -> Result<Page> {
     denied("listening", TcpListener::bind("127.0.0.1:0"))
 }
 
-pub fn connect(target: &str) -> Result<Page> {
+pub(crate) fn connect(target: &str) -> Result<Page> {
     denied("connecting", TcpStream::connect(target))
 }
 
-pub fn resolve(target: &str) -> Result<Page> {
+pub(crate) fn resolve(target: &str) -> Result<Page> {
     denied("resolving", (target, 80).to_socket_addrs().map(Iterator::collect::<Vec<_>>))
 }
 
-pub fn environment() -> Result<Page> {
+pub(crate) fn environment() -> Result<Page> {
     let found: Vec<_> = std::env::vars().collect();
     let arguments: Vec<_> = std::env::args().collect();
     let folders: Vec<_> = std::fs::read_dir("/").into_iter().flatten().flatten().collect();
@@ -59,7 +59,7 @@ pub fn environment() -> Result<Page> {
 }
 
 /// Holds on to more and more of the host's things.
-pub fn leak_handles() -> Result<Page> {
+pub(crate) fn leak_handles() -> Result<Page> {
     let mut hoard = Vec::new();
     loop {
         hoard.push(wasip2::http::types::Fields::new());
@@ -68,7 +68,7 @@ pub fn leak_handles() -> Result<Page> {
 }
 
 /// Asks the host for more at once than it should make.
-pub fn random_flood() -> Result<Page> {
+pub(crate) fn random_flood() -> Result<Page> {
     let bytes = wasip2::random::random::get_random_bytes(1 << 30);
     done(bytes.len().to_string())
 }
