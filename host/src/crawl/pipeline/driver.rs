@@ -348,7 +348,7 @@ impl<'a> Driver<'a> {
             Some(Due::Write(commit)) => {
                 self.work.spawn(async move {
                     let (commit, outcome) = commit.write().await;
-                    Done::Written { commit: Box::new(commit), outcome }
+                    Done::Written { commit, outcome }
                 });
             }
             Some(Due::Report(head)) => self.publish(head),

@@ -28,7 +28,7 @@ pub(super) struct Commit {
 }
 
 impl Commit {
-    pub(super) async fn write(mut self) -> (Self, Result<()>) {
+    pub(super) async fn write(mut self: Box<Self>) -> (Box<Self>, Result<()>) {
         let Passed { head, records, .. } = &self.passed;
         let written = self.journal.commit(records.bytes(), head).await;
         (self, written)

@@ -12,6 +12,9 @@ use crate::document::{self, DocumentRef};
 use crate::glean::upload::Refused;
 use crate::ledger::{Entry, Record, State};
 
+/// About the size of a record, in bytes: what is set apart for each of a page.
+const RECORD: usize = 128;
+
 /// Records of one or more pages.
 #[derive(Debug, Default)]
 pub(super) struct Records(Vec<u8>);
@@ -69,7 +72,7 @@ impl PageRecords {
             scope: &self.scope,
             ..Entry::EMPTY
         };
-        let mut records = Vec::new();
+        let mut records = Vec::with_capacity(page.rows.len() * RECORD);
         for row in &page.rows {
             let Row { key, content, id, object_type, title, address, quarantined } = row;
             let (state, reason) = match quarantined {
