@@ -4,12 +4,14 @@
 //! all. `cargo fuzz` searches for bytes that break one; `./test` tries each with its seeds, and with some
 //! thousand changes of them.
 
+mod encoding;
 mod ledger;
 mod policy;
 #[cfg(test)]
 mod short;
 mod template;
 
+pub use encoding::document;
 pub use ledger::{frames, record};
 pub use policy::{host, url};
 pub use template::template;

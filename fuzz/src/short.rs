@@ -108,3 +108,8 @@ fn patterns_of_hosts_changed_at_random_grant_what_they_show() {
 fn templates_changed_at_random_are_refused_or_filled() {
     run("template", crate::template);
 }
+
+#[test]
+fn documents_changed_at_random_are_written_as_serde_json_writes_them() {
+    run("document", crate::document);
+}

@@ -150,7 +150,7 @@ impl Batcher {
         }
         let start = self.encoded.len();
         let wire = DocumentDefinition::new(&self.datasource, document);
-        serde_json::to_writer(&mut self.encoded, &wire).map_err(|error| {
+        sonic_rs::to_writer(&mut self.encoded, &wire).map_err(|error| {
             Failure::internal(format!("a document cannot be written as JSON: {error}"))
                 .at(document.id.clone())
         })?;
