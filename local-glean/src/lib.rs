@@ -19,10 +19,12 @@ mod lag;
 mod page;
 mod people;
 mod rules;
+mod same_origin;
 mod search;
 mod sessions;
 mod store;
 mod text;
+mod token;
 mod visibility;
 mod wire;
 
@@ -114,7 +116,7 @@ impl LocalGlean {
             .map_err(|error| Error::Listen { address: options.address, error })?;
         let stop = CancellationToken::new();
         let stopped = stop.clone().cancelled_owned();
-        let router = router(app, options.max_request_bytes);
+        let router = router(app, address, options.max_request_bytes);
         let served = tokio::spawn(async move {
             if let Err(error) = axum::serve(listener, router).with_graceful_shutdown(stopped).await
             {
@@ -164,7 +166,7 @@ impl LocalGlean {
     }
 }
 
-fn router(app: App, max_request_bytes: usize) -> Router {
+fn router(app: App, address: SocketAddr, max_request_bytes: usize) -> Router {
     let part = |base: &'static str, routes: Router<App>| {
         let around = axum::middleware::from_fn_with_state((app.clone(), base), drill::around);
         let routes = routes
@@ -181,5 +183,7 @@ fn router(app: App, max_request_bytes: usize) -> Router {
         .merge(part("/rest/api/index", custom_metadata::routes()))
         .merge(page::routes())
         .merge(drill::routes())
+        .layer(axum::middleware::from_fn_with_state(app.clone(), token::needed))
+        .layer(axum::middleware::from_fn_with_state(address, same_origin::only))
         .with_state(app)
 }

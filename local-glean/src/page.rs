@@ -18,7 +18,6 @@ pub(crate) fn routes() -> Router<App> {
         .route("/api/search", get(find))
         .route("/api/overview", get(overview))
         .route("/api/document", get(document))
-        // Without the token: the page has none.
         .route("/api/access", post(documents::check_access))
 }
 

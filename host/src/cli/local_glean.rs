@@ -19,7 +19,7 @@ pub(super) struct Args {
     /// The database file; without it everything is kept in memory and gone at the end.
     #[arg(long)]
     database: Option<PathBuf>,
-    /// The token that requests must carry; without it none is asked for.
+    /// The token that all requests must carry, the search page's as well; without it none is asked for.
     #[arg(long, env = "LOCAL_GLEAN_TOKEN")]
     token: Option<String>,
     /// Write each request to the Indexing API into this file.

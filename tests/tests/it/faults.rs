@@ -296,7 +296,7 @@ async fn late_copy(site: &Site, request: &Value) {
     let mut stream = tokio::net::TcpStream::connect(at).await.expect("connected");
     let text = format!(
         "POST /api/index/v1/bulkindexdocuments HTTP/1.1\r\nhost: {at}\r\nconnection: close\r\n\
-         content-length: {}\r\n\r\n{body}",
+         content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
         body.len()
     );
     stream.write_all(text.as_bytes()).await.expect("sent");

@@ -24,7 +24,8 @@ impl Glean {
     }
 
     fn request(&self, path: &str, body: &Value) -> reqwest::RequestBuilder {
-        self.http.post(format!("{}{path}", self.glean.url())).body(body.to_string())
+        let post = self.http.post(format!("{}{path}", self.glean.url()));
+        post.header("content-type", "application/json").body(body.to_string())
     }
 
     async fn answer(&self, path: &str, body: &Value) -> (u16, String) {
@@ -103,6 +104,63 @@ fn page(upload: &str, ids: &[&str], flags: &Value) -> Value {
         page[flag] = value.clone();
     }
     page
+}
+
+/// What a browser sends for a page: its name, its origin, and a body that it does not ask about first.
+struct Sent {
+    host: &'static str,
+    origin: Option<&'static str>,
+    kind: &'static str,
+}
+
+#[tokio::test]
+async fn a_page_of_another_origin_deletes_no_document() {
+    let glean = Glean::start().await;
+    glean.full("a", &["one"]).await;
+    let body = json!({ "datasource": "docs", "objectType": "Page", "id": "one" });
+    let (evil, json) = (Some("https://evil.example.com"), "application/json");
+    for (sent, status) in [
+        (Sent { host: "rebound.example.com", origin: None, kind: json }, 421),
+        (Sent { host: "127.0.0.1", origin: evil, kind: json }, 403),
+        (Sent { host: "127.0.0.1", origin: None, kind: "text/plain" }, 415),
+    ] {
+        let url = glean.glean.url();
+        let port = url.rsplit_once(':').expect("a port").1;
+        let post = glean.http.post(format!("{url}/api/index/v1/deletedocument"));
+        let post = post.header("host", format!("{}:{port}", sent.host));
+        let post = match sent.origin {
+            Some(origin) => post.header("origin", origin),
+            None => post,
+        };
+        let post = post.header("content-type", sent.kind).body(body.to_string());
+        let answer = post.send().await.expect("an answer");
+        assert_eq!(answer.status(), status, "{}", sent.host);
+        assert_eq!(glean.ids().await, ["one"]);
+    }
+    glean.post("/deletedocument", &body).await;
+    assert!(glean.ids().await.is_empty(), "its own users may");
+}
+
+#[tokio::test]
+async fn where_a_token_is_set_all_but_the_empty_page_needs_it() {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let options = Options { token: Some("right".into()), ..Options::default() };
+    let glean = LocalGlean::start(options).await.expect("a local Glean");
+    let http = reqwest::Client::new();
+    for (path, open) in [
+        ("/", true),
+        ("/api/search?q=x", false),
+        ("/api/overview", false),
+        ("/api/document?datasource=docs&id=one", false),
+        ("/drill", false),
+        ("/api/index/v1/debug/docs/status", false),
+    ] {
+        let get = http.get(format!("{}{path}", glean.url()));
+        let answer = get.try_clone().expect("no body").send().await.expect("an answer");
+        assert_eq!(answer.status() == 401, !open, "{path}: {}", answer.status());
+        let answer = get.bearer_auth("right").send().await.expect("an answer");
+        assert_ne!(answer.status(), 401, "{path}");
+    }
 }
 
 #[tokio::test]

@@ -124,7 +124,8 @@ async fn again(site: &Site, upload_id: &Value, id: &str) {
     });
     let page = json!({ "uploadId": upload_id, "datasource": "odd", "documents": [document] });
     let url = format!("{}/api/index/v1/bulkindexdocuments", site.glean.url());
-    let sent = reqwest::Client::new().post(url).body(page.to_string()).send().await;
+    let post = reqwest::Client::new().post(url).header("content-type", "application/json");
+    let sent = post.body(page.to_string()).send().await;
     assert_eq!(sent.expect("an answer").status(), 200);
 }
 

@@ -95,7 +95,8 @@ async fn local_glean_has_no_endpoint_that_glean_removed() {
     let glean = LocalGlean::start(Options::default()).await.expect("a local Glean");
     for (path, _) in REMOVED {
         let url = format!("{}/api/index/v1{path}", glean.url());
-        let answer = reqwest::Client::new().post(url).body("{}").send().await.expect("an answer");
+        let post = reqwest::Client::new().post(url).header("content-type", "application/json");
+        let answer = post.body("{}").send().await.expect("an answer");
         assert_eq!(answer.status(), 404, "{path}");
         assert_eq!(answer.text().await.expect("a body"), "Not Found", "{path}");
     }
