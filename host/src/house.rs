@@ -39,7 +39,10 @@ const ROOMS: &[Room] = &[
         "sandbox",
         &["policy", "credentials", "limits", "egress", "folders", "output", "grants", "mod"],
     ),
-    ("sandbox/policy", &["target", "pattern", "address", "denied", "reach", "mod"]),
+    (
+        "sandbox/policy",
+        &["look_alike", "target", "pattern", "address", "methods", "denied", "reach", "mod"],
+    ),
     ("sandbox/credentials", &["failures", "oauth", "form", "credential", "stand_ins", "mod"]),
     (
         "sandbox/egress",

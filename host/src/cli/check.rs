@@ -122,6 +122,9 @@ fn grants(manifest: &Manifest, asked: &[Pattern], granted: &Granted) -> Vec<Stri
     for host in granted.hosts.iter().filter(|host| !asked.contains(host)) {
         lines.push(format!("host     granted {host}, as far as it asks for it"));
     }
+    if granted.methods.are_named() {
+        lines.push(format!("methods  granted {}", granted.methods));
+    }
     for credential in &manifest.credentials {
         let given = match granted.credentials.get(&credential.name) {
             Some(grant) => format!("granted, {}", grant.form),

@@ -174,6 +174,8 @@ mod tests {
             ("[connections.a.grants]\nhosts = [\"*.com\"]\n", ":5", "far too many"),
             ("[connections.a.grants]\nhosts = [\"x.com/y\"]\n", ":5", "leave out the path"),
             ("[connections.a.grants]\nnetworks = [\"10.0.0.1/33\"]\n", ":5", "not a network"),
+            ("[connections.a.grants]\nmethods = [\"TRACE\"]\n", ":5", "`TRACE` cannot be granted"),
+            ("[connections.a.grants]\nmethods = []\n", ":5", "names no method"),
             ("[connections.a.grants.credentials.c]\n", ":4", "one of"),
             (
                 "[connections.a.grants.credentials.c]\nbearer = { env = \"X\" }\nhosts = [\"x.com\"]\n",
@@ -225,6 +227,7 @@ mod tests {
         for text in [
             "settings = { access = \"everyone\" }\n",
             "[connections.a.grants]\nhosts = [\"x.com\"]\n",
+            "[connections.a.grants]\nmethods = [\"GET\"]\n",
             "[connections.a.deletions]\nmax_percent = 1.0\n",
             "[connections.a.limits]\nresponse_bytes = \"1 KiB\"\n",
         ] {

@@ -12,7 +12,7 @@ use super::locate::{Locate, without_user};
 use crate::failure::{Failure, Result};
 use crate::sandbox::credentials::{self, ClientAuth, Form, OAuth};
 use crate::sandbox::folders::{FolderGrant, check_guest_path};
-use crate::sandbox::policy::Pattern;
+use crate::sandbox::policy::{Methods, Pattern};
 use crate::sandbox::{Granted, egress};
 use crate::secret::Source;
 
@@ -23,6 +23,7 @@ pub(super) struct Section {
     hosts: Vec<String>,
     #[serde(default)]
     networks: Vec<String>,
+    methods: Option<Vec<String>>,
     #[serde(default)]
     folders: BTreeMap<String, PathBuf>,
     #[serde(default)]
@@ -99,6 +100,7 @@ impl Section {
             })
         });
         let networks = networks.collect::<Result<Vec<_>>>()?;
+        let methods = methods(self.methods.as_deref(), &at("methods"), locate)?;
         let folders = self.folders.into_iter().map(|(guest, host)| {
             let place = || locate.place(&["connections", name, "grants", "folders", &guest]);
             check_guest_path(&guest).map_err(|failure| failure.at(place()))?;
@@ -135,7 +137,22 @@ impl Section {
             ca: file(self.tls.ca),
             client_certificate: file(self.tls.client_certificate),
         };
-        Ok(Granted { folders, hosts, networks, tls, credentials })
+        Ok(Granted { folders, hosts, networks, methods, tls, credentials })
+    }
+}
+
+/// With which methods the hosts may be asked; left out, with all that are let out at all.
+fn methods(names: Option<&[String]>, keys: &[&str], locate: &Locate<'_>) -> Result<Methods> {
+    let wrong = |what: String| {
+        let next = format!("name some of {}, or leave it out for all of them", Methods::all());
+        locate.failure(keys, what).next(next)
+    };
+    match names {
+        None => Ok(Methods::default()),
+        Some([]) => Err(wrong("it names no method".into())),
+        Some(names) => {
+            Methods::only(names).map_err(|name| wrong(format!("`{name}` cannot be granted")))
+        }
     }
 }
 

@@ -141,6 +141,7 @@ impl Guests {
                 granted: granted.hosts.clone(),
                 asked: asked(&connector.manifest, &connection.settings)?,
                 networks: granted.networks.clone(),
+                methods: granted.methods.clone(),
             },
             limits: connection.limits.http.clone(),
             tls: granted.tls.clone(),

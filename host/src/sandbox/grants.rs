@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use super::credentials;
 use super::egress::Tls;
 use super::folders::FolderGrant;
-use super::policy::Pattern;
+use super::policy::{Methods, Pattern};
 
 /// What the operator grants; what the connector asks for is not in it.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -15,6 +15,7 @@ pub struct Granted {
     pub folders: Vec<FolderGrant>,
     pub hosts: Vec<Pattern>,
     pub networks: Vec<IpNet>,
+    pub methods: Methods,
     pub tls: Tls,
     pub credentials: BTreeMap<String, credentials::Grant>,
 }

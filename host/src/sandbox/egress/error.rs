@@ -22,6 +22,7 @@ impl Refusal {
         let error = match denied {
             Denied::Address { .. } => Error::DestinationIpProhibited,
             Denied::Invalid { .. } => Error::HttpRequestUriInvalid,
+            Denied::Method { .. } => Error::HttpRequestMethodInvalid,
             _ => Error::HttpRequestDenied,
         };
         Self::told(error, failure)

@@ -113,12 +113,8 @@ impl Request<'_> {
         let denied = |denied: Denied| Refusal::denied(&denied, self.egress.denied(&denied));
         let (head, limits) = (self.head, &self.egress.grant.limits);
         let text = head.uri.to_string();
-        if matches!(head.method, Method::CONNECT | Method::TRACE) {
-            // The one is a tunnel, the other sends credentials back.
-            let why = format!("{} is not let out", head.method);
-            return Err(denied(Denied::Invalid { url: without_query(&text), why }));
-        }
         let (url, target, _) = self.egress.allows(&text).map_err(denied)?;
+        self.egress.grant.policy.lets_out(&head.method, &target).map_err(denied)?;
         let stand_ins = &self.guest.stand_ins;
         let credentials = self.egress.credentials.find(stand_ins, &text, &head.headers, &target);
         let credentials = credentials.map_err(denied)?;

@@ -19,7 +19,7 @@ use super::guest::Guest;
 use super::resolve::Names;
 use super::{Egress, Grant, Incidents};
 use crate::sandbox::credentials::{self, ClientAuth, Form, OAuth, StandIns};
-use crate::sandbox::policy::Policy;
+use crate::sandbox::policy::{Methods, Policy};
 use crate::secret::Source;
 
 /// Answers each request with what `answer` says to its head, and counts connections.
@@ -111,6 +111,7 @@ fn grant(host: &str, networks: &[&str]) -> Grant {
             granted: patterns.clone(),
             asked: patterns,
             networks: networks.iter().map(|text| text.parse().expect("a network")).collect(),
+            methods: Methods::default(),
         },
         ..Grant::default()
     }
@@ -213,6 +214,37 @@ async fn a_request_that_only_reads_waits_as_the_server_asks_and_others_go_back_t
     let answer = egress.send(&guest(&egress), post, None).await.expect("an answer");
     assert_eq!(answer.status(), 429);
     assert_eq!(server.heads().len(), 1);
+}
+
+#[tokio::test]
+async fn methods_that_are_unknown_or_not_granted_are_refused_before_a_credential_is_fetched() {
+    let tokens = numbered_tokens().await;
+    let source = Server::start(ok).await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let host = format!("http://localhost:{}", source.port);
+    let mut grant =
+        Grant { credentials: oauth(tokens.port, None, folder.path()), ..grant(&host, &[]) };
+    grant.policy.methods = Methods::only(&["GET".into()]).expect("methods");
+    let egress = Egress::new("test", grant);
+    let guest = guest(&egress);
+    for (method, next) in [
+        ("TRACE", "tell the connector's author"),
+        ("CONNECT", "tell the connector's author"),
+        ("X-INVENTED", "tell the connector's author"),
+        ("DELETE", r#"in [connections.test.grants] write: methods = ["GET", "DELETE"]"#),
+    ] {
+        let body: WasiBody = Empty::<Bytes>::new().map_err(|never| match never {}).boxed_unsync();
+        let request = http::Request::builder().method(method).uri(&host);
+        let request = request.header("authorization", guest.stand_ins.of("api").expect("one"));
+        let request = request.body(body).expect("a request");
+        let error = egress.send(&guest, request, None).await.expect_err("refused");
+        assert!(matches!(error, Error::HttpRequestMethodInvalid), "{method}: {error}");
+        let incident = guest.incidents.take().expect("told");
+        assert!(incident.what.contains(&format!("may not send {method}")), "{incident}");
+        assert_eq!(incident.next.as_deref(), Some(next));
+    }
+    assert_eq!((tokens.heads().len(), source.heads().len()), (0, 0));
+    assert_eq!(get(&egress, &guest, &host).await.expect("granted").0, 200);
 }
 
 #[tokio::test]
@@ -365,7 +397,7 @@ async fn a_refresh_token_that_is_rotated_is_kept_in_its_file() {
         let egress = Egress::new("test", grant);
         let guest = guest(&egress);
         for _ in 0..2 {
-            assert_eq!(get(&egress, &guest, &host).await.expect("an answer").0, 200);
+                assert_eq!(get(&egress, &guest, &host).await.expect("an answer").0, 200);
         }
     }
     assert_eq!(std::fs::read_to_string(&file).expect("there"), "refresh-number-5");

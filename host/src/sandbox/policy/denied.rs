@@ -27,6 +27,12 @@ pub enum Denied {
         why: &'static str,
         metadata: bool,
     },
+    /// With a method that is not granted; `grant` is what would allow it, where anything does.
+    Method {
+        method: String,
+        host: String,
+        grant: Option<String>,
+    },
     /// A credential where it must not go.
     Credential {
         name: String,
@@ -78,6 +84,16 @@ impl Denied {
                     key(&format!("networks = [\"{}\"]", IpNet::from(*address)))
                 ),
             ),
+            Self::Method { method, host, grant: Some(grant) } => (
+                format!("the connector may not send {method} to {host}: the method is not granted"),
+                key(&format!("methods = [{grant}]")),
+            ),
+            Self::Method { method, host, grant: None } => (
+                format!(
+                    "the connector may not send {method} to {host}: no such request is let out"
+                ),
+                "tell the connector's author".into(),
+            ),
             Self::Credential { name, host, why } => (
                 format!("the credential `{name}` was not sent to {host}: {why}"),
                 "tell the connector's author".into(),
@@ -126,6 +142,20 @@ mod tests {
                 address("169.254.169.254", true),
                 "may not reach files.example.com: 169.254.169.254 is",
                 "nothing but the address itself in `hosts` would allow it",
+            ),
+            (
+                Denied::Method {
+                    method: "POST".into(),
+                    host: host(),
+                    grant: Some(r#""GET", "POST""#.into()),
+                },
+                "may not send POST to files.example.com: the method is not granted",
+                r#"in [connections.wiki.grants] write: methods = ["GET", "POST"]"#,
+            ),
+            (
+                Denied::Method { method: "TRACE".into(), host: host(), grant: None },
+                "may not send TRACE to files.example.com: no such request is let out",
+                "tell the connector's author",
             ),
             (
                 Denied::Credential { name: "api".into(), host: host(), why: "it is not".into() },

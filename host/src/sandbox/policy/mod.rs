@@ -7,11 +7,14 @@
 
 mod address;
 mod denied;
+mod look_alike;
+mod methods;
 mod pattern;
 mod reach;
 mod target;
 
 pub use denied::Denied;
+pub use methods::Methods;
 pub use pattern::Pattern;
 pub use reach::{Allowed, Policy};
 pub(super) use target::without_query;

@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use url::{Host, Url};
 
+use super::look_alike;
 use super::target::{Scheme, Target, normal};
 
 /// A host, as it is granted or asked for.
@@ -116,6 +117,14 @@ impl Pattern {
                     .is_some_and(|front| front.len() > 1 && front.ends_with('.')),
                 (Named::Below(_), _) => false,
             }
+    }
+
+    /// What a person has to know of its name before they grant it.
+    pub fn look_alike(&self) -> Option<String> {
+        match &self.host {
+            Named::Exactly(Host::Domain(name)) | Named::Below(name) => look_alike::note(name),
+            Named::Exactly(_) => None,
+        }
     }
 
     /// Whether it is an address, or a name that can mean nothing but this machine.

@@ -2,12 +2,15 @@
 
 use std::net::IpAddr;
 
+use http::Method;
 use ipnet::IpNet;
 
 use super::address::{covers, is_metadata, special};
 use super::denied::Denied;
+use super::methods::Methods;
 use super::pattern::Pattern;
 use super::target::Target;
+use crate::text::cut;
 
 /// What the operator granted, and what the connector asks for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -16,6 +19,8 @@ pub struct Policy {
     pub asked: Vec<Pattern>,
     /// Networks of private addresses that granted names may lie in.
     pub networks: Vec<IpNet>,
+    /// What may be done with granted hosts.
+    pub methods: Methods,
 }
 
 /// A target that may be reached, and at which addresses.
@@ -47,6 +52,15 @@ impl Policy {
             return Err(Denied::NotGranted { host });
         };
         Ok(Allowed { by: granted.to_string(), local: granted.is_local() })
+    }
+
+    /// Whether a request with this method may leave for a target that is allowed.
+    pub fn lets_out(&self, method: &Method, target: &Target) -> Result<(), Denied> {
+        if self.methods.allow(method) {
+            return Ok(());
+        }
+        let grant = Methods::are_let_out(method).then(|| self.methods.with(method));
+        Err(Denied::Method { method: cut(method.as_str(), 40), host: target.to_string(), grant })
     }
 
     /// Those of a name's addresses that may be dialled.
@@ -101,6 +115,7 @@ mod tests {
             granted: patterns(granted),
             asked: patterns(asked),
             networks: vec!["10.0.0.0/8".parse().expect("a network")],
+            methods: Methods::default(),
         }
     }
 

@@ -114,6 +114,34 @@ pub(crate) fn hoard() -> Result<Page> {
     }
 }
 
+/// Sends the stand-in with a method of its choice.
+pub(crate) fn method(server: &str, method: &str) -> Result<Page> {
+    let url: sheaf_sdk::url::Url = server.parse()?;
+    let authority = &url[sheaf_sdk::url::Position::BeforeHost..sheaf_sdk::url::Position::AfterPort];
+    let wrong = |()| Error::give_up("no such request");
+    let fields = Fields::new();
+    let appended = fields.append("authorization", stand_in()?.as_bytes());
+    appended.map_err(|error| Error::give_up(error.to_string()))?;
+    let request = OutgoingRequest::new(fields);
+    let method = match method {
+        "TRACE" => Method::Trace,
+        "CONNECT" => Method::Connect,
+        "DELETE" => Method::Delete,
+        other => Method::Other(other.to_owned()),
+    };
+    request.set_method(&method).map_err(wrong)?;
+    request.set_scheme(Some(&Scheme::Http)).map_err(wrong)?;
+    request.set_authority(Some(authority)).map_err(wrong)?;
+    request.set_path_with_query(Some("/echo")).map_err(wrong)?;
+    let pending = handle(request, None).map_err(|code| Error::give_up(code.to_string()))?;
+    pending.subscribe().block();
+    match pending.get() {
+        Some(Ok(Ok(_))) => done("sent"),
+        Some(Ok(Err(code))) => Err(Error::give_up(code.to_string())),
+        _ => Err(Error::give_up("no answer")),
+    }
+}
+
 /// Never comes to the end of what it sends.
 pub(crate) fn slow_write(server: &str) -> Result<Page> {
     let url: sheaf_sdk::url::Url = server.parse()?;
