@@ -1,7 +1,6 @@
 //! One credential: its value is read when it is needed first, and again when it is refused.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -11,13 +10,10 @@ use tokio::time::Instant;
 
 use super::failures::not_had;
 use super::form::{Form, Grant};
-use super::oauth;
+use super::oauth::{self, SETTLED};
 use crate::failure::{Failure, Result};
 use crate::redact::register;
 use crate::secret::{FRESH, Rotating, Secret};
-
-/// A secret that was just read is not read again because it was refused.
-const SETTLED: Duration = Duration::from_secs(10);
 
 /// What the source said to a credential.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,18 +89,25 @@ impl Credential {
     /// The source refused it: the next request asks for it again. False if that cannot help.
     pub(super) async fn forget(&self, sent: &HeaderValue, refused: Refused) -> bool {
         // What is really forbidden may be asked for a thousand times, and costs one new token in a while.
-        let settled = refused == Refused::Forbidden && {
-            let mut renewed = self.renewed.lock().await;
-            let settled = renewed.is_some_and(|since| since.elapsed() < FRESH);
-            if !settled {
-                *renewed = Some(Instant::now());
-            }
-            settled
-        };
+        let forbidden = refused == Refused::Forbidden;
+        let mut renewed = self.renewed.lock().await;
+        let settled = forbidden && renewed.is_some_and(|since| since.elapsed() < FRESH);
         if let Form::OAuth(_) = &self.grant.form {
             let mut state = self.token.lock().await;
-            return if settled { state.is_other_than(sent) } else { state.forget(sent) };
+            if settled {
+                return state.is_other_than(sent);
+            }
+            let another = state.forget(sent);
+            // A token that is too new to be forgotten may be a later answer's.
+            if forbidden && another {
+                *renewed = Some(Instant::now());
+            }
+            return another;
         }
+        if forbidden && !settled {
+            *renewed = Some(Instant::now());
+        }
+        drop(renewed);
         let Some(secret) = &self.secret else { return false };
         let Ok(kept) = secret.get().await else { return false };
         // What was sent may be older than what is kept by now. And a guest that asks for what is

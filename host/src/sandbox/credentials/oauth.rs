@@ -3,13 +3,14 @@
 use std::fs::File;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use http::HeaderValue;
 use serde::Deserialize;
 use url::Url;
 
 use super::failures::{not_had, unauthorized};
+use crate::clock::Timestamp;
 use crate::failure::{Failure, Kind, Result, cause};
 use crate::redact::register;
 use crate::secret::{Secret, Source};
@@ -38,25 +39,49 @@ pub enum ClientAuth {
 /// The token in use, and the newest refresh token.
 #[derive(Debug, Default)]
 pub(super) struct State {
-    token: Option<(Secret, Instant)>,
+    token: Option<Token>,
     refresh: Option<Secret>,
+}
+
+#[derive(Debug)]
+struct Token {
+    secret: Secret,
+    fetched: Timestamp,
+    until: Timestamp,
+}
+
+impl Token {
+    /// A source that refuses what was just fetched refuses the next one as well: a connector that asks for
+    /// it again and again must not make the token's server block the client.
+    fn is_new(&self, now: Timestamp) -> bool {
+        // A clock that was set back tells nothing.
+        self.fetched <= now && now.since(self.fetched) < SETTLED
+    }
 }
 
 impl State {
     /// Whether there is a token in use, and it is another one.
     pub(super) fn is_other_than(&self, sent: &HeaderValue) -> bool {
-        let token = self.token.as_ref().map(|(token, _)| token.reveal());
+        let token = self.token.as_ref().map(|token| token.secret.reveal());
         token.is_some_and(|token| !sent.as_bytes().ends_with(token.as_bytes()))
     }
 
-    /// Whether the refused token is the one in use: if not, another was fetched meanwhile.
+    /// Whether another token than the refused one may be had: one that was fetched meanwhile, or the
+    /// next, unless the refused one is new.
     pub(super) fn forget(&mut self, refused: &HeaderValue) -> bool {
-        if !self.is_other_than(refused) {
-            self.token = None;
+        if self.is_other_than(refused) {
+            return true;
         }
+        if self.token.as_ref().is_some_and(|token| token.is_new(Timestamp::now())) {
+            return false;
+        }
+        self.token = None;
         true
     }
 }
+
+/// A token or a secret that was just fetched is not fetched again because it was refused.
+pub(super) const SETTLED: Duration = Duration::from_secs(10);
 
 /// A token is renewed so long before it ends.
 const EARLY: Duration = Duration::from_secs(60);
@@ -90,10 +115,10 @@ impl OAuth {
         base: &Path,
         http: &reqwest::Client,
     ) -> Result<Secret> {
-        if let Some((token, until)) = &state.token
-            && Instant::now() < *until
+        if let Some(Token { secret, until, .. }) = &state.token
+            && Timestamp::now() < *until
         {
-            return Ok(token.clone());
+            return Ok(secret.clone());
         }
         let _turn = self.turn(base).await?;
         let refresh = match (&self.refresh_token, &state.refresh) {
@@ -106,9 +131,9 @@ impl OAuth {
         };
         let answer = self.fetch(refresh.as_ref(), base, http).await?;
         let token = Secret::fetched(&answer.access_token);
-        let lasts = lasting(&answer.expires_in);
-        let lasts = lasts.saturating_sub(EARLY).max(lasts / 2);
-        state.token = Some((token.clone(), Instant::now() + lasts));
+        let fetched = Timestamp::now();
+        let until = fetched + used(lasting(&answer.expires_in));
+        state.token = Some(Token { secret: token.clone(), fetched, until });
         let rotated = answer.refresh_token.map(|new| Secret::fetched(&new));
         if let Some(rotated) = rotated.filter(|new| Some(new) != refresh.as_ref()) {
             state.refresh = Some(rotated.clone());
@@ -272,6 +297,11 @@ fn lasting(expires_in: &serde_json::Value) -> Duration {
     expires_in.as_u64().or(text).map_or(USUAL, Duration::from_secs).min(LONGEST)
 }
 
+/// How long a token is used that lasts so long.
+fn used(lasts: Duration) -> Duration {
+    lasts.saturating_sub(EARLY).max(lasts / 2).max(SETTLED)
+}
+
 fn beside(path: &Path, ending: &str) -> PathBuf {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(".");
@@ -293,11 +323,41 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::clock::stopped::Clock;
+
+    fn token(secret: &str) -> Token {
+        let fetched = Timestamp::now();
+        Token { secret: Secret::fetched(secret), fetched, until: fetched + USUAL }
+    }
+
+    #[test]
+    fn a_token_that_was_just_fetched_is_not_forgotten() {
+        let clock = Clock::stop();
+        let mut state = State { token: Some(token("the-first-token")), refresh: None };
+        let first = HeaderValue::from_static("Bearer the-first-token");
+        let older = HeaderValue::from_static("Bearer an-older-token");
+        assert!(state.forget(&older), "another was fetched meanwhile");
+        clock.advance(Duration::from_secs(9));
+        assert!(!state.forget(&first));
+        assert!(state.token.is_some());
+        clock.advance(Duration::from_secs(1));
+        assert!(state.forget(&first));
+        assert!(state.token.is_none());
+        // Whoever comes second finds it forgotten.
+        assert!(state.forget(&first));
+    }
+
+    #[test]
+    fn a_token_is_used_for_ten_seconds_whatever_its_server_says() {
+        for (lasts, seconds) in [(0, 10), (15, 10), (60, 30), (120, 60), (3600, 3540)] {
+            assert_eq!(used(Duration::from_secs(lasts)), Duration::from_secs(seconds), "{lasts}");
+        }
+    }
 
     #[test]
     fn the_state_of_tokens_shows_none() {
         let state = State {
-            token: Some((Secret::fetched("shown-token"), Instant::now())),
+            token: Some(token("shown-token")),
             refresh: Some(Secret::fetched("shown-refresh")),
         };
         assert!(!format!("{state:?}").contains("shown"), "{state:?}");

@@ -18,6 +18,7 @@ use wasmtime_wasi_http::{Error, WasiBody};
 use super::guest::Guest;
 use super::resolve::Names;
 use super::{Egress, Grant, Incidents};
+use crate::clock::stopped::Clock;
 use crate::sandbox::credentials::{self, ClientAuth, Form, OAuth, StandIns};
 use crate::sandbox::policy::{Methods, Policy};
 use crate::secret::Source;
@@ -304,8 +305,31 @@ async fn numbered_tokens() -> Server {
     .await
 }
 
-#[tokio::test(flavor = "multi_thread")]
+/// A new token is fetched so long after the last at the earliest.
+const SETTLED: Duration = Duration::from_secs(10);
+
+#[tokio::test]
+async fn forty_answers_of_401_fetch_no_second_token_within_ten_seconds() {
+    let clock = Clock::stop();
+    let tokens = numbered_tokens().await;
+    let source = Server::start(|_, _| answer("401 Unauthorized", "", "")).await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let host = format!("http://localhost:{}", source.port);
+    let grant = Grant { credentials: oauth(tokens.port, None, folder.path()), ..grant(&host, &[]) };
+    let egress = Egress::new("test", grant);
+    let guest = guest(&egress);
+    for (seconds, fetched) in [(0, 1), (9, 1), (1, 2), (9, 2), (1, 3)] {
+        clock.advance(Duration::from_secs(seconds));
+        for _ in 0..8 {
+            assert_eq!(get(&egress, &guest, &host).await.expect("an answer").0, 401);
+        }
+        assert_eq!(tokens.heads().len(), fetched);
+    }
+}
+
+#[tokio::test]
 async fn a_token_is_fetched_once_for_all_requests_and_again_when_the_source_refuses_it() {
+    let clock = Clock::stop();
     let tokens = numbered_tokens().await;
     // The source takes the first token for a while, and then no more.
     let source = Server::start(|head, number| {
@@ -330,6 +354,7 @@ async fn a_token_is_fetched_once_for_all_requests_and_again_when_the_source_refu
     assert!(
         source.heads().iter().all(|head| head.contains("authorization: bearer token-number-1"))
     );
+    clock.advance(SETTLED);
     let all = (0..4).map(|_| get(&egress, &guest, &host));
     for answer in futures::future::join_all(all).await {
         assert_eq!(answer.expect("an answer").0, 200, "with the second token");
@@ -337,8 +362,9 @@ async fn a_token_is_fetched_once_for_all_requests_and_again_when_the_source_refu
     assert_eq!(tokens.heads().len(), 2, "renewed once for all");
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test]
 async fn a_token_that_is_taken_no_more_with_403_is_fetched_again_and_what_is_forbidden_stays_so() {
+    let clock = Clock::stop();
     let tokens = numbered_tokens().await;
     // Each token is taken for a while; one page is for others.
     let expired = Arc::new(AtomicUsize::new(0));
@@ -360,10 +386,12 @@ async fn a_token_that_is_taken_no_more_with_403_is_fetched_again_and_what_is_for
     let guest = guest(&egress);
     // The first three tokens expire, one after the other, and each is renewed.
     for number in 0..4 {
+        clock.advance(SETTLED);
         expired.store(number, Ordering::SeqCst);
         assert_eq!(get(&egress, &guest, &host).await.expect("an answer").0, 200);
         assert_eq!(tokens.heads().len(), number + 1);
     }
+    clock.advance(SETTLED);
     let forbidden = format!("{host}/forbidden");
     for _ in 0..5 {
         assert_eq!(get(&egress, &guest, &forbidden).await.expect("an answer").0, 403);
@@ -372,8 +400,9 @@ async fn a_token_that_is_taken_no_more_with_403_is_fetched_again_and_what_is_for
     assert_eq!(tokens.heads().len(), 5, "one more token, and then none for what is forbidden");
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test]
 async fn a_refresh_token_that_is_rotated_is_kept_in_its_file() {
+    let clock = Clock::stop();
     let tokens = Server::start(|head, number| {
         // A refresh token counts once.
         if !head.contains(&format!("refresh_token=refresh-number-{number}")) {
@@ -397,7 +426,8 @@ async fn a_refresh_token_that_is_rotated_is_kept_in_its_file() {
         let egress = Egress::new("test", grant);
         let guest = guest(&egress);
         for _ in 0..2 {
-                assert_eq!(get(&egress, &guest, &host).await.expect("an answer").0, 200);
+            clock.advance(SETTLED);
+            assert_eq!(get(&egress, &guest, &host).await.expect("an answer").0, 200);
         }
     }
     assert_eq!(std::fs::read_to_string(&file).expect("there"), "refresh-number-5");
