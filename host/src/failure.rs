@@ -1,21 +1,25 @@
 //! One error type for everything an operator may read: what went wrong, where, and what to do next.
 //!
 //! The [`Kind`] decides the rest: the exit code, whether a retry can help, and the failure's type
-//! name in Temporal. Texts are bounded, because they pass through Temporal's history.
+//! name in Temporal. Texts are bounded, because they pass through Temporal's history, and clean, because
+//! they quote strangers.
 
 use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::redact::redact;
-use crate::text::bounded;
+use crate::text::{bounded, lines, one_line};
 
 /// The longest text that leaves the process in one part of a failure.
 const MAX_TEXT: usize = 2_000;
 /// The longest detail: a guest's backtrace and the last 8 KiB of its stderr.
 const MAX_DETAIL: usize = 16_000;
+/// Nobody is left alone for longer, whatever a connector or a server asks for: a crawl that waits for
+/// years holds its place for as long.
+const LONGEST_PAUSE: Duration = Duration::from_secs(3600);
 
 pub type Result<T, E = Failure> = std::result::Result<T, E>;
 
@@ -155,13 +159,19 @@ pub struct Failure {
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub detail: Option<String>,
     /// How long the other side asked to be left alone.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[serde(skip_serializing_if = "Option::is_none", default, deserialize_with = "pause")]
     pub retry_after: Option<Duration>,
+}
+
+/// What an earlier version wrote down is no longer than what this one would.
+fn pause<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+    let asked: Option<Duration> = Option::deserialize(deserializer)?;
+    Ok(asked.map(|asked| asked.min(LONGEST_PAUSE)))
 }
 
 impl Failure {
     pub fn new(kind: Kind, what: impl Into<String>) -> Self {
-        let what = clean(what.into(), MAX_TEXT);
+        let what = clean(what.into(), one_line, MAX_TEXT);
         Self { kind, what, at: None, next: None, detail: None, retry_after: None }
     }
 
@@ -175,26 +185,26 @@ impl Failure {
 
     #[must_use]
     pub fn at(mut self, at: impl Into<String>) -> Self {
-        self.at = Some(clean(at.into(), MAX_TEXT));
+        self.at = Some(clean(at.into(), one_line, MAX_TEXT));
         self
     }
 
     #[must_use]
     pub fn next(mut self, next: impl Into<String>) -> Self {
-        self.next = Some(clean(next.into(), MAX_TEXT));
+        self.next = Some(clean(next.into(), one_line, MAX_TEXT));
         self
     }
 
     #[must_use]
     pub fn detail(mut self, detail: impl Into<String>) -> Self {
-        let detail = clean(detail.into(), MAX_DETAIL);
+        let detail = clean(detail.into(), lines, MAX_DETAIL);
         self.detail = (!detail.trim().is_empty()).then_some(detail);
         self
     }
 
     #[must_use]
     pub fn retry_after(mut self, after: Option<Duration>) -> Self {
-        self.retry_after = after;
+        self.retry_after = after.map(|after| after.min(LONGEST_PAUSE));
         self
     }
 
@@ -225,9 +235,13 @@ impl fmt::Display for Failure {
 
 impl std::error::Error for Failure {}
 
-/// Without secrets, and bounded.
-fn clean(text: String, most: usize) -> String {
+/// Without secrets and what nobody sees, and bounded.
+fn clean(text: String, seen: fn(&str) -> Cow<'_, str>, most: usize) -> String {
     let text = match redact(&text) {
+        Cow::Borrowed(_) => text,
+        Cow::Owned(clean) => clean,
+    };
+    let text = match seen(&text) {
         Cow::Borrowed(_) => text,
         Cow::Owned(clean) => clean,
     };
@@ -241,4 +255,35 @@ pub fn cause(error: &dyn std::error::Error) -> String {
         cause = inner;
     }
     cause.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_stranger_says_in_a_failure_is_one_line_and_its_detail_several() {
+        let said = "gone\nerror: sheaf is broken\u{1b}[2J\u{202e}";
+        let failure = Failure::new(Kind::Source, said).at(said).next(said).detail(said);
+        let one = r"gone error: sheaf is broken\u{1b}[2J\u{202e}";
+        assert_eq!(failure.to_string(), format!("{one} ({one})"));
+        assert_eq!(failure.next.as_deref(), Some(one));
+        let several = "gone\nerror: sheaf is broken\\u{1b}[2J\\u{202e}";
+        assert_eq!(failure.detail.as_deref(), Some(several));
+    }
+
+    #[test]
+    fn nobody_is_left_alone_for_longer_than_an_hour() {
+        let asks = |seconds| {
+            let after = Some(Duration::from_secs(seconds));
+            Failure::new(Kind::StartOver, "later").retry_after(after)
+        };
+        assert_eq!(asks(60).retry_after, Some(Duration::from_secs(60)));
+        assert_eq!(asks(u64::from(u32::MAX)).retry_after, Some(LONGEST_PAUSE));
+        // An earlier version may have written down another.
+        let mut kept = serde_json::to_value(asks(60)).expect("JSON");
+        kept["retry_after"]["secs"] = u64::MAX.into();
+        let read: Failure = serde_json::from_value(kept).expect("a failure");
+        assert_eq!(read.retry_after, Some(LONGEST_PAUSE));
+    }
 }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::quarantine::percent;
 use crate::ledger::Difference;
-use crate::text::{count, grouped};
+use crate::text::{count, grouped, one_line};
 
 /// `[connections.X.deletions]`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -106,7 +106,7 @@ impl Deletions {
         if intent.difference.withheld > 0 {
             let first = intent.difference.withheld_samples.first();
             let first = first.map_or_else(String::new, |first| {
-                format!(", for example `{}`: {}", first.id, first.reason)
+                format!(", for example `{}`: {}", one_line(&first.id), one_line(&first.reason))
             });
             reasons.push(format!(
                 "{} that Glean has from before could not be uploaded today and would be deleted{first}",
@@ -115,7 +115,8 @@ impl Deletions {
         }
         for scope in &intent.lost_scopes {
             reasons.push(format!(
-                "`{scope}` was crawled last time, and the connector does not offer it now"
+                "`{}` was crawled last time, and the connector does not offer it now",
+                one_line(scope)
             ));
         }
         reasons

@@ -23,7 +23,7 @@ use super::result::{CrawlResult, Outcome};
 use crate::clock::Timestamp;
 use crate::failure::Result;
 use crate::name::{ConnectionName, UploadId};
-use crate::text::count;
+use crate::text::{count, cut, one_line};
 
 /// Changes that are kept, as a crawl's scope sees them.
 #[derive(Clone, Debug)]
@@ -82,6 +82,8 @@ impl KeptChanges {
 
 /// Refused changes that a result names.
 const NAMED: usize = 3;
+/// So much of the id of one, and of the reason.
+const MAX_ID: usize = 300;
 
 /// What a crawl's result says of changes that are still refused.
 pub fn told(mut result: CrawlResult, state: &ConnectionState) -> CrawlResult {
@@ -92,7 +94,9 @@ pub fn told(mut result: CrawlResult, state: &ConnectionState) -> CrawlResult {
     result.outcome = Outcome::Partial;
     let named = refused.iter().take(NAMED).map(|change| {
         let reason = change.refused.as_deref().unwrap_or_default();
-        format!("{} of `{}` ({reason})", change.wanted(), change.id)
+        // Of a change the id is as long as its connector likes.
+        let id = cut(&one_line(&cut(&change.id, MAX_ID)), MAX_ID);
+        format!("{} of `{id}` ({})", change.wanted(), cut(reason, MAX_ID))
     });
     let said = format!(
         "Glean refused {}, which each crawl tries again: {}",
@@ -131,4 +135,35 @@ pub fn notes(state: &ConnectionState, name: &str) -> Vec<String> {
         )),
     }
     notes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_result_says_of_refused_changes_is_short_however_long_their_ids_are() {
+        let change = Change {
+            id: "\u{1b}".repeat(1 << 20),
+            object_type: "Page".into(),
+            want: Want::Delete,
+            refused: Some("no such document".into()),
+            beside: None,
+            upload_id: "u".into(),
+            since: Timestamp::from_seconds(1),
+            attempts: 1,
+        };
+        let state = ConnectionState { changes: vec![change; 5], ..ConnectionState::default() };
+        let result: CrawlResult = serde_json::from_value(serde_json::json!({
+            "connection": "docs", "datasource": "docs", "mode": "incremental",
+            "outcome": "complete", "upload_id": "u", "connector": "x 1",
+            "digest": crate::connector::Digest::of(b""), "documents": 0, "deleted": 0,
+            "quarantined": 0, "access_unknown": 0, "batches": 0, "bytes": 0, "seconds": 0.0,
+        }))
+        .expect("a result");
+        let told = told(result, &state);
+        let reason = told.reason.expect("a reason");
+        assert!(reason.starts_with("Glean refused 5 changes"), "{reason}");
+        assert!(reason.len() < 2_000 && !reason.contains('\u{1b}'), "{reason}");
+    }
 }

@@ -72,7 +72,10 @@ impl Plan {
             who: self.who.clone(),
             opened: self.opened,
             scopes: Scopes::Count(self.scopes.len()),
-            estimate: self.scopes.iter().map(|scope| scope.documents).sum(),
+            estimate: self.scopes.iter().try_fold(0, |sum: u64, scope| {
+                // A connector may name any number.
+                Some(sum.saturating_add(scope.documents?))
+            }),
         }
     }
 }

@@ -12,6 +12,8 @@ use crate::text::bounded;
 
 /// Quarantined documents that are named; the others are only counted.
 const SAMPLES: usize = 10;
+/// The longest that is told of what is waited for: it travels.
+const MAX_WAIT: usize = 500;
 
 /// Where a scope stands: everything before it is in Glean.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -142,7 +144,7 @@ fn is_zero(number: &u32) -> bool {
 impl Live {
     pub fn wait(&mut self, wait: Option<Wait>) {
         self.waiting_since = wait.as_ref().map(|wait| wait.since);
-        self.waiting = wait.map(|wait| wait.why);
+        self.waiting = wait.map(|wait| bounded(wait.why, MAX_WAIT));
     }
 
     /// What it waits for and for how long, in words.

@@ -11,6 +11,7 @@ use crate::clock::Timestamp;
 use crate::failure::Result;
 use crate::ledger::run::{Known, Merged, Run, RunWriter};
 use crate::ledger::{Entry, State};
+use crate::text::cut;
 
 /// What became of changes that were sent again.
 #[derive(Default)]
@@ -56,7 +57,7 @@ impl Crawler {
                         continue;
                     }
                     tracing::warn!(
-                        id = change.id,
+                        id = cut(&change.id, 250),
                         "Glean still refuses a {}: {error}",
                         change.wanted()
                     );

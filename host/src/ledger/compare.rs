@@ -11,9 +11,12 @@ use super::record::{Entry, Record, State};
 use super::run::{Known, Merged, Run, RunWriter};
 use super::sort::Sorter;
 use crate::store::Store;
+use crate::text::cut;
 
 /// How many documents are named to people.
 const SAMPLES: usize = 20;
+/// The longest text of one: samples travel. An id that Glean has is shorter.
+const MAX_SAMPLE: usize = 1_000;
 
 /// A document, for people.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,11 +30,12 @@ pub struct Sample {
 impl Sample {
     fn of(record: &Record) -> Self {
         let entry = record.entry();
-        Self {
-            id: entry.id.to_owned(),
-            title: entry.title.to_owned(),
-            reason: entry.reason.to_owned(),
-        }
+        Self::new(entry.id, entry.title, entry.reason)
+    }
+
+    fn new(id: &str, title: &str, reason: &str) -> Self {
+        let text = |text| cut(text, MAX_SAMPLE);
+        Self { id: text(id), title: text(title), reason: text(reason) }
     }
 }
 
@@ -122,11 +126,7 @@ impl Sealing {
         let entry = Entry { reason: &reason, ..winner.entry() };
         entry.write(&mut bytes);
         if double.is_some() && self.double_samples.len() < SAMPLES {
-            self.double_samples.push(Sample {
-                id: entry.id.to_owned(),
-                title: entry.title.to_owned(),
-                reason: reason.clone(),
-            });
+            self.double_samples.push(Sample::new(entry.id, entry.title, &reason));
         }
         Ok(self.writer.push(&bytes).await?)
     }
@@ -286,6 +286,15 @@ mod tests {
         }
         .write(&mut bytes);
         bytes
+    }
+
+    #[test]
+    fn a_sample_is_as_long_as_what_travels_may_be() {
+        let long = "ü".repeat(1 << 20);
+        let sample = Sample::new("a", &long, &long);
+        assert_eq!(sample.id, "a");
+        assert!(sample.title.len() < 1_010 && sample.title.ends_with('…'), "{sample:?}");
+        assert_eq!(sample.reason, sample.title);
     }
 
     async fn sealed(store: &Store, name: &str, records: &[Vec<u8>], full: bool) -> Sealed {

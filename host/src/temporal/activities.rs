@@ -15,7 +15,7 @@ use temporalio_sdk::activities::{ActivityContext, ActivityError};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::attempt::{Allowed, counted, failed, heartbeating, is_final, pause};
+use super::attempt::{Allowed, counted, failed, heartbeating, is_final, pause, small};
 use crate::crawl::agreement::Expected;
 use crate::crawl::approval::Decided;
 use crate::crawl::blame::Stopped;
@@ -110,7 +110,9 @@ impl Activities {
         let configure = async {
             self.crawler.check_expected(&connection, expected).await?;
             let start = Start { request, upload_id, by, who: self.who(&context) };
-            Box::pin(self.crawler.configure(start)).await
+            let plan = Box::pin(self.crawler.configure(start)).await?;
+            let crawl = plan.travels();
+            small(if input.ranges { crawl } else { crawl.listing(plan.scopes) })
         };
         let allowed = Allowed { attempts: input.attempts, policy: input.policy.as_ref() };
         let waiting = || self.crawler.waiting(&connection);
@@ -124,17 +126,16 @@ impl Activities {
         let remember = async |failure: Failure| {
             self.crawler.remember_failure(attempt, &failure).await;
         };
-        let plan = Box::pin(counted(&context, allowed, configure, waiting, remember)).await?;
+        let crawl = Box::pin(counted(&context, allowed, configure, waiting, remember)).await?;
         tracing::info!(
             connection = connection.as_str(),
-            datasource = plan.datasource,
-            connector = plan.connector,
-            digest = plan.digest.short(),
-            scopes = plan.scopes.len(),
+            datasource = crawl.datasource,
+            connector = crawl.connector,
+            digest = crawl.digest.short(),
+            scopes = crawl.scopes.count(),
             "the datasource is configured"
         );
-        let crawl = plan.travels();
-        Ok(if input.ranges { crawl } else { crawl.listing(plan.scopes) })
+        Ok(crawl)
     }
 
     #[activity(name = "execute_indexing")]

@@ -8,15 +8,35 @@ use temporalio_sdk::activities::{ActivityContext, ActivityError};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::crawl::{CrawlPolicy, RangeProgress};
+use crate::crawl::{CrawlPolicy, CrawlRef, RangeProgress};
 use crate::failure::{Failure, Kind};
 use crate::machine::this_process;
 use crate::pace::Wait;
+use crate::text::{bytes, count};
 
 /// How often a crawl says how far it is.
 const SHOWN: Duration = Duration::from_secs(1);
 /// Until an attempt that was replaced hears of it by its heartbeats.
 const REPLACED: Duration = Duration::from_secs(2);
+/// What an activity hands to Temporal at most. The server takes 2 MB, and asks for what it did not take
+/// again and again, until somebody looks.
+const MOST_BYTES: usize = 1_000_000;
+
+/// A plan that Temporal will take. One that lists its scopes, as workflows of an earlier version want it,
+/// may be larger.
+pub(super) fn small(crawl: CrawlRef) -> Result<CrawlRef, Failure> {
+    let written = serde_json::to_vec(&crawl)
+        .map_err(|error| Failure::internal(format!("a plan is no JSON: {error}")))?;
+    if written.len() <= MOST_BYTES {
+        return Ok(crawl);
+    }
+    let (size, most) = (bytes(written.len() as u64), bytes(MOST_BYTES as u64));
+    let scopes = count(crawl.scopes.count() as u64, "scope");
+    let what = format!("a list of {scopes} has {size}, and Temporal is handed {most} at most");
+    Err(Failure::new(Kind::Limit, what)
+        .at(crawl.connection.clone())
+        .next("start the crawl again: this version's workflows need no such list"))
+}
 
 /// Failures that are borne with, and the pauses between them.
 #[derive(Clone, Copy)]
@@ -139,4 +159,40 @@ pub(super) fn failed(failure: Failure, last: bool, pause: Option<Duration>) -> A
         .details(details)
         .build()
         .into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::connector::Digest;
+    use crate::document::Scope;
+
+    #[test]
+    fn a_plan_that_temporal_would_not_take_is_refused_at_once() {
+        let json = serde_json::json!({
+            "connection": "c", "datasource": "c", "connector": "c 1", "digest": Digest::of(b""),
+            "mode": "full", "upload_id": "u", "scopes": 10_000,
+        });
+        let crawl: CrawlRef = serde_json::from_value(json).expect("a crawl");
+        assert!(small(crawl.clone()).is_ok());
+        let scope = |id: usize| Scope {
+            id: format!("{id}-{}", "i".repeat(490)),
+            title: "t".repeat(200),
+            documents: None,
+        };
+        assert!(small(crawl.clone().listing((0..1_000).map(scope).collect())).is_ok());
+        let failure = small(crawl.listing((0..10_000).map(scope).collect())).expect_err("refused");
+        assert!(is_final(&failure, false), "{failure}");
+        assert!(failure.what.contains("a list of 10,000 scopes has 7."), "{failure}");
+    }
+
+    #[test]
+    fn a_pause_is_an_hour_at_most_whoever_asks_for_it() {
+        let asked = Some(Duration::from_secs(u64::from(u32::MAX)));
+        let failure = Failure::new(Kind::StartOver, "later").retry_after(asked);
+        let policy = CrawlPolicy::default();
+        for policy in [Some(&policy), None] {
+            assert_eq!(pause(&failure, 1, policy), Some(Duration::from_secs(3600)));
+        }
+    }
 }

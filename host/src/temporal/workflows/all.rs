@@ -65,9 +65,37 @@ impl AllWorkflow {
     }
 }
 
-/// Documents that are named of each crawl, and what is told of its reasons.
+/// Documents that are named of each crawl, and what is told of its reasons. All crawls together are one
+/// answer: of more than so many only the numbers are told of each. Its own workflow has the rest.
 const NAMED: usize = 3;
 const REASON: usize = 400;
+const FEW: usize = 50;
+
+/// A result as it travels with so many others.
+fn small(mut result: CrawlResult, of: usize) -> CrawlResult {
+    let named = if of <= FEW { NAMED } else { 0 };
+    result.quarantine.truncate(named);
+    result.reason = result.reason.map(|reason| bounded(reason, REASON));
+    if let Some(held) = &mut result.held {
+        held.reasons.truncate(named.max(1));
+        held.samples.truncate(named);
+        let texts = held
+            .samples
+            .iter_mut()
+            .flat_map(|sample| [&mut sample.id, &mut sample.title, &mut sample.reason]);
+        for text in texts.chain(&mut held.reasons) {
+            *text = bounded(std::mem::take(text), REASON);
+        }
+    }
+    result
+}
+
+/// The same of a failure: `-v` of the crawl itself tells its detail.
+fn brief(failure: Failure) -> Failure {
+    let Failure { what, at, next, .. } = failure;
+    let text = |text: String| bounded(text, REASON);
+    Failure { what: text(what), at: at.map(text), next: next.map(text), detail: None, ..failure }
+}
 
 /// The workflow as its handles name it.
 pub type Run = all_workflow::Run;
@@ -100,17 +128,49 @@ async fn crawl_some(context: &WorkflowContext<AllWorkflow>, input: &AllInput) {
             let one = &mut state.crawls[at];
             one.running = false;
             match ended {
-                Ok(mut result) => {
-                    // Its own workflow's result has all of them.
-                    result.quarantine.truncate(NAMED);
-                    result.reason = result.reason.map(|reason| bounded(reason, REASON));
-                    if let Some(held) = &mut result.held {
-                        held.samples.truncate(NAMED);
-                    }
-                    one.result = Some(result);
-                }
-                Err(failure) => one.failure = Some(failure),
+                Ok(result) => one.result = Some(small(result, input.crawls.len())),
+                Err(failure) => one.failure = Some(brief(failure)),
             }
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::connector::Digest;
+
+    #[test]
+    fn what_many_crawls_came_to_is_small_whatever_they_say() {
+        let long = "\"".repeat(1_000);
+        let sample = serde_json::json!({ "id": long, "title": long, "reason": long });
+        let quarantined = serde_json::json!({ "id": &long[..250], "reason": &long[..300] });
+        let result: CrawlResult = serde_json::from_value(serde_json::json!({
+            "connection": "docs", "datasource": "docs", "mode": "full", "outcome": "held",
+            "upload_id": "u", "connector": "x 1", "digest": Digest::of(b""), "documents": 0,
+            "deleted": 0, "quarantined": 0, "access_unknown": 0, "batches": 0, "bytes": 0,
+            "seconds": 0.0, "reason": long, "quarantine": vec![quarantined; 10],
+            "held": {
+                "would_go": 1, "of": 1, "reasons": vec![long.clone(); 21],
+                "samples": vec![sample; 20], "until": 1, "wait_seconds": 1,
+            },
+        }))
+        .expect("a result");
+        let failure =
+            Failure::new(Kind::Trap, long.repeat(9)).next(long.repeat(9)).detail(long.repeat(90));
+        for of in [FEW, 6 * FEW] {
+            let one = OneOfAll {
+                connection: "docs".into(),
+                running: false,
+                result: Some(small(result.clone(), of)),
+                failure: None,
+            };
+            let failed =
+                OneOfAll { result: None, failure: Some(brief(failure.clone())), ..one.clone() };
+            for one in [one, failed] {
+                let size = serde_json::to_vec(&vec![one; of]).expect("JSON").len();
+                assert!(size < 1_000_000, "{of}: {size}");
+            }
+        }
     }
 }
