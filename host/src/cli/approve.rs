@@ -18,7 +18,7 @@ use crate::crawl::{CrawlResult, Crawler, Decision, Outcome, local};
 use crate::failure::{Failure, Result};
 use crate::temporal::approvals;
 use crate::temporal::workflows::approval::Word;
-use crate::text::{count, grouped};
+use crate::text::{count, grouped, lines};
 
 #[derive(ClapArgs)]
 pub(super) struct Args {
@@ -153,7 +153,7 @@ fn said_yes(name: &str, waiting: &AwaitingApproval, json: bool) -> Result<bool> 
             waiting.command(name)
         )));
     }
-    eprintln!("{}\n{}", summary(name, waiting), sync::waiting_text(waiting, name));
+    eprintln!("{}\n{}", summary(name, waiting), lines(&sync::waiting_text(waiting, name)));
     eprint!("Delete {}? Type yes: ", count(waiting.would_go, "document"));
     let _ = std::io::stderr().flush();
     let mut answer = String::new();

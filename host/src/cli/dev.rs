@@ -27,6 +27,7 @@ use crate::temporal::connect::connect_to;
 use crate::temporal::dev_server::DevServer;
 use crate::temporal::follow::NotStarted;
 use crate::temporal::{follow, worker};
+use crate::text::lines;
 
 #[derive(ClapArgs)]
 pub(super) struct Args {
@@ -69,7 +70,7 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<Report> {
 
 /// Lines for people: stdout is for the result.
 fn say(text: &str) {
-    super::logging::lines().suspend(|| eprintln!("{text}"));
+    super::logging::lines().suspend(|| eprintln!("{}", lines(text)));
 }
 
 async fn glean(args: &Args, config: &Config) -> Result<LocalGlean> {
@@ -358,7 +359,7 @@ impl Watch {
             say(&format!(
                 "no connection uses it yet; add one to {} and start `sheaf dev` again:\n\n{}",
                 config.path.display(),
-                inspect::toml_block(&connector)
+                inspect::toml_block(&connector.manifest)
             ));
         }
         for connection in mine {

@@ -10,6 +10,7 @@ use super::output::Report;
 use crate::crawl::explain::Fate;
 use crate::crawl::explain::{Explanation, KnownDocument};
 use crate::failure::Result;
+use crate::text::one_line;
 
 #[derive(ClapArgs)]
 pub(super) struct Args {
@@ -61,8 +62,11 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<Report> {
 pub(super) fn text(document: &KnownDocument) -> String {
     let KnownDocument { id, object_type, title, seen, upload_id, scope, page, hash, .. } = document;
     let upload = upload_id.as_ref().map_or_else(String::new, |upload| format!(", upload {upload}"));
-    let kind = if object_type.is_empty() { "of a type unknown" } else { object_type };
-    let state = match (document.state, document.in_glean, document.reason.as_str()) {
+    let [id, object_type, title, scope] =
+        [id, object_type, title, scope].map(|text| one_line(text));
+    let kind = if object_type.is_empty() { "of a type unknown" } else { &object_type };
+    let reason = one_line(&document.reason);
+    let state = match (document.state, document.in_glean, &*reason) {
         (Fate::Deleted, _, "") => "deleted".to_owned(),
         (Fate::Deleted, _, reason) => reason.to_owned(),
         (Fate::Uploaded, _, "") => "yes".to_owned(),

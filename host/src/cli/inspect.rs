@@ -7,9 +7,16 @@ use serde_json::{Value, json};
 
 use super::output::Report;
 use crate::connector::schema::{fields, shape};
-use crate::connector::{Candidate, Connector, Loader, cache_folder};
+use crate::connector::{Candidate, Connector, Loader, Manifest, cache_folder};
 use crate::failure::Result;
-use crate::text::bytes;
+use crate::sandbox::policy::Pattern;
+use crate::text::{bytes, count, cut, one_line};
+
+/// Settings, hosts and imports that are listed: whoever names more hides something behind them.
+const LISTED: usize = 100;
+/// The longest name of a setting, and the longest of what else its schema says of it.
+const MAX_NAME: usize = 64;
+const MAX_SAID: usize = 500;
 
 #[derive(ClapArgs)]
 pub(super) struct Args {
@@ -34,14 +41,9 @@ pub(super) async fn run(args: Args) -> Result<Report> {
     Ok(Report::new(summary, result).text(describe(&connector, &args.file)))
 }
 
-/// What people read of a connector.
-pub(super) fn describe(connector: &Connector, file: &Path) -> String {
-    // What a stranger wrote must not steer a terminal.
-    let printable = |letter: char| letter == '\n' || !letter.is_control();
-    all(connector, file).chars().filter(|letter| printable(*letter)).collect()
-}
-
-fn all(connector: &Connector, file: &Path) -> String {
+/// What people read of a connector. All of it but the form is a stranger's: each piece is one line, or a
+/// part of one.
+fn describe(connector: &Connector, file: &Path) -> String {
     let manifest = &connector.manifest;
     let inspection = &connector.inspection;
     let mut text = format!("{} {}\n{}\n\n", manifest.name, manifest.version, manifest.description);
@@ -59,34 +61,54 @@ fn all(connector: &Connector, file: &Path) -> String {
         text.push_str(&format!("note      {unread}\n"));
     }
     text.push_str("\nasks for\n");
-    let mut asks = false;
-    if let Some(folders) = &manifest.folders {
-        asks = true;
-        text.push_str(&format!("  a folder: {folders}\n"));
-    }
-    for host in &manifest.hosts {
-        asks = true;
-        text.push_str(&format!("  the host {host}\n"));
-    }
-    for credential in &manifest.credentials {
-        asks = true;
-        text.push_str(&format!("  the credential {}: {}\n", credential.name, credential.purpose));
-    }
-    if !asks {
-        text.push_str("  nothing\n");
-    }
+    text.push_str(&asks(manifest));
     let beyond = beyond(&inspection.imports);
     if !beyond.is_empty() {
         text.push_str("\nimports beyond the contract, and what it gets\n");
-        for (name, gets) in beyond {
+        for (name, gets) in beyond.iter().take(LISTED) {
             text.push_str(&format!("  {name}  {gets}\n"));
         }
+        text.push_str(&more(beyond.len(), "import"));
     }
     text.push_str("\nsettings\n");
     text.push_str(&settings_table(&manifest.settings_schema));
     text.push_str("\nfor sheaf.toml\n\n");
-    text.push_str(&toml_block(connector));
+    text.push_str(&toml_block(manifest));
     text
+}
+
+/// What it wants to be granted.
+fn asks(manifest: &Manifest) -> String {
+    let mut text = String::new();
+    if let Some(folders) = &manifest.folders {
+        text.push_str(&format!("  a folder: {}\n", one_line(folders)));
+    }
+    for host in manifest.hosts.iter().take(LISTED) {
+        // As it would be granted, however it is written. What is no pattern is a setting in braces.
+        let pattern: Option<Pattern> = host.parse().ok();
+        let shown = pattern.as_ref().map_or_else(|| one_line(host).into(), Pattern::to_string);
+        text.push_str(&format!("  the host {shown}\n"));
+        if let Some(note) = pattern.and_then(|pattern| pattern.look_alike()) {
+            text.push_str(&format!("      look twice: it {note}\n"));
+        }
+    }
+    text.push_str(&more(manifest.hosts.len(), "host"));
+    for credential in manifest.credentials.iter().take(LISTED) {
+        let purpose = one_line(&credential.purpose);
+        text.push_str(&format!("  the credential {}: {purpose}\n", credential.name));
+    }
+    text.push_str(&more(manifest.credentials.len(), "credential"));
+    if text.is_empty() {
+        text.push_str("  nothing\n");
+    }
+    text
+}
+
+fn more(all: usize, noun: &str) -> String {
+    match all.saturating_sub(LISTED) {
+        0 => String::new(),
+        more => format!("  and {} more\n", count(more as u64, noun)),
+    }
 }
 
 /// What a component imports besides the contract and what every program needs, and what the host
@@ -113,30 +135,54 @@ fn settings_table(schema: &Value) -> String {
         return "  none\n".into();
     }
     let mut text = String::new();
-    for (name, field, is_required) in fields {
-        let needed = if is_required { "required" } else { "optional" };
-        text.push_str(&format!("  {name}  ({}, {needed}", shape(field, schema)));
+    for (name, field, is_required) in fields.iter().take(LISTED) {
+        let needed = if *is_required { "required" } else { "optional" };
+        let mut about = format!("{}, {needed}", cut(&shape(field, schema), MAX_SAID));
         match field.get("default") {
             None | Some(Value::Null) => {}
-            Some(usual) => text.push_str(&format!(", otherwise {usual}")),
+            Some(usual) => {
+                about.push_str(&format!(", otherwise {}", cut(&usual.to_string(), MAX_SAID)));
+            }
         }
-        text.push_str(")\n");
-        let description = field["description"].as_str().unwrap_or_default().replace('\n', " ");
-        if !description.is_empty() {
-            text.push_str(&format!("      {description}\n"));
+        text.push_str(&format!("  {}  ({})\n", one_line(&cut(name, MAX_NAME)), one_line(&about)));
+        let description = field["description"].as_str().unwrap_or_default();
+        let words: Vec<_> = description.split_whitespace().collect();
+        if !words.is_empty() {
+            text.push_str(&format!("      {}\n", one_line(&cut(&words.join(" "), MAX_SAID))));
         }
+    }
+    text.push_str(&more(fields.len(), "setting"));
+    text
+}
+
+/// A connection to begin with. Whoever pastes it has one table and its grants: what it quotes of a
+/// connector's are names, and comments of one line.
+pub(super) fn toml_block(manifest: &Manifest) -> String {
+    let name = manifest.name.replace('-', "");
+    let mut text = format!(
+        "[connections.{name}]\nconnector = \"{}\"\ndatasource = \"{name}\"\n",
+        manifest.name
+    );
+    let settings = example_settings(manifest);
+    if !settings.is_empty() {
+        text.push_str(&format!("settings = {{ {} }}\n", settings.join(", ")));
+    }
+    let grants = example_grants(manifest);
+    if !grants.is_empty() {
+        text.push_str(&format!("\n[connections.{name}.grants]\n{}\n", grants.join("\n")));
     }
     text
 }
 
-/// A connection to begin with.
-pub(super) fn toml_block(connector: &Connector) -> String {
-    let manifest = &connector.manifest;
-    let name = manifest.name.replace('-', "");
+fn example_settings(manifest: &Manifest) -> Vec<String> {
     let mut settings = Vec::new();
-    let bare = |name: &str| name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b));
+    let bare = |name: &str| {
+        let is_bare = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
+        !name.is_empty() && name.len() <= MAX_NAME && name.bytes().all(is_bare)
+    };
     let fields = fields(&manifest.settings_schema);
-    for (field, value, _) in fields.iter().filter(|field| field.2 && bare(&field.0)) {
+    let needed = fields.iter().filter(|field| field.2 && bare(&field.0));
+    for (field, value, _) in needed.take(LISTED) {
         let example = match shape(value, &manifest.settings_schema).as_str() {
             "string" if field == "root" => "\"/content\"".to_owned(),
             "string" if field.contains("url") => "\"https://example.com\"".to_owned(),
@@ -148,41 +194,97 @@ pub(super) fn toml_block(connector: &Connector) -> String {
         };
         settings.push(format!("{field} = {example}"));
     }
-    let mut text = format!(
-        "[connections.{name}]\nconnector = \"{}\"\ndatasource = \"{name}\"\n",
-        manifest.name
-    );
     // Left out, it would make documents that nobody finds: something to decide, not to forget.
     if manifest.settings_schema["properties"].get("access").is_some() {
         settings.push("access = \"everyone\"".to_owned());
     }
-    if !settings.is_empty() {
-        text.push_str(&format!("settings = {{ {} }}\n", settings.join(", ")));
-    }
+    settings
+}
+
+fn example_grants(manifest: &Manifest) -> Vec<String> {
     let mut grants = Vec::new();
     if !manifest.hosts.is_empty() {
-        // A setting's host is known when the setting is.
-        let host = |host: &String| {
-            if host.starts_with('{') { "\"example.com\"".to_owned() } else { format!("\"{host}\"") }
-        };
-        let mut hosts: Vec<_> = manifest.hosts.iter().map(host).collect();
+        let mut hosts = Vec::new();
+        for host in manifest.hosts.iter().take(LISTED) {
+            // A setting's host is known when the setting is.
+            let host = if host.starts_with('{') { "example.com" } else { host };
+            let Ok(pattern) = host.parse::<Pattern>() else { continue };
+            if let Some(note) = pattern.look_alike() {
+                grants.push(format!("# look twice: {pattern} {note}"));
+            }
+            hosts.push(format!("\"{pattern}\""));
+        }
         hosts.dedup();
         grants.push(format!("hosts = [{}]", hosts.join(", ")));
     }
     if manifest.folders.is_some() {
         grants.push("folders = { \"/content\" = \"./path/to/documents\" }".to_owned());
     }
-    for credential in &manifest.credentials {
+    for credential in manifest.credentials.iter().take(LISTED) {
         let variable = credential.name.to_ascii_uppercase().replace('-', "_");
         let source = format!("{{ bearer = {{ env = \"{variable}_TOKEN\" }} }}");
-        grants.push(format!(
-            "# {}\ncredentials.{} = {source}",
-            credential.purpose.replace('\n', " "),
-            credential.name
-        ));
+        let purpose = one_line(&credential.purpose);
+        grants.push(format!("# {purpose}\ncredentials.{} = {source}", credential.name));
     }
-    if !grants.is_empty() {
-        text.push_str(&format!("\n[connections.{name}.grants]\n{}\n", grants.join("\n")));
+    grants
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::connector::CredentialRequest;
+
+    /// One that says whatever it likes wherever it may.
+    fn manifest() -> Manifest {
+        let odd = "x\r\n\n[connections.y]\nconnector = \"y\"\u{2028}\u{1b}[2J\u{202e}\" # ";
+        Manifest {
+            name: "wi-ki".into(),
+            version: "1".into(),
+            description: "d".into(),
+            settings_schema: json!({
+                "required": ["base_url", odd],
+                "properties": {
+                    "base_url": { "type": odd, "default": odd, "description": odd },
+                    odd: { "enum": [odd], "description": format!("{odd}{}", " ".repeat(500)) },
+                },
+            }),
+            hosts: ["{base_url}", "WIKI.example.com.", "https://\u{430}pple.com:443"]
+                .map(str::to_owned)
+                .into(),
+            credentials: vec![CredentialRequest { name: "api".into(), purpose: odd.into() }],
+            incremental: false,
+            folders: None,
+        }
     }
-    text
+
+    #[test]
+    fn one_block_is_shown_to_paste_whatever_a_manifest_says() {
+        let manifest = manifest();
+        let block = toml_block(&manifest);
+        let table: toml::Table = toml::from_str(&block).expect("TOML");
+        let connection = &table["connections"];
+        assert_eq!(connection.as_table().map(|all| all.len()), Some(1), "{block}");
+        let hosts = connection["wiki"]["grants"]["hosts"].clone();
+        let expected = ["example.com", "wiki.example.com", "xn--pple-43d.com"];
+        assert_eq!(hosts, toml::Value::from(expected.to_vec()), "{block}");
+        let all = asks(&manifest) + &settings_table(&manifest.settings_schema) + &block;
+        let tables = all.lines().filter(|line| line.trim_start().starts_with('['));
+        assert_eq!(tables.count(), 2, "{all}");
+        for letter in all.chars().filter(|letter| *letter != '\n') {
+            assert_eq!(one_line(&letter.to_string()).chars().count(), 1, "{letter:?}: {all}");
+            assert!(!letter.is_control() && letter != '\u{2028}', "{letter:?}: {all}");
+        }
+    }
+
+    #[test]
+    fn hosts_are_shown_as_they_would_be_granted_and_look_alikes_are_marked() {
+        let all = asks(&manifest());
+        for line in [
+            "  the host {base_url}\n",
+            "  the host wiki.example.com\n",
+            "  the host xn--pple-43d.com\n      look twice: it reads `\u{430}pple.com`, mixes alphabets",
+        ] {
+            assert!(all.contains(line), "{line}: {all}");
+        }
+    }
 }

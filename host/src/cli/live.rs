@@ -15,7 +15,7 @@ use super::logging::lines;
 use crate::crawl::CrawlView;
 use crate::crawl::progress::Shown;
 use crate::crawl::view::{Phase, ScopeState, ScopeView};
-use crate::text::{bytes, count, grouped};
+use crate::text::{bytes, count, grouped, one_line};
 
 const REDRAW: Duration = Duration::from_millis(200);
 const REPORT: Duration = Duration::from_secs(10);
@@ -137,7 +137,7 @@ async fn plain(views: watch::Receiver<CrawlView>) {
         if let Some(note) = view.scopes.iter().find_map(|scope| scope.note.as_ref()) {
             text.push_str(&format!(" · {note}"));
         }
-        eprintln!("{text}");
+        eprintln!("{}", one_line(&text));
     }
 }
 
@@ -148,7 +148,7 @@ fn style(template: &str) -> ProgressStyle {
 /// The whole crawl in one line.
 fn title(view: &CrawlView, rate: u64, width: usize) -> String {
     if let Some(note) = &view.note {
-        return truncate_str(note, width, "…").into_owned();
+        return truncate_str(&one_line(note), width, "…").into_owned();
     }
     let phase = match view.phase {
         Phase::Configuring => "configuring",
@@ -176,7 +176,7 @@ fn title(view: &CrawlView, rate: u64, width: usize) -> String {
             parts.push(format!("into {}", view.datasource));
         }
     }
-    truncate_str(&parts.join(" · "), width, "…").into_owned()
+    truncate_str(&one_line(&parts.join(" · ")), width, "…").into_owned()
 }
 
 /// `1,200 of 6,000 documents (20%)`; without an estimate what is there. An estimate that was passed is
@@ -237,8 +237,10 @@ fn line(scope: &ScopeView, rate: u64, titles: usize, width: usize) -> String {
     if live.in_flight > 0 {
         parts.push(format!("{} in flight", live.in_flight));
     }
-    let title = pad_str(&scope.title, titles, console::Alignment::Left, Some("…"));
-    truncate_str(&format!("{mark} {title}  {}", parts.join(" · ")), width, "…").into_owned()
+    let title = one_line(&scope.title);
+    let title = pad_str(&title, titles, console::Alignment::Left, Some("…"));
+    let parts = parts.join(" · ");
+    truncate_str(&format!("{mark} {title}  {}", one_line(&parts)), width, "…").into_owned()
 }
 
 /// Documents per second over the last few seconds.

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use crate::failure::{Failure, Result};
 use crate::redact::redact;
+use crate::text;
 
 /// What a command found out or did.
 pub(super) struct Report {
@@ -72,7 +73,7 @@ pub(super) fn finish(command: &str, outcome: Result<Report>, json: bool, verbose
             "result": report.as_ref().map(|report| &report.result),
             "error": failure,
         });
-        print(&object.to_string());
+        write(&text::json(&redact(&object.to_string())));
     } else {
         if let Some(report) = &report {
             let text = report.text.as_deref().unwrap_or(&report.summary);
@@ -87,24 +88,32 @@ pub(super) fn finish(command: &str, outcome: Result<Report>, json: bool, verbose
     ExitCode::from(code)
 }
 
-/// Someone who reads only the beginning (`| head`) is no error.
+/// Prints text for people.
 pub(super) fn print(text: &str) {
-    let _ = writeln!(std::io::stdout(), "{}", redact(text.trim_end()));
+    write(&text::lines(&redact(text.trim_end())));
+}
+
+/// Someone who reads only the beginning (`| head`) is no error.
+fn write(text: &str) {
+    let _ = writeln!(std::io::stdout(), "{text}");
 }
 
 /// What, where, and the next thing to do.
 fn explain(failure: &Failure, verbose: u8) -> String {
     let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let (red, bold, end) = if colour { ("\x1b[31m", "\x1b[1m", "\x1b[0m") } else { ("", "", "") };
-    let mut text = format!("{red}error:{end} {bold}{}{end}\n", failure.what);
+    // One of an earlier version's may be as it was said.
+    let mut text = format!("{red}error:{end} {bold}{}{end}\n", text::one_line(&failure.what));
     if let Some(at) = &failure.at {
-        text.push_str(&format!("   at: {at}\n"));
+        text.push_str(&format!("   at: {}\n", text::one_line(at)));
     }
     if let Some(next) = &failure.next {
-        text.push_str(&format!(" next: {next}\n"));
+        text.push_str(&format!(" next: {}\n", text::one_line(next)));
     }
     match &failure.detail {
-        Some(detail) if verbose > 0 => text.push_str(&format!("\n{}\n", detail.trim_end())),
+        Some(detail) if verbose > 0 => {
+            text.push_str(&format!("\n{}\n", text::lines(detail.trim_end())));
+        }
         Some(_) => text.push_str("       (more with -v)\n"),
         None => {}
     }

@@ -9,7 +9,7 @@ use crate::crawl::preview::{Judged, Preview};
 use crate::document::{Access, Body, Unreadable};
 use crate::failure::Result;
 use crate::glean::wire::DocumentDefinition;
-use crate::text::{bounded, bytes, count};
+use crate::text::{bounded, bytes, count, one_line};
 
 #[derive(ClapArgs)]
 pub(super) struct Args {
@@ -52,7 +52,8 @@ fn text(read: &Preview) -> String {
     let mut text: String = read.documents.iter().map(describe).collect();
     for found in read.unreadable.iter().take(UNREADABLE) {
         let id = found.id.as_deref().or(found.view_url.as_deref()).unwrap_or("?");
-        text.push_str(&format!("✗ {id}\n    would be quarantined: {}\n", found.reason));
+        let (id, reason) = (one_line(id), one_line(&found.reason));
+        text.push_str(&format!("✗ {id}\n    would be quarantined: {reason}\n"));
     }
     let more = read.unreadable.len().saturating_sub(UNREADABLE);
     if more > 0 {
@@ -81,7 +82,8 @@ fn describe(judged: &Judged) -> String {
     let Judged { document, problem, note } = judged;
     let mark = if problem.is_some() { '✗' } else { '•' };
     let title = document.title.as_deref().unwrap_or("(no title)");
-    let mut text = format!("{mark} {}\n    {title}\n    {}\n", document.id, document.view_url);
+    let (id, title, url) = (one_line(&document.id), one_line(title), one_line(&document.view_url));
+    let mut text = format!("{mark} {id}\n    {title}\n    {url}\n");
     let access = match &document.access {
         Access::Everyone => "everyone".to_owned(),
         Access::SourceUsers => "all users of the datasource".to_owned(),
@@ -99,17 +101,22 @@ fn describe(judged: &Judged) -> String {
                 Body::Text(text) => text.len(),
                 Body::Binary(bytes) => bytes.len(),
             };
-            format!("{}, {}", content.mime_type, bytes(size as u64))
+            format!("{}, {}", one_line(&content.mime_type), bytes(size as u64))
         }
     };
-    text.push_str(&format!("    {} · {body} · seen by {access}\n", document.object_type));
+    let kind = one_line(&document.object_type);
+    text.push_str(&format!("    {kind} · {body} · seen by {access}\n"));
     if let Some(Body::Text(body)) = document.body.as_ref().map(|content| &content.body) {
         let start: String = body.split_whitespace().take(25).collect::<Vec<_>>().join(" ");
         text.push_str(&format!("    “{}”\n", bounded(start, 160)));
     }
     match (problem, note) {
-        (Some(problem), _) => text.push_str(&format!("    would be quarantined: {problem}\n")),
-        (None, Some(note)) => text.push_str(&format!("    would be uploaded, but {note}\n")),
+        (Some(problem), _) => {
+            text.push_str(&format!("    would be quarantined: {}\n", one_line(problem)));
+        }
+        (None, Some(note)) => {
+            text.push_str(&format!("    would be uploaded, but {}\n", one_line(note)));
+        }
         (None, None) => {}
     }
     text

@@ -11,7 +11,7 @@ use crate::crawl::explain::Fate;
 use crate::crawl::kept_changes::refused;
 use crate::crawl::{Crawler, ModeName};
 use crate::failure::{Failure, Result};
-use crate::text::{count, grouped};
+use crate::text::{count, grouped, one_line};
 
 #[derive(ClapArgs)]
 pub(super) struct Args {
@@ -64,7 +64,8 @@ async fn list(crawler: &Crawler, name: &str, limit: usize) -> Result<Report> {
     let mut text = summary.clone();
     for document in &documents {
         let old = if document.in_glean { " (Glean has an older version)" } else { "" };
-        text.push_str(&format!("\n  {}: {}{old}", document.id, document.reason));
+        let document = format!("{}: {}", document.id, document.reason);
+        text.push_str(&format!("\n  {}{old}", one_line(&document)));
     }
     let more = all - documents.len() as u64;
     if more > 0 {
@@ -81,14 +82,15 @@ async fn list(crawler: &Crawler, name: &str, limit: usize) -> Result<Report> {
             Want::Access(access) => format!(" to {access}"),
             Want::Delete => String::new(),
         };
-        text.push_str(&format!(
-            "\n  {}: {}{access}, since {}, {}: {}",
+        let change = format!(
+            "{}: {}{access}, since {}, {}: {}",
             change.id,
             change.wanted(),
             change.since,
             count(u64::from(change.attempts), "attempt"),
             change.refused.as_deref().unwrap_or_default()
-        ));
+        );
+        text.push_str(&format!("\n  {}", one_line(&change)));
     }
     let result = json!({ "count": all, "documents": documents, "refused_changes": changes });
     Ok(Report::new(summary, result).text(text))

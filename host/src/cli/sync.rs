@@ -23,7 +23,7 @@ use crate::failure::{Failure, Kind, Result};
 use crate::temporal::follow::{self, Started};
 use crate::temporal::workflows::AllInput;
 use crate::temporal::workflows::all::OneOfAll;
-use crate::text::{bounded_str, bytes, count, grouped};
+use crate::text::{bounded_str, bytes, count, grouped, one_line};
 
 #[derive(ClapArgs)]
 pub(super) struct Args {
@@ -163,7 +163,7 @@ async fn all(args: &Args, config: Config, cancel: &CancellationToken) -> Result<
         follow::all(&client, &config.temporal.task_queue, input, cancel, |crawls| {
             for one in crawls {
                 if one.result.is_some() && told.insert(one.connection.clone()) {
-                    eprintln!("{}", line(one));
+                    eprintln!("{}", one_line(&line(one)));
                 }
             }
         })
@@ -259,9 +259,10 @@ pub(super) fn did(result: &CrawlResult, verbose: u8) -> String {
 /// A reason as it fits into a few lines; `-v` shows all of it.
 pub(super) fn bounded_reason(reason: &str, verbose: u8) -> Cow<'_, str> {
     if verbose > 0 || reason.len() <= REASON {
-        return Cow::Borrowed(reason);
+        return one_line(reason);
     }
-    Cow::Owned(format!("{}… (all of it with -v)", bounded_str(reason, REASON)))
+    let reason = one_line(bounded_str(reason, REASON));
+    Cow::Owned(format!("{reason}… (all of it with -v)"))
 }
 
 /// The longest reason that is printed without `-v`, in bytes.
@@ -271,12 +272,13 @@ const REASON: usize = 400;
 pub(super) fn waiting_text(waiting: &AwaitingApproval, name: &str) -> String {
     let mut text = String::new();
     for reason in &waiting.reasons {
-        text.push_str(&format!("  {reason}\n"));
+        text.push_str(&format!("  {}\n", one_line(reason)));
     }
     for sample in waiting.samples.iter().take(SHOWN) {
         let reason = if sample.reason.is_empty() { "" } else { ": " };
         let title = if sample.title == sample.id { "" } else { sample.title.as_str() };
-        text.push_str(&format!("  would go: {} {title}{reason}{}\n", sample.id, sample.reason));
+        let sample = format!("{} {title}{reason}{}", sample.id, sample.reason);
+        text.push_str(&format!("  would go: {}\n", one_line(&sample)));
     }
     let more = waiting.would_go.saturating_sub(waiting.samples.len().min(SHOWN) as u64);
     if more > 0 && waiting.would_go > more {
@@ -304,7 +306,8 @@ pub(super) fn report(result: &CrawlResult, verbose: u8) -> Report {
         text.push_str(&format!("\n{}", waiting_text(waiting, &result.connection)));
     }
     for document in &result.quarantine {
-        text.push_str(&format!("\n  quarantined: {}: {}", document.id, document.reason));
+        let document = format!("{}: {}", document.id, document.reason);
+        text.push_str(&format!("\n  quarantined: {}", one_line(&document)));
     }
     let more = result.quarantined.saturating_sub(result.quarantine.len() as u64);
     if more > 0 && !result.quarantine.is_empty() {

@@ -1,14 +1,19 @@
 //! What is made sure of whatever a guest delivers, whichever contract it speaks: its texts hold no
-//! secret, and its checkpoints are small.
+//! secret, what people read of them is a short line, and its checkpoints are small.
 
 use std::borrow::Cow;
 
 use super::fault::{Fault, Remedy};
 use crate::document::{Page, Progress, Scope, Unreadable};
 use crate::redact::redact;
+use crate::text::{cut, one_line};
 
 /// A checkpoint or bookmark larger than this is refused.
 const MAX_CHECKPOINT_BYTES: usize = 64 << 10;
+/// The longest reason, or other sentence for people.
+const MAX_SENTENCE: usize = 1_000;
+/// Titles of scopes travel to whoever watches, many at a time.
+const MAX_SCOPE_TITLE: usize = 200;
 
 /// Documents are checked by the crawl's rules; this is about what surrounds them.
 pub(super) fn page(page: Page) -> Result<Page, Fault> {
@@ -18,7 +23,7 @@ pub(super) fn page(page: Page) -> Result<Page, Fault> {
             Progress::Complete(bookmark) => {
                 Progress::Complete(bookmark.map(|bookmark| kept("bookmark", bookmark)).transpose()?)
             }
-            Progress::Partial(reason) => Progress::Partial(clean(reason)),
+            Progress::Partial(reason) => Progress::Partial(sentence(&reason)),
         },
         unreadable: page
             .unreadable
@@ -26,7 +31,7 @@ pub(super) fn page(page: Page) -> Result<Page, Fault> {
             .map(|found| Unreadable {
                 id: found.id.map(clean),
                 view_url: found.view_url.map(clean),
-                reason: clean(found.reason),
+                reason: sentence(&found.reason),
             })
             .collect(),
         ..page
@@ -34,8 +39,22 @@ pub(super) fn page(page: Page) -> Result<Page, Fault> {
 }
 
 pub(super) fn scopes(scopes: Vec<Scope>) -> Vec<Scope> {
-    let clean = |scope: Scope| Scope { id: clean(scope.id), title: clean(scope.title), ..scope };
+    let clean = |scope: Scope| Scope {
+        id: clean(scope.id),
+        title: shown(&scope.title, MAX_SCOPE_TITLE),
+        ..scope
+    };
     scopes.into_iter().map(clean).collect()
+}
+
+/// What a guest says to people.
+pub(super) fn sentence(text: &str) -> String {
+    shown(text, MAX_SENTENCE)
+}
+
+fn shown(text: &str, most: usize) -> String {
+    // Whole secrets are found only before anything is cut.
+    cut(&one_line(&cut(&redact(text), most)), most)
 }
 
 fn clean(text: String) -> String {
@@ -110,5 +129,19 @@ mod tests {
         let scopes = scopes(vec![scope]);
         assert!(!format!("{page:?}{scopes:?}").contains("delivered-secret-1"), "{page:?}");
         assert_eq!(page.progress, Progress::Partial("[redacted]".into()));
+    }
+
+    #[test]
+    fn what_people_read_of_a_guest_is_a_short_line_and_its_ids_are_left_alone() {
+        let odd = "a\nb\u{1b}[2J\u{202e}";
+        let page = delivered(Progress::Partial(odd.into())).expect("a page");
+        assert_eq!(page.progress, Progress::Partial(r"a b\u{1b}[2J\u{202e}".into()));
+        let scope = |title: String| Scope { id: odd.into(), title, documents: None };
+        let scopes = scopes(vec![scope(odd.into()), scope("\u{1b}".repeat(1 << 20))]);
+        assert_eq!(
+            (scopes[0].id.as_str(), scopes[0].title.as_str()),
+            (odd, r"a b\u{1b}[2J\u{202e}")
+        );
+        assert!(scopes[1].title.len() <= MAX_SCOPE_TITLE + '…'.len_utf8());
     }
 }

@@ -16,8 +16,6 @@ use super::state::State;
 use super::{delivered, v0_1};
 use crate::document::{Crawl, Page, PageLimits, Scope};
 use crate::failure::{Failure, Kind, Result};
-use crate::redact::redact;
-use crate::text::bounded;
 
 /// A started connector.
 pub struct Guest {
@@ -82,7 +80,8 @@ impl Guest {
 
     /// Whether the source answers; the connector's own sentence about it.
     pub async fn check(&mut self) -> Result<String> {
-        self.ask("check", |guest, store| Box::pin(guest.check(store))).await
+        let said = self.ask("check", |guest, store| Box::pin(guest.check(store))).await?;
+        Ok(delivered::sentence(&said))
     }
 
     pub async fn scopes(&mut self) -> Result<Vec<Scope>> {
@@ -98,8 +97,7 @@ impl Guest {
     fn fault(&self, call: &str, fault: Fault) -> Failure {
         let Fault { remedy, message, retry_after } = fault;
         let (kind, next) = remedy.means();
-        let message = bounded(redact(&message).into_owned(), 1_000);
-        let words = format!("the connector reports: {message}");
+        let words = format!("the connector reports: {}", delivered::sentence(&message));
         let at = format!("{}, in `{call}`", self.running.connection());
         let state = self.running.state();
         if let Some(incident) = state.incidents().take() {

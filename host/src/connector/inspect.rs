@@ -4,14 +4,18 @@ use serde::Serialize;
 use wasmparser::{Encoding, Parser, Payload};
 
 use crate::failure::{Failure, Kind, Result};
-use crate::text::bounded;
+use crate::text::{bounded, cut, one_line};
 
 /// The contract versions this host speaks, oldest first.
 const SPOKEN: &[&str] = &["0.1.0"];
 
 const PACKAGE: &str = "sheaf:connector/";
 
-/// What a component imports, exports and was made with.
+/// Names that are longer than this are no contract's, and producers of which there are more are none.
+const MAX_NAME: usize = 200;
+const MOST_PRODUCERS: usize = 20;
+
+/// What a component imports, exports and was made with. All of it are a stranger's words, to be shown.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Inspection {
     pub contract: String,
@@ -55,7 +59,6 @@ pub(super) fn inspect(bytes: &[u8]) -> Result<Inspection> {
             .next("build or download it again")
     })?;
     found.producers.sort();
-    found.producers.dedup();
     found.contract = contract(&found)?;
     Ok(found)
 }
@@ -71,12 +74,12 @@ fn read(bytes: &[u8], found: &mut Inspection) -> wasmparser::Result<()> {
             Payload::End(_) => depth = depth.saturating_sub(1),
             Payload::ComponentImportSection(section) if depth == 1 => {
                 for import in section {
-                    found.imports.push(import?.name.name.to_owned());
+                    found.imports.push(shown(import?.name.name));
                 }
             }
             Payload::ComponentExportSection(section) if depth == 1 => {
                 for export in section {
-                    found.exports.push(export?.name.name.to_owned());
+                    found.exports.push(shown(export?.name.name));
                 }
             }
             Payload::CustomSection(section) => {
@@ -84,10 +87,12 @@ fn read(bytes: &[u8], found: &mut Inspection) -> wasmparser::Result<()> {
                     for field in fields {
                         for value in field?.values {
                             let value = value?;
-                            found.producers.push(match value.version {
-                                "" => value.name.to_owned(),
-                                version => format!("{} {version}", value.name),
-                            });
+                            let both = format!("{} {}", value.name, value.version);
+                            let producer = shown(both.trim_end());
+                            let is_new = !found.producers.contains(&producer);
+                            if is_new && found.producers.len() < MOST_PRODUCERS {
+                                found.producers.push(producer);
+                            }
                         }
                     }
                 }
@@ -96,6 +101,10 @@ fn read(bytes: &[u8], found: &mut Inspection) -> wasmparser::Result<()> {
         }
     }
     Ok(())
+}
+
+fn shown(name: &str) -> String {
+    cut(&one_line(name), MAX_NAME)
 }
 
 /// The version both sides speak.
@@ -151,6 +160,12 @@ mod tests {
         );
         assert!(message(b"\0asm\x0d\0\x01\0").starts_with("the component is not a connector"));
         assert!(message(b"\0asm\x0d\0\x01\0\x07\xff").starts_with("the component is damaged"));
+    }
+
+    #[test]
+    fn names_in_a_component_cannot_steer_a_terminal() {
+        assert_eq!(shown("wasi:x/y@1\u{1b}[2J\u{202e}\n"), r"wasi:x/y@1\u{1b}[2J\u{202e} ");
+        assert_eq!(shown(&"x".repeat(100_000)).chars().count(), MAX_NAME + 1);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::sandbox::policy::Pattern;
-use crate::text::bounded;
+use crate::text::{cut, one_line};
 
 /// What a connector is and asks for. Its texts are single lines, and its names are names.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -97,10 +97,11 @@ fn is_name(name: &str) -> bool {
         && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b))
 }
 
-/// One line that can be shown anywhere.
+/// One line that can be shown anywhere. Without runs of spaces: they could push what follows them to
+/// where a terminal begins its next line.
 fn line(text: &str) -> String {
-    let clean: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-    bounded(clean, 500)
+    let words: Vec<_> = text.split_whitespace().collect();
+    cut(&one_line(&words.join(" ")), 500)
 }
 
 /// The most values that are looked at in a schema, those included that are referred to again and again.
@@ -190,7 +191,7 @@ mod tests {
             Manifest::of(Description {
                 name: "x".into(),
                 version: version.into(),
-                description: "one\ntwo\u{1b}[31m".into(),
+                description: "one\n   two\u{1b}[31m\u{202e}".into(),
                 settings_schema: String::new(),
                 hosts: vec![host.into()],
                 credentials: vec![CredentialRequest {
@@ -204,7 +205,7 @@ mod tests {
         let good = manifest("1.0", "{base_url}", "api").expect("a manifest");
         assert_eq!(
             (good.description.as_str(), good.credentials[0].purpose.as_str()),
-            ("one two [31m", "a b")
+            (r"one two\u{1b}[31m\u{202e}", "a b")
         );
         assert!(manifest("1.0", "a\", \"*.evil", "api").is_err());
         assert!(manifest("1.0", "{a\nb}", "api").is_err());

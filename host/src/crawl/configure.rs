@@ -22,13 +22,12 @@ use crate::failure::{Failure, Kind, Result};
 use crate::glean;
 use crate::glean::upload::Opening;
 use crate::name::UploadId;
-use crate::text::{bounded, bounded_str, count};
+use crate::text::{bounded_str, count};
 
 /// Each is an object or more of the journal.
 const MAX_SCOPES: usize = 10_000;
-/// Ids and titles of scopes travel to whoever watches, many at a time.
+/// Ids of scopes travel to whoever watches, many at a time.
 const MAX_SCOPE_ID: usize = 500;
-const MAX_SCOPE_TITLE: usize = 200;
 
 /// What a crawl that begins is to do.
 enum Beginning {
@@ -303,7 +302,7 @@ async fn datasource_config(guest: &mut Guest, connection: &Connection) -> Result
 
 /// The scopes that a connector names, as far as they can be crawled.
 async fn scopes_of(guest: &mut Guest, name: &str) -> Result<Vec<Scope>> {
-    let mut scopes = guest.scopes().await?;
+    let scopes = guest.scopes().await?;
     let wrong = |what: String, next: &str| {
         let next = format!("mend `scopes` in the connector{next}");
         Err(Failure::new(Kind::Contract, what).at(name).next(next))
@@ -314,7 +313,7 @@ async fn scopes_of(guest: &mut Guest, name: &str) -> Result<Vec<Scope>> {
         return wrong(what, ": fewer, larger ones");
     }
     let mut ids = BTreeSet::new();
-    for scope in &mut scopes {
+    for scope in &scopes {
         let id = bounded_str(&scope.id, 80);
         if scope.id.len() > MAX_SCOPE_ID {
             let what = format!(
@@ -326,7 +325,6 @@ async fn scopes_of(guest: &mut Guest, name: &str) -> Result<Vec<Scope>> {
         if !ids.insert(scope.id.clone()) {
             return wrong(format!("the connector names the scope `{id}` twice"), "");
         }
-        scope.title = bounded(std::mem::take(&mut scope.title), MAX_SCOPE_TITLE);
     }
     Ok(scopes)
 }

@@ -4,10 +4,15 @@ use std::collections::BTreeMap;
 
 use super::progress::Counts;
 use crate::failure::{Failure, Kind, Result};
-use crate::text::bounded;
+use crate::text::{cut, one_line};
 
 /// More kinds than these are only counted: the reasons of a connector may all differ.
 const MOST: usize = 20;
+/// Documents of a scope that are logged one by one; the others are only counted.
+const LOGGED: u64 = 200;
+/// So much of an id and of a reason is logged, and kept until the scope ends.
+const MAX_ID: usize = 250;
+const MAX_REASON: usize = 300;
 
 /// How much may be quarantined before the crawl is stopped: then the connector is wrong, not the
 /// documents. `[connections.X.quarantine]`.
@@ -51,9 +56,11 @@ pub fn percent(part: u64, of: u64) -> f64 {
     if of == 0 { 0.0 } else { part as f64 * 100.0 / of as f64 }
 }
 
-/// What is logged of a scope's quarantined documents: one warning for each kind of reason, with a count.
+/// What is logged of a scope's quarantined documents: one warning for each kind of reason, with a count,
+/// and at first a line for each of them.
 #[derive(Debug, Default)]
 pub struct QuarantineLog {
+    documents: u64,
     kinds: BTreeMap<String, Reasons>,
     others: u64,
 }
@@ -67,12 +74,15 @@ struct Reasons {
 
 impl QuarantineLog {
     pub fn add(&mut self, id: &str, reason: &str) {
-        tracing::debug!(id, reason, "a document is quarantined");
-        let name = kind(reason);
+        let (id, reason) = (shown(id, MAX_ID), shown(reason, MAX_REASON));
+        self.documents += 1;
+        if self.documents <= LOGGED {
+            tracing::debug!(id, reason, "a document is quarantined");
+        }
+        let name = kind(&reason);
         if let Some(kind) = self.kinds.get_mut(&name) {
             kind.count += 1;
         } else if self.kinds.len() < MOST {
-            let (id, reason) = (bounded(id.to_owned(), 250), bounded(reason.to_owned(), 300));
             self.kinds.insert(name, Reasons { count: 1, id, reason });
         } else {
             self.others += 1;
@@ -91,7 +101,17 @@ impl QuarantineLog {
         if self.others > 0 {
             tracing::warn!(scope, count = self.others, "more were quarantined, for other reasons");
         }
+        if self.documents > LOGGED {
+            let count = self.documents - LOGGED;
+            tracing::debug!(scope, count, "more were quarantined than are logged one by one");
+        }
     }
+}
+
+/// A stranger's text as far as it is logged.
+fn shown(text: &str, most: usize) -> String {
+    // Cut first: nobody looks at megabytes.
+    cut(&one_line(&cut(text, most)), most)
 }
 
 /// A reason without what differs from document to document: numbers, addresses, quoted texts.
@@ -132,6 +152,49 @@ mod tests {
             kinds.add("x", &letter.to_string().repeat(3));
         }
         assert_eq!((kinds.kinds.len(), kinds.others), (20, 35));
+    }
+
+    #[test]
+    fn what_is_logged_of_quarantined_documents_is_cut_and_counted() {
+        let lines = LoggedBytes::default();
+        let subscriber = tracing_subscriber::fmt()
+            .with_max_level(tracing::Level::DEBUG)
+            .with_ansi(false)
+            .with_writer({
+                let lines = lines.clone();
+                move || lines.clone()
+            })
+            .finish();
+        let mut log = QuarantineLog::default();
+        tracing::subscriber::with_default(subscriber, || {
+            let long = "\u{1b}x".repeat(50_000);
+            for number in 0..1_000 {
+                log.add(&format!("{number} {long}"), &format!("{number} {long}"));
+            }
+            log.tell("all");
+        });
+        let text = String::from_utf8(lines.0.lock().expect("bytes").clone()).expect("UTF-8");
+        assert!(text.len() < 500_000, "{}", text.len());
+        let each = text.lines().filter(|line| line.contains("a document is quarantined"));
+        assert_eq!(each.count() as u64, LOGGED);
+        assert!(text.contains("more were quarantined than are logged one by one"), "{text}");
+        assert!(text.contains(&format!("count={}", 1_000 - LOGGED)), "{text}");
+        let kept: usize = log.kinds.values().map(|kept| kept.id.len() + kept.reason.len()).sum();
+        assert!(kept < MOST * 700, "{kept}");
+    }
+
+    #[derive(Clone, Default)]
+    struct LoggedBytes(std::sync::Arc<std::sync::Mutex<Vec<u8>>>);
+
+    impl std::io::Write for LoggedBytes {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().expect("bytes").extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
     }
 
     #[test]

@@ -5,9 +5,12 @@ use regex::Regex;
 use serde_json::Value;
 
 use crate::document::Document;
+use crate::text::bounded_str;
 
 /// Glean: ids "should not be more than 200 characters".
 const MAX_ID_CHARS: usize = 200;
+/// So much of what is wrong is quoted.
+const MAX_SHOWN: usize = 300;
 
 /// What a datasource asks of its documents.
 #[derive(Clone, Debug, Default)]
@@ -53,6 +56,7 @@ impl Rules {
         }
         let kind = &document.object_type;
         if kind.is_empty() || kind.contains([' ', '_']) {
+            let kind = bounded_str(kind, MAX_SHOWN);
             return Some(format!("its object type {kind:?} is empty or has a space or underscore"));
         }
         let url = &document.view_url;
@@ -61,6 +65,7 @@ impl Rules {
         }
         match &self.url {
             Some(regex) if !regex.is_match(url) => {
+                let url = bounded_str(url, MAX_SHOWN);
                 Some(format!("its view URL {url} does not match the datasource's urlRegex"))
             }
             _ => None,

@@ -11,7 +11,7 @@ use tokio::io::AsyncWrite;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 
 use crate::redact::redact;
-use crate::text::bounded_str as cut;
+use crate::text::{bounded_str as cut, one_line};
 
 /// How much of stderr a trap carries.
 const TAIL_BYTES: usize = 8 << 10;
@@ -71,7 +71,7 @@ impl Log {
         self.passed += 1;
         // Whole secrets are found only before anything is cut.
         let message = redact(message);
-        let mut text = one_line(cut(&message, LINE_BYTES));
+        let mut text = one_line(cut(&message, LINE_BYTES)).into_owned();
         for (name, value) in fields.iter().take(16) {
             let (name, value) = (cut(name, FIELD_BYTES), cut(value, FIELD_BYTES));
             text.push_str(&format!(" {}={value:?}", one_line(name)));
@@ -85,11 +85,6 @@ impl Log {
             Level::Error => tracing::error!(target: "guest", connection, "{text}"),
         }
     }
-}
-
-/// A line that looks like another's is none.
-fn one_line(text: &str) -> String {
-    text.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).collect()
 }
 
 /// A log shared by the guest's log function, its stdout and its stderr.
