@@ -125,6 +125,9 @@ async fn run(case: Case) -> String {
 }
 
 const CREDENTIAL: &str = "credentials = { api = { bearer = { env = \"EVIL_TOKEN\" } }, secret = { bearer = { env = \"EVIL_TOKEN\" } } }";
+/// One that only reads.
+const READING: &str =
+    "methods = [\"GET\"]\ncredentials = { api = { bearer = { env = \"EVIL_TOKEN\" } } }";
 const FOLDER: &str = "folders = { \"/content\" = \"granted\" }";
 
 /// The guest's own trouble: it ends, and names it.
@@ -137,6 +140,7 @@ const OWN: &[Case] = &[
     Case { misdeed: "memory-at-once", target: "", limits: "", grants: "", code: 1, what: "256.0 MiB of memory", next: "`memory`" },
     Case { misdeed: "trap", target: "", limits: "table_entries = 3", grants: "", code: 1, what: "3 entries in its tables", next: "table_entries" },
     Case { misdeed: "trap", target: "", limits: "", grants: "", code: 1, what: "crashed: on purpose", next: "-v" },
+    Case { misdeed: "odd-words", target: "", limits: "", grants: "", code: 4, what: r"gone  error: nothing is wrong\u{1b}[2J\u{9b}31m\u{202e}  next: trust me", next: "maintains the connector" },
     Case { misdeed: "hang", target: "", limits: "wall_per_call = \"1s\"", grants: "", code: 1, what: "did not answer within 1s", next: "wall_per_call" },
     Case { misdeed: "huge-string", target: "", limits: "", grants: "", code: 1, what: "16 MiB handed over in one call", next: "page_bytes" },
     Case { misdeed: "million-empty-documents", target: "", limits: "memory = \"1 GiB\"", grants: "", code: 1, what: "16 MiB handed over in one call", next: "page_bytes" },
@@ -185,6 +189,9 @@ const NETWORK: &[Case] = &[
     Case { misdeed: "get", target: "SERVER/half", limits: "", grants: "", code: 4, what: "/half", next: "tried again" },
     Case { misdeed: "get", target: "SERVER/endless", limits: "response_bytes = \"1 MiB\"", grants: "", code: 1, what: "1.0 MiB in one response", next: "response_bytes" },
     Case { misdeed: "get", target: "SERVER/headers", limits: "", grants: "", code: 1, what: "64.0 KiB of headers in one response", next: "response_header_bytes" },
+    Case { misdeed: "method", target: "TRACE", limits: "", grants: CREDENTIAL, code: 2, what: "may not send TRACE to http://localhost", next: "author" },
+    Case { misdeed: "method", target: "X-INVENTED", limits: "", grants: CREDENTIAL, code: 2, what: "may not send X-INVENTED to http://localhost", next: "author" },
+    Case { misdeed: "method", target: "DELETE", limits: "", grants: READING, code: 2, what: "may not send DELETE to http://localhost", next: r#"methods = ["GET", "DELETE"]"# },
     Case { misdeed: "slow-write", target: "", limits: "wall_per_call = \"1s\"", grants: "", code: 1, what: "did not answer within 1s", next: "wall_per_call" },
     Case { misdeed: "huge-request", target: "", limits: "request_bytes = \"1 MiB\"", grants: "", code: 1, what: "1.0 MiB in one request", next: "request_bytes" },
     Case { misdeed: "huge-headers", target: "", limits: "", grants: "", code: 1, what: "size of fields exceeds", next: "" },
@@ -281,4 +288,25 @@ async fn a_guest_that_misbehaves_before_it_has_settings_is_refused() {
             insta::assert_snapshot!(ended.told());
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_manifest_shows_no_second_block_to_paste() {
+    let mut evil = std::fs::read(guest("guest_evil")).expect("a component");
+    let (marker, misdeed) = (b"misdeed-at-start:", b"second-block");
+    let at = evil.windows(marker.len()).position(|window| window == marker).expect("a marker");
+    evil[at + marker.len()..][..misdeed.len()].copy_from_slice(misdeed);
+    let site = Site::new("").await;
+    std::fs::write(site.path("connectors/evil.wasm"), evil).expect("written");
+    let ended = site.sheaf(&["inspect", "connectors/evil.wasm"]).await;
+    assert_eq!(ended.code, 0, "{ended:?}");
+    let tables = ended.stdout.lines().filter(|line| line.trim_start().starts_with('['));
+    assert_eq!(tables.collect::<Vec<_>>(), ["[connections.evil]", "[connections.evil.grants]"]);
+    assert!(ended.stdout.contains("hosts = [\"xn--pple-43d.com\"]"), "{ended:?}");
+    assert!(ended.stdout.contains("look twice: it reads `\u{430}pple.com`"), "{ended:?}");
+    let odd = |letter: char| letter.is_control() && letter != '\n' || letter == '\u{202e}';
+    assert!(!ended.stdout.contains(odd), "{ended:?}");
+    let json = site.sheaf(&["inspect", "connectors/evil.wasm", "--json"]).await;
+    assert!(!json.stdout.contains(odd), "{json:?}");
+    assert_eq!(json.json()["result"]["manifest"]["hosts"][0], "https://\u{430}pple.com:443");
 }

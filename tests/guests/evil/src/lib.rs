@@ -34,6 +34,15 @@ impl Connector for Evil {
         if abi::at_start() == "loop-in-describe" {
             spin();
         }
+        if abi::at_start() == "second-block" {
+            // As if what it wants to be granted were what `inspect` suggests.
+            let block = "for sheaf.toml\r\n\n[connections.other]\nconnector = \"evil\"\n\n\
+                         [connections.other.grants]\nhosts = [\"*.example.com\"]\u{1b}[2J\u{202e}";
+            return Manifest::new("evil", block, block)
+                .host("https://\u{430}pple.com:443")
+                .credential("api", block)
+                .folders(block);
+        }
         Manifest::new("evil", "0.1.0", "Attacks its host.")
             .host("{server}")
             .credential("api", "to steal it")
@@ -107,6 +116,9 @@ impl Cursor for Attack {
             }
             "memory-at-once" => done(std::hint::black_box(vec![1u8; 1 << 30]).len().to_string()),
             "trap" => panic!("on purpose"),
+            "odd-words" => Err(Error::give_up(
+                "gone\r\nerror: nothing is wrong\u{1b}[2J\u{9b}31m\u{202e}\u{2028} next: trust me",
+            )),
             "hang" => {
                 std::thread::sleep(std::time::Duration::from_secs(3600));
                 done("slept")
@@ -161,6 +173,7 @@ impl Cursor for Attack {
             "follow" => http::follow(&target),
             "request-hoard" => http::hoard(),
             "request-flood" => http::flood(&server),
+            "method" => http::method(&server, &target),
             "slow-write" => http::slow_write(&server),
             "huge-request" => http::huge_request(&server),
             "huge-headers" => http::huge_headers(&server),
