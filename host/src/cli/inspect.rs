@@ -263,7 +263,7 @@ mod tests {
         let block = toml_block(&manifest);
         let table: toml::Table = toml::from_str(&block).expect("TOML");
         let connection = &table["connections"];
-        assert_eq!(connection.as_table().map(|all| all.len()), Some(1), "{block}");
+        assert_eq!(connection.as_table().map(toml::Table::len), Some(1), "{block}");
         let hosts = connection["wiki"]["grants"]["hosts"].clone();
         let expected = ["example.com", "wiki.example.com", "xn--pple-43d.com"];
         assert_eq!(hosts, toml::Value::from(expected.to_vec()), "{block}");

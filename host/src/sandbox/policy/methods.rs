@@ -4,9 +4,10 @@ use std::fmt;
 
 use http::Method;
 
-/// Those of HTTP that carry no credential back (TRACE) and open no tunnel (CONNECT), and those by which
-/// WebDAV, its calendars and searches are only read, some of whose sources can be read in no other way.
-/// What WebDAV changes things with no crawl needs, and what nobody knows is not let out.
+/// Those of HTTP that carry no credential back (TRACE) and open no tunnel (CONNECT), and those by which file
+/// servers (RFC 4918), calendars and searches are only read, some of which can be read in no other way.
+/// By what else such servers know things are changed, which no crawl needs; and what nobody knows is not
+/// let out.
 const LET_OUT: [&str; 11] = [
     "GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE", "PROPFIND", "REPORT", "SEARCH",
     "QUERY",
