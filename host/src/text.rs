@@ -19,7 +19,12 @@ pub fn one_line(text: &str) -> Cow<'_, str> {
     })
 }
 
-/// The same of a text of several lines.
+/// The same, and short: what a stranger wrote may have megabytes.
+pub fn short_line(text: &str, most: usize) -> String {
+    cut(&one_line(&cut(text, most)), most)
+}
+
+/// The same as [`one_line`] of a text of several lines.
 pub fn lines(text: &str) -> Cow<'_, str> {
     seen(text, |letter, shown| match letter {
         '\n' | '\t' => shown.push(letter),
@@ -28,7 +33,7 @@ pub fn lines(text: &str) -> Cow<'_, str> {
     })
 }
 
-/// The same of JSON, which means the same afterwards.
+/// The same as [`lines`] of JSON, which means the same afterwards.
 pub fn json(text: &str) -> Cow<'_, str> {
     seen(text, |letter, shown| match letter {
         '\n' | '\t' => shown.push(letter),

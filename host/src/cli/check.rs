@@ -117,7 +117,8 @@ fn grants(manifest: &Manifest, asked: &[Pattern], granted: &Granted) -> Vec<Stri
     }
     for host in asked {
         let given = if granted.hosts.contains(host) { "granted" } else { "not granted as such" };
-        lines.push(format!("host     asks for {host}: {given}"));
+        let note = host.look_alike().map_or_else(String::new, |note| format!("; it {note}"));
+        lines.push(format!("host     asks for {host}: {given}{note}"));
     }
     for host in granted.hosts.iter().filter(|host| !asked.contains(host)) {
         lines.push(format!("host     granted {host}, as far as it asks for it"));

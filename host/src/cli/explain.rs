@@ -10,7 +10,7 @@ use super::output::Report;
 use crate::crawl::explain::Fate;
 use crate::crawl::explain::{Explanation, KnownDocument};
 use crate::failure::Result;
-use crate::text::one_line;
+use crate::text::short_line;
 
 #[derive(ClapArgs)]
 pub(super) struct Args {
@@ -21,6 +21,8 @@ pub(super) struct Args {
 }
 
 const PATIENCE: Duration = Duration::from_secs(3);
+/// So much of an id, a title or a reason is shown.
+const LONGEST: usize = 1_000;
 
 pub(super) async fn run(args: Args, context: &Context) -> Result<Report> {
     let mut config = context.config()?;
@@ -63,10 +65,10 @@ pub(super) fn text(document: &KnownDocument) -> String {
     let KnownDocument { id, object_type, title, seen, upload_id, scope, page, hash, .. } = document;
     let upload = upload_id.as_ref().map_or_else(String::new, |upload| format!(", upload {upload}"));
     let [id, object_type, title, scope] =
-        [id, object_type, title, scope].map(|text| one_line(text));
+        [id, object_type, title, scope].map(|text| short_line(text, LONGEST));
     let kind = if object_type.is_empty() { "of a type unknown" } else { &object_type };
-    let reason = one_line(&document.reason);
-    let state = match (document.state, document.in_glean, &*reason) {
+    let reason = short_line(&document.reason, LONGEST);
+    let state = match (document.state, document.in_glean, reason.as_str()) {
         (Fate::Deleted, _, "") => "deleted".to_owned(),
         (Fate::Deleted, _, reason) => reason.to_owned(),
         (Fate::Uploaded, _, "") => "yes".to_owned(),

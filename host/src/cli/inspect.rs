@@ -10,7 +10,7 @@ use crate::connector::schema::{fields, shape};
 use crate::connector::{Candidate, Connector, Loader, Manifest, cache_folder};
 use crate::failure::Result;
 use crate::sandbox::policy::Pattern;
-use crate::text::{bytes, count, cut, one_line};
+use crate::text::{bytes, count, cut, one_line, short_line};
 
 /// Settings, hosts and imports that are listed: whoever names more hides something behind them.
 const LISTED: usize = 100;
@@ -144,11 +144,11 @@ fn settings_table(schema: &Value) -> String {
                 about.push_str(&format!(", otherwise {}", cut(&usual.to_string(), MAX_SAID)));
             }
         }
-        text.push_str(&format!("  {}  ({})\n", one_line(&cut(name, MAX_NAME)), one_line(&about)));
+        text.push_str(&format!("  {}  ({})\n", short_line(name, MAX_NAME), one_line(&about)));
         let description = field["description"].as_str().unwrap_or_default();
         let words: Vec<_> = description.split_whitespace().collect();
         if !words.is_empty() {
-            text.push_str(&format!("      {}\n", one_line(&cut(&words.join(" "), MAX_SAID))));
+            text.push_str(&format!("      {}\n", short_line(&words.join(" "), MAX_SAID)));
         }
     }
     text.push_str(&more(fields.len(), "setting"));

@@ -9,7 +9,7 @@ use crate::crawl::preview::{Judged, Preview};
 use crate::document::{Access, Body, Unreadable};
 use crate::failure::Result;
 use crate::glean::wire::DocumentDefinition;
-use crate::text::{bounded, bytes, count, one_line};
+use crate::text::{bounded, bytes, count, short_line};
 
 #[derive(ClapArgs)]
 pub(super) struct Args {
@@ -45,6 +45,8 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<Report> {
     })
 }
 
+/// So much of an id, a title or an address is shown.
+const LONGEST: usize = 1_000;
 /// Unreadable documents that are named.
 const UNREADABLE: usize = 5;
 
@@ -52,7 +54,7 @@ fn text(read: &Preview) -> String {
     let mut text: String = read.documents.iter().map(describe).collect();
     for found in read.unreadable.iter().take(UNREADABLE) {
         let id = found.id.as_deref().or(found.view_url.as_deref()).unwrap_or("?");
-        let (id, reason) = (one_line(id), one_line(&found.reason));
+        let (id, reason) = (short_line(id, LONGEST), short_line(&found.reason, LONGEST));
         text.push_str(&format!("✗ {id}\n    would be quarantined: {reason}\n"));
     }
     let more = read.unreadable.len().saturating_sub(UNREADABLE);
@@ -82,7 +84,8 @@ fn describe(judged: &Judged) -> String {
     let Judged { document, problem, note } = judged;
     let mark = if problem.is_some() { '✗' } else { '•' };
     let title = document.title.as_deref().unwrap_or("(no title)");
-    let (id, title, url) = (one_line(&document.id), one_line(title), one_line(&document.view_url));
+    let [id, title, url] =
+        [document.id.as_str(), title, &document.view_url].map(|text| short_line(text, LONGEST));
     let mut text = format!("{mark} {id}\n    {title}\n    {url}\n");
     let access = match &document.access {
         Access::Everyone => "everyone".to_owned(),
@@ -101,10 +104,10 @@ fn describe(judged: &Judged) -> String {
                 Body::Text(text) => text.len(),
                 Body::Binary(bytes) => bytes.len(),
             };
-            format!("{}, {}", one_line(&content.mime_type), bytes(size as u64))
+            format!("{}, {}", short_line(&content.mime_type, LONGEST), bytes(size as u64))
         }
     };
-    let kind = one_line(&document.object_type);
+    let kind = short_line(&document.object_type, LONGEST);
     text.push_str(&format!("    {kind} · {body} · seen by {access}\n"));
     if let Some(Body::Text(body)) = document.body.as_ref().map(|content| &content.body) {
         let start: String = body.split_whitespace().take(25).collect::<Vec<_>>().join(" ");
@@ -112,10 +115,10 @@ fn describe(judged: &Judged) -> String {
     }
     match (problem, note) {
         (Some(problem), _) => {
-            text.push_str(&format!("    would be quarantined: {}\n", one_line(problem)));
+            text.push_str(&format!("    would be quarantined: {}\n", short_line(problem, LONGEST)));
         }
         (None, Some(note)) => {
-            text.push_str(&format!("    would be uploaded, but {}\n", one_line(note)));
+            text.push_str(&format!("    would be uploaded, but {}\n", short_line(note, LONGEST)));
         }
         (None, None) => {}
     }

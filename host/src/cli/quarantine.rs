@@ -11,7 +11,7 @@ use crate::crawl::explain::Fate;
 use crate::crawl::kept_changes::refused;
 use crate::crawl::{Crawler, ModeName};
 use crate::failure::{Failure, Result};
-use crate::text::{count, grouped, one_line};
+use crate::text::{count, grouped, one_line, short_line};
 
 #[derive(ClapArgs)]
 pub(super) struct Args {
@@ -40,6 +40,8 @@ enum What {
     },
 }
 
+/// So much of an id or a reason is listed.
+const LONGEST: usize = 1_000;
 /// More than this are not followed one by one.
 const MANY: usize = 10_000;
 
@@ -64,8 +66,9 @@ async fn list(crawler: &Crawler, name: &str, limit: usize) -> Result<Report> {
     let mut text = summary.clone();
     for document in &documents {
         let old = if document.in_glean { " (Glean has an older version)" } else { "" };
-        let document = format!("{}: {}", document.id, document.reason);
-        text.push_str(&format!("\n  {}{old}", one_line(&document)));
+        let (id, reason) =
+            (short_line(&document.id, LONGEST), short_line(&document.reason, LONGEST));
+        text.push_str(&format!("\n  {id}: {reason}{old}"));
     }
     let more = all - documents.len() as u64;
     if more > 0 {
@@ -84,7 +87,7 @@ async fn list(crawler: &Crawler, name: &str, limit: usize) -> Result<Report> {
         };
         let change = format!(
             "{}: {}{access}, since {}, {}: {}",
-            change.id,
+            short_line(&change.id, LONGEST),
             change.wanted(),
             change.since,
             count(u64::from(change.attempts), "attempt"),

@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use super::fault::{Fault, Remedy};
 use crate::document::{Page, Progress, Scope, Unreadable};
 use crate::redact::redact;
-use crate::text::{cut, one_line};
+use crate::text::short_line;
 
 /// A checkpoint or bookmark larger than this is refused.
 const MAX_CHECKPOINT_BYTES: usize = 64 << 10;
@@ -54,7 +54,7 @@ pub(super) fn sentence(text: &str) -> String {
 
 fn shown(text: &str, most: usize) -> String {
     // Whole secrets are found only before anything is cut.
-    cut(&one_line(&cut(&redact(text), most)), most)
+    short_line(&redact(text), most)
 }
 
 fn clean(text: String) -> String {

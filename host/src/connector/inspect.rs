@@ -4,7 +4,7 @@ use serde::Serialize;
 use wasmparser::{Encoding, Parser, Payload};
 
 use crate::failure::{Failure, Kind, Result};
-use crate::text::{bounded, cut, one_line};
+use crate::text::{bounded, short_line};
 
 /// The contract versions this host speaks, oldest first.
 const SPOKEN: &[&str] = &["0.1.0"];
@@ -104,7 +104,7 @@ fn read(bytes: &[u8], found: &mut Inspection) -> wasmparser::Result<()> {
 }
 
 fn shown(name: &str) -> String {
-    cut(&one_line(name), MAX_NAME)
+    short_line(name, MAX_NAME)
 }
 
 /// The version both sides speak.

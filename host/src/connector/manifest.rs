@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::sandbox::policy::Pattern;
-use crate::text::{cut, one_line};
+use crate::text::short_line;
 
 /// What a connector is and asks for. Its texts are single lines, and its names are names.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -101,7 +101,7 @@ fn is_name(name: &str) -> bool {
 /// where a terminal begins its next line.
 fn line(text: &str) -> String {
     let words: Vec<_> = text.split_whitespace().collect();
-    cut(&one_line(&words.join(" ")), 500)
+    short_line(&words.join(" "), 500)
 }
 
 /// The most values that are looked at in a schema, those included that are referred to again and again.

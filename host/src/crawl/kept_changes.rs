@@ -23,7 +23,7 @@ use super::result::{CrawlResult, Outcome};
 use crate::clock::Timestamp;
 use crate::failure::Result;
 use crate::name::{ConnectionName, UploadId};
-use crate::text::{count, cut, one_line};
+use crate::text::{count, short_line};
 
 /// Changes that are kept, as a crawl's scope sees them.
 #[derive(Clone, Debug)]
@@ -95,8 +95,8 @@ pub fn told(mut result: CrawlResult, state: &ConnectionState) -> CrawlResult {
     let named = refused.iter().take(NAMED).map(|change| {
         let reason = change.refused.as_deref().unwrap_or_default();
         // Of a change the id is as long as its connector likes.
-        let id = cut(&one_line(&cut(&change.id, MAX_ID)), MAX_ID);
-        format!("{} of `{id}` ({})", change.wanted(), cut(reason, MAX_ID))
+        let id = short_line(&change.id, MAX_ID);
+        format!("{} of `{id}` ({})", change.wanted(), short_line(reason, MAX_ID))
     });
     let said = format!(
         "Glean refused {}, which each crawl tries again: {}",

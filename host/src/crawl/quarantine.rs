@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::progress::Counts;
 use crate::failure::{Failure, Kind, Result};
-use crate::text::{cut, one_line};
+use crate::text::short_line;
 
 /// More kinds than these are only counted: the reasons of a connector may all differ.
 const MOST: usize = 20;
@@ -74,7 +74,7 @@ struct Reasons {
 
 impl QuarantineLog {
     pub fn add(&mut self, id: &str, reason: &str) {
-        let (id, reason) = (shown(id, MAX_ID), shown(reason, MAX_REASON));
+        let (id, reason) = (short_line(id, MAX_ID), short_line(reason, MAX_REASON));
         self.documents += 1;
         if self.documents <= LOGGED {
             tracing::debug!(id, reason, "a document is quarantined");
@@ -106,12 +106,6 @@ impl QuarantineLog {
             tracing::debug!(scope, count, "more were quarantined than are logged one by one");
         }
     }
-}
-
-/// A stranger's text as far as it is logged.
-fn shown(text: &str, most: usize) -> String {
-    // Cut first: nobody looks at megabytes.
-    cut(&one_line(&cut(text, most)), most)
 }
 
 /// A reason without what differs from document to document: numbers, addresses, quoted texts.

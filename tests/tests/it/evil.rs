@@ -310,3 +310,23 @@ async fn a_manifest_shows_no_second_block_to_paste() {
     assert!(!json.stdout.contains(odd), "{json:?}");
     assert_eq!(json.json()["result"]["manifest"]["hosts"][0], "https://\u{430}pple.com:443");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn quarantined_documents_fill_no_log() {
+    let toml = "[connections.evil]\nconnector = \"evil\"\ndatasource = \"evil\"\n\
+                settings = { misdeed = \"quarantine-flood\" }\n\
+                [connections.evil.quarantine]\nmax_percent = 100.0\n";
+    let mut site = Site::new(toml).await.connector("guest_evil");
+    site.environment.push(("RUST_LOG".into(), "sheaf=debug".into()));
+    let ended = site.sheaf(&["sync", "evil", "--local"]).await;
+    let last = ended.stderr.lines().rev().take(5).collect::<Vec<_>>();
+    assert_eq!(ended.code, 0, "{last:?}");
+    let said = ended.stderr.lines().filter(|line| line.contains("a document is quarantined"));
+    assert_eq!(said.count(), 200);
+    assert!(ended.stderr.contains("more were quarantined than are logged one by one"));
+    assert!(ended.stderr.len() < 1_000_000, "{}", ended.stderr.len());
+    let listed = site.sheaf(&["quarantine", "list", "evil"]).await;
+    assert_eq!(listed.code, 0, "{listed:?}");
+    assert!(listed.stdout.len() < 500_000, "{}", listed.stdout.len());
+    assert!(!listed.stdout.contains('\u{1b}'));
+}

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use sheaf_sdk::schemars::{self, JsonSchema};
 use sheaf_sdk::{
     Access, Connector, Crawl, Cursor, Datasource, Document, Error, Limits, Manifest, Page, Result,
-    Scope, category, log,
+    Scope, Unreadable, category, log,
 };
 
 #[derive(Deserialize, JsonSchema)]
@@ -87,6 +87,18 @@ fn recurse(depth: u64) -> u64 {
     std::hint::black_box(recurse(std::hint::black_box(depth + 1)) + 1)
 }
 
+/// As much as a page may hold of documents that cannot be read.
+fn quarantined(page: u64) -> Page {
+    let long = "\u{1b}x\n".repeat(10_000);
+    let unreadable = (0..200).map(|number| Unreadable {
+        id: Some(format!("{page}-{number} {long}")),
+        view_url: None,
+        reason: format!("{page}-{number} {long}"),
+    });
+    let documents = vec![document(&page.to_string())];
+    Page::more(documents, format!("page {page}")).unreadable(unreadable.collect())
+}
+
 /// What an attack found out becomes a document, so that a success would be seen in Glean.
 fn done(found: impl Into<String>) -> Result<Page> {
     Ok(Page::complete(vec![document("found").text(found)], None))
@@ -150,6 +162,8 @@ impl Cursor for Attack {
                 }
                 done("flooded")
             }
+            "quarantine-flood" if self.pages <= 5 => Ok(quarantined(self.pages)),
+            "quarantine-flood" => Ok(Page::complete(Vec::new(), None)),
             "huge-checkpoint" => Ok(Page::more(Vec::new(), "x".repeat(70_000))),
             "checkpoint-names-a-file" if self.pages < 3 => {
                 Ok(Page::more(vec![document("a")], "../../../../etc/passwd"))
