@@ -145,3 +145,25 @@ pub struct Begun {
     #[serde(default)]
     pub settling: bool,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn estimates_of_any_size_add_up_where_each_scope_has_one() {
+        let estimate = |estimates: &[Option<u64>]| {
+            let scope = |documents: &Option<u64>| serde_json::json!({ "id": "a", "title": "A", "documents": documents });
+            let plan: Plan = serde_json::from_value(serde_json::json!({
+                "connection": "c", "datasource": "c", "connector": "c 1", "digest": Digest::of(b""),
+                "mode": "full", "upload_id": "u", "opened": false,
+                "scopes": estimates.iter().map(scope).collect::<Vec<_>>(),
+            }))
+            .expect("a plan");
+            plan.travels().estimate
+        };
+        assert_eq!(estimate(&[Some(1), Some(2)]), Some(3));
+        assert_eq!(estimate(&[Some(1), None]), None);
+        assert_eq!(estimate(&[Some(u64::MAX), Some(u64::MAX)]), Some(u64::MAX));
+    }
+}

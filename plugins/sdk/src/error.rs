@@ -55,7 +55,7 @@ impl Error {
     }
 
     /// How many seconds the source asked to be left alone, as HTTP does with `Retry-After`. The host's own pause is
-    /// as long then.
+    /// as long then, and at most an hour.
     #[must_use]
     pub fn after(mut self, seconds: u32) -> Self {
         self.0.retry_after = Some(seconds);

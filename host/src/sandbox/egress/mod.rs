@@ -1,10 +1,10 @@
 //! Outgoing HTTP of guests.
 //!
 //! Each request passes, in this order: one parse into a [`Target`], which is also what is requested;
-//! the [`Policy`]: what the operator granted, hosts and methods, of what the connector asks for; then, and only then,
-//! credentials take the place of their stand-ins; and last the connection's own resolver, which drops
-//! addresses that are not public unless they were granted, and whose answer is what is dialled. Redirects
-//! go back to the guest, and the environment's proxies are not used. A connection has one pool, which ends
+//! the [`Policy`]: what the operator granted, hosts and methods, of what the connector asks for; then, and
+//! only then, credentials take the place of their stand-ins; and last the connection's own resolver, which
+//! drops addresses that are not public unless they were granted, and whose answer is what is dialled.
+//! Redirects go back to the guest, and the environment's proxies are not used. A connection has one pool, which ends
 //! with its grants.
 //!
 //! What is refused is an error to the guest and a [`Failure`] to the operator, with the line that
