@@ -1,7 +1,8 @@
 //! A `.wasm` file becomes a running cursor.
 //!
-//! Each module knows only those before it. `inspect` says what a file is without running it, `manifest`
-//! what a connector may say of itself, and [`schema`] holds settings against that. `state` is what the
+//! Each module knows only those before it. `outline` counts what a component is made of before anything else reads
+//! it, `inspect` says what a file is without running it, `manifest` what a connector may say of itself, and [`schema`]
+//! holds settings against that. `state` is what the
 //! host keeps for one guest, `v0_1` converts what a guest of that contract says into
 //! [`crate::document`], and the [`Engine`] links the two. A [`Guest`] is one running instance, every
 //! `call` of which is bounded and explained; what it delivers is checked in `delivered`. The
@@ -18,6 +19,8 @@ mod host_limit;
 mod inspect;
 mod loader;
 mod manifest;
+mod nesting;
+mod outline;
 pub mod schema;
 mod state;
 mod trap;
