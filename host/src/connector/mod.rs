@@ -8,6 +8,7 @@
 //! `call` of which is bounded and explained; what it delivers is checked in `delivered`. The
 //! [`Loader`] reads files, compiles them and keeps what came of them.
 
+mod backtrace;
 mod call;
 mod delivered;
 mod digest;
