@@ -23,6 +23,7 @@ mod manifest;
 mod nesting;
 mod outline;
 pub mod schema;
+mod schema_rules;
 mod state;
 mod trap;
 mod v0_1;
