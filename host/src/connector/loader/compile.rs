@@ -104,7 +104,11 @@ fn compiled(
             }
         }
         Err(error) => {
-            tracing::warn!(%error, "compiled code is not cached; the next start is slow again");
+            tracing::warn!(
+                %error,
+                "compiled code is not cached, and the next start is slow again: set XDG_CACHE_HOME to a folder that \
+                 nobody else can write to, nor to those above it"
+            );
         }
     }
     trusted::adopt(engine, &code).map_err(|error| {
