@@ -6,6 +6,7 @@ use sheaf::document::{
     UserRef,
 };
 use sheaf::glean::batch::{Batcher, Most};
+use sheaf::glean::size;
 use sheaf::glean::wire::DocumentDefinition;
 
 /// A document whose texts and numbers are pieces of the bytes.
@@ -16,7 +17,9 @@ pub fn document(bytes: &[u8]) -> bool {
     let datasource = rest.text();
     let mut batcher = Batcher::new(&datasource, most);
     batcher.push(&document).expect("any document can be written");
-    let expected = json(&DocumentDefinition::new(&datasource, &document));
+    let wire = DocumentDefinition::new(&datasource, &document);
+    let expected = json(&wire);
+    assert_eq!(size::encoded(&wire), expected.len());
     let written = batcher.last();
     assert_eq!(written, expected, "{}", written.escape_ascii());
     bytes.len() > 8

@@ -81,21 +81,45 @@ pub fn this_process() -> String {
     format!("process {} on {}", std::process::id(), host_name())
 }
 
-/// Where Sheaf caches what can be made again, for this user.
-pub fn user_cache() -> PathBuf {
-    let base = std::env::var_os("XDG_CACHE_HOME")
-        .map(PathBuf::from)
-        .or_else(|| std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache")));
-    let name = base.as_ref().map_or_else(|| format!("sheaf-{}", user_id()), |_| "sheaf".into());
-    base.unwrap_or_else(std::env::temp_dir).join(name)
+/// Where Sheaf caches what can be made again, for this user: compiled code, which is believed, so never where
+/// others might put something before.
+pub fn user_cache() -> Result<PathBuf> {
+    cache_within(std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from), std::env::home_dir())
 }
 
-#[cfg(unix)]
+fn cache_within(named: Option<PathBuf>, home: Option<PathBuf>) -> Result<PathBuf> {
+    let home = home.map(|home| home.join(".cache"));
+    // One that is relative is ignored, as the specification asks.
+    let base = [named, home].into_iter().flatten().find(|base| base.is_absolute());
+    base.map(|base| base.join("sheaf")).ok_or_else(|| {
+        Failure::settings("there is no place for compiled code: this user has no home").next(
+            "set XDG_CACHE_HOME to a folder that only this user can write to, by its whole path",
+        )
+    })
+}
+
 pub fn user_id() -> u32 {
     rustix::process::geteuid().as_raw()
 }
 
-#[cfg(not(unix))]
-pub fn user_id() -> u32 {
-    0
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_cached_for_a_user_is_kept_nowhere_but_in_places_of_theirs() {
+        let path = |text: &str| Some(PathBuf::from(text));
+        for (named, home, cache) in [
+            (path("/var/cache/me"), path("/home/me"), "/var/cache/me/sheaf"),
+            (None, path("/home/me"), "/home/me/.cache/sheaf"),
+            (path("relative"), path("/home/me"), "/home/me/.cache/sheaf"),
+            (path(""), path("/home/me"), "/home/me/.cache/sheaf"),
+        ] {
+            assert_eq!(cache_within(named, home).expect("a place"), Path::new(cache));
+        }
+        for home in [None, path(""), path("relative")] {
+            let failure = cache_within(None, home).expect_err("nowhere");
+            assert!(failure.next.is_some_and(|next| next.contains("XDG_CACHE_HOME")));
+        }
+    }
 }

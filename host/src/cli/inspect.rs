@@ -26,7 +26,7 @@ pub(super) struct Args {
 
 pub(super) async fn run(args: Args) -> Result<Report> {
     let candidate = Candidate::read(&args.file).await?;
-    let connector = Loader::new(cache_folder())?.load(candidate).await?;
+    let connector = Loader::new(cache_folder()?)?.load(candidate).await?;
     let manifest = &connector.manifest;
     let result = json!({
         "digest": connector.digest,

@@ -73,7 +73,8 @@ fn config() -> Config {
     let mut config = Config::new();
     config
         .epoch_interruption(true)
-        .wasm_backtrace_details(WasmBacktraceDetails::Enable)
+        // A stranger's debug information is never looked at.
+        .wasm_backtrace_details(WasmBacktraceDetails::Disable)
         // The contract is synchronous: without the machinery of WASI 0.3 a call costs a third.
         .concurrency_support(false)
         .max_wasm_stack(1 << 20)

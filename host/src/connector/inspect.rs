@@ -3,8 +3,9 @@
 use serde::Serialize;
 use wasmparser::{Encoding, Parser, Payload};
 
+use super::outline;
 use crate::failure::{Failure, Kind, Result};
-use crate::text::{bounded, short_line};
+use crate::text::short_line;
 
 /// The contract versions this host speaks, oldest first.
 const SPOKEN: &[&str] = &["0.1.0"];
@@ -51,13 +52,9 @@ pub(super) fn inspect(bytes: &[u8]) -> Result<Inspection> {
         return Err(refused("the file is a core WebAssembly module, not a component")
             .next("build it for `wasm32-wasip2`, or wrap it with `wasm-tools component new`"));
     }
+    outline::check(bytes)?;
     let mut found = Inspection::default();
-    read(bytes, &mut found).map_err(|error| {
-        let error = error.to_string();
-        let words: Vec<_> = error.split_whitespace().collect();
-        refused(format!("the component is damaged: {}", bounded(words.join(" "), 300)))
-            .next("build or download it again")
-    })?;
+    read(bytes, &mut found).map_err(|error| outline::damaged(&error))?;
     found.producers.sort();
     found.contract = contract(&found)?;
     Ok(found)

@@ -5,6 +5,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::schema;
 use crate::sandbox::policy::Pattern;
 use crate::text::short_line;
 
@@ -53,10 +54,8 @@ impl Manifest {
         }
         let settings_schema = match said.settings_schema.trim() {
             "" => serde_json::json!({ "type": "object", "additionalProperties": false }),
-            text => serde_json::from_str(text)
-                .map_err(|error| format!("its settings schema is not JSON: {error}"))?,
+            text => schema::of(text)?,
         };
-        check_schema(&settings_schema)?;
         said.hosts.iter().try_for_each(|host| check_host(host))?;
         if let Some(asked) = said.credentials.iter().find(|asked| !is_name(&asked.name)) {
             return Err(format!("`{}` is not a credential's name", line(&asked.name)));
@@ -104,86 +103,9 @@ fn line(text: &str) -> String {
     short_line(&words.join(" "), 500)
 }
 
-/// The most values that are looked at in a schema, those included that are referred to again and again.
-const MOST_VALUES: usize = 20_000;
-
-/// What takes a moment to describe may take for ever to check: a schema that refers to itself, or to
-/// others that refer to others, is refused before anything is checked by it.
-fn check_schema(schema: &Value) -> Result<(), String> {
-    SchemaWalk { whole: schema, within: Vec::new(), left: MOST_VALUES }.walk(schema)
-}
-
-struct SchemaWalk<'a> {
-    whole: &'a Value,
-    /// The references that lead to where it is.
-    within: Vec<&'a str>,
-    left: usize,
-}
-
-impl<'a> SchemaWalk<'a> {
-    fn walk(&mut self, value: &'a Value) -> Result<(), String> {
-        self.left = self.left.checked_sub(1).ok_or("its settings schema is too large")?;
-        let fields = match value {
-            Value::Array(values) => return values.iter().try_for_each(|value| self.walk(value)),
-            Value::Object(fields) => fields,
-            _ => return Ok(()),
-        };
-        for (name, value) in fields {
-            match (name.as_str(), value.as_str()) {
-                ("$ref", Some(to)) => self.follow(to)?,
-                ("$dynamicRef" | "$recursiveRef", _) => {
-                    return Err(format!("its settings schema uses `{name}`"));
-                }
-                // They are walked through where they are referred to.
-                ("$defs" | "definitions", _) => {}
-                _ => self.walk(value)?,
-            }
-        }
-        Ok(())
-    }
-
-    fn follow(&mut self, to: &'a str) -> Result<(), String> {
-        if self.within.contains(&to) {
-            return Err(format!("its settings schema refers to itself at `{}`", line(to)));
-        }
-        let target = to.strip_prefix('#').and_then(|to| self.whole.pointer(to));
-        let target = target.ok_or_else(|| {
-            format!("its settings schema refers to `{}`, which is not in it", line(to))
-        })?;
-        self.within.push(to);
-        self.walk(target)?;
-        self.within.pop();
-        Ok(())
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
-
-    #[test]
-    fn a_schema_that_would_be_checked_for_ever_is_refused() {
-        let mut bomb = json!({ "$ref": "#/$defs/d0", "$defs": { "d40": { "type": "object" } } });
-        for depth in 0..40 {
-            let to = json!({ "$ref": format!("#/$defs/d{}", depth + 1) });
-            bomb["$defs"][format!("d{depth}")] = json!({ "allOf": [to, to] });
-        }
-        for (schema, part) in [
-            (bomb, "too large"),
-            (
-                json!({ "$ref": "#/$defs/a", "$defs": { "a": { "$ref": "#/$defs/a" } } }),
-                "refers to itself",
-            ),
-            (json!({ "$ref": "https://example.com/schema" }), "not in it"),
-        ] {
-            let error = check_schema(&schema).expect_err("refused");
-            assert!(error.contains(part), "{error}");
-        }
-        let good = json!({ "properties": { "a": { "$ref": "#/$defs/a" }, "b": { "$ref": "#/$defs/a" } }, "$defs": { "a": {} } });
-        assert!(check_schema(&good).is_ok());
-    }
 
     #[test]
     fn what_a_manifest_says_cannot_steer_a_terminal_or_a_file() {

@@ -1,12 +1,14 @@
 //! A `.wasm` file becomes a running cursor.
 //!
-//! Each module knows only those before it. `inspect` says what a file is without running it, `manifest`
-//! what a connector may say of itself, and [`schema`] holds settings against that. `state` is what the
+//! Each module knows only those before it. `outline` counts what a component is made of before anything else reads
+//! it, `inspect` says what a file is without running it, `manifest` what a connector may say of itself, and [`schema`]
+//! holds settings against that. `state` is what the
 //! host keeps for one guest, `v0_1` converts what a guest of that contract says into
 //! [`crate::document`], and the [`Engine`] links the two. A [`Guest`] is one running instance, every
 //! `call` of which is bounded and explained; what it delivers is checked in `delivered`. The
 //! [`Loader`] reads files, compiles them and keeps what came of them.
 
+mod backtrace;
 mod call;
 mod delivered;
 mod digest;
@@ -18,7 +20,10 @@ mod host_limit;
 mod inspect;
 mod loader;
 mod manifest;
+mod nesting;
+mod outline;
 pub mod schema;
+mod schema_rules;
 mod state;
 mod trap;
 mod v0_1;

@@ -3,9 +3,10 @@
 //! No value is repeated: it may be a secret in the wrong place.
 
 use jsonschema::error::ValidationErrorKind as Problem;
-use jsonschema::{ValidationError, Validator};
+use jsonschema::{PatternOptions, ValidationError, Validator};
 use serde_json::Value;
 
+use super::schema_rules;
 use crate::failure::Failure;
 use crate::text::bounded;
 
@@ -23,6 +24,8 @@ pub struct Misfit {
 const MOST: usize = 20;
 /// The longest list of what a setting may be.
 const MAX_SHAPE: usize = 400;
+/// What one pattern may take when it is compiled.
+const PATTERN_BYTES: usize = 1 << 20;
 
 /// What does not fit, in the order of the schema's reading.
 pub fn misfits(schema: &Value, settings: &Value) -> Result<Vec<Misfit>, String> {
@@ -34,8 +37,35 @@ pub fn misfits(schema: &Value, settings: &Value) -> Result<Vec<Misfit>, String> 
         .collect())
 }
 
+/// A connector's schema, if settings can be held against it.
+pub(super) fn of(text: &str) -> Result<Value, String> {
+    let schema = schema_rules::read(text)?;
+    schema_rules::check(&schema)?;
+    validator(&schema).map_err(|error| format!("its settings schema is not valid: {error}"))?;
+    Ok(schema)
+}
+
+/// Patterns are matched in a time that grows with the text alone: without looking around or back.
 fn validator(schema: &Value) -> Result<Validator, String> {
-    jsonschema::validator_for(schema).map_err(|error| error.masked().to_string())
+    jsonschema::options()
+        .offline()
+        .with_pattern_options(PatternOptions::regex().size_limit(PATTERN_BYTES))
+        .build(schema)
+        .map_err(|error| wrong(&error))
+}
+
+fn wrong(error: &ValidationError<'_>) -> String {
+    let place = match error.instance_path().as_str() {
+        "" => error.schema_path().as_str(),
+        place => place,
+    };
+    let what = match error.kind() {
+        Problem::Format { format } if format.as_str() == "regex" => {
+            "the pattern is too large, or looks around or back, or is none".to_owned()
+        }
+        _ => error.masked().to_string(),
+    };
+    format!("{} (at `{}`)", bounded(what, MAX_SHAPE), bounded(place.to_owned(), 200))
 }
 
 fn misfit(error: &ValidationError<'_>, schema: &Value) -> Vec<Misfit> {
@@ -215,6 +245,33 @@ mod tests {
             assert_eq!(misfit.meant.as_deref().unwrap_or_default(), meant);
             assert!(!format!("{found:?}").contains("s3cr3t"), "{found:?}");
         }
+    }
+
+    #[test]
+    fn a_pattern_is_matched_in_a_time_that_grows_with_the_text_or_not_at_all() {
+        let schema = |pattern: &str| {
+            of(&json!({ "properties": { "a": { "pattern": pattern } } }).to_string())
+        };
+        for pattern in ["^(?=.*a)b", r"(a)\1", "[a-z]{1000}{1000}", "("] {
+            let why = schema(pattern).expect_err(pattern);
+            assert!(why.contains("(at `/properties/a/pattern`)"), "{why}");
+            assert!(why.contains("the pattern is too large, or looks around or back"), "{why}");
+        }
+        // One that goes back and forth takes years here.
+        let schema = schema("^(a+)+$").expect("a schema");
+        let settings = json!({ "a": format!("{}b", "a".repeat(10_000)) });
+        assert_eq!(misfits(&schema, &settings).expect("a schema").len(), 1);
+    }
+
+    #[test]
+    fn a_schema_is_compiled_however_deep_it_may_be() {
+        let mut schema = json!({ "type": "object" });
+        for _ in 0..31 {
+            schema = json!({ "properties": { "a": schema } });
+        }
+        assert!(of(&schema.to_string()).is_ok());
+        let deeper = json!({ "properties": { "a": schema } });
+        assert!(of(&deeper.to_string()).is_err());
     }
 
     #[test]

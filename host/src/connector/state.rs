@@ -15,6 +15,8 @@ use crate::sandbox::output::{Log, SharedLog, Stream, Tail};
 
 /// All headers of one request, which the host keeps for the guest.
 const FIELD_BYTES: usize = 32 << 10;
+/// Random bytes that a guest gets at once: the host makes them before it hands them over.
+const RANDOM_BYTES: u64 = 64 << 10;
 
 pub(super) struct State {
     table: ResourceTable,
@@ -55,6 +57,7 @@ impl State {
         let mut wasi = WasiCtxBuilder::new();
         wasi.stdout(Stream::stdout(log.clone()))
             .stderr(Stream::stderr(log.clone(), stderr.clone()));
+        wasi.max_random_size(RANDOM_BYTES);
         let roots = Roots::of(&grants.folders)?;
         for folder in &grants.folders {
             wasi.preopened_dir(&folder.host, &folder.guest, FsPerms::ReadOnly).map_err(

@@ -2,6 +2,7 @@
 
 use wasmtime::Trap;
 
+use super::backtrace;
 use super::host_limit::HostLimit;
 use super::state::State;
 use crate::failure::{Failure, Kind};
@@ -17,7 +18,7 @@ pub(super) fn explain(
     limits: &Limits,
 ) -> Failure {
     let stderr = state.last_words();
-    let detail = format!("{error:?}\n\nthe guest's stderr:\n{stderr}");
+    let detail = format!("{}\n\nthe guest's stderr:\n{stderr}", backtrace::told(error));
     let at = format!("{connection}, in `{call}`");
     let limit = state.exceeded().map(|exceeded| used_up(exceeded, limits));
     let limit = limit.or_else(|| HostLimit::behind(error).map(|limit| refused(limit, limits)));

@@ -67,7 +67,7 @@ pub struct Crawler {
 impl Crawler {
     /// There need not be a Glean: some only look at connectors and their sources.
     pub fn new(settings: Settings, connections: Arc<dyn Connections>) -> Result<Self> {
-        let cache = crate::connector::cache_folder();
+        let cache = crate::connector::cache_folder()?;
         let loader = Loader::limited(cache, settings.compile)?;
         let store = Store::open(&settings.store)?;
         Ok(Self {

@@ -10,6 +10,7 @@ use super::rules::Rules;
 use crate::connector::Connector;
 use crate::document::{Crawl, Document, Mode, PageLimits, Progress, Unreadable, key};
 use crate::failure::{Failure, Result};
+use crate::glean::size;
 use crate::glean::wire::DocumentDefinition;
 
 /// A document, and what a crawl would do with it.
@@ -137,7 +138,7 @@ impl Reader<'_> {
             }
             let most = self.crawler.settings.uploads.document_bytes;
             let wire = DocumentDefinition::new(&self.connection.datasource, &document);
-            let size = serde_json::to_vec(&wire).map_or(usize::MAX, |encoded| encoded.len());
+            let size = size::encoded(&wire);
             (size > most).then(|| format!("it has {size} bytes as JSON, and {most} is the most"))
         });
         let note = self.rules.odd(&document);

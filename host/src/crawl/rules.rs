@@ -1,7 +1,7 @@
 //! Which documents Glean would refuse: they are quarantined with a reason, and hold up no others.
 //! Glean: "Index documents", field rules.
 
-use regex::Regex;
+use regex::{Regex, RegexBuilder};
 use serde_json::Value;
 
 use crate::document::Document;
@@ -11,6 +11,12 @@ use crate::text::bounded_str;
 const MAX_ID_CHARS: usize = 200;
 /// So much of what is wrong is quoted.
 const MAX_SHOWN: usize = 300;
+/// Longer ones are no addresses that a browser opens, and what a connector's pattern costs grows with them.
+const MAX_URL_BYTES: usize = 2 << 10;
+/// The longest pattern that is looked at.
+const MAX_PATTERN_BYTES: usize = 16 << 10;
+/// What it may take when it is compiled: matching costs as much as this times the URL.
+const MAX_COMPILED_BYTES: usize = 128 << 10;
 
 /// What a datasource asks of its documents.
 #[derive(Clone, Debug, Default)]
@@ -24,11 +30,9 @@ impl Rules {
     /// From the datasource's registration.
     pub fn of(datasource: &Value) -> Self {
         let url = datasource["urlRegex"].as_str().and_then(|pattern| {
-            // Glean's dialect knows more than ours: what we cannot read is left to Glean.
-            Regex::new(&format!("^(?:{pattern})"))
-                .inspect_err(
-                    |error| tracing::debug!(pattern, %error, "urlRegex is not checked here"),
-                )
+            // Glean's dialect knows more than ours: what we cannot read, or not in bounds, is left to Glean.
+            compiled(pattern)
+                .inspect_err(|error| tracing::debug!(%error, "urlRegex is not checked here"))
                 .ok()
         });
         let objects = datasource["objectDefinitions"].as_array().into_iter().flatten();
@@ -63,6 +67,10 @@ impl Rules {
         if url.is_empty() {
             return Some("it has no view URL".into());
         }
+        if url.len() > MAX_URL_BYTES {
+            let most = MAX_URL_BYTES;
+            return Some(format!("its view URL has {} bytes, and {most} is the most", url.len()));
+        }
         match &self.url {
             Some(regex) if !regex.is_match(url) => {
                 let url = bounded_str(url, MAX_SHOWN);
@@ -71,6 +79,14 @@ impl Rules {
             _ => None,
         }
     }
+}
+
+/// A connector's pattern, which is matched in a time that grows with the URL alone.
+fn compiled(pattern: &str) -> Result<Regex, regex::Error> {
+    if pattern.len() > MAX_PATTERN_BYTES {
+        return Err(regex::Error::CompiledTooBig(MAX_PATTERN_BYTES));
+    }
+    RegexBuilder::new(&format!("^(?:{pattern})")).size_limit(MAX_COMPILED_BYTES).build()
 }
 
 #[cfg(test)]
@@ -94,10 +110,27 @@ mod tests {
             (document("a", "Wiki_Page", url), "object type"),
             (document("a", "Page", ""), "no view URL"),
             (document("a", "Page", "https://evil.example.com/a"), "urlRegex"),
+            (document("a", "Page", &format!("{url}{}", "a".repeat(2_048))), "2048 is the most"),
         ] {
             let reason = rules.broken(&found).expect(part);
             assert!(reason.contains(part), "{reason}");
         }
         assert_eq!(rules.broken(&document(&"ü".repeat(200), "Page", url)), None);
+    }
+
+    #[test]
+    fn a_pattern_that_would_cost_too_much_is_left_to_glean() {
+        let usual =
+            (0..100).map(|n| format!(r"wiki-{n}\.example\.com")).collect::<Vec<_>>().join("|");
+        for (pattern, is_checked) in [
+            (r"https://wiki\.example\.com/.*".to_owned(), true),
+            (r"https?://[\w.-]+\.example\.com/.*".to_owned(), true),
+            (format!("https?://({usual})/.*"), true),
+            ("(?:[a-z]{100}){100}{100}".to_owned(), false),
+            ("a".repeat(20_000), false),
+            ("(?=a)".to_owned(), false),
+        ] {
+            assert_eq!(compiled(&pattern).is_ok(), is_checked, "{pattern:.50}");
+        }
     }
 }

@@ -4,6 +4,7 @@
 use bytes::Bytes;
 use serde_json::json;
 
+use super::size;
 use super::wire::DocumentDefinition;
 use crate::document::Document;
 use crate::failure::{Failure, Result};
@@ -144,21 +145,32 @@ impl Batcher {
     }
 
     pub fn push(&mut self, document: &Document) -> Result<Pushed> {
+        let wire = DocumentDefinition::new(&self.datasource, document);
+        let most = self.most.document_bytes;
+        // One that may be too large is measured first, and written byte by byte: the quicker encoder makes room
+        // for six times the text.
+        let may_be_large = size::at_most(&self.datasource, document) > most;
+        if may_be_large {
+            let size = size::encoded(&wire);
+            if size > most {
+                return Ok(Pushed::TooLarge(size));
+            }
+            self.encoded.reserve(size + 1);
+        }
         let before = self.encoded.len();
         if !self.ends.is_empty() {
             self.encoded.push(b',');
         }
         let start = self.encoded.len();
-        let wire = DocumentDefinition::new(&self.datasource, document);
-        sonic_rs::to_writer(&mut self.encoded, &wire).map_err(|error| {
+        let written = if may_be_large {
+            serde_json::to_writer(&mut self.encoded, &wire).map_err(|error| error.to_string())
+        } else {
+            sonic_rs::to_writer(&mut self.encoded, &wire).map_err(|error| error.to_string())
+        };
+        written.map_err(|error| {
             Failure::internal(format!("a document cannot be written as JSON: {error}"))
                 .at(document.id.clone())
         })?;
-        let size = self.encoded.len() - start;
-        if size > self.most.document_bytes {
-            self.encoded.truncate(before);
-            return Ok(Pushed::TooLarge(size));
-        }
         let full = self.encoded.len() > self.most.bytes || self.ends.len() >= self.most.documents;
         if !full || self.ends.is_empty() {
             self.ends.push(self.encoded.len());
@@ -166,7 +178,7 @@ impl Batcher {
         }
         let over = self.encoded.split_off(start);
         self.encoded.truncate(before);
-        let batch = self.close(self.most.bytes.min(before) + size);
+        let batch = self.close(self.most.bytes.min(before) + over.len());
         self.encoded.extend_from_slice(&over);
         self.ends.push(self.encoded.len());
         Ok(Pushed::Filled(batch))
@@ -257,6 +269,21 @@ mod tests {
         batcher.push(&document("c", "t")).expect("encodes");
         let batch = batcher.take().expect("two documents");
         assert_eq!(batch.ids(), ["a", "c"]);
+        whole(&batch, PageFlags::default());
+    }
+
+    #[test]
+    fn a_document_is_measured_before_it_is_written() {
+        let most = Most { bytes: 1 << 20, documents: 100, document_bytes: 100 << 10 };
+        let mut batcher = Batcher::new("ds", most);
+        let large = batcher.push(&document("b", &"\u{1}".repeat(15 << 20))).expect("measured");
+        assert!(matches!(large, Pushed::TooLarge(size) if size > 90 << 20));
+        assert_eq!(batcher.encoded.capacity(), 0, "no room was made for it");
+        // One that fits takes no more than it has.
+        batcher.push(&document("a", &"x".repeat(90 << 10))).expect("encodes");
+        assert!(batcher.encoded.capacity() < 100 << 10, "{}", batcher.encoded.capacity());
+        let batch = batcher.take().expect("a document");
+        assert_eq!(batch.ids(), ["a"]);
         whole(&batch, PageFlags::default());
     }
 }

@@ -178,7 +178,7 @@ impl Registry {
 
     async fn file_of(&self, digest: &Digest) -> Result<Candidate> {
         for path in self.files()? {
-            match Candidate::read(&path).await {
+            match self.loader.read(&path).await {
                 Ok(candidate) if candidate.digest == *digest => return Ok(candidate),
                 _ => {}
             }

@@ -120,10 +120,13 @@ async fn executable() -> Result<PathBuf> {
     // Whoever comes second finds what the first one got.
     static GETTING: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
     let _turn = GETTING.lock().await;
-    let cache = user_cache();
-    let cached = cache.join(command_name());
-    if let Some(found) = on_path().or_else(|| cached.is_file().then_some(cached.clone())) {
+    if let Some(found) = on_path() {
         return Ok(found);
+    }
+    let cache = user_cache()?;
+    let cached = cache.join(command_name());
+    if cached.is_file() {
+        return Ok(cached);
     }
     let downloaded = cache.join(DOWNLOADED);
     if downloaded.is_file() || (download(&cache).await && downloaded.is_file()) {

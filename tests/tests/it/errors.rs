@@ -1,5 +1,7 @@
 //! Whatever is wrong is named in one sentence, with where and what to do next.
 
+use std::os::unix::fs::PermissionsExt as _;
+
 use sheaf_tests::{Ended, Site, files, guest, odd};
 
 /// One sentence, a place, a next step, an exit code; never a panic.
@@ -288,9 +290,11 @@ async fn limits_are_named_with_their_keys() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_component_that_is_too_large_or_takes_too_long_to_compile() {
     let mut site = Site::new("").await.connector("sheaf_files");
-    // A cache of its own: what is compiled already takes no time.
-    let cache = site.path("cache").display().to_string();
-    site.environment.push(("XDG_CACHE_HOME".into(), cache));
+    // Where others can write, no code is kept: what is compiled already takes no time.
+    let cache = site.path("cache");
+    std::fs::create_dir(&cache).expect("a folder");
+    std::fs::set_permissions(&cache, std::fs::Permissions::from_mode(0o777)).expect("set");
+    site.environment.push(("XDG_CACHE_HOME".into(), cache.display().to_string()));
     site.write("docs/a.md", "# A");
     for (limit, what, next) in [
         ("max_bytes = \"100 KiB\"", "the limit is 100.0 KiB", "`max_bytes` in [connectors]"),

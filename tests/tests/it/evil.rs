@@ -153,7 +153,7 @@ const OWN: &[Case] = &[
     Case { misdeed: "checkpoint-names-a-file", target: "", limits: "", grants: "", code: 0, what: "", next: "" },
     Case { misdeed: "next-after-the-end", target: "", limits: "", grants: "", code: 0, what: "", next: "" },
     Case { misdeed: "handle-leak", target: "", limits: "handles = 1000", grants: "", code: 1, what: "1000 handles open at once", next: "`handles`" },
-    Case { misdeed: "random-flood", target: "", limits: "", grants: "", code: 1, what: "crashed", next: "author" },
+    Case { misdeed: "random-flood", target: "", limits: "", grants: "", code: 1, what: "requested len 65537 exceeds limit 65536", next: "author" },
     Case { misdeed: "scopes-without-number", target: "", limits: "", grants: "", code: 2, what: "100,000 scopes", next: "fewer" },
 ];
 

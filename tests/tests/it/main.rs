@@ -10,6 +10,7 @@ mod explain;
 mod faults;
 mod feeds;
 mod folders;
+mod forged;
 mod fuzz;
 mod glean;
 mod glean_sdk;

@@ -4,12 +4,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::blocking::blocking;
+use super::file;
+use super::limits::CompileLimits;
 use crate::connector::digest::Digest;
 use crate::connector::inspect::{Inspection, inspect};
-use crate::failure::{Failure, Kind, Result};
-
-/// No toolchain makes a larger one; Python's are some 40 MB.
-const MAX_FILE_BYTES: u64 = 1 << 30;
+use crate::failure::Result;
 
 /// What may be a connector, as far as its outside tells.
 #[derive(Clone, Debug)]
@@ -21,27 +20,17 @@ pub struct Candidate {
 }
 
 impl Candidate {
+    /// Reads a file of the usual size.
     pub async fn read(path: &Path) -> Result<Self> {
+        Self::read_within(path, CompileLimits::default()).await
+    }
+
+    /// What the limits do not allow to be compiled is not even read.
+    pub(super) async fn read_within(path: &Path, limits: CompileLimits) -> Result<Self> {
         let path = path.to_owned();
         blocking(move || {
-            let at = path.display().to_string();
-            let unreadable = |error: std::io::Error| {
-                Failure::settings(format!("cannot read the connector: {error}"))
-                    .at(at.clone())
-                    .next("correct the path, or build the connector first")
-            };
-            let size = std::fs::metadata(&path).map_err(unreadable)?.len();
-            if size > MAX_FILE_BYTES {
-                return Err(Failure::new(
-                    Kind::Contract,
-                    format!("the file has {} MiB, and 1 GiB is the most", size >> 20),
-                )
-                .at(at)
-                .next("build the connector without debug information"));
-            }
-            let bytes: Arc<[u8]> = std::fs::read(&path).map_err(unreadable)?.into();
-            let inspection = inspect(&bytes).map_err(|failure| failure.at(at))?;
-            Ok(Self { digest: Digest::of(&bytes), path, inspection, bytes })
+            let bytes = file::read(&path, &limits)?;
+            Self::of(path, &bytes)
         })
         .await?
     }

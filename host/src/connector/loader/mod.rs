@@ -5,6 +5,9 @@ mod blocking;
 mod cache;
 mod candidate;
 mod compile;
+mod file;
+mod limits;
+mod private;
 mod trusted;
 mod unloaded;
 
@@ -17,8 +20,8 @@ use tokio::sync::OnceCell;
 
 pub use cache::cache_folder;
 pub use candidate::Candidate;
-pub use compile::CompileLimits;
 use compile::Compiler;
+pub use limits::CompileLimits;
 use unloaded::Unloaded;
 
 use super::digest::Digest;
@@ -91,7 +94,12 @@ impl Loader {
 
     /// Loads a connector's file, compiling it unless that was done before.
     pub async fn load_file(&self, path: &Path) -> Result<Arc<Connector>> {
-        self.load(Candidate::read(path).await?).await
+        self.load(self.read(path).await?).await
+    }
+
+    /// Reads a connector's file, unless it is larger than what this loader compiles.
+    pub async fn read(&self, path: &Path) -> Result<Candidate> {
+        Candidate::read_within(path, self.0.compiler.limits()).await
     }
 
     /// Compiles a candidate (once in a process, and once on this machine) and asks it what it is.

@@ -69,6 +69,8 @@ pub(crate) fn leak_handles() -> Result<Page> {
 
 /// Asks the host for more at once than it should make.
 pub(crate) fn random_flood() -> Result<Page> {
-    let bytes = wasip2::random::random::get_random_bytes(1 << 30);
-    done(bytes.len().to_string())
+    let most = 64 << 10;
+    let bytes = wasip2::random::random::get_random_bytes(most);
+    let more = wasip2::random::insecure::get_insecure_random_bytes(most + 1);
+    done(format!("{} {}", bytes.len(), more.len()))
 }
