@@ -8,7 +8,7 @@ mod measure;
 mod sink;
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitCode, Stdio};
 
 use clap::{Parser, Subcommand};
 use serde::{Deserialize, Serialize};
@@ -71,8 +71,16 @@ impl Cost {
     }
 }
 
+fn main() -> Result<ExitCode, Failure> {
+    // The connectors that it loads have cells of their own, which are this program, too.
+    if sheaf::cell::is_asked_for() {
+        return Ok(sheaf::cell::main_of_a_cell());
+    }
+    run().map(|()| ExitCode::SUCCESS)
+}
+
 #[tokio::main]
-async fn main() -> Result<(), Failure> {
+async fn run() -> Result<(), Failure> {
     let cli = Cli::parse();
     match cli.part {
         Some(Part::Sink) => sink::serve().await,

@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use clap::{Args, ValueEnum};
 use guest_generator::fields;
 use serde_json::json;
-use sheaf::connector::{Grants, Loader};
+use sheaf::cell::{Loader, Program};
+use sheaf::connector::Grants;
 use sheaf::crawl::crawler::Journal;
 use sheaf::crawl::pipeline::Report;
 use sheaf::crawl::{Delivery, Pipeline, Rules, ScopeHead, Source, Tolerance, UploadLimits};
@@ -72,8 +73,10 @@ impl Crawl {
             }
             feed => {
                 let loader = match feed {
-                    Feed::Unguarded => Loader::unguarded(self.cache.join("unguarded"))?,
-                    _ => Loader::new(&self.cache)?,
+                    Feed::Unguarded => {
+                        Loader::unguarded(Program::this(), self.cache.join("unguarded"))?
+                    }
+                    _ => Loader::new(Program::this(), &self.cache)?,
                 };
                 let connector = loader.load_file(&self.guest).await?;
                 let _neighbours = self.neighbours(&loader).await?;
@@ -251,7 +254,7 @@ pub(crate) struct Start {
 impl Start {
     pub(crate) async fn run(&self) -> Result<f64, Failure> {
         let started = Instant::now();
-        let loader = Loader::new(&self.cache)?;
+        let loader = Loader::new(Program::this(), &self.cache)?;
         let connector = loader.load_file(&self.guest).await?;
         let mut guest = connector.start(Grants::none("bench", Limits::default())).await?;
         let scope = guest.scopes().await?.remove(0).id;

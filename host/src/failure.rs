@@ -208,6 +208,23 @@ impl Failure {
         self
     }
 
+    /// The same as if it was made here: one that another process wrote may hold anything.
+    #[must_use]
+    pub fn bounded(self) -> Self {
+        let Self { kind, what, at, next, detail, retry_after } = self;
+        let mut made = Self::new(kind, what).retry_after(retry_after);
+        if let Some(at) = at {
+            made = made.at(at);
+        }
+        if let Some(next) = next {
+            made = made.next(next);
+        }
+        match detail {
+            Some(detail) => made.detail(detail),
+            None => made,
+        }
+    }
+
     /// Whether a person would read the same twice.
     pub fn says_the_same_as(&self, other: &Self) -> bool {
         self.kind == other.kind && self.what == other.what

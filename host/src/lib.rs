@@ -1,6 +1,7 @@
 //! Sheaf's host: what loads connectors and gets their documents into Glean.
 //!
-//! The way of a document through the rooms: [`connector`] runs the guest inside [`sandbox`], [`crawl`]
+//! The way of a document through the rooms: [`cell`] makes code of a component, [`connector`] runs it as a guest
+//! inside [`sandbox`], [`crawl`]
 //! turns its pages into checked batches, [`glean`] uploads them, and [`temporal`] makes the whole durable.
 //! What a connection has in Glean is kept in its [`ledger`], and that in a [`store`]. [`registry`] finds
 //! connectors, [`config`] reads `sheaf.toml`, and [`cli`] is the command line. Which room may use which
@@ -8,6 +9,7 @@
 
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
+pub mod cell;
 #[allow(clippy::print_stdout, clippy::print_stderr)]
 pub mod cli;
 pub mod clock;

@@ -7,8 +7,8 @@ use serde_json::json;
 
 use super::context::{Context, connect};
 use super::output::Report;
+use crate::cell::{self, Connector, Program};
 use crate::config::Config;
-use crate::connector::Connector;
 use crate::crawl::Connection;
 use crate::crawl::Crawler;
 use crate::crawl::guests::asked;
@@ -74,12 +74,28 @@ async fn look(context: &Context, findings: &mut Vec<Finding>) {
     };
     let state = crawler.can_write().await;
     add(findings, "state", state.map(|()| format!("{} can be written", crawler.store.place(""))));
+    add(findings, "cells", cells().await);
     connectors(&crawler, findings).await;
     for (name, connection) in &config.connections {
         one(&crawler, connection, &format!("connection {name}"), findings).await;
     }
     add(findings, "Glean", glean(&config, &crawler).await);
     temporal(&config, findings).await;
+}
+
+/// The walls around what looks at connectors: a cell tries to get out.
+async fn cells() -> Outcome {
+    match cell::misdeeds(&Program::this()).await {
+        Ok(misdeeds) if misdeeds.is_empty() => {
+            Outcome::Well("the walls around connectors hold: nothing gets out".into())
+        }
+        Ok(misdeeds) => Outcome::Note(format!(
+            "walls around connectors are missing here (seccomp and Landlock of Linux, which a container may \
+             forbid): while a connector is loaded, what breaks out of its sandbox {}",
+            misdeeds.join(", ")
+        )),
+        Err(failure) => failure.into(),
+    }
 }
 
 /// The files in the folder of connectors.

@@ -6,8 +6,9 @@ use clap::Args as ClapArgs;
 use serde_json::{Value, json};
 
 use super::output::Report;
+use crate::cell::{Candidate, Connector, Loader, Program, cache_folder};
+use crate::connector::Manifest;
 use crate::connector::schema::{fields, shape};
-use crate::connector::{Candidate, Connector, Loader, Manifest, cache_folder};
 use crate::failure::Result;
 use crate::sandbox::policy::Pattern;
 use crate::text::{bytes, count, cut, one_line, short_line};
@@ -26,7 +27,7 @@ pub(super) struct Args {
 
 pub(super) async fn run(args: Args) -> Result<Report> {
     let candidate = Candidate::read(&args.file).await?;
-    let connector = Loader::new(cache_folder()?)?.load(candidate).await?;
+    let connector = Loader::new(Program::this(), cache_folder()?)?.load(candidate).await?;
     let manifest = &connector.manifest;
     let result = json!({
         "digest": connector.digest,

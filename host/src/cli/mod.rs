@@ -27,6 +27,7 @@ use clap::{Parser, Subcommand};
 use context::Context;
 use logging::redact_panics;
 
+use crate::cell;
 use crate::crawl::Decision;
 use crate::failure::Failure;
 
@@ -113,13 +114,19 @@ impl Command {
 
 /// Runs the command that the process was started with.
 pub fn main() -> ExitCode {
+    // Before anything else: a cell takes nothing of this process but its program.
+    if cell::is_asked_for() {
+        return cell::main_of_a_cell();
+    }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error)
             if error.use_stderr() && std::env::args().any(|argument| argument == "--json") =>
         {
             let what = error.to_string();
-            let what = what.lines().next().unwrap_or_default().trim_start_matches("error: ");
+            // All that is wrong, and not how the command is used.
+            let what = what.split("\n\n").next().unwrap_or_default().trim_start_matches("error: ");
+            let what = what.split_whitespace().collect::<Vec<_>>().join(" ");
             let failure = Failure::settings(what).next("see `sheaf --help`");
             return output::finish("sheaf", Err(failure), true, 0);
         }

@@ -307,7 +307,7 @@ fn last(result: &CrawlResult, verbose: u8) -> String {
     );
     if result.memory > 0 {
         text.push_str(&format!(
-            "; its guests used {} of kept and computed for {:.1} s",
+            "; its guests used {} of memory and computed for {:.1} s",
             bytes(result.memory),
             Duration::from_millis(result.cpu_ms).as_secs_f64()
         ));

@@ -10,9 +10,13 @@ use crate::crawl::UploadLimits;
 use crate::failure::Result;
 use crate::glean::Endpoint;
 use crate::secret;
+use crate::text::bytes;
 
 /// `GLEAN_INDEXING_API_TOKEN`: the token's usual home.
 pub(super) const TOKEN_VARIABLE: &str = "GLEAN_INDEXING_API_TOKEN";
+
+/// Glean: no request is larger.
+const MAX_REQUEST_BYTES: usize = 5 << 20;
 
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields, expecting = "a table")]
@@ -46,6 +50,14 @@ impl Section {
         {
             if value == 0 {
                 return Err(locate.failure(&["glean", key], "it must be at least 1"));
+            }
+        }
+        for (value, key) in
+            [(uploads.batch_bytes, "batch_bytes"), (uploads.document_bytes, "document_bytes")]
+        {
+            if value > MAX_REQUEST_BYTES {
+                let what = format!("Glean takes at most {}", bytes(MAX_REQUEST_BYTES as u64));
+                return Err(locate.failure(&["glean", key], what));
             }
         }
         Ok(uploads)
@@ -119,12 +131,14 @@ impl Section {
 }
 
 fn is_url(text: &str) -> bool {
-    text.parse::<http::Uri>().is_ok_and(|uri| {
-        matches!(uri.scheme_str(), Some("http" | "https"))
+    // A port that is none is one to the first of them.
+    url::Url::parse(text).is_ok()
+        && text.parse::<http::Uri>().is_ok_and(|uri| {
+            matches!(uri.scheme_str(), Some("http" | "https"))
             && uri.host().is_some_and(|host| !host.is_empty())
             && matches!(uri.path(), "" | "/")
             && uri.query().is_none()
             // A name or a password in it would be in every message.
             && uri.authority().is_some_and(|authority| !authority.as_str().contains('@'))
-    })
+        })
 }

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::locate::Locate;
-use crate::connector::{CompileLimits, Digest};
+use crate::cell::CompileLimits;
+use crate::connector::Digest;
 use crate::crawl::configured::Configured;
 use crate::crawl::{Connection, UploadLimits};
 use crate::failure::{Failure, Result};

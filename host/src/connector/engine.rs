@@ -50,7 +50,7 @@ impl Engine {
         Ok(Self(Arc::new(Inner { engine, linker, guarded })))
     }
 
-    pub(super) fn wasmtime(&self) -> &wasmtime::Engine {
+    pub(crate) fn wasmtime(&self) -> &wasmtime::Engine {
         &self.0.engine
     }
 

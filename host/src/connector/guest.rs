@@ -11,7 +11,7 @@ use super::call::{CallError, Running};
 use super::engine::Engine;
 use super::fault::{Fault, Remedy};
 use super::grants::Grants;
-use super::manifest::Manifest;
+use super::manifest::Description;
 use super::state::State;
 use super::{delivered, v0_1};
 use crate::document::{Crawl, Page, PageLimits, Scope};
@@ -58,13 +58,8 @@ impl Guest {
         self.call(name, function).await?.map_err(|fault| self.fault(name, fault))
     }
 
-    pub(super) async fn describe(&mut self) -> Result<Manifest, CallError> {
-        let said = self.call("describe", |guest, store| Box::pin(guest.describe(store))).await?;
-        Manifest::of(said).map_err(|reason| {
-            let what = format!("the connector describes itself wrongly: {reason}");
-            let failure = Failure::new(Kind::Contract, what);
-            CallError::Failed(failure.next("mend `describe` in the connector"))
-        })
+    pub(super) async fn describe(&mut self) -> Result<Description, CallError> {
+        self.call("describe", |guest, store| Box::pin(guest.describe(store))).await
     }
 
     /// The JSON of the datasource to register, without its name.

@@ -1,6 +1,6 @@
 //! What a file is, found out without running or compiling it.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use wasmparser::{Encoding, Parser, Payload};
 
 use super::outline;
@@ -17,7 +17,7 @@ const MAX_NAME: usize = 200;
 const MOST_PRODUCERS: usize = 20;
 
 /// What a component imports, exports and was made with. All of it are a stranger's words, to be shown.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Inspection {
     pub contract: String,
     pub imports: Vec<String>,
@@ -26,7 +26,27 @@ pub struct Inspection {
     pub producers: Vec<String>,
 }
 
+/// Imports that are kept, and exports.
+const MOST_NAMES: usize = 1_000;
+
 impl Inspection {
+    /// What another process found, as far as it is told.
+    pub(crate) fn bounded(self) -> Self {
+        let names =
+            |names: Vec<String>, most| names.iter().take(most).map(|name| shown(name)).collect();
+        Self {
+            contract: shown(&self.contract),
+            imports: names(self.imports, MOST_NAMES),
+            exports: names(self.exports, MOST_NAMES),
+            producers: names(self.producers, MOST_PRODUCERS),
+        }
+    }
+
+    /// Whether this host speaks its contract.
+    pub(crate) fn is_spoken(&self) -> bool {
+        SPOKEN.contains(&self.contract.as_str())
+    }
+
     /// What the component offers and this host does not read yet.
     pub(crate) fn unread(&self) -> Option<&'static str> {
         let identities = format!("{PACKAGE}identities@");
@@ -39,7 +59,7 @@ impl Inspection {
 
 /// Reads a component's outside. Anything but a connector of a spoken version is refused in one
 /// sentence.
-pub(super) fn inspect(bytes: &[u8]) -> Result<Inspection> {
+pub(crate) fn inspect(bytes: &[u8]) -> Result<Inspection> {
     if wasmtime::Engine::detect_precompiled(bytes).is_some() {
         return Err(refused("the file is native code, compiled by wasmtime already")
             .next("give the `.wasm` component it was compiled from"));

@@ -29,8 +29,8 @@ pub struct CredentialRequest {
 }
 
 /// The same in the connector's own words, which nobody has looked at.
-#[derive(Debug)]
-pub(super) struct Description {
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Description {
     pub(super) name: String,
     pub(super) version: String,
     pub(super) description: String,
@@ -41,9 +41,14 @@ pub(super) struct Description {
     pub(super) folders: Option<String>,
 }
 
+/// Hosts and credentials, of each.
+const MOST_ASKED: usize = 100;
+/// The longest name of a host, with a scheme and a port.
+const MAX_HOST_BYTES: usize = 300;
+
 impl Manifest {
     /// The manifest, or in one sentence what is wrong with it.
-    pub(super) fn of(said: Description) -> Result<Self, String> {
+    pub(crate) fn of(said: Description) -> Result<Self, String> {
         let named = said.name.len() <= 64
             && said.name.split('-').all(|word| {
                 !word.is_empty()
@@ -56,6 +61,9 @@ impl Manifest {
             "" => serde_json::json!({ "type": "object", "additionalProperties": false }),
             text => schema::of(text)?,
         };
+        if said.hosts.len().max(said.credentials.len()) > MOST_ASKED {
+            return Err(format!("it asks for more than {MOST_ASKED} hosts or credentials"));
+        }
         said.hosts.iter().try_for_each(|host| check_host(host))?;
         if let Some(asked) = said.credentials.iter().find(|asked| !is_name(&asked.name)) {
             return Err(format!("`{}` is not a credential's name", line(&asked.name)));
@@ -79,6 +87,9 @@ impl Manifest {
 
 /// A host is a pattern, or in braces the setting that holds its URL.
 fn check_host(host: &str) -> Result<(), String> {
+    if host.len() > MAX_HOST_BYTES {
+        return Err(format!("it asks for the host `{}`, which is no host's name", line(host)));
+    }
     let setting = host.strip_prefix('{').and_then(|rest| rest.strip_suffix('}'));
     match setting {
         Some(setting) if is_name(&setting.replace('.', "")) => Ok(()),
@@ -131,6 +142,7 @@ mod tests {
         );
         assert!(manifest("1.0", "a\", \"*.evil", "api").is_err());
         assert!(manifest("1.0", "{a\nb}", "api").is_err());
+        assert!(manifest("1.0", &format!("{{a{}}}", ".".repeat(1_000)), "api").is_err());
         assert!(manifest("1.0", "example.com", "api\nhosts = []").is_err());
     }
 }

@@ -6,10 +6,11 @@
 //! host keeps for one guest, `v0_1` converts what a guest of that contract says into
 //! [`crate::document`], and the [`Engine`] links the two. A [`Guest`] is one running instance, every
 //! `call` of which is bounded and explained; what it delivers is checked in `delivered`. The
-//! [`Loader`] reads files, compiles them and keeps what came of them.
+//! [`Compiler`] makes code of a component and asks it what it is.
 
 mod backtrace;
 mod call;
+mod compiler;
 mod delivered;
 mod digest;
 mod engine;
@@ -18,20 +19,22 @@ mod grants;
 mod guest;
 mod host_limit;
 mod inspect;
-mod loader;
 mod manifest;
 mod nesting;
 mod outline;
+mod runnable;
 pub mod schema;
 mod schema_rules;
 mod state;
 mod trap;
 mod v0_1;
 
+pub use compiler::{Compiler, Unloaded};
 pub use digest::Digest;
 pub use engine::Engine;
 pub use grants::Grants;
 pub use guest::{Cursor, Guest};
 pub use inspect::Inspection;
-pub use loader::{Candidate, CompileLimits, Connector, Loader, cache_folder};
-pub use manifest::{CredentialRequest, Manifest};
+pub(crate) use inspect::inspect;
+pub use manifest::{CredentialRequest, Description, Manifest};
+pub(crate) use runnable::Runnable;

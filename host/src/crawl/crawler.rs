@@ -20,8 +20,9 @@ use super::pipeline::UploadLimits;
 use super::plan::{Begun, CrawlRef, Plan};
 use super::policy::CrawlPolicy;
 use super::progress::ScopeHead;
+use crate::cell::{CompileLimits, Connector, Loader, Program};
 use crate::clock::Timestamp;
-use crate::connector::{CompileLimits, Connector, Guest, Loader};
+use crate::connector::Guest;
 use crate::failure::{Failure, Kind, Result};
 use crate::glean::upload::{SessionState, Upload};
 use crate::glean::{self, Client, Endpoint};
@@ -67,8 +68,8 @@ pub struct Crawler {
 impl Crawler {
     /// There need not be a Glean: some only look at connectors and their sources.
     pub fn new(settings: Settings, connections: Arc<dyn Connections>) -> Result<Self> {
-        let cache = crate::connector::cache_folder()?;
-        let loader = Loader::limited(cache, settings.compile)?;
+        let cache = crate::cell::cache_folder()?;
+        let loader = Loader::limited(Program::this(), cache, settings.compile)?;
         let store = Store::open(&settings.store)?;
         Ok(Self {
             registry: Registry::new(loader, &settings.connectors, store.clone()),

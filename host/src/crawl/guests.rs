@@ -13,7 +13,8 @@ use tokio::sync::Semaphore;
 
 use super::configured::{Configured, Connections};
 use super::connection::Connection;
-use crate::connector::{Connector, Grants, Guest, Manifest, schema};
+use crate::cell::Connector;
+use crate::connector::{Grants, Guest, Manifest, schema};
 use crate::failure::{Failure, Kind, Result};
 use crate::pace::Wait;
 use crate::sandbox::egress::{self, Egress};

@@ -7,7 +7,7 @@ use super::crawler::Crawler;
 use super::loop_detector::DOUBLE;
 use super::progress::Counts;
 use super::rules::Rules;
-use crate::connector::Connector;
+use crate::cell::Connector;
 use crate::document::{Crawl, Document, Mode, PageLimits, Progress, Unreadable, key};
 use crate::failure::{Failure, Result};
 use crate::glean::size;

@@ -21,7 +21,8 @@ use super::progress::{Attempts, Counts, FailedScope, Frontier, Live, ScopeHead, 
 use super::request::ModeName;
 use super::rules::Rules;
 use super::view::{RangeProgress, ScopeState, ScopeView};
-use crate::connector::{Connector, Cursor};
+use crate::cell::Connector;
+use crate::connector::Cursor;
 use crate::document::{Crawl, Mode, Page, PageLimits, Scope};
 use crate::failure::{Failure, Kind};
 use crate::ledger::ScopeJournal;

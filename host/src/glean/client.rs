@@ -15,6 +15,7 @@ use tokio::time::Instant;
 
 use super::error::{Answer, Error, Outage, Result, Verdict, is_html};
 use super::patience::Patience;
+use super::token;
 use super::wire::DatasourceStatus;
 use crate::clock::Timestamp;
 use crate::failure::{self, Failure, cause};
@@ -192,6 +193,9 @@ impl Client {
                 Some(source) => Some(source.get().await?),
                 None => None,
             };
+            if let Some(token) = &token {
+                token::check(token)?;
+            }
             let answered = self.once(path, body, token.as_ref(), &read).await;
             match (&answered, source, token) {
                 (Err(Error::Unauthorized(_)), Some(source), Some(refused))

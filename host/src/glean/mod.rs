@@ -10,6 +10,7 @@ pub mod client;
 pub mod error;
 pub mod patience;
 pub mod size;
+mod token;
 pub mod upload;
 pub mod wire;
 

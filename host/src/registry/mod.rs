@@ -10,7 +10,8 @@ use std::sync::Arc;
 
 use semver::Version;
 
-use crate::connector::{Candidate, Connector, Digest, Loader};
+use crate::cell::{Candidate, Connector, Loader};
+use crate::connector::Digest;
 use crate::failure::{Failure, Result};
 use crate::store::Store;
 
@@ -165,10 +166,8 @@ impl Registry {
             return Ok(connector);
         }
         let name = stored(digest);
-        let kept = match self.store.get(&name).await? {
-            Some(bytes) => Candidate::of(self.store.place(&name).into(), &bytes).ok(),
-            None => None,
-        };
+        let kept = self.store.get(&name).await?;
+        let kept = kept.map(|bytes| Candidate::of(self.store.place(&name).into(), &bytes));
         let candidate = match kept.filter(|candidate| candidate.digest == *digest) {
             Some(candidate) => candidate,
             None => self.file_of(digest).await?,

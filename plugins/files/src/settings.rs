@@ -24,6 +24,9 @@ pub struct Settings {
     /// Globs of paths to leave out, such as "drafts/**".
     #[serde(default)]
     pub(crate) exclude: Vec<String>,
+    /// Read files and folders whose names begin with a dot, too, such as ".git".
+    #[serde(default)]
+    pub(crate) hidden: bool,
     /// Who may find the documents. Nothing said means that nobody may.
     pub(crate) access: Option<AccessSetting>,
     /// Access of particular paths: the first rule whose glob matches decides.
@@ -109,6 +112,7 @@ impl Settings {
 pub(crate) struct Selection {
     include: Option<GlobSet>,
     exclude: GlobSet,
+    hidden: bool,
     access: Vec<(GlobMatcher, Access)>,
     otherwise: Access,
 }
@@ -127,6 +131,7 @@ impl Selection {
                 globs => Some(glob_set("include", globs)?),
             },
             exclude: glob_set("exclude", &settings.exclude)?,
+            hidden: settings.hidden,
             access: settings
                 .access_rules
                 .iter()
@@ -141,7 +146,8 @@ impl Selection {
 
     /// How to read a path, or nothing if it is not read.
     pub(crate) fn kind(&self, path: &str) -> Option<Kind> {
-        if self.exclude.is_match(path) {
+        let is_hidden = path.split('/').any(|name| name.starts_with('.'));
+        if self.exclude.is_match(path) || (is_hidden && !self.hidden) {
             return None;
         }
         match &self.include {
@@ -206,6 +212,16 @@ mod tests {
         assert_eq!(chosen.kind("b.md"), Some(Kind::Text("text/markdown")));
         assert_eq!(chosen.kind("a/b.md"), None);
         assert_eq!(chosen.kind("x/b.bin"), None);
+    }
+
+    #[test]
+    fn what_begins_with_a_dot_is_read_only_where_that_is_said() {
+        let usual = selection(r#", "include": ["**"]"#);
+        let all = selection(r#", "hidden": true"#);
+        for path in [".env.txt", ".git/notes.txt", "a/.b/c.md"] {
+            assert_eq!((usual.kind(path), all.kind(path).is_some()), (None, true), "{path}");
+        }
+        assert!(usual.kind("a.b/c..md").is_some());
     }
 
     #[test]

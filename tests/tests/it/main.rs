@@ -1,6 +1,7 @@
 //! Everything that is tested end to end, in one program: it is linked once, and its parts are built once.
 
 mod approval;
+mod cells;
 mod deployments;
 mod durable;
 mod errors;

@@ -55,6 +55,7 @@ mod tests {
     use super::*;
     use crate::failure::Kind;
 
+    #[cfg(target_os = "linux")]
     #[test]
     fn what_is_no_file_or_too_large_is_not_read() {
         let folder = tempfile::tempdir().expect("a folder");

@@ -3,7 +3,7 @@
 use crate::failure::{Failure, Result};
 
 /// Does what holds a thread for long where it holds up nobody.
-pub(super) async fn blocking<T: Send + 'static>(
+pub(crate) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T> {
     let done = tokio::task::spawn_blocking(work).await;

@@ -2,7 +2,7 @@
 //! there is what was looked at, whatever becomes of its path meanwhile.
 
 use std::fs::{DirBuilder, File, Metadata};
-use std::io::{self, Write as _};
+use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Component, Path, PathBuf};
 
@@ -53,17 +53,40 @@ impl PrivateFolder {
         Ok(file)
     }
 
-    /// Writes a file so that whoever opens it sees all of it or nothing.
-    pub(super) fn write(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
+    /// A file that is to be written: whoever opens it sees all of it or nothing.
+    pub(super) fn begin(&self, name: &str) -> io::Result<Part> {
         let part = format!("{name}.{:016x}.part", rand::random::<u64>());
-        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
-        let mut file = File::from(openat(&self.0, &part, flags, Mode::RUSR | Mode::WUSR)?);
-        let written =
-            file.write_all(bytes).and_then(|()| Ok(renameat(&self.0, &part, &self.0, name)?));
-        if written.is_err() {
-            let _ = unlinkat(&self.0, &part, AtFlags::empty());
-        }
-        written
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+        let file = openat(&self.0, &part, flags, Mode::RUSR | Mode::WUSR)?;
+        let (folder, name) = (self.0.try_clone()?, name.to_owned());
+        Ok(Part { folder, part, name, file: File::from(file) })
+    }
+}
+
+/// A file that has its name only once it is whole; without it it is removed.
+pub(super) struct Part {
+    folder: File,
+    part: String,
+    name: String,
+    file: File,
+}
+
+impl Part {
+    pub(super) fn file(&self) -> &File {
+        &self.file
+    }
+
+    pub(super) fn keep(self) -> io::Result<()> {
+        // A file whose bytes were lost would be found under its name.
+        self.file.sync_all()?;
+        Ok(renameat(&self.folder, &self.part, &self.folder, &self.name)?)
+    }
+}
+
+impl Drop for Part {
+    fn drop(&mut self) {
+        // It is gone where it got its name.
+        let _ = unlinkat(&self.folder, &self.part, AtFlags::empty());
     }
 }
 
@@ -84,9 +107,16 @@ fn only_this_user(found: &Metadata, on_the_way: bool, what: &Path) -> io::Result
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write as _;
     use std::os::unix::fs::{PermissionsExt as _, symlink};
 
     use super::*;
+
+    fn write(folder: &PrivateFolder, bytes: &[u8]) {
+        let part = folder.begin("code").expect("begun");
+        part.file().write_all(bytes).expect("written");
+        part.keep().expect("kept");
+    }
 
     fn set(path: &Path, mode: u32) {
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).expect("set");
@@ -97,7 +127,7 @@ mod tests {
         let base = tempfile::tempdir().expect("a folder");
         let above = base.path().canonicalize().expect("a path").join("above");
         let folder = above.join("cache");
-        PrivateFolder::create(&folder).expect("made").write("code", b"code").expect("written");
+        write(&PrivateFolder::create(&folder).expect("made"), b"code");
         let why = || PrivateFolder::open(&folder).err().map(|error| error.to_string());
         for (path, mode, refused) in [
             (&folder, 0o777, true),
@@ -120,7 +150,7 @@ mod tests {
         let base = tempfile::tempdir().expect("a folder");
         let path = base.path().join("cache");
         let folder = PrivateFolder::create(&path).expect("made");
-        folder.write("code", b"code").expect("written");
+        write(&folder, b"code");
         assert!(folder.file("code").is_ok());
         symlink("code", path.join("link")).expect("a link");
         assert!(folder.file("link").is_err(), "a link is not followed");
@@ -135,7 +165,7 @@ mod tests {
         let base = tempfile::tempdir().expect("a folder");
         let path = base.path().join("cache");
         let folder = PrivateFolder::create(&path).expect("made");
-        folder.write("code", b"ours").expect("written");
+        write(&folder, b"ours");
         // Another folder stands there now.
         std::fs::rename(&path, base.path().join("moved")).expect("moved");
         std::fs::create_dir(&path).expect("a folder");
@@ -146,7 +176,7 @@ mod tests {
             text
         };
         assert_eq!(folder.file("code").map(read).expect("a file"), "ours");
-        folder.write("code", b"ours again").expect("written");
+        write(&folder, b"ours again");
         assert_eq!(std::fs::read(path.join("code")).expect("read"), b"theirs");
     }
 }

@@ -1,4 +1,4 @@
-//! How large a component may be, and how long it may take to compile.
+//! How large a component may be, and what it may take to compile.
 
 use std::time::Duration;
 
@@ -10,11 +10,17 @@ use crate::text::bytes;
 pub struct CompileLimits {
     pub max_bytes: usize,
     pub compile_time: Duration,
+    /// Bytes.
+    pub compile_memory: u64,
 }
 
 impl Default for CompileLimits {
     fn default() -> Self {
-        Self { max_bytes: 128 << 20, compile_time: Duration::from_secs(300) }
+        Self {
+            max_bytes: 128 << 20,
+            compile_time: Duration::from_secs(300),
+            compile_memory: 2 << 30,
+        }
     }
 }
 

@@ -1,0 +1,25 @@
+//! A component that was held against the contract, ready to be started again and again.
+
+use wasmtime::component::Component;
+
+use super::engine::Engine;
+use super::grants::Grants;
+use super::guest::Guest;
+use super::v0_1;
+use crate::failure::Result;
+
+pub(crate) struct Runnable {
+    engine: Engine,
+    pre: v0_1::Pre,
+}
+
+impl Runnable {
+    pub(crate) fn new(engine: &Engine, component: &Component) -> wasmtime::Result<Self> {
+        Ok(Self { engine: engine.clone(), pre: engine.link(component)? })
+    }
+
+    /// Starts an instance of its own: nothing is shared with another crawl.
+    pub(crate) async fn start(&self, grants: Grants) -> Result<Guest> {
+        Ok(Guest::start(&self.engine, &self.pre, grants).await?)
+    }
+}
