@@ -11,13 +11,14 @@ use sheaf::cell::{Loader, Program};
 use sheaf::connector::Grants;
 use sheaf::crawl::crawler::Journal;
 use sheaf::crawl::pipeline::Report;
-use sheaf::crawl::{Delivery, Pipeline, Rules, ScopeHead, Source, Tolerance, UploadLimits};
+use sheaf::crawl::{Delivery, Pipeline, ScopeHead, Tolerance, UploadLimits};
 use sheaf::document::{
     Access, Body, Content, Crawl as Opened, Document, Mode, Page, PageLimits, Progress,
 };
 use sheaf::failure::Result;
 use sheaf::glean::upload::Upload;
 use sheaf::glean::{Client, Endpoint};
+use sheaf::intake::{Checking, Pages, Rules};
 use sheaf::ledger::compare::{compare, seal};
 use sheaf::ledger::run::Run;
 use sheaf::sandbox::Limits;
@@ -128,7 +129,7 @@ impl Crawl {
 
     async fn upload(
         &self,
-        source: impl Source + 'static,
+        source: impl Pages + 'static,
         page: PageLimits,
         rules: &Rules,
     ) -> Result<u64> {
@@ -147,9 +148,7 @@ impl Crawl {
         let ledger = self.ledger.as_deref().map(Ledger::open).transpose()?;
         let (report, _reports) = watch::channel(Report::default());
         let pipeline = Pipeline {
-            rules,
             limits: &UploadLimits::default(),
-            page,
             report: &report,
             tolerance: &Tolerance::default(),
             cancel: &CancellationToken::new(),
@@ -159,7 +158,10 @@ impl Crawl {
             },
             usage: Arc::default(),
         };
-        let read = pipeline.run(source, Delivery::session(upload), ScopeHead::default()).await?;
+        let (start, delivery) = (ScopeHead::default(), Delivery::session(upload));
+        let intake = delivery.intake(rules.clone(), pipeline.limits, &start);
+        let source = Checking::new(source, page, intake);
+        let read = pipeline.run(source, delivery, start).await?;
         let documents = read.counts.documents;
         if let Some(ledger) = ledger {
             ledger.close(documents).await?;
@@ -210,7 +212,7 @@ struct Native {
     bytes: usize,
 }
 
-impl Source for Native {
+impl Pages for Native {
     async fn next(&mut self, limits: PageLimits) -> Result<Page> {
         let by_bytes = u64::from(limits.bytes) / (self.bytes as u64 + 200);
         let count = u64::from(limits.documents).min(by_bytes.max(1));

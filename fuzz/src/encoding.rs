@@ -5,9 +5,9 @@ use sheaf::document::{
     Access, Body, Comment, Container, Content, Document, Interactions, PropertyValue, Restricted,
     UserRef,
 };
-use sheaf::glean::batch::{Batcher, Most};
-use sheaf::glean::size;
-use sheaf::glean::wire::DocumentDefinition;
+use sheaf::wire::batch::{Batcher, Most};
+use sheaf::wire::document::DocumentDefinition;
+use sheaf::wire::size;
 
 /// A document whose texts and numbers are pieces of the bytes.
 pub fn document(bytes: &[u8]) -> bool {

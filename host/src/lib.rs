@@ -1,11 +1,10 @@
 //! Sheaf's host: what loads connectors and gets their documents into Glean.
 //!
-//! The way of a document through the rooms: [`cell`] makes code of a component, [`connector`] runs it as a guest
-//! inside [`sandbox`], [`crawl`]
-//! turns its pages into checked batches, [`glean`] uploads them, and [`temporal`] makes the whole durable.
-//! What a connection has in Glean is kept in its [`ledger`], and that in a [`store`]. [`registry`] finds
-//! connectors, [`config`] reads `sheaf.toml`, and [`cli`] is the command line. Which room may use which
-//! is held by a test: `house.rs`.
+//! The way of a document through the rooms: a [`cell`] makes code of a component, [`connector`] runs it as a
+//! guest inside [`sandbox`], [`intake`] turns its pages into checked batches of [`wire`]'s documents, [`crawl`]
+//! moves them, [`glean`] uploads them, and [`temporal`] makes the whole durable. What a connection has in
+//! Glean is kept in its [`ledger`], and that in a [`store`]. [`registry`] finds connectors, [`config`] reads
+//! `sheaf.toml`, and [`cli`] is the command line. Which room may use which is held by a test: `house.rs`.
 
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
@@ -21,6 +20,7 @@ pub mod failure;
 pub mod glean;
 #[cfg(test)]
 mod house;
+pub mod intake;
 pub mod ledger;
 pub mod machine;
 pub mod name;
@@ -33,3 +33,4 @@ pub mod store;
 pub mod temporal;
 pub mod text;
 pub mod tls;
+pub mod wire;

@@ -8,8 +8,8 @@ use super::output::Report;
 use crate::crawl::preview::{Judged, Preview};
 use crate::document::{Access, Body, Unreadable};
 use crate::failure::Result;
-use crate::glean::wire::DocumentDefinition;
 use crate::text::{bounded, bytes, count, short_line};
+use crate::wire::document::DocumentDefinition;
 
 #[derive(ClapArgs)]
 pub(super) struct Args {

@@ -6,10 +6,10 @@ use serde_json::Value;
 use crate::clock::Timestamp;
 use crate::document::{Access, key};
 use crate::failure::{Failure, Result};
-use crate::glean::wire::Permissions;
 use crate::glean::{self, Client};
 use crate::name::UploadId;
 use crate::text::bounded;
+use crate::wire::document::Permissions;
 
 /// A change of one document.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -3,7 +3,7 @@
 //!
 //! From the ground up: what is asked for ([`request`]), who runs it ([`lease`]), what it is to do
 //! ([`plan`]), how far it is ([`progress`], [`view`]) and how it ended ([`result`], [`history`]) are the
-//! words that travel and are kept. [`rules`], [`loop_detector`], [`quarantine`] and [`guard`] decide, and
+//! words that travel and are kept. [`quarantine`] and [`guard`] decide, and
 //! a [`census`] counts what others have in Glean. [`connection_state`] is what one crawl leaves to the
 //! next. [`pipeline`] is a scope's way into Glean. A [`crawler`] takes the steps: [`configure`],
 //! [`scope`], [`complete`], [`approval`]. [`local`] takes them in one process, and Temporal as activities. [`status`], [`explain`] and
@@ -32,7 +32,6 @@ pub mod kept_changes;
 pub mod late_deletion;
 pub mod lease;
 pub mod local;
-pub mod loop_detector;
 pub mod pending_end;
 pub mod pipeline;
 pub mod plan;
@@ -44,7 +43,6 @@ mod remembered_failure;
 pub mod request;
 pub mod result;
 mod retry_changes;
-pub mod rules;
 pub mod scope;
 pub mod status;
 mod totals;
@@ -53,12 +51,11 @@ pub mod view;
 pub use connection::Connection;
 pub use crawler::Crawler;
 pub use guard::Deletions;
-pub use pipeline::{Delivery, Pipeline, Source, UploadLimits};
+pub use pipeline::{Delivery, Pipeline, UploadLimits};
 pub use plan::{CrawlRef, Plan};
 pub use policy::CrawlPolicy;
 pub use progress::{Attempts, Counts, Ending, ScopeHead};
 pub use quarantine::Tolerance;
 pub use request::{CrawlRequest, Decision, ModeName};
 pub use result::{CrawlResult, Outcome};
-pub use rules::Rules;
 pub use view::{CrawlView, RangeProgress};

@@ -4,14 +4,14 @@ use std::collections::HashSet;
 
 use super::connection::Connection;
 use super::crawler::Crawler;
-use super::loop_detector::DOUBLE;
 use super::progress::Counts;
-use super::rules::Rules;
 use crate::cell::Connector;
 use crate::document::{Crawl, Document, Mode, PageLimits, Progress, Unreadable, key};
 use crate::failure::{Failure, Result};
-use crate::glean::size;
-use crate::glean::wire::DocumentDefinition;
+use crate::intake::Rules;
+use crate::intake::loop_detector::DOUBLE;
+use crate::wire::document::DocumentDefinition;
+use crate::wire::size;
 
 /// A document, and what a crawl would do with it.
 pub struct Judged {

@@ -15,16 +15,16 @@ use super::blame::{self, Stopped, interrupted};
 use super::connection::Connection;
 use super::crawler::{Crawler, Journal};
 use super::kept_changes::KeptChanges;
-use super::pipeline::{Delivery, Pipeline, Report, Source};
+use super::pipeline::{Delivery, Pipeline, Report};
 use super::plan::{Begun, CrawlRef};
 use super::progress::{Attempts, Counts, FailedScope, Frontier, Live, ScopeHead, Shown};
 use super::request::ModeName;
-use super::rules::Rules;
 use super::view::{RangeProgress, ScopeState, ScopeView};
 use crate::cell::Connector;
 use crate::connector::Cursor;
 use crate::document::{Crawl, Mode, Page, PageLimits, Scope};
 use crate::failure::{Failure, Kind};
+use crate::intake::{Checking, Pages, Rules};
 use crate::ledger::ScopeJournal;
 use crate::text::bounded_str;
 
@@ -38,7 +38,7 @@ const LOOK: Duration = Duration::from_millis(500);
 const TOLD: usize = 10;
 
 /// A guest's pages.
-impl Source for Cursor {
+impl Pages for Cursor {
     async fn next(&mut self, limits: PageLimits) -> crate::failure::Result<Page> {
         Self::next(self, limits).await
     }
@@ -358,16 +358,18 @@ impl Crawler {
                 Delivery::changes(upload, KeptChanges::new(&self.states, plan))
             }
         };
+        let uploads = &self.settings.uploads;
+        let intake = delivery.intake(rules.clone(), uploads, &start);
+        let page = PageLimits { documents: limits.page_documents, bytes: limits.page_bytes };
+        let source = Checking::new(cursor, page, intake);
         let pipeline = Pipeline {
-            rules,
             tolerance: &connection.quarantine,
-            limits: &self.settings.uploads,
-            page: PageLimits { documents: limits.page_documents, bytes: limits.page_bytes },
+            limits: uploads,
             report,
             cancel,
             journal: Some(journal),
             usage: usage.clone(),
         };
-        pipeline.run(cursor, delivery, start).await.map(drop).map_err(whose)
+        pipeline.run(source, delivery, start).await.map(drop).map_err(whose)
     }
 }

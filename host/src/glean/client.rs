@@ -15,8 +15,8 @@ use tokio::time::Instant;
 
 use super::error::{Answer, Error, Outage, Result, Verdict, is_html};
 use super::patience::Patience;
+use super::status::DatasourceStatus;
 use super::token;
-use super::wire::DatasourceStatus;
 use crate::clock::Timestamp;
 use crate::failure::{self, Failure, cause};
 use crate::pace::{Pace, Wait, WaitGuard, Waits, retry_after};

@@ -23,11 +23,11 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::batch::{Address, Batch, PageFlags};
 use super::client::Client;
 use super::error::{Error, Lost, RequestFault, Result};
-use super::wire::UploadEvent;
+use super::status::UploadEvent;
 use crate::name::UploadId;
+use crate::wire::batch::{Address, Batch, PageFlags};
 
 const BULK: &str = "/bulkindexdocuments";
 const INDEX: &str = "/indexdocuments";

@@ -3,16 +3,18 @@
 
 use std::collections::HashSet;
 
-use super::intake::{CheckedPage, Row};
 use super::window::UploadLimits;
 use crate::crawl::blame::Result;
 use crate::crawl::change::{Change, Want, wanted_access};
 use crate::crawl::kept_changes::KeptChanges;
-use crate::crawl::progress::Counts;
+use crate::crawl::progress::{Counts, ScopeHead};
 use crate::document::{AccessChange, DocumentRef};
 use crate::glean::upload::{Refused, Upload};
-use crate::glean::{self, Batch, Client};
+use crate::glean::{self, Client};
+use crate::intake::{CheckedPage, Intake, Row, Rules, Start};
 use crate::text::bounded;
+use crate::wire::Batch;
+use crate::wire::batch::Most;
 
 /// Outside a session Glean takes 600 documents a minute: smaller batches keep that even.
 const CHANGED_AT_ONCE: usize = 100;
@@ -65,7 +67,7 @@ impl Delivery {
     }
 
     /// Whether each document comes once, and what does not come is gone.
-    pub(super) fn is_full(&self) -> bool {
+    fn is_full(&self) -> bool {
         self.changes.is_none()
     }
 
@@ -81,8 +83,21 @@ impl Delivery {
         }
     }
 
-    pub(super) fn datasource(&self) -> &str {
-        &self.upload.datasource
+    /// What checks a scope's pages, so that they can be delivered so.
+    pub fn intake(&self, rules: Rules, limits: &UploadLimits, start: &ScopeHead) -> Intake {
+        let limits = self.limits(limits);
+        let most = Most {
+            bytes: limits.batch_bytes,
+            documents: limits.batch_documents,
+            document_bytes: limits.document_bytes,
+        };
+        let start = Start {
+            scope: start.scope.clone(),
+            pages: start.counts.pages,
+            nameless: start.counts.nameless,
+            full: self.is_full(),
+        };
+        Intake::new(rules, &self.upload.datasource, most, start)
     }
 
     pub(super) fn is_opened(&self) -> bool {

@@ -4,27 +4,22 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::task::{JoinError, JoinHandle, JoinSet};
-use tokio::time::Instant;
 
-use super::cutter::{Cut, Cutter};
 use super::delivery::Delivery;
 use super::frontier::{Acknowledged, Next, Turns};
-use super::intake::{Broken, Checked, CheckedPage, Intake};
 use super::keeper::{Commit, Due, Keeper, Passed};
 use super::page_records::{PageRecords, Records};
-use super::parts::{Pipeline, Report, Source};
+use super::parts::{Pipeline, Report};
 use super::window::Window;
 use crate::clock::Timestamp;
 use crate::crawl::blame::{Result, Stopped, interrupted};
 use crate::crawl::progress::{Ending, ScopeHead};
 use crate::crawl::quarantine::QuarantineLog;
-use crate::document::{Page, PageLimits, Progress};
+use crate::document::Progress;
 use crate::failure::{self, Failure};
-use crate::glean::batch::Most;
+use crate::intake::{Broken, Checked, CheckedPage, Cut, Source, Whose};
 use crate::text::bounded;
 
-/// A slow source's documents do not wait longer than this for a batch to fill.
-const MAX_BATCH_AGE: Duration = Duration::from_secs(5);
 /// The journal is written when half of the window waits for it, and no later than this.
 const MAX_UNKEPT: Duration = Duration::from_secs(1);
 /// How long batches on their way may still finish after a cancellation.
@@ -46,7 +41,6 @@ struct Read {
 
 struct Driver<'a> {
     parts: &'a Pipeline<'a>,
-    intake: Intake<'a>,
     delivery: Delivery,
     window: Window,
     turns: Turns<Read>,
@@ -58,7 +52,6 @@ struct Driver<'a> {
     /// What earlier attempts computed, in milliseconds.
     computed: u64,
     work: JoinSet<Done>,
-    cut_at: Instant,
 }
 
 impl Pipeline<'_> {
@@ -69,7 +62,7 @@ impl Pipeline<'_> {
         mut delivery: Delivery,
         start: ScopeHead,
     ) -> Result<ScopeHead> {
-        let mut pages = Pages::read(source, self.page);
+        let mut pages = Pages::read(source);
         delivery.begin_at(start.frontier.opened, start.counts.pages).await?;
         let mut driver = Driver::new(self, delivery, start);
         let ended = tokio::select! {
@@ -85,21 +78,24 @@ impl Pipeline<'_> {
     }
 }
 
-/// Reads one page ahead: the source works while the page before is encoded.
+type Handed = std::result::Result<Checked, Box<Broken>>;
+
+/// Has a page ready when one is asked for: the source goes on while batches are sent.
 struct Pages {
-    pages: mpsc::Receiver<failure::Result<Page>>,
+    pages: mpsc::Receiver<Handed>,
     reader: JoinHandle<()>,
 }
 
 impl Pages {
-    fn read(mut source: impl Source + 'static, limits: PageLimits) -> Self {
+    fn read(mut source: impl Source + 'static) -> Self {
         let (sender, pages) = mpsc::channel(1);
         let reader = tokio::spawn(async move {
             loop {
-                let page = source.next(limits).await;
-                let more =
-                    page.as_ref().is_ok_and(|page| matches!(page.progress, Progress::More(_)));
-                if sender.send(page).await.is_err() || !more {
+                let handed = source.next().await;
+                let more = handed
+                    .as_ref()
+                    .is_ok_and(|checked| matches!(checked.page.progress, Progress::More(_)));
+                if sender.send(handed).await.is_err() || !more {
                     return;
                 }
             }
@@ -107,15 +103,17 @@ impl Pages {
         Self { pages, reader }
     }
 
-    async fn next(&mut self) -> failure::Result<Page> {
-        let page = self.pages.recv().await;
-        page.unwrap_or_else(|| Err(Failure::internal("the source's reader ended without a word")))
+    async fn next(&mut self) -> Handed {
+        let handed = self.pages.recv().await;
+        handed.unwrap_or_else(|| {
+            let failure = Failure::internal("the source's reader ended without a word");
+            Err(Box::new(Broken { cuts: Vec::new(), failure, whose: Whose::Sheaf }))
+        })
     }
 }
 
 impl Drop for Pages {
     fn drop(&mut self) {
-        // A guest that computes or waits is dropped where it is.
         self.reader.abort();
     }
 }
@@ -123,16 +121,8 @@ impl Drop for Pages {
 impl<'a> Driver<'a> {
     fn new(parts: &'a Pipeline<'a>, delivery: Delivery, start: ScopeHead) -> Self {
         let limits = delivery.limits(parts.limits);
-        let most = Most {
-            bytes: limits.batch_bytes,
-            documents: limits.batch_documents,
-            document_bytes: limits.document_bytes,
-        };
-        let cutter = Cutter::new(delivery.datasource(), most);
-        let full = delivery.is_full();
         Self {
             parts,
-            intake: Intake::new(parts.rules, cutter, full, limits.document_bytes, &start),
             delivery,
             window: Window::new(&limits),
             turns: Turns::new(),
@@ -143,32 +133,26 @@ impl<'a> Driver<'a> {
             computed: start.counts.cpu_ms,
             read: start,
             work: JoinSet::new(),
-            cut_at: Instant::now(),
         }
     }
 
     async fn pump(&mut self, pages: &mut Pages) -> Result<()> {
         loop {
-            let page = match self.pull(pages).await? {
-                Ok(page) => page,
-                Err(failure) => {
-                    // What was read before is not lost: it moves the checkpoint.
-                    self.flush().await?;
-                    return Err(Stopped::of_guest(failure));
-                }
-            };
-            let read_at = Timestamp::now();
-            let Checked { cuts, page } = match self.intake.take(page) {
+            let Checked { cuts, page, aged } = match self.pull(pages).await? {
                 Ok(checked) => checked,
                 Err(broken) => {
-                    let Broken { cuts, stopped } = *broken;
+                    let Broken { cuts, failure, whose } = *broken;
                     for cut in cuts {
                         self.dispatch(cut).await?;
                     }
                     self.flush().await?;
-                    return Err(stopped);
+                    return Err(match whose {
+                        Whose::Source => Stopped::of_guest(failure),
+                        Whose::Sheaf => Stopped::Crawl(failure),
+                    });
                 }
             };
+            let read_at = Timestamp::now();
             self.count(&page)?;
             for cut in cuts {
                 self.dispatch(cut).await?;
@@ -176,20 +160,15 @@ impl<'a> Driver<'a> {
             if !self.end_page(page, read_at).await? {
                 return self.flush().await;
             }
-            if self.cut_at.elapsed() > MAX_BATCH_AGE
-                && let Some(cut) = self.intake.cut()
-            {
+            if let Some(cut) = aged {
                 self.dispatch(cut).await?;
             }
             self.settle()?;
         }
     }
 
-    /// Sends what is left, and waits until all of it is acknowledged and kept.
+    /// Waits until all that was sent is acknowledged and kept.
     async fn flush(&mut self) -> Result<()> {
-        if let Some(cut) = self.intake.cut() {
-            self.dispatch(cut).await?;
-        }
         self.keeper.be_eager();
         self.settle()?;
         while !self.work.is_empty() {
@@ -198,8 +177,8 @@ impl<'a> Driver<'a> {
         Ok(())
     }
 
-    /// The next page or the source's failure, while work beside it is finished.
-    async fn pull(&mut self, pages: &mut Pages) -> Result<failure::Result<Page>> {
+    /// The next page or what has broken the source, while work beside it is finished.
+    async fn pull(&mut self, pages: &mut Pages) -> Result<Handed> {
         loop {
             tokio::select! {
                 page = pages.next() => return Ok(page),
@@ -211,13 +190,18 @@ impl<'a> Driver<'a> {
 
     /// Counts what a page has before any of it is sent: what Glean refuses is a share of it.
     fn count(&mut self, page: &CheckedPage) -> Result<()> {
+        let counts = &mut self.read.counts;
+        counts.pages += 1;
         for row in &page.rows {
             if let Some(reason) = &row.quarantined {
                 self.log.add(&row.id, reason);
+                counts.quarantine(&row.id, reason);
+                counts.nameless += u64::from(row.is_nameless);
+            } else {
+                counts.documents += 1;
+                counts.access_unknown += u64::from(row.is_access_unknown);
             }
         }
-        let counts = &mut self.read.counts;
-        counts.add(&page.counts);
         let usage = &self.parts.usage;
         counts.memory = counts.memory.max(usage.memory());
         let computed = u64::try_from(usage.cpu().as_millis()).unwrap_or(u64::MAX);
@@ -263,7 +247,6 @@ impl<'a> Driver<'a> {
 
     /// Sends a batch, as soon as the window has room.
     async fn dispatch(&mut self, cut: Cut) -> Result<()> {
-        self.cut_at = Instant::now();
         self.turns.dispatched(&cut);
         let Cut { number, batch, .. } = cut;
         let bytes = batch.bytes();

@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use super::cutter::{Cut, PageEnd};
 use crate::glean::upload::Refused;
+use crate::intake::{Cut, PageEnd};
 
 /// A batch that Glean has acknowledged.
 #[derive(Debug, Default)]
@@ -78,7 +78,7 @@ impl<P> Turns<P> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::glean::Batch;
+    use crate::wire::Batch;
 
     enum Does {
         Cut(u64, bool),

@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
-use super::intake::{CheckedPage, Row};
 use crate::clock::Timestamp;
 use crate::crawl::progress::{Counts, ScopeHead};
 use crate::document::{self, DocumentRef};
 use crate::glean::upload::Refused;
+use crate::intake::{CheckedPage, Row};
 use crate::ledger::{Entry, Record, State};
 
 /// About the size of a record, in bytes: what is set apart for each of a page.
@@ -74,7 +74,7 @@ impl PageRecords {
         };
         let mut records = Vec::with_capacity(page.rows.len() * RECORD);
         for row in &page.rows {
-            let Row { key, content, id, object_type, title, address, quarantined } = row;
+            let Row { key, content, id, object_type, title, address, quarantined, .. } = row;
             let (state, reason) = match quarantined {
                 None => (State::Uploaded, ""),
                 Some(reason) => (State::Quarantined, reason.as_str()),

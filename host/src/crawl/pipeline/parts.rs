@@ -8,16 +8,8 @@ use tokio_util::sync::CancellationToken;
 use super::window::UploadLimits;
 use crate::crawl::progress::ScopeHead;
 use crate::crawl::quarantine::Tolerance;
-use crate::crawl::rules::Rules;
-use crate::document::{Page, PageLimits};
-use crate::failure;
 use crate::ledger::ScopeJournal;
 use crate::sandbox::limits::Usage;
-
-/// Where pages come from: a guest's cursor, or native code in a benchmark.
-pub trait Source: Send {
-    fn next(&mut self, limits: PageLimits) -> impl Future<Output = failure::Result<Page>> + Send;
-}
 
 /// How far a scope is: always what is acknowledged and kept.
 #[derive(Clone, Debug, Default)]
@@ -29,10 +21,8 @@ pub struct Report {
 
 /// Everything one scope's crawl needs besides its source and its [`super::Delivery`].
 pub struct Pipeline<'a> {
-    pub rules: &'a Rules,
     pub tolerance: &'a Tolerance,
     pub limits: &'a UploadLimits,
-    pub page: PageLimits,
     pub report: &'a watch::Sender<Report>,
     pub cancel: &'a CancellationToken,
     /// Where acknowledged documents and checkpoints are kept. Only a benchmark has none.

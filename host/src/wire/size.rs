@@ -3,7 +3,7 @@
 
 use std::io::{self, Write};
 
-use super::wire::DocumentDefinition;
+use super::document::DocumentDefinition;
 use crate::document::{
     Access, Body, Comment, Container, Content, Document, PropertyValue, Restricted, UserRef,
 };

@@ -2,26 +2,26 @@
 
 use crate::document::Document;
 use crate::failure::Result;
-use crate::glean::Batch;
-use crate::glean::batch::{Batcher, Most, Pushed};
+use crate::wire::Batch;
+use crate::wire::batch::{Batcher, Most, Pushed};
 
 /// A batch that is to be sent.
 #[derive(Debug)]
-pub(super) struct Cut {
+pub struct Cut {
     /// The first is 1.
-    pub(super) number: u64,
-    pub(super) batch: Batch,
+    pub number: u64,
+    pub batch: Batch,
     /// It was cut after a page had ended, and holds nothing of a later one.
-    pub(super) ends_page: bool,
+    pub ends_page: bool,
 }
 
 /// Which batches hold a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct PageEnd {
+pub struct PageEnd {
     /// The last of them. It may hold documents of later pages, too.
-    pub(super) last: u64,
+    pub last: u64,
     /// Every batch up to this one holds no document of a later page.
-    pub(super) covers: u64,
+    pub covers: u64,
 }
 
 /// What became of a document.

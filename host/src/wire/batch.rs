@@ -4,8 +4,8 @@
 use bytes::Bytes;
 use serde_json::json;
 
+use super::document::DocumentDefinition;
 use super::size;
-use super::wire::DocumentDefinition;
 use crate::document::Document;
 use crate::failure::{Failure, Result};
 

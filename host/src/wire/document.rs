@@ -2,10 +2,9 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Serialize, Serializer};
 
 use crate::document::{Access, Body, Comment, Content, Document, PropertyValue, UserRef};
-use crate::name::UploadId;
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -244,48 +243,5 @@ impl Serialize for PropertyText<'_> {
             PropertyValue::Integer(number) => number.serialize(serializer),
             PropertyValue::Texts(texts) => texts.serialize(serializer),
         }
-    }
-}
-
-/// `POST /debug/{datasource}/status`, as far as it is read.
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub struct DatasourceStatus {
-    pub documents: DocumentsStatus,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub struct DocumentsStatus {
-    pub bulk_upload_history: Vec<UploadEvent>,
-    /// Read with care: it "might undergo breaking changes", and nothing else may fail by it.
-    counts: serde_json::Value,
-}
-
-impl DocumentsStatus {
-    /// How many documents Glean counts, of all types; nothing where it does not say. May be hours old.
-    pub fn counted(&self) -> Option<u64> {
-        let types = self.counts["uploaded"].as_array()?;
-        types.iter().map(|entry| entry["count"].as_u64()).sum()
-    }
-}
-
-#[derive(Debug, Default, Deserialize, Serialize)]
-#[serde(rename_all = "camelCase", default)]
-pub struct UploadEvent {
-    pub upload_id: UploadId,
-    pub start_time: String,
-    pub end_time: String,
-    pub status: String,
-    pub processing_state: String,
-}
-
-impl UploadEvent {
-    pub fn is_finished(&self) -> bool {
-        self.status == "SUCCESSFUL"
-    }
-
-    pub fn is_active(&self) -> bool {
-        self.status == "ACTIVE"
     }
 }

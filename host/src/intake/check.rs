@@ -2,112 +2,116 @@
 //! can be believed. Pure: what it says of a page depends on the pages before it, and on the secrets that
 //! are taken out of titles.
 //!
-//! What leaves here is all that the rest of the pipeline gets of a page: encoded documents, and what must
-//! be known of each besides its bytes.
+//! What leaves here is all that anybody else gets of a page: encoded documents, and what must be known of
+//! each besides its bytes.
 
 use super::cutter::{Cut, Cutter, PageEnd, Put};
-use crate::crawl::blame::Stopped;
-use crate::crawl::loop_detector::LoopDetector;
-use crate::crawl::progress::{Counts, ScopeHead};
-use crate::crawl::rules::Rules;
+use super::loop_detector::LoopDetector;
+use super::rules::Rules;
 use crate::document::{
     self, Access, AccessChange, Document, DocumentRef, Page, Progress, Unreadable,
 };
 use crate::failure::{Failure, Kind, Result};
 use crate::redact::redact;
+use crate::wire::batch::Most;
 
 /// A page that was checked.
 #[derive(Debug)]
-pub(super) struct Checked {
+pub struct Checked {
     /// What is to be sent before the page can end.
-    pub(super) cuts: Vec<Cut>,
-    pub(super) page: CheckedPage,
+    pub cuts: Vec<Cut>,
+    pub page: CheckedPage,
+    /// A batch that has waited long enough for more documents, to be sent when the page has ended.
+    pub aged: Option<Cut>,
 }
 
-/// A page that cannot be what its connector means, or could not be encoded.
+/// There is no other page: the source failed, or what it delivered cannot be what its connector means.
 #[derive(Debug)]
-pub(super) struct Broken {
-    /// What was cut before that was found.
-    pub(super) cuts: Vec<Cut>,
-    pub(super) stopped: Stopped,
+pub struct Broken {
+    /// What was cut before that was found. It may hold the end of earlier pages.
+    pub cuts: Vec<Cut>,
+    pub failure: Failure,
+    pub whose: Whose,
+}
+
+/// Whose fault it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Whose {
+    Source,
+    Sheaf,
 }
 
 #[derive(Debug)]
-pub(super) struct CheckedPage {
+pub struct CheckedPage {
     /// The first is 1.
-    pub(super) number: u64,
-    pub(super) rows: Vec<Row>,
-    pub(super) deleted: Vec<DocumentRef>,
-    pub(super) access_changes: Vec<AccessChange>,
-    /// What it adds.
-    pub(super) counts: Counts,
-    pub(super) progress: Progress,
-    pub(super) end: PageEnd,
+    pub number: u64,
+    pub rows: Vec<Row>,
+    pub deleted: Vec<DocumentRef>,
+    pub access_changes: Vec<AccessChange>,
+    pub progress: Progress,
+    pub end: PageEnd,
 }
 
 /// A document of a page, as the ledger is to know it.
 #[derive(Debug, Default)]
-pub(super) struct Row {
-    pub(super) key: u128,
+pub struct Row {
+    pub key: u128,
     /// The hash of what is sent; 0 where nothing is.
-    pub(super) content: u128,
+    pub content: u128,
     /// Its id, or what it is listed as.
-    pub(super) id: String,
-    pub(super) object_type: String,
-    pub(super) title: String,
-    pub(super) address: u64,
+    pub id: String,
+    pub object_type: String,
+    pub title: String,
+    pub address: u64,
+    /// Not even its id is known: which of Glean's documents it is cannot be found out.
+    pub is_nameless: bool,
+    /// The connector does not know who may find it.
+    pub is_access_unknown: bool,
     /// Why it was quarantined; nothing where it is in a batch.
-    pub(super) quarantined: Option<String>,
+    pub quarantined: Option<String>,
 }
 
-pub(super) struct Intake<'a> {
-    rules: &'a Rules,
+/// A scope, as far as what comes of its next pages depends on it.
+#[derive(Clone, Debug, Default)]
+pub struct Start {
+    pub scope: String,
+    /// Pages that were read of it.
+    pub pages: u64,
+    /// Documents without an id in them.
+    pub nameless: u64,
+    /// Whether the crawl delivers each document once, and what is not there is gone.
+    pub full: bool,
+}
+
+pub struct Intake {
+    rules: Rules,
     loops: LoopDetector,
-    full: bool,
     document_bytes: usize,
-    scope: String,
-    pages: u64,
-    nameless: u64,
+    start: Start,
     cutter: Cutter,
 }
 
-impl<'a> Intake<'a> {
-    /// `full`: whether the crawl delivers each document once, and what is not there is gone.
-    pub(super) fn new(
-        rules: &'a Rules,
-        cutter: Cutter,
-        full: bool,
-        document_bytes: usize,
-        start: &ScopeHead,
-    ) -> Self {
-        Self {
-            rules,
-            loops: LoopDetector::new(full),
-            full,
-            document_bytes,
-            scope: start.scope.clone(),
-            pages: start.counts.pages,
-            nameless: start.counts.nameless,
-            cutter,
-        }
+impl Intake {
+    pub fn new(rules: Rules, datasource: &str, most: Most, start: Start) -> Self {
+        let cutter = Cutter::new(datasource, most);
+        let loops = LoopDetector::new(start.full);
+        Self { rules, loops, document_bytes: most.document_bytes, start, cutter }
     }
 
-    /// Checks a page. What was cut before something is found wrong with it is to be sent all the same: it
-    /// may hold the end of earlier pages.
-    pub(super) fn take(&mut self, page: Page) -> std::result::Result<Checked, Box<Broken>> {
+    /// Checks a page.
+    pub fn take(&mut self, page: Page) -> std::result::Result<Checked, Box<Broken>> {
         let Page { documents, deleted, access_changes, unreadable, progress } = page;
         let changes = deleted.len() + access_changes.len();
-        if self.full && changes > 0 {
+        if self.start.full && changes > 0 {
             let failure = Failure::new(
                 Kind::Contract,
                 "the connector reports deletions or changes of access in a full crawl",
             )
             .next("mend the connector: a full crawl delivers what is there");
-            return Err(Box::new(Broken { cuts: Vec::new(), stopped: Stopped::Scope(failure) }));
+            return Err(self.broken(Vec::new(), failure, Whose::Source));
         }
-        self.pages += 1;
+        self.start.pages += 1;
         let mut taken = Taken {
-            counts: Counts { pages: 1, ..Counts::default() },
             rows: Vec::with_capacity(documents.len() + unreadable.len()),
             cuts: Vec::new(),
         };
@@ -118,29 +122,32 @@ impl<'a> Intake<'a> {
         let first = documents.first().map(|document| document.id.clone());
         for document in documents {
             if let Err(failure) = self.document(document, &mut taken) {
-                return Err(Box::new(Broken {
-                    cuts: taken.cuts,
-                    stopped: Stopped::Crawl(failure),
-                }));
+                return Err(self.broken(taken.cuts, failure, Whose::Sheaf));
             }
         }
         if let Err(failure) = self.loops.page(first.as_deref(), besides, &progress) {
-            return Err(Box::new(Broken { cuts: taken.cuts, stopped: Stopped::Scope(failure) }));
+            return Err(self.broken(taken.cuts, failure, Whose::Source));
         }
         // In order: a document that was added before it was deleted ends deleted.
         if changes > 0 || !matches!(progress, Progress::More(_)) {
             taken.cuts.extend(self.cutter.cut());
         }
-        let Taken { counts, rows, cuts } = taken;
+        let Taken { rows, cuts } = taken;
         let end = self.cutter.end_page();
-        let number = self.pages;
-        let page = CheckedPage { number, rows, deleted, access_changes, counts, progress, end };
-        Ok(Checked { cuts, page })
+        let number = self.start.pages;
+        let page = CheckedPage { number, rows, deleted, access_changes, progress, end };
+        Ok(Checked { cuts, page, aged: None })
     }
 
     /// What waits for its batch to fill.
-    pub(super) fn cut(&mut self) -> Option<Cut> {
+    pub fn cut(&mut self) -> Option<Cut> {
         self.cutter.cut()
+    }
+
+    /// The end, with all that was cut until there and all that waits.
+    pub fn broken(&mut self, mut cuts: Vec<Cut>, failure: Failure, whose: Whose) -> Box<Broken> {
+        cuts.extend(self.cutter.cut());
+        Box::new(Broken { cuts, failure, whose })
     }
 
     fn document(&mut self, document: Document, taken: &mut Taken) -> Result<()> {
@@ -164,15 +171,14 @@ impl<'a> Intake<'a> {
             },
         };
         let is_nameless = document.id.is_empty();
-        let mut row = Row { key, ..row(document, &mut taken.counts, why.is_none()) };
-        match why {
-            None => row.content = document::content(self.cutter.last()),
-            Some(reason) => {
-                taken.counts.quarantine(&row.id, &reason);
-                self.count_nameless(is_nameless, taken);
-                row.quarantined = Some(reason);
-            }
+        let mut row = Row { key, ..row(document) };
+        if why.is_none() {
+            row.content = document::content(self.cutter.last());
+        } else {
+            row.is_nameless = is_nameless;
+            self.start.nameless += u64::from(is_nameless);
         }
+        row.quarantined = why;
         taken.rows.push(row);
         Ok(())
     }
@@ -183,16 +189,11 @@ impl<'a> Intake<'a> {
             None | Some("") => self.nameless(view_url.as_deref(), None),
             Some(id) => document::key(id),
         };
-        // Which of Glean's documents it is cannot be known.
-        self.count_nameless(id.is_none(), taken);
+        let is_nameless = id.is_none();
+        self.start.nameless += u64::from(is_nameless);
         let id = shown_id(id.unwrap_or_default(), view_url.unwrap_or_default(), "");
-        taken.counts.quarantine(&id, &reason);
-        taken.rows.push(Row { key, id, quarantined: Some(reason), ..Row::default() });
-    }
-
-    fn count_nameless(&mut self, is_nameless: bool, taken: &mut Taken) {
-        self.nameless += u64::from(is_nameless);
-        taken.counts.nameless += u64::from(is_nameless);
+        let quarantined = Some(reason);
+        taken.rows.push(Row { key, id, is_nameless, quarantined, ..Row::default() });
     }
 
     /// The key of a document without an id: each has its own, and none has one of an id.
@@ -202,9 +203,9 @@ impl<'a> Intake<'a> {
             // Nothing tells it from others but where it stood.
             (None, title) => format!(
                 "\0{}\0{}\0{}\0{}",
-                self.scope,
-                self.pages,
-                self.nameless,
+                self.start.scope,
+                self.start.pages,
+                self.start.nameless,
                 title.unwrap_or_default()
             ),
         };
@@ -214,24 +215,20 @@ impl<'a> Intake<'a> {
 
 /// What a page has come to so far.
 struct Taken {
-    counts: Counts,
     rows: Vec<Row>,
     cuts: Vec<Cut>,
 }
 
-/// What is known of a document once it is encoded, and counts it where it is uploaded.
-fn row(document: Document, counts: &mut Counts, uploaded: bool) -> Row {
-    if uploaded {
-        counts.documents += 1;
-        counts.access_unknown += u64::from(matches!(document.access, Access::Unknown));
-    }
-    let Document { id, object_type, view_url, title, .. } = document;
+/// What is known of a document once it is encoded.
+fn row(document: Document) -> Row {
+    let Document { id, object_type, view_url, title, access, .. } = document;
+    let is_access_unknown = matches!(access, Access::Unknown);
     // The state holds no credential, even if a host sent it back.
     let title = redact(title.as_deref().unwrap_or_default()).into_owned();
     let address = document::address(&view_url);
     // Without an id it is at least found by its address, or its title.
     let id = shown_id(id, view_url, &title);
-    Row { id, object_type, title, address, ..Row::default() }
+    Row { id, object_type, title, address, is_access_unknown, ..Row::default() }
 }
 
 /// What a document is listed as.
@@ -247,12 +244,11 @@ fn shown_id(id: String, url: String, title: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::glean::batch::Most;
 
-    fn intake(rules: &Rules, full: bool) -> Intake<'_> {
+    fn intake(full: bool) -> Intake {
         let most = Most { bytes: 1 << 20, documents: 2, document_bytes: 400 };
-        let cutter = Cutter::new("ds", most);
-        Intake::new(rules, cutter, full, most.document_bytes, &ScopeHead::new("all"))
+        let start = Start { scope: "all".into(), full, ..Start::default() };
+        Intake::new(Rules::default(), "ds", most, start)
     }
 
     fn document(id: &str) -> Document {
@@ -266,7 +262,6 @@ mod tests {
 
     #[test]
     fn each_document_of_a_page_is_in_a_batch_or_quarantined_with_its_reason() {
-        let rules = Rules::default();
         let large = document("large").titled(&"x".repeat(500));
         let mut unknown = document("b");
         unknown.access = Access::Unknown;
@@ -275,7 +270,7 @@ mod tests {
         let mut taken = page(documents, Progress::More("1".into()));
         let (id, view_url) = (None, Some("https://example.com/locked".to_owned()));
         taken.unreadable.push(Unreadable { id, view_url, reason: "it is locked".into() });
-        let Checked { cuts, page } = intake(&rules, true).take(taken).expect("a page");
+        let Checked { cuts, page, .. } = intake(true).take(taken).expect("a page");
         let told: Vec<_> = page
             .rows
             .iter()
@@ -296,32 +291,28 @@ mod tests {
                 ("c", ""),
             ]
         );
-        let Counts { documents, quarantined, nameless, access_unknown, .. } = page.counts;
-        assert_eq!((documents, quarantined, nameless, access_unknown), (3, 4, 2, 1));
+        let count = |is: fn(&Row) -> bool| page.rows.iter().filter(|row| is(row)).count();
+        assert_eq!((count(|row| row.is_nameless), count(|row| row.is_access_unknown)), (2, 1));
         assert_eq!(cuts.iter().map(|cut| cut.batch.documents()).collect::<Vec<_>>(), [2]);
         assert_eq!(page.end, PageEnd { last: 2, covers: 1 });
     }
 
     #[test]
     fn what_a_page_changes_comes_after_its_documents() {
-        let rules = Rules::default();
         let deletes = || {
             let mut page = page(vec![document("a")], Progress::More("1".into()));
             page.deleted.push(DocumentRef { id: "a".into(), object_type: "Page".into() });
             page
         };
-        let Checked { cuts, page } = intake(&rules, false).take(deletes()).expect("a page");
+        let Checked { cuts, page, .. } = intake(false).take(deletes()).expect("a page");
         assert_eq!((cuts.len(), page.end), (1, PageEnd { last: 1, covers: 1 }));
-        let refused = intake(&rules, true).take(deletes()).expect_err("in a full crawl");
-        assert!(
-            matches!(refused.stopped, Stopped::Scope(failure) if failure.kind == Kind::Contract)
-        );
+        let refused = intake(true).take(deletes()).expect_err("in a full crawl");
+        assert_eq!((refused.failure.kind, refused.whose), (Kind::Contract, Whose::Source));
     }
 
     #[test]
     fn the_last_page_leaves_nothing_behind() {
-        let rules = Rules::default();
-        let mut intake = intake(&rules, true);
+        let mut intake = intake(true);
         let last = page(vec![document("a")], Progress::Complete(None));
         assert_eq!(intake.take(last).expect("a page").cuts.len(), 1);
         assert!(intake.cut().is_none());
@@ -329,16 +320,15 @@ mod tests {
 
     #[test]
     fn what_was_cut_before_a_page_is_found_to_loop_is_handed_over() {
-        let rules = Rules::default();
-        let mut intake = intake(&rules, false);
+        let mut intake = intake(false);
         let same = |count: usize| {
             page((0..count).map(|_| document("a")).collect(), Progress::More("1".into()))
         };
         assert!(intake.take(same(1)).is_ok() && intake.take(same(1)).is_ok());
         // The first two of these fill a batch together with the page before.
         let broken = intake.take(same(1)).expect_err("the third time");
-        assert_eq!(broken.cuts.iter().map(|cut| cut.batch.documents()).collect::<Vec<_>>(), [2]);
-        assert!(matches!(broken.stopped, Stopped::Scope(_)));
-        assert!(intake.cut().is_some(), "and what waits for its batch to fill is still there");
+        // And so is what waits for its batch to fill.
+        assert_eq!(broken.cuts.iter().map(|cut| cut.batch.documents()).collect::<Vec<_>>(), [2, 1]);
+        assert_eq!(broken.whose, Whose::Source);
     }
 }

@@ -1,0 +1,48 @@
+//! What Glean says of a datasource, as far as it is read.
+
+use serde::{Deserialize, Serialize};
+
+use crate::name::UploadId;
+
+/// `POST /debug/{datasource}/status`, as far as it is read.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct DatasourceStatus {
+    pub documents: DocumentsStatus,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct DocumentsStatus {
+    pub bulk_upload_history: Vec<UploadEvent>,
+    /// Read with care: it "might undergo breaking changes", and nothing else may fail by it.
+    counts: serde_json::Value,
+}
+
+impl DocumentsStatus {
+    /// How many documents Glean counts, of all types; nothing where it does not say. May be hours old.
+    pub fn counted(&self) -> Option<u64> {
+        let types = self.counts["uploaded"].as_array()?;
+        types.iter().map(|entry| entry["count"].as_u64()).sum()
+    }
+}
+
+#[derive(Debug, Default, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct UploadEvent {
+    pub upload_id: UploadId,
+    pub start_time: String,
+    pub end_time: String,
+    pub status: String,
+    pub processing_state: String,
+}
+
+impl UploadEvent {
+    pub fn is_finished(&self) -> bool {
+        self.status == "SUCCESSFUL"
+    }
+
+    pub fn is_active(&self) -> bool {
+        self.status == "ACTIVE"
+    }
+}

@@ -1,0 +1,16 @@
+//! What is made of a connector's pages before anything leaves: they are checked, encoded and cut into batches.
+//!
+//! [`rules`] are Glean's for one document, [`loop_detector`] asks whether pages lead anywhere, `check` puts both
+//! to a page, `cutter` fills batches that know which pages they hold. A [`Source`] hands over what comes of
+//! that; nothing here knows how it is sent, or what is kept of it.
+
+mod check;
+mod cutter;
+pub mod loop_detector;
+pub mod rules;
+mod source;
+
+pub use check::{Broken, Checked, CheckedPage, Intake, Row, Start, Whose};
+pub use cutter::{Cut, PageEnd};
+pub use rules::Rules;
+pub use source::{Checking, Pages, Source};

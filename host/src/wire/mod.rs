@@ -1,0 +1,10 @@
+//! Documents as Glean reads them, and requests full of them. Nothing here knows how they are sent.
+//!
+//! [`document`] writes one, [`size`] measures it before that, [`batch`] fills requests up to a size.
+//! Glean: "Indexing API", and the limits of "Bulk upload model".
+
+pub mod batch;
+pub mod document;
+pub mod size;
+
+pub use batch::{Batch, Batcher};
