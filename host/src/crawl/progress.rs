@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
 use crate::failure::Failure;
+use crate::intake::Row;
 use crate::pace::Wait;
 use crate::text::bounded;
 
@@ -69,6 +70,21 @@ pub struct Quarantined {
 }
 
 impl Counts {
+    /// Of one page, before any of it is sent.
+    pub fn of_page(rows: &[Row]) -> Self {
+        let mut counts = Self { pages: 1, ..Self::default() };
+        for row in rows {
+            if let Some(reason) = &row.quarantined {
+                counts.quarantine(&row.id, reason);
+                counts.nameless += u64::from(row.is_nameless);
+            } else {
+                counts.documents += 1;
+                counts.access_unknown += u64::from(row.is_access_unknown);
+            }
+        }
+        counts
+    }
+
     pub fn quarantine(&mut self, id: &str, reason: &str) {
         self.quarantined += 1;
         if self.samples.len() < SAMPLES {
@@ -246,5 +262,30 @@ impl FailedScope {
     pub fn is_worth_resuming(&self) -> bool {
         let away = self.for_good.as_ref().is_some_and(|failure| failure.kind.is_away());
         away && self.checkpoint.is_some() && self.checkpoint != self.resumed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_counts_what_is_uploaded_and_what_is_quarantined() {
+        let row = |quarantined: Option<&str>, is_nameless, is_access_unknown| Row {
+            quarantined: quarantined.map(str::to_owned),
+            is_nameless,
+            is_access_unknown,
+            ..Row::default()
+        };
+        let rows = [
+            row(None, false, false),
+            row(None, false, true),
+            // Nobody is told of the access of what is not there.
+            row(Some("no id"), true, true),
+            row(Some("too large"), false, false),
+        ];
+        let Counts { pages, documents, quarantined, nameless, access_unknown, .. } =
+            Counts::of_page(&rows);
+        assert_eq!((pages, documents, quarantined, nameless, access_unknown), (1, 2, 2, 1, 1));
     }
 }

@@ -8,6 +8,7 @@
 use super::cutter::{Cut, Cutter, PageEnd, Put};
 use super::loop_detector::LoopDetector;
 use super::rules::Rules;
+use crate::clock::Timestamp;
 use crate::document::{
     self, Access, AccessChange, Document, DocumentRef, Page, Progress, Unreadable,
 };
@@ -45,6 +46,8 @@ pub enum Whose {
 pub struct CheckedPage {
     /// The first is 1.
     pub number: u64,
+    /// When it was asked for: what changed since may not be in it.
+    pub read_at: Timestamp,
     pub rows: Vec<Row>,
     pub deleted: Vec<DocumentRef>,
     pub access_changes: Vec<AccessChange>,
@@ -52,7 +55,7 @@ pub struct CheckedPage {
     pub end: PageEnd,
 }
 
-/// A document of a page, as the ledger is to know it.
+/// A document of a page: what is counted of it, and what the ledger is to know.
 #[derive(Debug, Default)]
 pub struct Row {
     pub key: u128,
@@ -71,9 +74,9 @@ pub struct Row {
     pub quarantined: Option<String>,
 }
 
-/// A scope, as far as what comes of its next pages depends on it.
+/// Where in a scope it is, as far as what comes of the next pages depends on it.
 #[derive(Clone, Debug, Default)]
-pub struct Start {
+pub struct Position {
     pub scope: String,
     /// Pages that were read of it.
     pub pages: u64,
@@ -87,22 +90,26 @@ pub struct Intake {
     rules: Rules,
     loops: LoopDetector,
     document_bytes: usize,
-    start: Start,
+    at: Position,
     cutter: Cutter,
 }
 
 impl Intake {
-    pub fn new(rules: Rules, datasource: &str, most: Most, start: Start) -> Self {
+    pub fn new(rules: Rules, datasource: &str, most: Most, at: Position) -> Self {
         let cutter = Cutter::new(datasource, most);
-        let loops = LoopDetector::new(start.full);
-        Self { rules, loops, document_bytes: most.document_bytes, start, cutter }
+        let loops = LoopDetector::new(at.full);
+        Self { rules, loops, document_bytes: most.document_bytes, at, cutter }
     }
 
-    /// Checks a page.
-    pub fn take(&mut self, page: Page) -> std::result::Result<Checked, Box<Broken>> {
+    /// Checks a page that was asked for at that time.
+    pub fn take(
+        &mut self,
+        page: Page,
+        read_at: Timestamp,
+    ) -> std::result::Result<Checked, Box<Broken>> {
         let Page { documents, deleted, access_changes, unreadable, progress } = page;
         let changes = deleted.len() + access_changes.len();
-        if self.start.full && changes > 0 {
+        if self.at.full && changes > 0 {
             let failure = Failure::new(
                 Kind::Contract,
                 "the connector reports deletions or changes of access in a full crawl",
@@ -110,7 +117,7 @@ impl Intake {
             .next("mend the connector: a full crawl delivers what is there");
             return Err(self.broken(Vec::new(), failure, Whose::Source));
         }
-        self.start.pages += 1;
+        self.at.pages += 1;
         let mut taken = Taken {
             rows: Vec::with_capacity(documents.len() + unreadable.len()),
             cuts: Vec::new(),
@@ -134,8 +141,8 @@ impl Intake {
         }
         let Taken { rows, cuts } = taken;
         let end = self.cutter.end_page();
-        let number = self.start.pages;
-        let page = CheckedPage { number, rows, deleted, access_changes, progress, end };
+        let number = self.at.pages;
+        let page = CheckedPage { number, read_at, rows, deleted, access_changes, progress, end };
         Ok(Checked { cuts, page, aged: None })
     }
 
@@ -176,7 +183,7 @@ impl Intake {
             row.content = document::content(self.cutter.last());
         } else {
             row.is_nameless = is_nameless;
-            self.start.nameless += u64::from(is_nameless);
+            self.at.nameless += u64::from(is_nameless);
         }
         row.quarantined = why;
         taken.rows.push(row);
@@ -189,8 +196,8 @@ impl Intake {
             None | Some("") => self.nameless(view_url.as_deref(), None),
             Some(id) => document::key(id),
         };
-        let is_nameless = id.is_none();
-        self.start.nameless += u64::from(is_nameless);
+        let is_nameless = id.as_deref().is_none_or(str::is_empty);
+        self.at.nameless += u64::from(is_nameless);
         let id = shown_id(id.unwrap_or_default(), view_url.unwrap_or_default(), "");
         let quarantined = Some(reason);
         taken.rows.push(Row { key, id, is_nameless, quarantined, ..Row::default() });
@@ -203,9 +210,9 @@ impl Intake {
             // Nothing tells it from others but where it stood.
             (None, title) => format!(
                 "\0{}\0{}\0{}\0{}",
-                self.start.scope,
-                self.start.pages,
-                self.start.nameless,
+                self.at.scope,
+                self.at.pages,
+                self.at.nameless,
                 title.unwrap_or_default()
             ),
         };
@@ -247,8 +254,8 @@ mod tests {
 
     fn intake(full: bool) -> Intake {
         let most = Most { bytes: 1 << 20, documents: 2, document_bytes: 400 };
-        let start = Start { scope: "all".into(), full, ..Start::default() };
-        Intake::new(Rules::default(), "ds", most, start)
+        let at = Position { scope: "all".into(), full, ..Position::default() };
+        Intake::new(Rules::default(), "ds", most, at)
     }
 
     fn document(id: &str) -> Document {
@@ -270,7 +277,8 @@ mod tests {
         let mut taken = page(documents, Progress::More("1".into()));
         let (id, view_url) = (None, Some("https://example.com/locked".to_owned()));
         taken.unreadable.push(Unreadable { id, view_url, reason: "it is locked".into() });
-        let Checked { cuts, page, .. } = intake(true).take(taken).expect("a page");
+        let Checked { cuts, page, .. } =
+            intake(true).take(taken, Timestamp::now()).expect("a page");
         let told: Vec<_> = page
             .rows
             .iter()
@@ -304,9 +312,10 @@ mod tests {
             page.deleted.push(DocumentRef { id: "a".into(), object_type: "Page".into() });
             page
         };
-        let Checked { cuts, page, .. } = intake(false).take(deletes()).expect("a page");
+        let Checked { cuts, page, .. } =
+            intake(false).take(deletes(), Timestamp::now()).expect("a page");
         assert_eq!((cuts.len(), page.end), (1, PageEnd { last: 1, covers: 1 }));
-        let refused = intake(true).take(deletes()).expect_err("in a full crawl");
+        let refused = intake(true).take(deletes(), Timestamp::now()).expect_err("in a full crawl");
         assert_eq!((refused.failure.kind, refused.whose), (Kind::Contract, Whose::Source));
     }
 
@@ -314,7 +323,7 @@ mod tests {
     fn the_last_page_leaves_nothing_behind() {
         let mut intake = intake(true);
         let last = page(vec![document("a")], Progress::Complete(None));
-        assert_eq!(intake.take(last).expect("a page").cuts.len(), 1);
+        assert_eq!(intake.take(last, Timestamp::now()).expect("a page").cuts.len(), 1);
         assert!(intake.cut().is_none());
     }
 
@@ -324,9 +333,12 @@ mod tests {
         let same = |count: usize| {
             page((0..count).map(|_| document("a")).collect(), Progress::More("1".into()))
         };
-        assert!(intake.take(same(1)).is_ok() && intake.take(same(1)).is_ok());
+        assert!(
+            intake.take(same(1), Timestamp::now()).is_ok()
+                && intake.take(same(1), Timestamp::now()).is_ok()
+        );
         // The first two of these fill a batch together with the page before.
-        let broken = intake.take(same(1)).expect_err("the third time");
+        let broken = intake.take(same(1), Timestamp::now()).expect_err("the third time");
         // And so is what waits for its batch to fill.
         assert_eq!(broken.cuts.iter().map(|cut| cut.batch.documents()).collect::<Vec<_>>(), [2, 1]);
         assert_eq!(broken.whose, Whose::Source);

@@ -10,7 +10,7 @@ pub mod loop_detector;
 pub mod rules;
 mod source;
 
-pub use check::{Broken, Checked, CheckedPage, Intake, Row, Start, Whose};
+pub use check::{Broken, Checked, CheckedPage, Intake, Position, Row, Whose};
 pub use cutter::{Cut, PageEnd};
 pub use rules::Rules;
 pub use source::{Checking, Pages, Source};

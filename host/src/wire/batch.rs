@@ -167,10 +167,12 @@ impl Batcher {
         } else {
             sonic_rs::to_writer(&mut self.encoded, &wire).map_err(|error| error.to_string())
         };
-        written.map_err(|error| {
-            Failure::internal(format!("a document cannot be written as JSON: {error}"))
-                .at(document.id.clone())
-        })?;
+        if let Err(error) = written {
+            // Half of it would spoil the whole batch.
+            self.encoded.truncate(before);
+            let what = format!("a document cannot be written as JSON: {error}");
+            return Err(Failure::internal(what).at(document.id.clone()));
+        }
         let full = self.encoded.len() > self.most.bytes || self.ends.len() >= self.most.documents;
         if !full || self.ends.is_empty() {
             self.ends.push(self.encoded.len());

@@ -11,7 +11,7 @@ use crate::crawl::progress::{Counts, ScopeHead};
 use crate::document::{AccessChange, DocumentRef};
 use crate::glean::upload::{Refused, Upload};
 use crate::glean::{self, Client};
-use crate::intake::{CheckedPage, Intake, Row, Rules, Start};
+use crate::intake::{CheckedPage, Intake, Position, Row, Rules};
 use crate::text::bounded;
 use crate::wire::Batch;
 use crate::wire::batch::Most;
@@ -83,7 +83,8 @@ impl Delivery {
         }
     }
 
-    /// What checks a scope's pages, so that they can be delivered so.
+    /// What checks a scope's pages, so that they can be delivered so: with the limits and the start that the
+    /// pipeline gets, too.
     pub fn intake(&self, rules: Rules, limits: &UploadLimits, start: &ScopeHead) -> Intake {
         let limits = self.limits(limits);
         let most = Most {
@@ -91,13 +92,13 @@ impl Delivery {
             documents: limits.batch_documents,
             document_bytes: limits.document_bytes,
         };
-        let start = Start {
+        let at = Position {
             scope: start.scope.clone(),
             pages: start.counts.pages,
             nameless: start.counts.nameless,
             full: self.is_full(),
         };
-        Intake::new(rules, &self.upload.datasource, most, start)
+        Intake::new(rules, &self.upload.datasource, most, at)
     }
 
     pub(super) fn is_opened(&self) -> bool {

@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use tokio::sync::mpsc;
-use tokio::task::{JoinError, JoinHandle, JoinSet};
+use tokio::task::{JoinError, JoinSet};
 
 use super::delivery::Delivery;
 use super::frontier::{Acknowledged, Next, Turns};
@@ -11,9 +10,8 @@ use super::keeper::{Commit, Due, Keeper, Passed};
 use super::page_records::{PageRecords, Records};
 use super::parts::{Pipeline, Report};
 use super::window::Window;
-use crate::clock::Timestamp;
 use crate::crawl::blame::{Result, Stopped, interrupted};
-use crate::crawl::progress::{Ending, ScopeHead};
+use crate::crawl::progress::{Counts, Ending, ScopeHead};
 use crate::crawl::quarantine::QuarantineLog;
 use crate::document::Progress;
 use crate::failure::{self, Failure};
@@ -58,15 +56,14 @@ impl Pipeline<'_> {
     /// Crawls to the end of the scope. On failure, what was acknowledged stands in the report.
     pub async fn run(
         &self,
-        source: impl Source + 'static,
+        mut source: impl Source,
         mut delivery: Delivery,
         start: ScopeHead,
     ) -> Result<ScopeHead> {
-        let mut pages = Pages::read(source);
         delivery.begin_at(start.frontier.opened, start.counts.pages).await?;
         let mut driver = Driver::new(self, delivery, start);
         let ended = tokio::select! {
-            ended = driver.pump(&mut pages) => ended,
+            ended = driver.pump(&mut source) => ended,
             () = self.cancel.cancelled() => Err(interrupted().into()),
         };
         if ended.is_err() {
@@ -79,44 +76,6 @@ impl Pipeline<'_> {
 }
 
 type Handed = std::result::Result<Checked, Box<Broken>>;
-
-/// Has a page ready when one is asked for: the source goes on while batches are sent.
-struct Pages {
-    pages: mpsc::Receiver<Handed>,
-    reader: JoinHandle<()>,
-}
-
-impl Pages {
-    fn read(mut source: impl Source + 'static) -> Self {
-        let (sender, pages) = mpsc::channel(1);
-        let reader = tokio::spawn(async move {
-            loop {
-                let handed = source.next().await;
-                let more = handed
-                    .as_ref()
-                    .is_ok_and(|checked| matches!(checked.page.progress, Progress::More(_)));
-                if sender.send(handed).await.is_err() || !more {
-                    return;
-                }
-            }
-        });
-        Self { pages, reader }
-    }
-
-    async fn next(&mut self) -> Handed {
-        let handed = self.pages.recv().await;
-        handed.unwrap_or_else(|| {
-            let failure = Failure::internal("the source's reader ended without a word");
-            Err(Box::new(Broken { cuts: Vec::new(), failure, whose: Whose::Sheaf }))
-        })
-    }
-}
-
-impl Drop for Pages {
-    fn drop(&mut self) {
-        self.reader.abort();
-    }
-}
 
 impl<'a> Driver<'a> {
     fn new(parts: &'a Pipeline<'a>, delivery: Delivery, start: ScopeHead) -> Self {
@@ -136,9 +95,9 @@ impl<'a> Driver<'a> {
         }
     }
 
-    async fn pump(&mut self, pages: &mut Pages) -> Result<()> {
+    async fn pump(&mut self, source: &mut impl Source) -> Result<()> {
         loop {
-            let Checked { cuts, page, aged } = match self.pull(pages).await? {
+            let Checked { cuts, page, aged } = match self.pull(source).await? {
                 Ok(checked) => checked,
                 Err(broken) => {
                     let Broken { cuts, failure, whose } = *broken;
@@ -152,16 +111,16 @@ impl<'a> Driver<'a> {
                     });
                 }
             };
-            let read_at = Timestamp::now();
             self.count(&page)?;
             for cut in cuts {
                 self.dispatch(cut).await?;
             }
-            if !self.end_page(page, read_at).await? {
-                return self.flush().await;
-            }
+            let more = self.end_page(page).await?;
             if let Some(cut) = aged {
                 self.dispatch(cut).await?;
+            }
+            if !more {
+                return self.flush().await;
             }
             self.settle()?;
         }
@@ -178,10 +137,10 @@ impl<'a> Driver<'a> {
     }
 
     /// The next page or what has broken the source, while work beside it is finished.
-    async fn pull(&mut self, pages: &mut Pages) -> Result<Handed> {
+    async fn pull(&mut self, source: &mut impl Source) -> Result<Handed> {
         loop {
             tokio::select! {
-                page = pages.next() => return Ok(page),
+                page = source.next() => return Ok(page),
                 Some(done) = self.work.join_next() => self.finished(done)?,
                 () = tokio::time::sleep(MAX_UNKEPT), if self.keeper.is_waiting() => self.keep(true),
             }
@@ -191,17 +150,12 @@ impl<'a> Driver<'a> {
     /// Counts what a page has before any of it is sent: what Glean refuses is a share of it.
     fn count(&mut self, page: &CheckedPage) -> Result<()> {
         let counts = &mut self.read.counts;
-        counts.pages += 1;
         for row in &page.rows {
             if let Some(reason) = &row.quarantined {
                 self.log.add(&row.id, reason);
-                counts.quarantine(&row.id, reason);
-                counts.nameless += u64::from(row.is_nameless);
-            } else {
-                counts.documents += 1;
-                counts.access_unknown += u64::from(row.is_access_unknown);
             }
         }
+        counts.add(&Counts::of_page(&page.rows));
         let usage = &self.parts.usage;
         counts.memory = counts.memory.max(usage.memory());
         let computed = u64::try_from(usage.cpu().as_millis()).unwrap_or(u64::MAX);
@@ -211,7 +165,7 @@ impl<'a> Driver<'a> {
 
     /// A page's documents are on their way: does what it changes besides, and says what to keep of it once
     /// they are acknowledged. Whether more pages follow.
-    async fn end_page(&mut self, page: CheckedPage, read_at: Timestamp) -> Result<bool> {
+    async fn end_page(&mut self, page: CheckedPage) -> Result<bool> {
         if !page.deleted.is_empty() || !page.access_changes.is_empty() {
             // They come after the documents before them.
             while !self.window.is_empty() {
@@ -224,7 +178,7 @@ impl<'a> Driver<'a> {
         }
         self.read.counts.add(&changed.counts);
         self.parts.tolerance.check(&self.read.counts).map_err(Stopped::Scope)?;
-        let records = self.records.of(&page, read_at, changed.deleted.iter());
+        let records = self.records.of(&page, changed.deleted.iter());
         let frontier = &mut self.read.frontier;
         let more = match page.progress {
             Progress::More(checkpoint) => {

@@ -6,7 +6,7 @@
 //! acknowledged (`frontier`), and counts when the journal has it (`keeper`, `page_records`): what a
 //! crash costs is at most one window, or one page if that is larger, to be uploaded again.
 //!
-//! Nothing here knows a guest. Only `driver` decides what is waited for.
+//! No guest is called here. Only `driver` decides what is waited for.
 
 mod delivery;
 mod driver;

@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
-use crate::clock::Timestamp;
 use crate::crawl::progress::{Counts, ScopeHead};
 use crate::document::{self, DocumentRef};
 use crate::glean::upload::Refused;
@@ -55,18 +54,17 @@ impl PageRecords {
         }
     }
 
-    /// The records of a page that was read at that time, and of which these documents were deleted.
+    /// The records of a page, of which these documents were deleted.
     pub(super) fn of<'a>(
         &self,
         page: &CheckedPage,
-        read_at: Timestamp,
         deleted: impl Iterator<Item = &'a DocumentRef>,
     ) -> Records {
         if !self.on {
             return Records::default();
         }
         let entry = Entry {
-            at: read_at.seconds_32(),
+            at: page.read_at.seconds_32(),
             page: u32::try_from(page.number).unwrap_or(u32::MAX),
             generation: self.generation,
             scope: &self.scope,
@@ -74,7 +72,17 @@ impl PageRecords {
         };
         let mut records = Vec::with_capacity(page.rows.len() * RECORD);
         for row in &page.rows {
-            let Row { key, content, id, object_type, title, address, quarantined, .. } = row;
+            let Row {
+                key,
+                content,
+                id,
+                object_type,
+                title,
+                address,
+                quarantined,
+                is_nameless: _,
+                is_access_unknown: _,
+            } = row;
             let (state, reason) = match quarantined {
                 None => (State::Uploaded, ""),
                 Some(reason) => (State::Quarantined, reason.as_str()),
