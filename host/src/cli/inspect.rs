@@ -6,7 +6,7 @@ use clap::Args as ClapArgs;
 use serde_json::{Value, json};
 
 use super::output::Report;
-use crate::cell::{Candidate, Connector, Loader, Program, cache_folder};
+use crate::cell::{Connector, Loader, Program, cache_folder};
 use crate::connector::Manifest;
 use crate::connector::schema::{fields, shape};
 use crate::failure::Result;
@@ -26,8 +26,7 @@ pub(super) struct Args {
 }
 
 pub(super) async fn run(args: Args) -> Result<Report> {
-    let candidate = Candidate::read(&args.file).await?;
-    let connector = Loader::new(Program::this(), cache_folder()?)?.load(candidate).await?;
+    let connector = Loader::new(Program::this(), cache_folder()?)?.load_file(&args.file).await?;
     let manifest = &connector.manifest;
     let result = json!({
         "digest": connector.digest,

@@ -3,11 +3,11 @@
 //!
 //! From the ground up: what is asked for ([`request`]), who runs it ([`lease`]), what it is to do
 //! ([`plan`]), how far it is ([`progress`], [`view`]) and how it ended ([`result`], [`history`]) are the
-//! words that travel and are kept. [`quarantine`] and [`guard`] decide, and
-//! a [`census`] counts what others have in Glean. [`connection_state`] is what one crawl leaves to the
-//! next. [`pipeline`] is a scope's way into Glean. A [`crawler`] takes the steps: [`configure`],
-//! [`scope`], [`complete`], [`approval`]. [`local`] takes them in one process, and Temporal as activities. [`status`], [`explain`] and
-//! [`preview`] answer what people ask.
+//! words that travel and are kept. [`quarantine`] and [`guard`] decide, and a [`census`] counts what
+//! others have in Glean. [`connection_state`] is what one crawl leaves to the next. [`pipeline`] is a
+//! scope's way into Glean. A [`crawler`] takes the steps: [`configure`], [`scope`], [`complete`],
+//! [`approval`]. [`local`] takes them in one process, and Temporal as activities. [`status`], [`explain`]
+//! and [`preview`] answer what people ask.
 
 pub mod agreement;
 pub mod approval;

@@ -18,13 +18,8 @@ pub struct Candidate {
 }
 
 impl Candidate {
-    /// Reads a file of the usual size.
-    pub async fn read(path: &Path) -> Result<Self> {
-        Self::read_within(path, CompileLimits::default()).await
-    }
-
     /// What the limits do not allow to be compiled is not even read.
-    pub(super) async fn read_within(path: &Path, limits: CompileLimits) -> Result<Self> {
+    pub(super) async fn read(path: &Path, limits: CompileLimits) -> Result<Self> {
         let path = path.to_owned();
         blocking(move || Ok(Self::of(path.clone(), &file::read(&path, &limits)?))).await?
     }

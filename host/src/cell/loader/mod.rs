@@ -97,7 +97,7 @@ impl Loader {
 
     /// Reads a connector's file, unless it is larger than what this loader compiles.
     pub async fn read(&self, path: &Path) -> Result<Candidate> {
-        Candidate::read_within(path, self.0.compiler.limits()).await
+        Candidate::read(path, self.0.compiler.limits()).await
     }
 
     /// Compiles a candidate (once in a process, and once on this machine) and asks it what it is.

@@ -80,25 +80,22 @@ impl Cell {
     }
 
     fn ended(&mut self, error: &io::Error) -> Death {
-        // A limit that it ran into has ended it, or is about to; everything else is over now.
-        let status = match self.exited() {
-            Ok(Some(status)) => status,
-            Ok(None) => {
-                let _ = self.child.kill();
-                let _ = self.child.wait();
-                return match error.kind() {
-                    io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => Death::Late,
-                    io::ErrorKind::InvalidData => senseless(error),
-                    _ => Death::Other("it closed its socket without an answer".into()),
-                };
-            }
-            Err(error) => return error.into(),
-        };
-        // Nobody else should hold the other end.
-        let said = self.said.recv_timeout(Duration::from_secs(1)).unwrap_or_default();
         match error.kind() {
-            io::ErrorKind::InvalidData => senseless(error),
-            _ => Death::of(status, &said),
+            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => return Death::Late,
+            io::ErrorKind::InvalidData => {
+                return Death::Other(format!("its answer makes no sense: {error}"));
+            }
+            _ => {}
+        }
+        // A limit that it ran into has ended it, or is about to.
+        match self.exited() {
+            Ok(Some(status)) => {
+                // Nobody else should hold the other end.
+                let said = self.said.recv_timeout(Duration::from_secs(1)).unwrap_or_default();
+                Death::of(status, &said)
+            }
+            Ok(None) => Death::Other("it closed its socket without an answer".into()),
+            Err(error) => error.into(),
         }
     }
 
@@ -112,10 +109,6 @@ impl Cell {
         }
         Ok(None)
     }
-}
-
-fn senseless(error: &io::Error) -> Death {
-    Death::Other(format!("its answer makes no sense: {error}"))
 }
 
 impl Drop for Cell {
