@@ -38,6 +38,8 @@ pub fn host(bytes: &[u8]) -> bool {
     let shown = pattern.to_string();
     let again = granted(&shown);
     assert_eq!(again.to_string(), shown);
+    let sent = serde_json::to_string(&pattern).expect("it is a text");
+    assert_eq!(serde_json::from_str::<Pattern>(&sent).ok().as_ref(), Some(&pattern), "{sent}");
     if let Ok((_, target)) = Target::parse(url) {
         assert_eq!(pattern.grants(&target), again.grants(&target), "{shown} {target}");
         assert_eq!(pattern.grants(&target), names(&shown, &target.to_string()), "{shown} {target}");

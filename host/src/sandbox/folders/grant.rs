@@ -1,15 +1,28 @@
 //! A folder, as it is granted.
 
-use std::path::PathBuf;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::failure::{Failure, Result};
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FolderGrant {
     /// The path the guest sees, such as `/content`.
     pub guest: String,
     /// The folder it reads there.
+    #[serde(serialize_with = "write", deserialize_with = "read")]
     pub host: PathBuf,
+}
+
+/// A path need not be text.
+fn write<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
+    path.as_os_str().serialize(serializer)
+}
+
+fn read<'de, D: Deserializer<'de>>(deserializer: D) -> Result<PathBuf, D::Error> {
+    OsString::deserialize(deserializer).map(PathBuf::from)
 }
 
 /// The paths a guest cannot be given: they are relative, or would hide one another.

@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::failure::{Failure, Kind};
 
 /// Limits of one connection, each under its key in `[connections.NAME.limits]`.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Limits {
     /// Linear memory, in bytes, of all the guest's memories together.
     pub memory: usize,
@@ -67,7 +69,7 @@ impl Limits {
 }
 
 /// How much HTTP a connection's guests may do, each under its key in `[connections.NAME.limits]`.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct HttpLimits {
     /// Requests that one guest has open at once, responses that are not read to their end included.
     pub open_requests: usize,

@@ -3,13 +3,14 @@
 use std::net::IpAddr;
 
 use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
 
 use super::pattern::Pattern;
 use super::target::InvalidTarget;
 use crate::failure::{Failure, Kind};
 
 /// Why a request was refused.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Denied {
     Invalid {
         url: String,
@@ -24,7 +25,7 @@ pub enum Denied {
     Address {
         host: String,
         address: IpAddr,
-        why: &'static str,
+        why: String,
         metadata: bool,
     },
     /// With a method that is not granted; `grant` is what would allow it, where anything does.
@@ -113,7 +114,7 @@ mod tests {
         let address = |address: &str, metadata| Denied::Address {
             host: "files.example.com".into(),
             address: address.parse().expect("an address"),
-            why: "a private address",
+            why: "a private address".into(),
             metadata,
         };
         let host = || "files.example.com".to_owned();

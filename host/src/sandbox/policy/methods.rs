@@ -3,6 +3,7 @@
 use std::fmt;
 
 use http::Method;
+use serde::{Deserialize, Serialize};
 
 /// Those of HTTP that carry no credential back (TRACE) and open no tunnel (CONNECT), and those by which file
 /// servers (RFC 4918), calendars and searches are only read, some of which can be read in no other way.
@@ -14,7 +15,8 @@ const LET_OUT: [&str; 11] = [
 ];
 
 /// The methods that an operator grants; where they name none, all that are let out.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "Option<Vec<String>>", into = "Option<Vec<String>>")]
 pub struct Methods(Option<Vec<&'static str>>);
 
 impl Methods {
@@ -49,6 +51,21 @@ impl Methods {
     pub(super) fn with(&self, method: &Method) -> String {
         let names = self.0.iter().flatten().copied().chain([method.as_str()]);
         names.map(|name| format!("\"{name}\"")).collect::<Vec<_>>().join(", ")
+    }
+}
+
+impl TryFrom<Option<Vec<String>>> for Methods {
+    type Error = String;
+
+    fn try_from(names: Option<Vec<String>>) -> Result<Self, String> {
+        let Some(names) = names else { return Ok(Self(None)) };
+        Self::only(&names).map_err(|name| format!("`{name}` cannot be granted"))
+    }
+}
+
+impl From<Methods> for Option<Vec<String>> {
+    fn from(methods: Methods) -> Self {
+        methods.0.map(|names| names.into_iter().map(str::to_owned).collect())
     }
 }
 

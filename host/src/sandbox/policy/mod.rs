@@ -9,6 +9,7 @@ mod address;
 mod denied;
 mod look_alike;
 mod methods;
+mod networks;
 mod pattern;
 mod reach;
 mod target;

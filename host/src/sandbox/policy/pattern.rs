@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use serde::{Deserialize, Serialize};
 use url::{Host, Url};
 
 use super::look_alike;
@@ -18,7 +19,8 @@ use super::target::{Scheme, Target, normal};
 /// | `http://wiki.example.com` | that host without encryption, port 80 |
 /// | `http://localhost:8080` | this machine, which no other pattern reaches |
 /// | `10.1.2.3`, `[fd00::1]` | that address, even if it is a private one |
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct Pattern {
     scheme: Option<Scheme>,
     host: Named,
@@ -137,16 +139,39 @@ impl Pattern {
     }
 }
 
+impl TryFrom<String> for Pattern {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+/// With all that it says: what is asked for leaves open what is not written, even where that is usual.
+impl From<Pattern> for String {
+    fn from(Pattern { scheme, host, port }: Pattern) -> Self {
+        let scheme = scheme.map_or_else(Self::new, |scheme| format!("{}://", scheme.name()));
+        let port = port.map_or_else(Self::new, |port| format!(":{port}"));
+        format!("{scheme}{host}{port}")
+    }
+}
+
+impl fmt::Display for Named {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exactly(host) => write!(f, "{host}"),
+            Self::Below(base) => write!(f, "*.{base}"),
+        }
+    }
+}
+
 impl fmt::Display for Pattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(scheme) = self.scheme {
             let usual = scheme == Scheme::Https;
             f.write_str(if usual { "" } else { "http://" })?;
         }
-        match &self.host {
-            Named::Exactly(host) => write!(f, "{host}")?,
-            Named::Below(base) => write!(f, "*.{base}")?,
-        }
+        write!(f, "{}", self.host)?;
         let usual = self.scheme.unwrap_or(Scheme::Https).port();
         match self.port {
             Some(port) if port != usual => write!(f, ":{port}"),

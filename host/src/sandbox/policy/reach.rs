@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use http::Method;
 use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
 
 use super::address::{covers, is_metadata, special};
 use super::denied::Denied;
@@ -13,11 +14,12 @@ use super::target::Target;
 use crate::text::cut;
 
 /// What the operator granted, and what the connector asks for.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Policy {
     pub granted: Vec<Pattern>,
     pub asked: Vec<Pattern>,
     /// Networks of private addresses that granted names may lie in.
+    #[serde(with = "super::networks")]
     pub networks: Vec<IpNet>,
     /// What may be done with granted hosts.
     pub methods: Methods,
@@ -82,7 +84,7 @@ impl Policy {
             Some((address, why)) if kept.is_empty() => Err(Denied::Address {
                 host: host.to_owned(),
                 address,
-                why,
+                why: why.to_owned(),
                 metadata: is_metadata(address),
             }),
             _ => Ok(kept),
