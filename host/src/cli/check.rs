@@ -149,11 +149,11 @@ async fn explain(
     connector: &Connector,
     crawler: &Crawler,
 ) -> Result<Report> {
-    let egress = crawler.guests.egress(connection, connector)?;
+    let broker = crawler.guests.broker(connection, connector)?;
     let name = &connection.name;
     let refused = |denied: Denied| denied.failure(name, &connection.grants.hosts);
-    let (_, target, allowed) = egress.allows(url).map_err(refused)?;
-    let addresses = egress.addresses(&target).await?;
+    let (_, target, allowed) = broker.allows(url).map_err(refused)?;
+    let addresses = broker.addresses(&target).await?;
     let shown: Vec<_> = addresses.iter().map(ToString::to_string).collect();
     let said = format!("{name} may reach {target}: `{}` is granted and asked for", allowed.by);
     let text = format!("{said}\n  it is at {} now\n", shown.join(", "));

@@ -17,7 +17,7 @@ use crate::cell::Connector;
 use crate::connector::{Grants, Guest, Manifest, schema};
 use crate::failure::{Failure, Kind, Result};
 use crate::pace::Wait;
-use crate::sandbox::egress::{self, Egress};
+use crate::sandbox::egress::{self, Broker, Egress};
 use crate::sandbox::limits::Usage;
 use crate::sandbox::policy::{Pattern, Policy};
 
@@ -35,6 +35,7 @@ const CRAWLS: usize = 1_000;
 
 #[derive(Clone)]
 struct Shared {
+    broker: Arc<Broker>,
     egress: Arc<Egress>,
     places: Arc<Semaphore>,
     most: usize,
@@ -67,7 +68,7 @@ impl Guests {
         let config = self.configured.now();
         check_settings(&*config, connection, connector)?;
         let shared = self.shared(connection, connector)?;
-        shared.egress.check().await.map_err(|failure| {
+        shared.broker.check().await.map_err(|failure| {
             let grants = ["connections", &connection.name, "grants"];
             let at = failure.at.clone().unwrap_or_default();
             failure.at(format!("{}: {at}", config.place(&grants)))
@@ -107,9 +108,9 @@ impl Guests {
         connector.start(grants).await
     }
 
-    /// A connection's way out, as it is granted now.
-    pub fn egress(&self, connection: &Connection, connector: &Connector) -> Result<Arc<Egress>> {
-        self.shared(connection, connector).map(|shared| shared.egress)
+    /// What a connection has of the world, as it is granted now.
+    pub fn broker(&self, connection: &Connection, connector: &Connector) -> Result<Arc<Broker>> {
+        self.shared(connection, connector).map(|shared| shared.broker)
     }
 
     /// What a connection's requests wait for now.
@@ -151,14 +152,16 @@ impl Guests {
         let most = connection.limits.guests;
         let mut connections = self.connections.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(shared) = connections.get(&*connection.name)
-            && shared.egress.grant == grant
+            && *shared.broker.grant() == grant
             && shared.most == most
         {
             return Ok(shared.clone());
         }
         // What was granted before ends with its pool, when its last guest does.
-        let egress = Arc::new(Egress::new(&connection.name, grant));
-        let shared = Shared { egress, places: Arc::new(Semaphore::new(most)), most };
+        let permit = grant.permit();
+        let broker = Arc::new(Broker::new(&connection.name, grant));
+        let egress = Arc::new(Egress::new(&connection.name, permit, broker.clone()));
+        let shared = Shared { broker, egress, places: Arc::new(Semaphore::new(most)), most };
         connections.insert(connection.name.to_string(), shared.clone());
         Ok(shared)
     }

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use http::header::{AUTHORIZATION, HeaderName, HeaderValue};
+use http::header::HeaderValue;
+use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
@@ -16,8 +17,8 @@ use crate::redact::register;
 use crate::secret::{FRESH, Rotating, Secret};
 
 /// What the source said to a credential.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Refused {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Refused {
     /// 401: it is not valid.
     Invalid,
     /// 403: it does not suffice, or, as some sources say it, is not valid any more.
@@ -28,7 +29,7 @@ pub(crate) enum Refused {
 #[derive(Debug)]
 pub(crate) struct Credential {
     name: String,
-    pub(super) grant: Grant,
+    grant: Grant,
     /// Of every form but OAuth.
     secret: Option<Rotating>,
     token: Mutex<oauth::State>,
@@ -43,16 +44,8 @@ impl Credential {
         Self { name: name.to_owned(), grant, secret, token, renewed: Mutex::default() }
     }
 
-    /// The header it belongs into.
-    pub(super) fn header(&self) -> &HeaderName {
-        match &self.grant.form {
-            Form::Header { name, .. } => name,
-            _ => &AUTHORIZATION,
-        }
-    }
-
-    /// What stands in that header, all of it.
-    pub(super) async fn value(&self, http: &reqwest::Client) -> Result<HeaderValue> {
+    /// What stands in its header, all of it.
+    pub(crate) async fn value(&self, http: &reqwest::Client) -> Result<HeaderValue> {
         let secret = match &self.grant.form {
             Form::OAuth(oauth) => {
                 // Whoever comes while a token is fetched waits for that one.
@@ -87,7 +80,7 @@ impl Credential {
     }
 
     /// The source refused it: the next request asks for it again. False if that cannot help.
-    pub(super) async fn forget(&self, sent: &HeaderValue, refused: Refused) -> bool {
+    pub(crate) async fn forget(&self, sent: &HeaderValue, refused: Refused) -> bool {
         // What is really forbidden may be asked for a thousand times, and costs one new token in a while.
         let forbidden = refused == Refused::Forbidden;
         let mut renewed = self.renewed.lock().await;
@@ -117,7 +110,7 @@ impl Credential {
     }
 
     /// It was taken after a 403: the next one may mean the same.
-    pub(super) async fn helped(&self) {
+    pub(crate) async fn helped(&self) {
         *self.renewed.lock().await = None;
     }
 

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use http::HeaderName;
+use http::header::{AUTHORIZATION, HeaderName};
 
 use super::oauth::OAuth;
 use crate::sandbox::policy::Pattern;
@@ -23,6 +23,14 @@ pub enum Form {
 }
 
 impl Form {
+    /// The header it belongs into.
+    pub(super) fn header(&self) -> &HeaderName {
+        match self {
+            Self::Header { name, .. } => name,
+            _ => &AUTHORIZATION,
+        }
+    }
+
     /// Where its secret comes from. A token is fetched, with secrets of its own.
     pub(super) fn source(&self) -> Option<&Source> {
         match self {

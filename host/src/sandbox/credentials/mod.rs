@@ -4,10 +4,14 @@
 mod credential;
 mod failures;
 mod form;
+mod held;
 mod oauth;
+mod place;
 mod stand_ins;
 
-pub(super) use credential::Refused;
+pub use credential::Refused;
 pub use form::{Form, Grant};
+pub(super) use held::Credentials;
 pub use oauth::{ClientAuth, OAuth};
-pub(super) use stand_ins::{Credentials, StandIns, Substitutions};
+pub use place::Place;
+pub(super) use stand_ins::StandIns;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt as _;
+use hyper::body::Incoming;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, Sleep};
 use wasmtime_wasi_http::{Error, WasiBody};
@@ -17,7 +18,7 @@ use crate::failure::Failure;
 /// A response's body: it ends with an error when it is too long or stands still, and gives back its
 /// turns when it is done.
 pub(super) struct Metered {
-    inner: reqwest::Body,
+    inner: Incoming,
     left: u64,
     most: u64,
     idle: Duration,
@@ -31,7 +32,7 @@ pub(super) struct Metered {
 impl Metered {
     /// `over` is what the operator reads when more than `most` bytes come.
     pub(super) fn new(
-        inner: reqwest::Body,
+        inner: Incoming,
         most: u64,
         over: Failure,
         idle: Duration,

@@ -1,44 +1,37 @@
-//! One connection's HTTP, which all its guests of this process share.
+//! One connection's HTTP, which all its guests share.
 
-use std::net::IpAddr;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
-use reqwest::Url;
+use tokio::sync::OnceCell;
+use url::Url;
 
-use super::clients::Clients;
-use super::grant::Grant;
 use super::hosts::Hosts;
-use super::resolve::{Names, System};
-use crate::failure::{Failure, Kind, Result};
+use super::outside::Outside;
+use super::permit::Permit;
+use super::sender::Sender;
+use crate::failure::{Failure, Result, cause};
 use crate::pace::Wait;
-use crate::sandbox::credentials::Credentials;
 use crate::sandbox::limits::over;
 use crate::sandbox::policy::{Allowed, Denied, Target};
 use crate::text::bytes;
 
-/// A connection's way out: what is granted, and what its requests share.
+/// A connection's way out: what is permitted, and what its requests share.
 pub struct Egress {
     pub(super) connection: String,
-    pub grant: Grant,
-    pub(super) credentials: Credentials,
+    pub(super) permit: Permit,
+    pub(super) outside: Arc<dyn Outside>,
     pub(super) hosts: Hosts,
-    clients: OnceLock<Result<Clients>>,
-    names: Arc<dyn Names>,
+    sender: OnceCell<Sender>,
 }
 
 impl Egress {
-    pub fn new(connection: &str, grant: Grant) -> Self {
-        Self::with_names(connection, grant, Arc::new(System))
-    }
-
-    pub(super) fn with_names(connection: &str, grant: Grant, names: Arc<dyn Names>) -> Self {
+    pub fn new(connection: &str, permit: Permit, outside: Arc<dyn Outside>) -> Self {
         Self {
             connection: connection.to_owned(),
-            credentials: Credentials::new(&grant.credentials),
+            permit,
+            outside,
             hosts: Hosts::new(connection),
-            grant,
-            clients: OnceLock::new(),
-            names,
+            sender: OnceCell::new(),
         }
     }
 
@@ -47,49 +40,25 @@ impl Egress {
         self.hosts.waiting()
     }
 
-    /// Whether everything that was granted is really there.
-    pub async fn check(&self) -> Result<()> {
-        if !self.grant.policy.granted.is_empty() {
-            self.clients()?;
-        }
-        for name in self.grant.credentials.keys() {
-            if let Some(credential) = self.credentials.get(name) {
-                credential.check().await?;
-            }
-        }
-        Ok(())
+    pub(super) fn allows(&self, url: &str) -> Result<(Url, Target, Allowed), Denied> {
+        self.permit.policy.allows_url(url)
     }
 
-    /// Whether a URL could be requested, and by which grant.
-    pub fn allows(&self, url: &str) -> Result<(Url, Target, Allowed), Denied> {
-        let (url, target) = Target::parse(url)?;
-        let allowed = self.grant.policy.allows(&target)?;
-        Ok((url, target, allowed))
-    }
-
-    /// Where a name that is allowed leads now.
-    pub async fn addresses(&self, target: &Target) -> Result<Vec<IpAddr>> {
-        if let Some(address) = target.address() {
-            return Ok(vec![address]);
-        }
-        let name = target.host.to_string();
-        let found = self.names.lookup(&name).await.map_err(|error| {
-            Failure::new(Kind::Source, format!("{name} cannot be resolved: {error}"))
-        })?;
-        self.grant
-            .policy
-            .dialled(&name, &Allowed::name(&name), found)
-            .map_err(|denied| self.denied(&denied))
-    }
-
-    /// Built when they are needed first.
-    pub(super) fn clients(&self) -> Result<&Clients> {
-        let build = || Clients::build(&self.connection, &self.grant, &self.names);
-        self.clients.get_or_init(build).as_ref().map_err(Clone::clone)
+    /// Built when it is needed first.
+    pub(super) async fn sender(&self) -> Result<&Sender> {
+        let build = || async {
+            let certificates = self.outside.certificates().await?;
+            let sender = Sender::new(self.outside.clone(), &certificates, &self.permit.limits);
+            sender.map_err(|error| {
+                Failure::settings(format!("no HTTP client: {}", cause(&error)))
+                    .at(self.connection.clone())
+            })
+        };
+        self.sender.get_or_try_init(build).await
     }
 
     pub(super) fn denied(&self, denied: &Denied) -> Failure {
-        denied.failure(&self.connection, &self.grant.policy.granted)
+        denied.failure(&self.connection, &self.permit.policy.granted)
     }
 
     /// What the operator reads of a limit: how much it was, and its key.
@@ -102,7 +71,7 @@ impl Egress {
     }
 
     pub(super) fn too_many_headers(&self) -> Failure {
-        let most = bytes(self.grant.limits.response_header_bytes as u64);
+        let most = bytes(self.permit.limits.response_header_bytes as u64);
         self.over(&format!("{most} of headers in one response"), "response_header_bytes")
     }
 }

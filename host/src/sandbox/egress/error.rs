@@ -1,9 +1,10 @@
 //! Why there is no response: what the guest is told, and what the operator reads of it.
 
+use hyper_util::client::legacy as client;
 use wasmtime_wasi_http::Error;
 
 use super::client::Egress;
-use super::resolve::{Blocked, Unresolved};
+use super::outside::Undialled;
 use crate::failure::{Failure, Kind, cause};
 use crate::sandbox::policy::Denied;
 
@@ -19,22 +20,16 @@ impl Refusal {
     }
 
     pub(super) fn denied(denied: &Denied, failure: Failure) -> Self {
-        let error = match denied {
-            Denied::Address { .. } => Error::DestinationIpProhibited,
-            Denied::Invalid { .. } => Error::HttpRequestUriInvalid,
-            Denied::Method { .. } => Error::HttpRequestMethodInvalid,
-            _ => Error::HttpRequestDenied,
-        };
-        Self::told(error, failure)
+        Self::told(of_denied(denied), failure)
     }
 
     /// Of a request that was sent, and failed on the way.
-    pub(super) fn of(error: &reqwest::Error, egress: &Egress) -> Self {
+    pub(super) fn of(error: &client::Error, egress: &Egress) -> Self {
+        if let Some(Undialled::Blocked(denied)) = find(error) {
+            return Self::denied(denied, egress.denied(denied));
+        }
         let told = wasi_error(error);
         let failure = match &told {
-            Error::DestinationIpProhibited => {
-                find::<Blocked>(error).map(|blocked| egress.denied(&blocked.0))
-            }
             Error::HttpResponseHeaderSectionSize(_) => Some(egress.too_many_headers()),
             Error::TlsCertificateError => Some(distrusted(error, &egress.connection)),
             _ => None,
@@ -49,7 +44,7 @@ impl From<Error> for Refusal {
     }
 }
 
-fn distrusted(error: &reqwest::Error, connection: &str) -> Failure {
+fn distrusted(error: &client::Error, connection: &str) -> Failure {
     let what = format!("the source's certificate is not trusted: {}", cause(error));
     Failure::new(Kind::Settings, what).at(connection).next(format!(
         "if it is the company's own, name its authority: `tls = {{ ca = \"FILE.pem\" }}` in \
@@ -57,13 +52,29 @@ fn distrusted(error: &reqwest::Error, connection: &str) -> Failure {
     ))
 }
 
-/// What a guest is told of an error on the way.
-pub(super) fn wasi_error(error: &reqwest::Error) -> Error {
-    if find::<Blocked>(error).is_some() {
-        return Error::DestinationIpProhibited;
+fn of_denied(denied: &Denied) -> Error {
+    match denied {
+        Denied::Address { .. } => Error::DestinationIpProhibited,
+        Denied::Invalid { .. } => Error::HttpRequestUriInvalid,
+        Denied::Method { .. } => Error::HttpRequestMethodInvalid,
+        _ => Error::HttpRequestDenied,
     }
-    if let Some(unresolved) = find::<Unresolved>(error) {
-        return Error::DnsError { rcode: Some(unresolved.0.clone()), info_code: None };
+}
+
+fn of_undialled(why: &Undialled) -> Error {
+    match why {
+        Undialled::Blocked(denied) => of_denied(denied),
+        Undialled::Unresolved(why) => Error::DnsError { rcode: Some(why.clone()), info_code: None },
+        Undialled::Refused => Error::ConnectionRefused,
+        Undialled::TimedOut => Error::ConnectionTimeout,
+        Undialled::Other(_) => Error::DestinationUnavailable,
+    }
+}
+
+/// What a guest is told of an error on the way.
+pub(super) fn wasi_error(error: &(dyn std::error::Error + 'static)) -> Error {
+    if let Some(why) = find(error) {
+        return of_undialled(why);
     }
     if find::<rustls::Error>(error).is_some_and(is_about_a_certificate) {
         return Error::TlsCertificateError;
@@ -72,21 +83,20 @@ pub(super) fn wasi_error(error: &reqwest::Error) -> Error {
     if text.contains(HEAD_TOO_LARGE) {
         return Error::HttpResponseHeaderSectionSize(None);
     }
-    if error.is_timeout() {
-        return if error.is_connect() {
-            Error::ConnectionTimeout
-        } else {
-            Error::ConnectionReadTimeout
-        };
-    }
-    match find::<std::io::Error>(error).map(std::io::Error::kind) {
+    let is_connect = find(error).is_some_and(client::Error::is_connect);
+    let kind = find(error).map(std::io::Error::kind);
+    let is_timeout = kind == Some(std::io::ErrorKind::TimedOut)
+        || find(error).is_some_and(hyper::Error::is_timeout);
+    match kind {
+        _ if is_timeout && is_connect => Error::ConnectionTimeout,
+        _ if is_timeout => Error::ConnectionReadTimeout,
         Some(std::io::ErrorKind::ConnectionRefused) => Error::ConnectionRefused,
         Some(
             std::io::ErrorKind::ConnectionReset
             | std::io::ErrorKind::BrokenPipe
             | std::io::ErrorKind::UnexpectedEof,
         ) => Error::ConnectionTerminated,
-        _ if error.is_connect() => Error::DestinationUnavailable,
+        _ if is_connect => Error::DestinationUnavailable,
         _ => Error::InternalError(Some(text)),
     }
 }

@@ -16,7 +16,8 @@ pub struct Tls {
     pub client_certificate: Option<PathBuf>,
 }
 
-/// Two connections with the same grant may do the same; another grant needs another [`super::Egress`].
+/// Two connections with the same grant may do the same; another grant needs another [`super::Egress`], and another
+/// [`super::Broker`].
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Grant {
     pub policy: Policy,

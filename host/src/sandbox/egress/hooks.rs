@@ -8,6 +8,7 @@ use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
 use super::client::Egress;
 use super::guest::Guest;
 use super::incidents::Incidents;
+use super::permit::Permit;
 use crate::sandbox::credentials::StandIns;
 use crate::sandbox::policy::Denied;
 
@@ -22,7 +23,8 @@ impl Hooks {
     pub(crate) fn new(egress: Option<Arc<Egress>>, asked: &[String]) -> Self {
         let (open, stand_ins) = match &egress {
             Some(egress) => {
-                (egress.grant.limits.open_requests, egress.credentials.stand_ins(asked))
+                let Permit { limits, credentials, .. } = &egress.permit;
+                (limits.open_requests, StandIns::new(credentials, asked))
             }
             None => (0, StandIns::default()),
         };

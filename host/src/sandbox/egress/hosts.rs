@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use http::StatusCode;
+use hyper::body::Incoming;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
@@ -96,7 +97,7 @@ impl Host {
 
     /// Whether the server asks for a pause that is short enough to wait for. The requests that follow
     /// wait as well, even if this one is not sent again.
-    pub(super) fn asks_to_wait(&self, answer: &reqwest::Response) -> bool {
+    pub(super) fn asks_to_wait(&self, answer: &http::Response<Incoming>) -> bool {
         let busy = [StatusCode::TOO_MANY_REQUESTS, StatusCode::SERVICE_UNAVAILABLE];
         if !busy.contains(&answer.status()) {
             return false;

@@ -4,6 +4,11 @@
 //! the [`Policy`]: what the operator granted, hosts and methods, of what the connector asks for; then, and
 //! only then, credentials take the place of their stand-ins; and last the connection's own resolver, which
 //! drops addresses that are not public unless they were granted, and whose answer is what is dialled.
+//!
+//! An [`Egress`] is where the guest is, with a [`Permit`]. What it needs of the world it asks the
+//! [`Outside`] for: the [`Broker`], which has the whole [`Grant`], decides again what may be reached, dials, and
+//! holds what is secret.
+//!
 //! Redirects go back to the guest, and the environment's proxies are not used. A connection has one pool, which ends
 //! with its grants.
 //!
@@ -18,20 +23,34 @@
 //! [`Failure`]: crate::failure::Failure
 
 mod body;
+mod broker;
+mod certificates;
 mod client;
-mod clients;
+mod connect;
+mod dial;
 mod error;
 mod grant;
 mod guest;
 mod hooks;
 mod hosts;
 mod incidents;
+mod lookups;
+mod manners;
+mod outside;
+mod pem;
+mod permit;
 mod request;
 mod resolve;
+mod sender;
+mod substitutions;
 #[cfg(test)]
 mod tests;
 
+pub use broker::Broker;
+pub use certificates::{Certificates, ClientCertificate};
 pub use client::Egress;
 pub use grant::{Grant, Tls};
 pub(crate) use hooks::Hooks;
 pub(crate) use incidents::Incidents;
+pub use outside::{Outside, Undialled};
+pub use permit::Permit;

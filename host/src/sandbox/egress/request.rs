@@ -4,25 +4,30 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::{StreamExt as _, stream};
-use http::{HeaderMap, Method, StatusCode};
-use http_body::Body as _;
-use http_body_util::BodyExt as _;
-use reqwest::Url;
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
+use http_body::{Body as _, Frame};
+use http_body_util::{BodyExt as _, Empty, StreamBody};
+use hyper::body::Incoming;
+use hyper_util::client::legacy as client;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody};
 
 use super::body::{Finder, Metered, drain};
 use super::client::Egress;
-use super::clients::Clients;
 use super::error::Refusal;
 use super::guest::Guest;
 use super::hosts::Host;
-use crate::sandbox::credentials::{Refused, Substitutions};
+use super::sender::Sender;
+use super::substitutions::Substitutions;
+use crate::sandbox::credentials::Refused;
 use crate::sandbox::policy::{Denied, Target, without_query};
+use crate::text::{bytes, cut};
 
 /// How often a request that only reads is sent, where the server asks to wait.
 const ATTEMPTS: u32 = 3;
+/// A request's method and URL together.
+const MOST_HEAD_BYTES: usize = 16 << 10;
 
 type Response = http::Response<WasiBody>;
 
@@ -56,7 +61,7 @@ impl Egress {
                 if let Some(body) = body
                     && !body.is_end_stream()
                 {
-                    drain(body, self.grant.limits.request_bytes).await;
+                    drain(body, self.permit.limits.request_bytes).await;
                 }
                 Err(error)
             }
@@ -73,7 +78,7 @@ struct Request<'a> {
 
 /// A request that may leave, and where to.
 struct Checked {
-    url: Url,
+    uri: Uri,
     target: Target,
     credentials: Substitutions,
     /// The length that the guest gave its body.
@@ -93,31 +98,35 @@ impl Request<'_> {
     /// The body is taken once it is on its way.
     async fn send(&self, body: &mut Option<WasiBody>) -> Result<Response, Refusal> {
         let checked = self.check()?;
-        let clients = self
-            .egress
-            .clients()
-            .map_err(|failure| Refusal::told(Error::ConfigurationError, failure))?;
-        let host = self.egress.hosts.of(&checked.target, &self.egress.grant.limits);
+        let sender = self.egress.sender().await;
+        let sender = sender.map_err(|failure| Refusal::told(Error::ConfigurationError, failure))?;
+        let host = self.egress.hosts.of(&checked.target, &self.egress.permit.limits);
         let patience = self.first_byte_timeout();
         let Some(turn) = host.turn(patience).await else {
             self.guest.incidents.slow("first_byte_timeout", patience);
             return Err(Error::ConnectionLimitReached.into());
         };
         let opening = self.opening(body.as_mut(), checked.length).await?;
-        let answer = self.attempts(&checked, clients, &host, opening, body).await?;
+        let answer = self.attempts(&checked, sender, &host, opening, body).await?;
         self.answered(answer, vec![checked.open, turn])
     }
 
     /// Everything that can be decided before anything of the request leaves.
     fn check(&self) -> Result<Checked, Refusal> {
         let denied = |denied: Denied| Refusal::denied(&denied, self.egress.denied(&denied));
-        let (head, limits) = (self.head, &self.egress.grant.limits);
+        let (head, limits) = (self.head, &self.egress.permit.limits);
         let text = head.uri.to_string();
+        if text.len() + head.method.as_str().len() > MOST_HEAD_BYTES {
+            let why =
+                format!("with its method it is longer than {}", bytes(MOST_HEAD_BYTES as u64));
+            return Err(denied(Denied::Invalid { url: cut(&without_query(&text), 100), why }));
+        }
         let (url, target, _) = self.egress.allows(&text).map_err(denied)?;
-        self.egress.grant.policy.lets_out(&head.method, &target).map_err(denied)?;
-        let stand_ins = &self.guest.stand_ins;
-        let credentials = self.egress.credentials.find(stand_ins, &text, &head.headers, &target);
-        let credentials = credentials.map_err(denied)?;
+        let uri = url.as_str().parse().map_err(|_| Error::HttpRequestUriInvalid)?;
+        self.egress.permit.policy.lets_out(&head.method, &target).map_err(denied)?;
+        let places = &self.egress.permit.credentials;
+        let found = self.guest.stand_ins.find(places, &text, &head.headers, &target);
+        let credentials = Substitutions::new(found.map_err(denied)?, &self.egress.outside);
         let Ok(open) = self.guest.open.clone().try_acquire_owned() else {
             let what = format!("{} requests open at once", limits.open_requests);
             let failure = self.egress.over(&what, "open_requests");
@@ -130,7 +139,7 @@ impl Request<'_> {
             let failure = self.egress.too_much("request", limits.request_bytes);
             return Err(Refusal::told(error, failure));
         }
-        Ok(Checked { url, target, credentials, length, open })
+        Ok(Checked { uri, target, credentials, length, open })
     }
 
     fn only_reads(&self) -> bool {
@@ -161,25 +170,24 @@ impl Request<'_> {
     async fn attempts(
         &self,
         checked: &Checked,
-        clients: &Clients,
+        sender: &Sender,
         host: &Host,
         mut opening: Opening,
         body: &mut Option<WasiBody>,
-    ) -> Result<reqwest::Response, Refusal> {
+    ) -> Result<http::Response<Incoming>, Refusal> {
         let may_repeat = opening.is_empty && self.only_reads();
         let (mut attempt, mut renewed) = (0, None);
         loop {
             attempt += 1;
             host.pace().await;
-            let headers = self.headers(checked, clients).await?;
-            let mut request = clients.guests.request(self.head.method.clone(), checked.url.clone());
-            request = request.headers(headers.clone());
-            if !opening.is_empty
-                && let Some(body) = body.take()
-            {
-                request = self.with_body(request, opening.first.take(), body, checked.length);
-            }
-            let answer = self.answer(request).await?;
+            let headers = self.headers(checked).await?;
+            let mut sent = headers.clone();
+            let body = match body.take_if(|_| !opening.is_empty) {
+                Some(body) => self.body(&mut sent, opening.first.take(), body, checked.length),
+                None => Empty::new().map_err(|never| match never {}).boxed_unsync(),
+            };
+            let method = self.head.method.clone();
+            let answer = self.answer(sender.send(method, checked.uri.clone(), sent, body)).await?;
             let refused = refused(answer.status());
             if refused.is_none() && renewed == Some(Refused::Forbidden) {
                 checked.credentials.helped().await;
@@ -200,9 +208,9 @@ impl Request<'_> {
     }
 
     /// The guest's headers, with credentials in place of their stand-ins.
-    async fn headers(&self, checked: &Checked, clients: &Clients) -> Result<HeaderMap, Refusal> {
+    async fn headers(&self, checked: &Checked) -> Result<HeaderMap, Refusal> {
         let mut headers = self.head.headers.clone();
-        let applied = checked.credentials.apply(&mut headers, &clients.tokens).await;
+        let applied = checked.credentials.apply(&mut headers).await;
         applied.map_err(|failure| {
             let failure = failure.at(self.egress.connection.clone());
             Refusal::told(Error::HttpRequestDenied, failure)
@@ -211,17 +219,17 @@ impl Request<'_> {
     }
 
     /// A guest's body goes out counted, and without stand-ins.
-    fn with_body(
+    fn body(
         &self,
-        mut request: reqwest::RequestBuilder,
+        headers: &mut HeaderMap,
         first: Option<Bytes>,
         body: WasiBody,
         length: Option<u64>,
-    ) -> reqwest::RequestBuilder {
+    ) -> WasiBody {
         if let (None, None, Some(length)) = (length, &first, body.size_hint().exact()) {
-            request = request.header(http::header::CONTENT_LENGTH, length);
+            headers.insert(http::header::CONTENT_LENGTH, HeaderValue::from(length));
         }
-        let most = self.egress.grant.limits.request_bytes;
+        let most = self.egress.permit.limits.request_bytes;
         let over = self.egress.too_much("request", most);
         let misplaced = self.egress.denied(&Denied::Credential {
             name: "in a body".into(),
@@ -232,7 +240,7 @@ impl Request<'_> {
         let mut finder = Finder::new(self.guest.stand_ins.all());
         let mut left = most;
         let whole = stream::iter(first.map(Ok)).chain(body.into_data_stream());
-        request.body(reqwest::Body::wrap_stream(whole.map(move |piece| {
+        let whole = whole.map(move |piece| {
             let piece = piece?;
             let Some(rest) = left.checked_sub(piece.len() as u64) else {
                 incidents.record(over.clone());
@@ -243,14 +251,18 @@ impl Request<'_> {
                 incidents.record(misplaced.clone());
                 return Err(Error::HttpRequestDenied);
             }
-            Ok(piece)
-        })))
+            Ok(Frame::data(piece))
+        });
+        StreamBody::new(whole).boxed_unsync()
     }
 
     /// Sends it, and waits for the head of the answer.
-    async fn answer(&self, request: reqwest::RequestBuilder) -> Result<reqwest::Response, Refusal> {
+    async fn answer(
+        &self,
+        sent: impl Future<Output = Result<http::Response<Incoming>, client::Error>>,
+    ) -> Result<http::Response<Incoming>, Refusal> {
         let patience = self.first_byte_timeout();
-        let sent = tokio::time::timeout(patience, request.send()).await;
+        let sent = tokio::time::timeout(patience, sent).await;
         let sent = sent.map_err(|_| {
             self.guest.incidents.slow("first_byte_timeout", patience);
             Error::ConnectionReadTimeout
@@ -258,7 +270,7 @@ impl Request<'_> {
         sent.map_err(|error| {
             let refusal = Refusal::of(&error, self.egress);
             if matches!(refusal.error, Error::ConnectionTimeout) {
-                let limit = self.egress.grant.limits.connect_timeout;
+                let limit = self.egress.permit.limits.connect_timeout;
                 self.guest.incidents.slow("connect_timeout", limit);
             }
             refusal
@@ -268,10 +280,10 @@ impl Request<'_> {
     /// The guest's response. It keeps its turns until it has been read to its end.
     fn answered(
         &self,
-        answer: reqwest::Response,
+        answer: http::Response<Incoming>,
         turns: Vec<OwnedSemaphorePermit>,
     ) -> Result<Response, Refusal> {
-        let limits = &self.egress.grant.limits;
+        let limits = &self.egress.permit.limits;
         let header_bytes: usize =
             answer.headers().iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
         if header_bytes > limits.response_header_bytes {
@@ -280,19 +292,18 @@ impl Request<'_> {
         }
         let most = limits.response_bytes;
         let over = self.egress.too_much("response", most);
-        if answer.content_length().is_some_and(|length| length > most) {
+        if answer.body().size_hint().exact().is_some_and(|length| length > most) {
             return Err(Refusal::told(Error::HttpResponseBodySize(Some(most)), over));
         }
         let wait = self.options.and_then(|options| options.between_bytes_timeout);
         let idle = shorter(wait, limits.body_timeout);
         let incidents = self.guest.incidents.clone();
-        let answer = http::Response::<reqwest::Body>::from(answer);
         Ok(answer.map(|body| Metered::new(body, most, over, idle, incidents, turns).boxed_unsync()))
     }
 
     fn first_byte_timeout(&self) -> Duration {
         let wait = self.options.and_then(|options| options.first_byte_timeout);
-        shorter(wait, self.egress.grant.limits.first_byte_timeout)
+        shorter(wait, self.egress.permit.limits.first_byte_timeout)
     }
 }
 

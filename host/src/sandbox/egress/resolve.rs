@@ -1,16 +1,10 @@
-//! Names become addresses here, and only those that the policy lets through are ever dialled.
+//! Names become addresses here, as the system knows them.
 
-use std::fmt;
 use std::io;
-use std::net::{IpAddr, SocketAddr, ToSocketAddrs as _};
-use std::sync::Arc;
-use std::time::Duration;
+use std::net::{IpAddr, ToSocketAddrs as _};
 
 use futures::future::BoxFuture;
-use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use tokio::sync::Semaphore;
-
-use crate::sandbox::policy::{Allowed, Denied, Policy};
 
 /// Names that are looked up at once in this process.
 static LOOKUPS: Semaphore = Semaphore::const_new(32);
@@ -39,54 +33,3 @@ impl Names for System {
         })
     }
 }
-
-/// Resolves and filters in one step: a name cannot lead elsewhere between the check and the dialling.
-pub(super) struct Filtered {
-    pub(super) policy: Arc<Policy>,
-    pub(super) names: Arc<dyn Names>,
-    pub(super) timeout: Duration,
-}
-
-impl Resolve for Filtered {
-    fn resolve(&self, name: Name) -> Resolving {
-        let policy = self.policy.clone();
-        let names = self.names.clone();
-        let timeout = self.timeout;
-        Box::pin(async move {
-            let name = name.as_str();
-            let found = tokio::time::timeout(timeout, names.lookup(name)).await;
-            let found =
-                found.map_err(|_| Unresolved("the name was not resolved in time".into()))?;
-            let found = found.map_err(|error| Unresolved(error.to_string()))?;
-            if found.is_empty() {
-                return Err(Unresolved("the name has no addresses".into()).into());
-            }
-            // Only names that passed the policy come here.
-            let kept = policy.dialled(name, &Allowed::name(name), found).map_err(Blocked)?;
-            Ok(Box::new(kept.into_iter().map(|address| SocketAddr::new(address, 0))) as Addrs)
-        })
-    }
-}
-
-/// All of a name's addresses were refused.
-#[derive(Debug)]
-pub(super) struct Blocked(pub(super) Denied);
-
-impl fmt::Display for Blocked {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the name's addresses may not be reached")
-    }
-}
-
-impl std::error::Error for Blocked {}
-
-#[derive(Debug)]
-pub(super) struct Unresolved(pub(super) String);
-
-impl fmt::Display for Unresolved {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for Unresolved {}

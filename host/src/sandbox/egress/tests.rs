@@ -17,7 +17,7 @@ use wasmtime_wasi_http::{Error, WasiBody};
 
 use super::guest::Guest;
 use super::resolve::Names;
-use super::{Egress, Grant, Incidents};
+use super::{Broker, Egress, Grant, Incidents, Outside as _};
 use crate::clock::stopped::Clock;
 use crate::sandbox::credentials::{self, ClientAuth, Form, OAuth, StandIns};
 use crate::sandbox::policy::{Methods, Policy};
@@ -103,6 +103,9 @@ impl Names for Changing {
     }
 }
 
+/// A name's answer is used for so long.
+const FRESH: Duration = Duration::from_secs(30);
+
 /// For one host, or for none.
 fn grant(host: &str, networks: &[&str]) -> Grant {
     let hosts = [host].into_iter().filter(|host| !host.is_empty());
@@ -118,11 +121,16 @@ fn grant(host: &str, networks: &[&str]) -> Grant {
     }
 }
 
+fn way_out(grant: Grant) -> Egress {
+    let permit = grant.permit();
+    Egress::new("test", permit, Arc::new(Broker::new("test", grant)))
+}
+
 fn guest(egress: &Egress) -> Guest {
     Guest {
-        open: Arc::new(Semaphore::new(egress.grant.limits.open_requests)),
+        open: Arc::new(Semaphore::new(egress.permit.limits.open_requests)),
         incidents: Incidents::default(),
-        stand_ins: egress.credentials.stand_ins(&["api".into()]),
+        stand_ins: StandIns::new(&egress.permit.credentials, &["api".into()]),
     }
 }
 
@@ -140,6 +148,7 @@ async fn get(egress: &Egress, guest: &Guest, url: &str) -> Result<(u16, String),
 
 #[tokio::test]
 async fn the_address_that_was_checked_is_the_one_that_is_dialled() {
+    let clock = Clock::stop();
     // It closes each connection, so that each request resolves its name again.
     let server = Server::start(|_, _| answer("200 OK", "connection: close\r\n", "hello")).await;
     let host = format!("http://rebinding.example.com:{}", server.port);
@@ -149,34 +158,40 @@ async fn the_address_that_was_checked_is_the_one_that_is_dialled() {
         &["127.0.0.2"],
         &["169.254.169.254"],
     ]);
-    let egress = Egress::with_names("test", grant(&host, &["127.0.0.1/32"]), names);
+    let grant = grant(&host, &["127.0.0.1/32"]);
+    let permit = grant.permit();
+    let broker = Broker::with_names("test", grant, names);
+    let egress = Egress::new("test", permit, Arc::new(broker));
     let guest = guest(&egress);
     assert_eq!(get(&egress, &guest, &host).await.expect("granted").0, 200);
+    assert_eq!(get(&egress, &guest, &host).await.expect("the same answer").0, 200);
+    clock.advance(FRESH);
     assert_eq!(get(&egress, &guest, &host).await.expect("one of two is granted").0, 200);
     // Then the name leads elsewhere.
     for address in ["127.0.0.2", "169.254.169.254"] {
+        clock.advance(FRESH);
         let error = get(&egress, &guest, &host).await.expect_err("denied");
         assert!(matches!(error, Error::DestinationIpProhibited), "{error}");
         let incident = guest.incidents.take().expect("told");
         assert!(incident.what.contains(address), "{incident}");
     }
-    assert_eq!(server.connections.load(Ordering::SeqCst), 2);
+    assert_eq!(server.connections.load(Ordering::SeqCst), 3);
 }
 
 #[tokio::test]
 async fn a_pooled_connection_does_not_outlive_its_grant() {
     let server = Server::start(ok).await;
     let host = format!("http://localhost:{}", server.port);
-    let egress = Egress::new("test", grant(&host, &[]));
+    let egress = way_out(grant(&host, &[]));
     let granted = guest(&egress);
     for _ in 0..2 {
         get(&egress, &granted, &host).await.expect("granted");
     }
     assert_eq!(server.connections.load(Ordering::SeqCst), 1, "it is pooled");
-    let revoked = Egress::new("test", grant("", &[]));
+    let revoked = way_out(grant("", &[]));
     let error = get(&revoked, &guest(&revoked), &host).await.expect_err("denied");
     assert!(matches!(error, Error::HttpRequestDenied), "{error}");
-    let again = Egress::new("test", grant(&host, &[]));
+    let again = way_out(grant(&host, &[]));
     get(&again, &guest(&again), &host).await.expect("granted");
     assert_eq!(server.connections.load(Ordering::SeqCst), 2, "another grant has another pool");
 }
@@ -187,7 +202,7 @@ async fn a_redirect_goes_back_to_the_guest() {
         Server::start(|_, _| answer("302 Found", "location: http://169.254.169.254/\r\n", ""))
             .await;
     let host = format!("http://localhost:{}", server.port);
-    let egress = Egress::new("test", grant(&host, &[]));
+    let egress = way_out(grant(&host, &[]));
     assert_eq!(get(&egress, &guest(&egress), &host).await.expect("an answer").0, 302);
     assert_eq!(server.heads().len(), 1);
 }
@@ -201,7 +216,7 @@ async fn a_request_that_only_reads_waits_as_the_server_asks_and_others_go_back_t
     };
     let server = Server::start(busy).await;
     let host = format!("http://localhost:{}", server.port);
-    let egress = Egress::new("test", grant(&host, &[]));
+    let egress = way_out(grant(&host, &[]));
     let guest_of = guest(&egress);
     let since = std::time::Instant::now();
     assert_eq!(get(&egress, &guest_of, &host).await.expect("an answer"), (200, "hello".into()));
@@ -209,7 +224,7 @@ async fn a_request_that_only_reads_waits_as_the_server_asks_and_others_go_back_t
     assert_eq!(server.heads().len(), 3);
     let server = Server::start(busy).await;
     let host = format!("http://localhost:{}", server.port);
-    let egress = Egress::new("test", grant(&host, &[]));
+    let egress = way_out(grant(&host, &[]));
     let body: WasiBody = Full::new(Bytes::from("x")).map_err(|never| match never {}).boxed_unsync();
     let post = http::Request::post(&host).body(body).expect("a request");
     let answer = egress.send(&guest(&egress), post, None).await.expect("an answer");
@@ -226,7 +241,7 @@ async fn methods_that_are_unknown_or_not_granted_are_refused_before_a_credential
     let mut grant =
         Grant { credentials: oauth(tokens.port, None, folder.path()), ..grant(&host, &[]) };
     grant.policy.methods = Methods::only(&["GET".into()]).expect("methods");
-    let egress = Egress::new("test", grant);
+    let egress = way_out(grant);
     let guest = guest(&egress);
     for (method, next) in [
         ("TRACE", "tell the connector's author"),
@@ -251,11 +266,90 @@ async fn methods_that_are_unknown_or_not_granted_are_refused_before_a_credential
 #[tokio::test]
 async fn the_host_header_is_the_one_that_was_checked() {
     let server = Server::start(ok).await;
-    let egress = Egress::new("test", grant(&format!("http://localhost:{}", server.port), &[]));
+    let egress = way_out(grant(&format!("http://localhost:{}", server.port), &[]));
     let url = format!("http://LOCALHOST.:{}/path", server.port);
     get(&egress, &guest(&egress), &url).await.expect("granted");
     let head = server.heads().remove(0);
     assert!(head.contains(&format!("host: localhost:{}\r\n", server.port)), "{head}");
+}
+
+#[tokio::test]
+async fn a_request_says_who_sends_it_unless_the_guest_did() {
+    let server = Server::start(ok).await;
+    let host = format!("http://localhost:{}", server.port);
+    let egress = way_out(grant(&host, &[]));
+    get(&egress, &guest(&egress), &host).await.expect("granted");
+    let body: WasiBody = Empty::<Bytes>::new().map_err(|never| match never {}).boxed_unsync();
+    let request = http::Request::get(&host).header("user-agent", "mine").header("accept", "a/b");
+    let request = request.body(body).expect("a request");
+    egress.send(&guest(&egress), request, None).await.expect("granted");
+    let usual = concat!("user-agent: sheaf/", env!("CARGO_PKG_VERSION"), "\r\n");
+    let [first, second] = &server.heads()[..] else { panic!("two requests") };
+    assert!(first.contains(usual) && first.contains("accept: */*\r\n"), "{first}");
+    assert!(!first.contains("content-length") && !first.contains("transfer-encoding"), "{first}");
+    let own = second.contains("user-agent: mine\r\n") && second.contains("accept: a/b\r\n");
+    assert!(own && !second.contains("sheaf/"), "{second}");
+}
+
+#[tokio::test]
+async fn a_method_and_a_url_that_are_too_long_are_refused() {
+    let server = Server::start(ok).await;
+    let host = format!("http://localhost:{}", server.port);
+    let egress = way_out(grant(&host, &[]));
+    let guest = guest(&egress);
+    let long = format!("{host}/{}", "x".repeat(16 << 10));
+    let error = get(&egress, &guest, &long).await.expect_err("refused");
+    assert!(matches!(error, Error::HttpRequestUriInvalid), "{error}");
+    let incident = guest.incidents.take().expect("told");
+    assert!(incident.what.contains("it is longer than 16.0 KiB"), "{incident}");
+    assert!(incident.what.len() < 300, "{incident}");
+    assert!(incident.next.is_some(), "{incident:?}");
+    get(&egress, &guest, &long[..15 << 10]).await.expect("granted");
+    assert_eq!(server.heads().len(), 1);
+}
+
+#[tokio::test]
+async fn why_there_is_no_connection_reaches_the_guest() {
+    // One port is nobody's, and on the other nobody says anything.
+    let closed = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let port = closed.local_addr().expect("an address").port();
+    drop(closed);
+    let silent = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let silent_port = silent.local_addr().expect("an address").port();
+    let refused = format!("http://127.0.0.1:{port}");
+    let encrypted = format!("https://127.0.0.1:{silent_port}");
+    let unknown = "http://unknown.example.com".to_owned();
+    for (url, told) in
+        [(refused, "ConnectionRefused"), (unknown, "DnsError"), (encrypted, "ConnectionTimeout")]
+    {
+        let mut grant = grant(&url, &[]);
+        if told == "ConnectionTimeout" {
+            grant.limits.connect_timeout = Duration::from_millis(50);
+        }
+        let permit = grant.permit();
+        let broker = Broker::with_names("test", grant, Changing::new(&[]));
+        let egress = Egress::new("test", permit, Arc::new(broker));
+        let guest = guest(&egress);
+        let error = get(&egress, &guest, &url).await.expect_err("no answer");
+        assert!(format!("{error:?}").starts_with(told), "{url}: {error:?}");
+        let hint = guest.incidents.take_hint();
+        assert_eq!(hint.is_some(), told == "ConnectionTimeout", "{hint:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_a_permit_allows_is_decided_again_where_it_is_dialled() {
+    let server = Server::start(ok).await;
+    let host = format!("http://localhost:{}", server.port);
+    let permit = grant(&host, &[]).permit();
+    let broker = Arc::new(Broker::new("test", grant("", &[])));
+    let egress = Egress::new("test", permit, broker.clone());
+    let guest = guest(&egress);
+    let error = get(&egress, &guest, &host).await.expect_err("denied");
+    assert!(matches!(error, Error::HttpRequestDenied), "{error}");
+    assert!(guest.incidents.take().expect("told").what.contains("may not reach"));
+    assert!(broker.credential("api").await.is_err(), "it is not granted");
+    assert_eq!(server.connections.load(Ordering::SeqCst), 0);
 }
 
 #[tokio::test]
@@ -264,7 +358,7 @@ async fn headers_that_are_too_large_are_told_with_their_limit() {
     for headers in ["x: y\r\n".repeat(300), format!("x: {}\r\n", "y".repeat(70 << 10))] {
         let server = Server::start(move |_, _| answer("200 OK", &headers, "")).await;
         let host = format!("http://localhost:{}", server.port);
-        let egress = Egress::new("test", grant(&host, &[]));
+        let egress = way_out(grant(&host, &[]));
         let guest = guest(&egress);
         let error = get(&egress, &guest, &host).await.expect_err("refused");
         assert!(matches!(error, Error::HttpResponseHeaderSectionSize(_)), "{error}");
@@ -316,7 +410,7 @@ async fn forty_answers_of_401_fetch_no_second_token_within_ten_seconds() {
     let folder = tempfile::tempdir().expect("a folder");
     let host = format!("http://localhost:{}", source.port);
     let grant = Grant { credentials: oauth(tokens.port, None, folder.path()), ..grant(&host, &[]) };
-    let egress = Egress::new("test", grant);
+    let egress = way_out(grant);
     let guest = guest(&egress);
     for (seconds, fetched) in [(0, 1), (9, 1), (1, 2), (9, 2), (1, 3)] {
         clock.advance(Duration::from_secs(seconds));
@@ -343,7 +437,7 @@ async fn a_token_is_fetched_once_for_all_requests_and_again_when_the_source_refu
     let folder = tempfile::tempdir().expect("a folder");
     let host = format!("http://localhost:{}", source.port);
     let grant = Grant { credentials: oauth(tokens.port, None, folder.path()), ..grant(&host, &[]) };
-    let egress = Egress::new("test", grant);
+    let egress = way_out(grant);
     let guest = guest(&egress);
     let all = (0..8).map(|_| get(&egress, &guest, &host));
     for answer in futures::future::join_all(all).await {
@@ -382,7 +476,7 @@ async fn a_token_that_is_taken_no_more_with_403_is_fetched_again_and_what_is_for
     let folder = tempfile::tempdir().expect("a folder");
     let host = format!("http://localhost:{}", source.port);
     let grant = Grant { credentials: oauth(tokens.port, None, folder.path()), ..grant(&host, &[]) };
-    let egress = Egress::new("test", grant);
+    let egress = way_out(grant);
     let guest = guest(&egress);
     // The first three tokens expire, one after the other, and each is renewed.
     for number in 0..4 {
@@ -423,7 +517,7 @@ async fn a_refresh_token_that_is_rotated_is_kept_in_its_file() {
     // Two workers share the file.
     for _ in 0..2 {
         let grant = Grant { credentials: credentials.clone(), ..grant(&host, &[]) };
-        let egress = Egress::new("test", grant);
+        let egress = way_out(grant);
         let guest = guest(&egress);
         for _ in 0..2 {
             clock.advance(SETTLED);
@@ -434,7 +528,7 @@ async fn a_refresh_token_that_is_rotated_is_kept_in_its_file() {
     // One that counts no more is told in words that quote nothing of it.
     std::fs::write(&file, "refresh-number-1").expect("written");
     let grant = Grant { credentials, ..grant(&host, &[]) };
-    let egress = Egress::new("test", grant);
+    let egress = way_out(grant);
     let guest = guest(&egress);
     get(&egress, &guest, &host).await.expect_err("no token");
     let incident = guest.incidents.take().expect("told");
@@ -448,7 +542,7 @@ async fn requests_to_one_host_are_paced_and_counted_over_all_guests() {
     let host = format!("http://localhost:{}", server.port);
     let mut grant = grant(&host, &[]);
     grant.limits.host_requests_per_second = 10.0;
-    let egress = Egress::new("test", grant);
+    let egress = way_out(grant);
     let since = std::time::Instant::now();
     // Ten at once are a second's; the five after them are another half's.
     for _ in 0..15 {

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use http::Method;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
+use url::Url;
 
 use super::address::{covers, is_metadata, special};
 use super::denied::Denied;
@@ -42,6 +43,13 @@ impl Allowed {
 }
 
 impl Policy {
+    /// Whether a URL may be requested. What comes back is the one to request.
+    pub fn allows_url(&self, url: &str) -> Result<(Url, Target, Allowed), Denied> {
+        let (url, target) = Target::parse(url)?;
+        let allowed = self.allows(&target)?;
+        Ok((url, target, allowed))
+    }
+
     pub fn allows(&self, target: &Target) -> Result<Allowed, Denied> {
         let host = target.to_string();
         // What it does not ask for no grant would give it.
