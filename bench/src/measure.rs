@@ -7,18 +7,17 @@ use std::time::{Duration, Instant};
 use clap::{Args, ValueEnum};
 use guest_generator::fields;
 use serde_json::json;
-use sheaf::cell::{Loader, Program};
-use sheaf::connector::Grants;
+use sheaf::cell::{Connector, Grants, Guest, Loader, Opened, Program};
 use sheaf::crawl::crawler::Journal;
 use sheaf::crawl::pipeline::Report;
 use sheaf::crawl::{Delivery, Pipeline, ScopeHead, Tolerance, UploadLimits};
 use sheaf::document::{
-    Access, Body, Content, Crawl as Opened, Document, Mode, Page, PageLimits, Progress,
+    Access, Body, Content, Crawl as Scope, Document, Mode, Page, PageLimits, Progress,
 };
 use sheaf::failure::Result;
 use sheaf::glean::upload::Upload;
 use sheaf::glean::{Client, Endpoint};
-use sheaf::intake::{Checking, Pages, Rules};
+use sheaf::intake::{Checking, Pages, Reading, Rules, Source};
 use sheaf::ledger::compare::{compare, seal};
 use sheaf::ledger::run::Run;
 use sheaf::sandbox::Limits;
@@ -70,7 +69,9 @@ impl Crawl {
         let documents = match self.feed {
             Feed::Native => {
                 let source = Native { next: 0, documents: self.documents, bytes: self.bytes };
-                self.upload(source, page, &settings_rules()).await?
+                let rules = settings_rules();
+                self.upload(async |reading| Ok(Checking::new(source, rules, &reading)), page)
+                    .await?
             }
             feed => {
                 let loader = match feed {
@@ -81,15 +82,13 @@ impl Crawl {
                 };
                 let connector = loader.load_file(&self.guest).await?;
                 let _neighbours = self.neighbours(&loader).await?;
-                let grants = Grants {
-                    settings: settings.to_string().into(),
-                    ..Grants::none("bench", limits)
-                };
-                let mut guest = connector.start(grants).await?;
-                let rules = Rules::of(&guest.datasource().await?);
-                let crawl = Opened { mode: Mode::Full, scope: "all".into(), resume: None };
-                let cursor = guest.open(crawl).await?;
-                self.upload(cursor, page, &rules).await?
+                let grants =
+                    Grants { settings: settings.to_string(), ..Grants::none("bench", limits) };
+                let (opened, gone) = open(&connector, grants, "all").await?;
+                let read = self.upload(async |reading| opened.read(reading).await, page).await?;
+                // What it computed counts when it has ended.
+                gone.await;
+                read
             }
         };
         let seconds = started.elapsed().as_secs_f64();
@@ -116,22 +115,19 @@ impl Crawl {
                 settings: r#"{"misdeed":"endless-loop"}"#.into(),
                 ..Grants::none("evil", limits)
             };
-            let guest = connector.start(grants).await?;
-            let crawl = Opened { mode: Mode::Full, scope: "0".into(), resume: None };
-            let mut cursor = guest.open(crawl).await?;
+            let (mut opened, _) = open(&connector, grants, "0").await?;
             neighbours.spawn(async move {
                 let page = PageLimits { documents: 500, bytes: 1 << 20 };
-                drop(cursor.next(page).await);
+                drop(opened.look(page, "evil", 1 << 20).await);
             });
         }
         Ok(neighbours)
     }
 
-    async fn upload(
+    async fn upload<S: Source>(
         &self,
-        source: impl Pages + 'static,
+        source: impl AsyncFnOnce(Reading) -> Result<S>,
         page: PageLimits,
-        rules: &Rules,
     ) -> Result<u64> {
         let endpoint = Endpoint {
             server_url: self.sink.clone(),
@@ -159,8 +155,7 @@ impl Crawl {
             usage: Arc::default(),
         };
         let (start, delivery) = (ScopeHead::default(), Delivery::session(upload));
-        let intake = delivery.intake(rules.clone(), pipeline.limits, &start);
-        let source = Checking::new(source, page, intake);
+        let source = source(delivery.reading(page, pipeline.limits, &start)).await?;
         let read = pipeline.run(source, delivery, start).await?;
         let documents = read.counts.documents;
         if let Some(ledger) = ledger {
@@ -168,6 +163,19 @@ impl Crawl {
         }
         Ok(documents)
     }
+}
+
+/// A guest of its own cell, whose crawl is open; and when the cell is gone.
+async fn open(
+    connector: &Connector,
+    grants: Grants,
+    scope: &str,
+) -> Result<(Opened, impl Future<Output = ()> + use<>)> {
+    let cell = Arc::new(connector.serve(grants, None).await?);
+    let mut guest = Guest::start(&cell, None, Arc::default(), Arc::default()).await?;
+    let crawl = Scope { mode: Mode::Full, scope: scope.into(), resume: None };
+    let datasource = guest.datasource().await?;
+    Ok((guest.open(crawl, &datasource).await?, cell.gone()))
 }
 
 /// The journal of this crawl, and the run that the one before left.
@@ -258,22 +266,24 @@ impl Start {
         let started = Instant::now();
         let loader = Loader::new(Program::this(), &self.cache)?;
         let connector = loader.load_file(&self.guest).await?;
-        let mut guest = connector.start(Grants::none("bench", Limits::default())).await?;
-        let scope = guest.scopes().await?.remove(0).id;
-        let mut cursor = guest.open(Opened { mode: Mode::Full, scope, resume: None }).await?;
-        let page = cursor.next(PageLimits { documents: 1, bytes: 1 << 20 }).await?;
-        assert!(!page.documents.is_empty(), "there is a first document");
+        let grants = Grants::none("bench", Limits::default());
+        let (mut opened, _) = open(&connector, grants, "all").await?;
+        let page = PageLimits { documents: 1, bytes: 1 << 20 };
+        let seen = opened.look(page, "bench", 1 << 20).await?;
+        assert!(!seen.documents.is_empty(), "there is a first document");
         Ok(started.elapsed().as_secs_f64())
     }
 }
 
-/// Seconds that this process computed, in user and kernel mode.
+/// Seconds that this process and those that it has started and seen end computed, in user and kernel mode.
 fn cpu_seconds() -> Result<f64, Failure> {
     let stat = std::fs::read_to_string("/proc/self/stat")?;
     let fields: Vec<&str> =
         stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
-    let ticks: f64 = fields.get(11).ok_or("no utime")?.parse::<f64>()?
-        + fields.get(12).ok_or("no stime")?.parse::<f64>()?;
+    let mut ticks = 0.0;
+    for field in 11..15 {
+        ticks += fields.get(field).ok_or("no times")?.parse::<f64>()?;
+    }
     // Linux counts in hundredths of a second on every common machine.
     Ok(ticks / 100.0)
 }

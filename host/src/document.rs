@@ -4,21 +4,24 @@
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UserRef {
     pub email: Option<String>,
     pub id: Option<String>,
     pub name: Option<String>,
 }
 
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Restricted {
+    #[serde(deserialize_with = "crate::lists::counted")]
     pub users: Vec<UserRef>,
+    #[serde(deserialize_with = "crate::lists::counted")]
     pub groups: Vec<String>,
+    #[serde(deserialize_with = "crate::lists::counted")]
     pub group_intersections: Vec<Vec<String>>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Access {
     Everyone,
     SourceUsers,
@@ -134,20 +137,23 @@ pub struct DocumentRef {
     pub object_type: String,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct AccessChange {
     pub document: DocumentRef,
     pub access: Access,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Unreadable {
     pub id: Option<String>,
     pub view_url: Option<String>,
     pub reason: String,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A checkpoint or bookmark larger than this is refused.
+pub const MAX_CHECKPOINT_BYTES: usize = 64 << 10;
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Progress {
     More(String),
     Complete(Option<String>),
@@ -163,7 +169,7 @@ pub struct Page {
     pub progress: Progress,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct PageLimits {
     pub documents: u32,
     pub bytes: u32,
@@ -195,7 +201,7 @@ pub struct Scope {
     pub documents: Option<u64>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Crawl {
     pub mode: Mode,
     pub scope: String,

@@ -22,6 +22,7 @@ pub mod glean;
 mod house;
 pub mod intake;
 pub mod ledger;
+pub mod lists;
 pub mod machine;
 pub mod name;
 pub mod pace;

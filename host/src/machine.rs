@@ -102,6 +102,19 @@ pub fn user_id() -> u32 {
     rustix::process::geteuid().as_raw()
 }
 
+/// As many open files as this process may have: each guest and each request takes some, and the usual limit is
+/// that of a shell.
+pub fn raise_descriptors() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    if current == maximum {
+        return;
+    }
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }) {
+        tracing::debug!(%error, "the limit of open files stays at {current:?}");
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -4,15 +4,18 @@
 //! walls before it looks at the first byte of a component, and answers in bounded frames. Two doors lead into
 //! the room: `inside` is what a cell does, `outside` is how the rest of the program has it done; they share
 //! nothing but the `protocol`. Outside trusts what a cell says as little as inside trusts a guest: it is
-//! bounded, cleaned and checked again. The code that a cell made still runs outside.
+//! bounded, cleaned and checked again. No machine code of a connector's runs outside.
 
 mod inside;
 mod loader;
 mod outside;
 mod probe;
-mod protocol;
+pub mod protocol;
 mod walls;
 
 pub use inside::main_of_a_cell;
 pub use loader::{Candidate, CompileLimits, Connector, Loader, cache_folder};
-pub use outside::{Program, is_asked_for, misdeeds};
+pub use outside::{
+    ConnectionCell, Cursor, Guest, Opened, Program, is_asked_for, misdeeds, missing_walls,
+};
+pub use protocol::Grants;

@@ -7,14 +7,22 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-/// The names of those that succeed. `port`: somebody listens there, on this machine's own address.
-pub(super) fn misdeeds(port: u16) -> Vec<String> {
+use crate::sandbox::folders::FolderGrant;
+
+/// The names of those that succeed. `port`: somebody listens there, on this machine's own address. `folders`: what
+/// may be read; that it cannot be is told as well.
+pub(super) fn misdeeds(port: u16, folders: &[FolderGrant]) -> Vec<String> {
     let own = format!("/proc/{}/environ", std::process::id());
     let parents = format!("/proc/{}/environ", parent());
-    let tried: [(&str, bool); 14] = [
+    let granted = |succeeds: fn(&Path) -> bool| folders.iter().any(|folder| succeeds(&folder.host));
+    let tried: [(&str, bool); 18] = [
         ("reads a file", reads("/etc/passwd")),
         ("lists a folder", std::fs::read_dir("/").is_ok()),
-        ("writes a file", writes()),
+        ("writes a file", writes(&std::env::temp_dir())),
+        ("cannot list a folder that is granted", granted(|folder| folder.read_dir().is_err())),
+        ("writes into a folder that is granted", granted(writes)),
+        ("leaves a folder that is granted", granted(|folder| folder.join("..").read_dir().is_ok())),
+        ("makes a link in a folder that is granted", granted(links)),
         ("reads its own environment", reads(&own)),
         ("reads its parent's environment", reads(&parents)),
         ("connects", connects(port)),
@@ -35,8 +43,15 @@ fn reads(path: &str) -> bool {
     file.is_ok_and(|mut file| file.read(&mut [0; 1]).is_ok())
 }
 
-fn writes() -> bool {
-    let path = std::env::temp_dir().join(format!("sheaf-misdeed-{}", std::process::id()));
+fn links(folder: &Path) -> bool {
+    let link = folder.join(format!("sheaf-misdeed-{}.link", std::process::id()));
+    let made = std::os::unix::fs::symlink("/", &link).is_ok();
+    let _ = std::fs::remove_file(link);
+    made
+}
+
+fn writes(folder: &Path) -> bool {
+    let path = folder.join(format!("sheaf-misdeed-{}", std::process::id()));
     let written = std::fs::write(&path, b"misdeed").is_ok();
     if written {
         let _ = std::fs::remove_file(path);

@@ -85,15 +85,11 @@ async fn look(context: &Context, findings: &mut Vec<Finding>) {
 
 /// The walls around what looks at connectors: a cell tries to get out.
 async fn cells() -> Outcome {
-    match cell::misdeeds(&Program::this()).await {
+    match cell::misdeeds(&Program::this(), &[]).await {
         Ok(misdeeds) if misdeeds.is_empty() => {
             Outcome::Well("the walls around connectors hold: nothing gets out".into())
         }
-        Ok(misdeeds) => Outcome::Note(format!(
-            "walls around connectors are missing here (seccomp and Landlock of Linux, which a container may \
-             forbid): while a connector is loaded, what breaks out of its sandbox {}",
-            misdeeds.join(", ")
-        )),
+        Ok(misdeeds) => Outcome::Note(cell::missing_walls(&misdeeds)),
         Err(failure) => failure.into(),
     }
 }

@@ -5,11 +5,11 @@ use serde_json::{Value, json};
 
 use super::context::Context;
 use super::output::Report;
-use crate::crawl::preview::{Judged, Preview};
-use crate::document::{Access, Body, Unreadable};
+use crate::crawl::preview::Preview;
+use crate::document::Unreadable;
 use crate::failure::Result;
-use crate::text::{bounded, bytes, count, short_line};
-use crate::wire::document::DocumentDefinition;
+use crate::intake::judge::Judged;
+use crate::text::{count, short_line};
 
 #[derive(ClapArgs)]
 pub(super) struct Args {
@@ -37,7 +37,7 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<Report> {
     summary.push_str("; nothing was uploaded");
     let text = format!("{}{summary}", text(&read));
     let failure = read.failure.take();
-    let report = Report::new(summary, result(&read, &connection.datasource)).text(text);
+    let report = Report::new(summary, result(&read)).text(text);
     // What was read before a failure is shown all the same.
     Ok(match failure {
         Some(failure) => report.failure(failure),
@@ -67,11 +67,11 @@ fn text(read: &Preview) -> String {
     text
 }
 
-fn result(read: &Preview, datasource: &str) -> Value {
+fn result(read: &Preview) -> Value {
     let document = |judged: &Judged| {
-        let Judged { document, problem, note } = judged;
-        let wire = DocumentDefinition::new(datasource, document);
-        json!({ "document": wire, "problem": problem, "note": note })
+        let Judged { json, problem, note, .. } = judged;
+        let document: Value = serde_json::from_str(json).unwrap_or_default();
+        json!({ "document": document, "problem": problem, "note": note })
     };
     let unreadable = |found: &Unreadable| json!({ "id": found.id, "url": found.view_url, "reason": found.reason });
     json!({
@@ -81,44 +81,19 @@ fn result(read: &Preview, datasource: &str) -> Value {
 }
 
 fn describe(judged: &Judged) -> String {
-    let Judged { document, problem, note } = judged;
-    let mark = if problem.is_some() { '✗' } else { '•' };
-    let title = document.title.as_deref().unwrap_or("(no title)");
-    let [id, title, url] =
-        [document.id.as_str(), title, &document.view_url].map(|text| short_line(text, LONGEST));
+    let Judged { id, title, url, object_type, seen_by, body, .. } = judged;
+    let mark = if judged.problem.is_some() { '✗' } else { '•' };
     let mut text = format!("{mark} {id}\n    {title}\n    {url}\n");
-    let access = match &document.access {
-        Access::Everyone => "everyone".to_owned(),
-        Access::SourceUsers => "all users of the datasource".to_owned(),
-        Access::Unknown => "nobody: the connector does not know".to_owned(),
-        Access::Restricted(to) => format!(
-            "{}, {}",
-            count(to.users.len() as u64, "user"),
-            count((to.groups.len() + to.group_intersections.len()) as u64, "group")
-        ),
-    };
-    let body = match document.body.as_ref() {
-        None => "no body".to_owned(),
-        Some(content) => {
-            let size = match &content.body {
-                Body::Text(text) => text.len(),
-                Body::Binary(bytes) => bytes.len(),
-            };
-            format!("{}, {}", short_line(&content.mime_type, LONGEST), bytes(size as u64))
-        }
-    };
-    let kind = short_line(&document.object_type, LONGEST);
-    text.push_str(&format!("    {kind} · {body} · seen by {access}\n"));
-    if let Some(Body::Text(body)) = document.body.as_ref().map(|content| &content.body) {
-        let start: String = body.split_whitespace().take(25).collect::<Vec<_>>().join(" ");
-        text.push_str(&format!("    “{}”\n", bounded(start, 160)));
+    text.push_str(&format!("    {object_type} · {body} · seen by {seen_by}\n"));
+    if let Some(excerpt) = &judged.excerpt {
+        text.push_str(&format!("    “{excerpt}”\n"));
     }
-    match (problem, note) {
+    match (&judged.problem, &judged.note) {
         (Some(problem), _) => {
-            text.push_str(&format!("    would be quarantined: {}\n", short_line(problem, LONGEST)));
+            text.push_str(&format!("    would be quarantined: {problem}\n"));
         }
         (None, Some(note)) => {
-            text.push_str(&format!("    would be uploaded, but {}\n", short_line(note, LONGEST)));
+            text.push_str(&format!("    would be uploaded, but {note}\n"));
         }
         (None, None) => {}
     }

@@ -11,6 +11,7 @@ use crate::sandbox::limits::{HttpLimits, Limits};
 #[serde(deny_unknown_fields, expecting = "a table")]
 pub(super) struct Section {
     memory: Option<Size>,
+    host_memory: Option<Size>,
     table_entries: Option<usize>,
     cpu_per_call: Option<Span>,
     cpu_per_crawl: Option<Span>,
@@ -66,6 +67,7 @@ impl Section {
         let http = usual.http;
         Ok(Limits {
             memory: self.memory.map_or(usual.memory, |size| size.0),
+            host_memory: self.host_memory.map_or(usual.host_memory, |size| size.0),
             table_entries: self.table_entries.unwrap_or(usual.table_entries),
             cpu_per_call: span(self.cpu_per_call, usual.cpu_per_call),
             cpu_per_crawl: span(self.cpu_per_crawl, usual.cpu_per_crawl),

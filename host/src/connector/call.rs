@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
-use tokio::sync::OwnedSemaphorePermit;
 use wasmtime::{Store, UpdateDeadline};
 
 use super::engine::Engine;
@@ -19,7 +18,6 @@ pub(super) struct Running {
     limits: Limits,
     connection: String,
     usage: Arc<Usage>,
-    _places: Vec<OwnedSemaphorePermit>,
 }
 
 /// Why a call has no answer.
@@ -45,8 +43,8 @@ impl Running {
         if engine.is_guarded() {
             guard(&mut store, &grants.limits);
         }
-        let Grants { connection, limits, usage, places, .. } = grants;
-        Ok(Self { store, limits, connection, usage, _places: places })
+        let Grants { connection, limits, usage, .. } = grants;
+        Ok(Self { store, limits, connection, usage })
     }
 
     /// Calls `function` of `exports`; `name` is for people.

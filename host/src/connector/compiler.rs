@@ -6,8 +6,8 @@ use wasmtime::component::Component;
 use super::call::CallError;
 use super::engine::Engine;
 use super::grants::Grants;
-use super::guest::Guest;
 use super::manifest::Description;
+use super::runnable::Runnable;
 use crate::failure::{Failure, Kind, Result};
 use crate::sandbox::Limits;
 use crate::text::bounded;
@@ -78,14 +78,18 @@ impl Compiler {
         }
     }
 
-    /// What a connector says of itself. It is granted nothing.
-    pub async fn describe(&self, component: &Component) -> Result<Description, Unloaded> {
-        let pre = self.0.link(component).map_err(|error| {
+    /// Holds a component against the contract.
+    pub(crate) fn runnable(&self, component: &Component) -> Result<Runnable, Unloaded> {
+        Runnable::new(&self.0, component).map_err(|error| {
             let next = "rebuild it against Sheaf's `wit/`; `sheaf inspect` lists its imports";
             unloaded("the connector does not fit the contract", &error, next)
-        })?;
+        })
+    }
+
+    /// What a connector says of itself. It is granted nothing.
+    pub async fn describe(&self, component: &Component) -> Result<Description, Unloaded> {
         let grants = Grants::none("describe", Limits::for_describe());
-        let mut guest = Guest::start(&self.0, &pre, grants).await?;
+        let mut guest = self.runnable(component)?.start_or_say_why(grants).await?;
         Ok(guest.describe().await?)
     }
 

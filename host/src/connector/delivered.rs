@@ -4,12 +4,10 @@
 use std::borrow::Cow;
 
 use super::fault::{Fault, Remedy};
-use crate::document::{Page, Progress, Scope, Unreadable};
+use crate::document::{MAX_CHECKPOINT_BYTES, Page, Progress, Scope, Unreadable};
 use crate::redact::redact;
 use crate::text::short_line;
 
-/// A checkpoint or bookmark larger than this is refused.
-const MAX_CHECKPOINT_BYTES: usize = 64 << 10;
 /// The longest reason, or other sentence for people.
 const MAX_SENTENCE: usize = 1_000;
 /// Titles of scopes travel to whoever watches, many at a time.
@@ -38,17 +36,21 @@ pub(super) fn page(page: Page) -> Result<Page, Fault> {
     })
 }
 
-pub(super) fn scopes(scopes: Vec<Scope>) -> Vec<Scope> {
-    let clean = |scope: Scope| Scope {
-        id: clean(scope.id),
-        title: shown(&scope.title, MAX_SCOPE_TITLE),
-        ..scope
-    };
-    scopes.into_iter().map(clean).collect()
+/// Their ids go back to the guest: they are as it said them, or refused.
+pub(super) fn scopes(scopes: Vec<Scope>) -> Result<Vec<Scope>, Fault> {
+    if scopes.iter().any(|scope| holds_a_secret(&scope.id)) {
+        return Err(gives_up("the id of one of its scopes holds a credential".into()));
+    }
+    Ok(with_short_titles(scopes))
+}
+
+pub(crate) fn with_short_titles(scopes: Vec<Scope>) -> Vec<Scope> {
+    let short = |scope: Scope| Scope { title: shown(&scope.title, MAX_SCOPE_TITLE), ..scope };
+    scopes.into_iter().map(short).collect()
 }
 
 /// What a guest says to people.
-pub(super) fn sentence(text: &str) -> String {
+pub(crate) fn sentence(text: &str) -> String {
     shown(text, MAX_SENTENCE)
 }
 
@@ -66,15 +68,24 @@ fn clean(text: String) -> String {
 
 /// A text that the host keeps between runs, as the guest wrote it.
 fn kept(what: &str, text: String) -> Result<String, Fault> {
-    let message = if text.len() > MAX_CHECKPOINT_BYTES {
-        format!("its {what} has {} bytes, and {MAX_CHECKPOINT_BYTES} is the most", text.len())
-    } else if matches!(redact(&text), Cow::Owned(_)) {
-        // A host has told it: it must not get into the state.
-        format!("its {what} holds a credential")
-    } else {
-        return Ok(text);
-    };
-    Err(Fault { remedy: Remedy::GiveUp, message, retry_after: None })
+    if text.len() > MAX_CHECKPOINT_BYTES {
+        let bytes = text.len();
+        let most = MAX_CHECKPOINT_BYTES;
+        return Err(gives_up(format!("its {what} has {bytes} bytes, and {most} is the most")));
+    }
+    if holds_a_secret(&text) {
+        return Err(gives_up(format!("its {what} holds a credential")));
+    }
+    Ok(text)
+}
+
+/// One of its own connection's: its cell knows no others. A host has told it, and it must not get into the state.
+fn holds_a_secret(text: &str) -> bool {
+    matches!(redact(text), Cow::Owned(_))
+}
+
+fn gives_up(message: String) -> Fault {
+    Fault { remedy: Remedy::GiveUp, message, retry_after: None }
 }
 
 #[cfg(test)]
@@ -126,8 +137,10 @@ mod tests {
         Secret::new("delivered-secret-1");
         let page = delivered(Progress::Partial("delivered-secret-1".into())).expect("a page");
         let scope = Scope { id: "a".into(), title: "delivered-secret-1".into(), documents: None };
-        let scopes = scopes(vec![scope]);
+        let scopes = scopes(vec![scope]).expect("scopes");
         assert!(!format!("{page:?}{scopes:?}").contains("delivered-secret-1"), "{page:?}");
+        let id = "of delivered-secret-1".to_owned();
+        assert!(super::scopes(vec![Scope { id, title: String::new(), documents: None }]).is_err());
         assert_eq!(page.progress, Progress::Partial("[redacted]".into()));
     }
 
@@ -137,7 +150,7 @@ mod tests {
         let page = delivered(Progress::Partial(odd.into())).expect("a page");
         assert_eq!(page.progress, Progress::Partial(r"a b\u{1b}[2J\u{202e}".into()));
         let scope = |title: String| Scope { id: odd.into(), title, documents: None };
-        let scopes = scopes(vec![scope(odd.into()), scope("\u{1b}".repeat(1 << 20))]);
+        let scopes = with_short_titles(vec![scope(odd.into()), scope("\u{1b}".repeat(1 << 20))]);
         assert_eq!(
             (scopes[0].id.as_str(), scopes[0].title.as_str()),
             (odd, r"a b\u{1b}[2J\u{202e}")

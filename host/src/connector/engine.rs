@@ -68,6 +68,16 @@ impl Engine {
     }
 }
 
+/// What code was compiled for: this version of wasmtime, this configuration, this processor.
+pub(crate) fn code_version(guarded: bool) -> Result<u64> {
+    use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+    let engine = wasmtime::Engine::new(config().epoch_interruption(guarded))
+        .map_err(|error| Failure::internal(format!("wasmtime does not start: {error:#}")))?;
+    let mut hasher = DefaultHasher::new();
+    engine.precompile_compatibility_hash().hash(&mut hasher);
+    Ok(hasher.finish())
+}
+
 /// The one configuration. Compiled code is only valid under the same one.
 fn config() -> Config {
     let mut config = Config::new();
@@ -115,19 +125,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_precompiled_component_reloads_under_the_same_configuration() {
-        let first = wasmtime::Engine::new(&config()).expect("engine");
-        let again = wasmtime::Engine::new(&config()).expect("engine");
+    fn code_is_called_by_what_it_was_compiled_for() {
+        let version = |guarded| code_version(guarded).expect("an engine");
+        assert_eq!(version(true), version(true));
+        assert_ne!(version(true), version(false));
+        let engine = Engine::new().expect("an engine");
         // The smallest component: the magic number and the component layer's version.
-        let code = first.precompile_component(b"\0asm\x0d\0\x01\0").expect("compiles");
+        let code = engine.wasmtime().precompile_component(b"\0asm\x0d\0\x01\0").expect("compiles");
         assert!(wasmtime::Engine::detect_precompiled(&code).is_some());
-        assert_eq!(hash(&first), hash(&again));
-    }
-
-    fn hash(engine: &wasmtime::Engine) -> u64 {
-        use std::hash::{DefaultHasher, Hash as _, Hasher as _};
-        let mut hasher = DefaultHasher::new();
-        engine.precompile_compatibility_hash().hash(&mut hasher);
-        hasher.finish()
     }
 }

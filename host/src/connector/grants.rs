@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use tokio::sync::OwnedSemaphorePermit;
-
 use crate::sandbox::egress::Egress;
 use crate::sandbox::folders::FolderGrant;
 use crate::sandbox::limits::{Limits, Usage};
@@ -19,8 +17,6 @@ pub struct Grants {
     /// The credentials that the connector asks for.
     pub credentials: Vec<String>,
     pub usage: Arc<Usage>,
-    /// Held while the guest lives: its places among those that run at once.
-    pub places: Vec<OwnedSemaphorePermit>,
 }
 
 impl Grants {
@@ -33,7 +29,6 @@ impl Grants {
             egress: None,
             credentials: Vec::new(),
             usage: Arc::default(),
-            places: Vec::new(),
         }
     }
 }

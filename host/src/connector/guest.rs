@@ -81,7 +81,7 @@ impl Guest {
 
     pub async fn scopes(&mut self) -> Result<Vec<Scope>> {
         let scopes = self.ask("scopes", |guest, store| Box::pin(guest.scopes(store))).await?;
-        Ok(delivered::scopes(scopes))
+        delivered::scopes(scopes).map_err(|fault| self.fault("scopes", fault))
     }
 
     pub async fn open(mut self, crawl: Crawl) -> Result<Cursor> {

@@ -30,8 +30,10 @@ mod trap;
 mod v0_1;
 
 pub use compiler::{Compiler, Unloaded};
+pub(crate) use delivered::{sentence, with_short_titles};
 pub use digest::Digest;
 pub use engine::Engine;
+pub(crate) use engine::code_version;
 pub use grants::Grants;
 pub use guest::{Cursor, Guest};
 pub use inspect::Inspection;

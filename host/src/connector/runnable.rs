@@ -2,6 +2,7 @@
 
 use wasmtime::component::Component;
 
+use super::call::CallError;
 use super::engine::Engine;
 use super::grants::Grants;
 use super::guest::Guest;
@@ -20,6 +21,10 @@ impl Runnable {
 
     /// Starts an instance of its own: nothing is shared with another crawl.
     pub(crate) async fn start(&self, grants: Grants) -> Result<Guest> {
-        Ok(Guest::start(&self.engine, &self.pre, grants).await?)
+        Ok(self.start_or_say_why(grants).await?)
+    }
+
+    pub(super) async fn start_or_say_why(&self, grants: Grants) -> Result<Guest, CallError> {
+        Guest::start(&self.engine, &self.pre, grants).await
     }
 }

@@ -4,6 +4,7 @@
 
 use jsonschema::error::ValidationErrorKind as Problem;
 use jsonschema::{PatternOptions, ValidationError, Validator};
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::schema_rules;
@@ -11,7 +12,7 @@ use crate::failure::Failure;
 use crate::text::bounded;
 
 /// What is wrong with one setting.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Misfit {
     /// The keys that lead to it, below the settings.
     pub keys: Vec<String>,

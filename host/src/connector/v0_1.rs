@@ -4,6 +4,7 @@
 use std::sync::PoisonError;
 use std::time::Duration;
 
+use tracing::Level;
 use wasmtime::Store;
 use wasmtime::component::{HasSelf, InstancePre, Linker, ResourceAny};
 
@@ -11,7 +12,6 @@ use super::fault::{Fault, Remedy};
 use super::manifest::{CredentialRequest, Description};
 use super::state::State;
 use crate::document as model;
-use crate::sandbox::output::Level;
 
 mod wit {
     wasmtime::component::bindgen!({
@@ -39,11 +39,11 @@ impl host::Host for State {
 
     fn log(&mut self, level: host::Level, message: String, fields: Vec<(String, String)>) {
         let level = match level {
-            host::Level::Trace => Level::Trace,
-            host::Level::Debug => Level::Debug,
-            host::Level::Info => Level::Info,
-            host::Level::Warn => Level::Warn,
-            host::Level::Error => Level::Error,
+            host::Level::Trace => Level::TRACE,
+            host::Level::Debug => Level::DEBUG,
+            host::Level::Info => Level::INFO,
+            host::Level::Warn => Level::WARN,
+            host::Level::Error => Level::ERROR,
         };
         let mut log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
         log.line(level, &message, &fields);

@@ -14,15 +14,14 @@ use super::census::Counted;
 use super::configured::{Connections, Kept};
 use super::connection::Connection;
 use super::connection_state::States;
-use super::guests::Guests;
+use super::guests::{Computed, Guests};
 use super::lease::Who;
 use super::pipeline::UploadLimits;
 use super::plan::{Begun, CrawlRef, Plan};
 use super::policy::CrawlPolicy;
 use super::progress::ScopeHead;
-use crate::cell::{CompileLimits, Connector, Loader, Program};
+use crate::cell::{CompileLimits, Connector, Guest, Loader, Program};
 use crate::clock::Timestamp;
-use crate::connector::Guest;
 use crate::failure::{Failure, Kind, Result};
 use crate::glean::upload::{SessionState, Upload};
 use crate::glean::{self, Client, Endpoint};
@@ -102,7 +101,7 @@ impl Crawler {
 
     /// A connection's connector, started with its grants, outside of a crawl.
     pub async fn start(&self, connection: &Connection, connector: &Connector) -> Result<Guest> {
-        self.guests.start(connection, connector, Arc::default()).await
+        self.guests.start(connection, connector, Computed::default()).await
     }
 
     /// What a connection's crawl waits for now: Glean, or its source.

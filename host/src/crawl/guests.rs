@@ -1,23 +1,26 @@
 //! Starts guests with what their connection grants, and keeps them from being in each other's way.
 //!
-//! All guests of a connection share its way out, and so its pool and its pace, until its grants
-//! change. So many run at once, of one connection and of all; the others wait for a place.
+//! All guests of a connection run in one cell, and share its way out, and so its pool and its pace, until
+//! its grants change. So many run at once, of one connection and of all; the others wait for a place. Where
+//! none runs there is no cell.
 
 use std::collections::{HashMap, VecDeque};
+use std::os::unix::fs::MetadataExt as _;
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use serde_json::Value;
-use tokio::sync::Semaphore;
+use tokio::sync::{Mutex as AsyncMutex, Semaphore};
 
 use super::configured::{Configured, Connections};
 use super::connection::Connection;
-use crate::cell::Connector;
-use crate::connector::{Grants, Guest, Manifest, schema};
+use crate::cell::{ConnectionCell, Connector, Grants, Guest};
+use crate::connector::{Digest, Manifest, schema};
 use crate::failure::{Failure, Kind, Result};
 use crate::pace::Wait;
-use crate::sandbox::egress::{self, Broker, Egress};
+use crate::sandbox::egress::{self, Broker};
+use crate::sandbox::folders::FolderGrant;
 use crate::sandbox::limits::Usage;
 use crate::sandbox::policy::{Pattern, Policy};
 
@@ -36,9 +39,38 @@ const CRAWLS: usize = 1_000;
 #[derive(Clone)]
 struct Shared {
     broker: Arc<Broker>,
-    egress: Arc<Egress>,
     places: Arc<Semaphore>,
     most: usize,
+    cell: Arc<Cell>,
+}
+
+/// The cell of a connection, where it has one.
+#[derive(Default)]
+struct Cell {
+    running: AsyncMutex<Option<Running>>,
+    /// The same, for whoever cannot wait.
+    now: Mutex<Weak<ConnectionCell>>,
+}
+
+struct Running {
+    what: What,
+    cell: Weak<ConnectionCell>,
+}
+
+/// What a cell was started with: whatever of it changes, another one is started.
+#[derive(Clone, PartialEq)]
+struct What {
+    digest: Digest,
+    grants: Grants,
+    /// Device and inode of each folder, where it is there: a cell reads no other.
+    folders: Vec<Option<(u64, u64)>>,
+}
+
+/// What a crawl has computed, counted by its name.
+#[derive(Clone, Default)]
+pub struct Computed {
+    crawl: Option<String>,
+    pub usage: Arc<Usage>,
 }
 
 impl Guests {
@@ -57,22 +89,40 @@ impl Guests {
         &self,
         connection: &Connection,
         connector: &Connector,
-        usage: Arc<Usage>,
+        computed: Computed,
     ) -> Result<Guest> {
-        self.check(connection, connector).await?;
-        self.start_checked(connection, connector, usage).await
+        // What checks the settings runs the guest afterwards.
+        let _cell = self.check(connection, connector).await?;
+        self.start_checked(connection, connector, computed).await
     }
 
-    /// Whether a connection's settings and grants are such that its connector can be started.
-    pub async fn check(&self, connection: &Connection, connector: &Connector) -> Result<()> {
+    /// Whether a connection's settings and grants are such that its connector can be started. The cell that has
+    /// looked at them runs for as long as what is returned is kept.
+    pub async fn check(
+        &self,
+        connection: &Connection,
+        connector: &Connector,
+    ) -> Result<Arc<ConnectionCell>> {
         let config = self.configured.now();
-        check_settings(&*config, connection, connector)?;
-        let shared = self.shared(connection, connector)?;
+        let shared = match self.shared(connection, connector) {
+            Ok(shared) => shared,
+            // What a setting is wrong for its schema says best.
+            Err(failure) => {
+                let settings = connection.settings.to_string();
+                let none = Grants::none(&connection.name, connection.limits.clone());
+                let cell = connector.serve(Grants { settings, ..none }, None).await?;
+                check_settings(&*config, connection, connector, &cell).await?;
+                return Err(failure);
+            }
+        };
+        let cell = shared.cell(connection, connector).await?;
+        check_settings(&*config, connection, connector, &cell).await?;
         shared.broker.check().await.map_err(|failure| {
             let grants = ["connections", &connection.name, "grants"];
             let at = failure.at.clone().unwrap_or_default();
             failure.at(format!("{}: {at}", config.place(&grants)))
-        })
+        })?;
+        Ok(cell)
     }
 
     /// The same as [`Self::start`] where it was checked a moment ago.
@@ -80,32 +130,28 @@ impl Guests {
         &self,
         connection: &Connection,
         connector: &Connector,
-        usage: Arc<Usage>,
+        computed: Computed,
     ) -> Result<Guest> {
         let shared = self.shared(connection, connector)?;
         // One connection whose guests hang takes its own places before it takes everybody's.
         let mut places = Vec::new();
-        for semaphore in [shared.places, self.places.clone()] {
+        for semaphore in [shared.places.clone(), self.places.clone()] {
             if let Ok(place) = semaphore.acquire_owned().await {
                 places.push(place);
             }
         }
-        let grants = Grants {
-            connection: connection.name.to_string(),
-            settings: connection.settings.to_string().into(),
-            folders: connection.grants.folders.clone(),
-            limits: connection.limits.clone(),
-            egress: Some(shared.egress),
-            credentials: connector
-                .manifest
-                .credentials
-                .iter()
-                .map(|asked| asked.name.clone())
-                .collect(),
-            usage,
-            places,
-        };
-        connector.start(grants).await
+        let Computed { crawl, usage } = computed;
+        let places = Arc::new(places);
+        let mut may_repeat = true;
+        loop {
+            let cell = shared.cell(connection, connector).await?;
+            let started = Guest::start(&cell, crawl.clone(), usage.clone(), places.clone()).await;
+            // Another guest may have ended the cell, just before this one came.
+            if started.is_err() && !cell.is_alive() && std::mem::take(&mut may_repeat) {
+                continue;
+            }
+            return started;
+        }
     }
 
     /// What a connection has of the world, as it is granted now.
@@ -116,11 +162,12 @@ impl Guests {
     /// What a connection's requests wait for now.
     pub fn waiting(&self, connection: &str) -> Option<Wait> {
         let connections = self.connections.lock().unwrap_or_else(PoisonError::into_inner);
-        connections.get(connection)?.egress.waiting()
+        let now = connections.get(connection)?.cell.now.lock();
+        now.unwrap_or_else(PoisonError::into_inner).upgrade()?.waiting()
     }
 
     /// Counts what a guest uses, as a part of its crawl: which has used so much already.
-    pub fn usage(&self, upload_id: &str, before: Duration) -> Arc<Usage> {
+    pub fn usage(&self, upload_id: &str, before: Duration) -> Computed {
         let mut crawls = self.crawls.lock().unwrap_or_else(PoisonError::into_inner);
         let known = crawls.iter().find(|(known, _)| known == upload_id);
         let crawl = if let Some((_, crawl)) = known {
@@ -133,7 +180,7 @@ impl Guests {
             crawls.push_back((upload_id.to_owned(), crawl.clone()));
             crawl
         };
-        Usage::of_crawl(crawl, before)
+        Computed { crawl: Some(upload_id.to_owned()), usage: Usage::of_crawl(crawl, before) }
     }
 
     fn shared(&self, connection: &Connection, connector: &Connector) -> Result<Shared> {
@@ -157,14 +204,58 @@ impl Guests {
         {
             return Ok(shared.clone());
         }
-        // What was granted before ends with its pool, when its last guest does.
-        let permit = grant.permit();
+        // What was granted before ends with its cell, when its last guest does.
         let broker = Arc::new(Broker::new(&connection.name, grant));
-        let egress = Arc::new(Egress::new(&connection.name, permit, broker.clone()));
-        let shared = Shared { broker, egress, places: Arc::new(Semaphore::new(most)), most };
+        let (places, cell) = (Arc::new(Semaphore::new(most)), Arc::default());
+        let shared = Shared { broker, places, most, cell };
         connections.insert(connection.name.to_string(), shared.clone());
         Ok(shared)
     }
+}
+
+impl Shared {
+    /// The connection's cell, which is started unless it runs.
+    async fn cell(
+        &self,
+        connection: &Connection,
+        connector: &Connector,
+    ) -> Result<Arc<ConnectionCell>> {
+        let asked = connector.manifest.credentials.iter().map(|asked| asked.name.clone());
+        let grants = Grants {
+            connection: connection.name.to_string(),
+            settings: connection.settings.to_string(),
+            folders: connection.grants.folders.clone(),
+            limits: connection.limits.clone(),
+            permit: Some(self.broker.grant().permit()),
+            credentials: asked.collect(),
+        };
+        let folders = identities(&grants.folders).await;
+        let what = What { digest: connector.digest.clone(), folders, grants };
+        let mut running = self.cell.running.lock().await;
+        if let Some(Running { what: same, cell }) = &*running
+            && *same == what
+            && let Some(cell) = cell.upgrade()
+            && cell.is_alive()
+        {
+            return Ok(cell);
+        }
+        let cell = connector.serve(what.grants.clone(), Some(self.broker.clone())).await?;
+        let cell = Arc::new(cell);
+        let weak = Arc::downgrade(&cell);
+        *self.cell.now.lock().unwrap_or_else(PoisonError::into_inner) = weak.clone();
+        *running = Some(Running { what, cell: weak });
+        Ok(cell)
+    }
+}
+
+/// Which folders these are now.
+async fn identities(folders: &[FolderGrant]) -> Vec<Option<(u64, u64)>> {
+    let mut identities = Vec::with_capacity(folders.len());
+    for folder in folders {
+        let found = tokio::fs::metadata(&folder.host).await.ok();
+        identities.push(found.map(|found| (found.dev(), found.ino())));
+    }
+    identities
 }
 
 /// The hosts that a connector asks for, with these settings.
@@ -202,14 +293,14 @@ pub fn asked(manifest: &Manifest, settings: &Value) -> Result<Vec<Pattern>> {
 }
 
 /// Settings must be valid by the connector's own schema before it sees them.
-pub fn check_settings(
+async fn check_settings(
     config: &dyn Configured,
     connection: &Connection,
     connector: &Connector,
+    cell: &ConnectionCell,
 ) -> Result<()> {
     let manifest = &connector.manifest;
-    let misfits = schema::misfits(&manifest.settings_schema, &connection.settings);
-    let misfits = misfits.map_err(|error| {
+    let misfits = cell.fit(&manifest.settings_schema).await?.map_err(|error| {
         Failure::new(
             Kind::Contract,
             format!("the connector's settings schema is not valid: {error}"),

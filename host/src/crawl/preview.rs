@@ -2,25 +2,16 @@
 
 use std::collections::HashSet;
 
+use serde_json::Value;
+
 use super::connection::Connection;
 use super::crawler::Crawler;
 use super::progress::Counts;
 use crate::cell::Connector;
-use crate::document::{Crawl, Document, Mode, PageLimits, Progress, Unreadable, key};
+use crate::document::{Crawl, Mode, PageLimits, Unreadable};
 use crate::failure::{Failure, Result};
-use crate::intake::Rules;
+use crate::intake::judge::Judged;
 use crate::intake::loop_detector::DOUBLE;
-use crate::wire::document::DocumentDefinition;
-use crate::wire::size;
-
-/// A document, and what a crawl would do with it.
-pub struct Judged {
-    pub document: Document,
-    /// Why it would be quarantined.
-    pub problem: Option<String>,
-    /// What is odd about it, though it would be uploaded.
-    pub note: Option<String>,
-}
 
 /// What was read.
 pub struct Preview {
@@ -53,7 +44,7 @@ impl Crawler {
     ) -> Result<Preview> {
         let connector = self.registry.find(&connection.connector).await?;
         let mut guest = self.start(connection, &connector).await?;
-        let rules = Rules::of(&guest.datasource().await?);
+        let registered = guest.datasource().await?;
         let mut scopes: Vec<_> = guest.scopes().await?.into_iter().map(|scope| scope.id).collect();
         if let Some(wanted) = scope {
             if !scopes.contains(&wanted) {
@@ -67,7 +58,7 @@ impl Crawler {
             crawler: self,
             connection,
             connector: &connector,
-            rules,
+            registered,
             ids: HashSet::new(),
             documents: Vec::new(),
             unreadable: Vec::new(),
@@ -98,7 +89,8 @@ struct Reader<'a> {
     crawler: &'a Crawler,
     connection: &'a Connection,
     connector: &'a Connector,
-    rules: Rules,
+    /// Its datasource, as it registers it.
+    registered: Value,
     /// A full crawl delivers an id once, over all its scopes.
     ids: HashSet<u128>,
     documents: Vec<Judged>,
@@ -109,7 +101,10 @@ impl Reader<'_> {
     /// Reads a scope until there are enough documents.
     async fn read(&mut self, scope: String, wanted: usize) -> Result<()> {
         let guest = self.crawler.start(self.connection, self.connector).await?;
-        let mut cursor = guest.open(Crawl { mode: Mode::Full, scope, resume: None }).await?;
+        let mut opened =
+            guest.open(Crawl { mode: Mode::Full, scope, resume: None }, &self.registered).await?;
+        let datasource = &self.connection.datasource;
+        let document_bytes = self.crawler.settings.uploads.document_bytes;
         while self.documents.len() < wanted {
             let left = wanted - self.documents.len();
             let of_page = self.connection.limits.page_documents;
@@ -117,31 +112,19 @@ impl Reader<'_> {
                 documents: u32::try_from(left).unwrap_or(u32::MAX).min(of_page),
                 bytes: self.connection.limits.page_bytes,
             };
-            let page = cursor.next(limits).await?;
-            for document in page.documents.into_iter().take(left) {
-                let judged = self.judge(document);
+            let seen = opened.look(limits, datasource, document_bytes).await?;
+            for mut judged in seen.documents.into_iter().take(left) {
+                let is_double = judged.has_id && !self.ids.insert(judged.key);
+                if is_double {
+                    judged.problem.get_or_insert_with(|| DOUBLE.to_owned());
+                }
                 self.documents.push(judged);
             }
-            self.unreadable.extend(page.unreadable);
-            if !matches!(page.progress, Progress::More(_)) {
+            self.unreadable.extend(seen.unreadable);
+            if !seen.more {
                 break;
             }
         }
         Ok(())
-    }
-
-    fn judge(&mut self, document: Document) -> Judged {
-        let double = !document.id.is_empty() && !self.ids.insert(key(&document.id));
-        let problem = self.rules.broken(&document).or_else(|| {
-            if double {
-                return Some(DOUBLE.to_owned());
-            }
-            let most = self.crawler.settings.uploads.document_bytes;
-            let wire = DocumentDefinition::new(&self.connection.datasource, &document);
-            let size = size::encoded(&wire);
-            (size > most).then(|| format!("it has {size} bytes as JSON, and {most} is the most"))
-        });
-        let note = self.rules.odd(&document);
-        Judged { document, problem, note }
     }
 }

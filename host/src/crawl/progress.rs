@@ -9,7 +9,8 @@ use crate::clock::Timestamp;
 use crate::failure::Failure;
 use crate::intake::Row;
 use crate::pace::Wait;
-use crate::text::bounded;
+use crate::redact::redact;
+use crate::text::{bounded, bounded_str};
 
 /// Quarantined documents that are named; the others are only counted.
 const SAMPLES: usize = 10;
@@ -88,10 +89,7 @@ impl Counts {
     pub fn quarantine(&mut self, id: &str, reason: &str) {
         self.quarantined += 1;
         if self.samples.len() < SAMPLES {
-            self.samples.push(Quarantined {
-                id: bounded(id.to_owned(), 250),
-                reason: bounded(reason.to_owned(), 300),
-            });
+            self.samples.push(Quarantined { id: sample(id, 250), reason: sample(reason, 300) });
         }
     }
 
@@ -263,6 +261,12 @@ impl FailedScope {
         let away = self.for_good.as_ref().is_some_and(|failure| failure.kind.is_away());
         away && self.checkpoint.is_some() && self.checkpoint != self.resumed
     }
+}
+
+/// The beginning of a text, without secrets: whole ones are found only before it is cut, and what is far behind
+/// the cut is not looked through.
+fn sample(text: &str, most: usize) -> String {
+    bounded(redact(bounded_str(text, 4 << 10)).into_owned(), most)
 }
 
 #[cfg(test)]

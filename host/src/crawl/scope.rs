@@ -8,6 +8,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde_json::Value;
 use tokio::sync::{OnceCell, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -20,11 +21,9 @@ use super::plan::{Begun, CrawlRef};
 use super::progress::{Attempts, Counts, FailedScope, Frontier, Live, ScopeHead, Shown};
 use super::request::ModeName;
 use super::view::{RangeProgress, ScopeState, ScopeView};
-use crate::cell::Connector;
-use crate::connector::Cursor;
-use crate::document::{Crawl, Mode, Page, PageLimits, Scope};
+use crate::cell::{ConnectionCell, Connector};
+use crate::document::{Crawl, Mode, PageLimits, Scope};
 use crate::failure::{Failure, Kind};
-use crate::intake::{Checking, Pages, Rules};
 use crate::ledger::ScopeJournal;
 use crate::text::bounded_str;
 
@@ -37,20 +36,16 @@ const LOOK: Duration = Duration::from_millis(500);
 /// Of so many scopes that failed the log tells, in a row; all of them are counted, and in the result.
 const TOLD: usize = 10;
 
-/// A guest's pages.
-impl Pages for Cursor {
-    async fn next(&mut self, limits: PageLimits) -> crate::failure::Result<Page> {
-        Self::next(self, limits).await
-    }
-}
-
 /// What all scopes of a range share.
 struct Work {
     begun: Begun,
     journal: Journal,
     connection: Arc<Connection>,
     connector: Arc<Connector>,
-    rules: OnceCell<Rules>,
+    /// What the connector registers, which has rules for its documents.
+    datasource: OnceCell<Value>,
+    /// It runs from the first scope to the last.
+    _cell: Arc<ConnectionCell>,
 }
 
 /// A range under way.
@@ -128,9 +123,10 @@ impl Crawler {
         self.check_begun(&begun).await?;
         let connection = self.connection_of(&begun.plan)?;
         let connector = self.registry.pinned(&begun.plan.digest).await?;
-        self.guests.check(&connection, &connector).await?;
+        let cell = self.guests.check(&connection, &connector).await?;
         let journal = self.journal(&crawl.connection, &crawl.upload_id);
-        let work = Work { begun, journal, connection, connector, rules: OnceCell::new() };
+        let datasource = OnceCell::new();
+        let work = Work { begun, journal, connection, connector, datasource, _cell: cell };
         let claims = self.states.claims(&crawl.connection);
         let ended = tokio::select! {
             ended = self.crawl_each(&work, range, allowed, report, cancel) => ended,
@@ -319,15 +315,14 @@ impl Crawler {
     ) -> blame::Result<()> {
         let Work { connection, connector, .. } = work;
         let plan = &work.begun.plan;
-        let usage = self.guests.usage(&plan.upload_id, Duration::from_millis(start.counts.cpu_ms));
+        let computed =
+            self.guests.usage(&plan.upload_id, Duration::from_millis(start.counts.cpu_ms));
+        let usage = computed.usage.clone();
         let mut guest = tokio::select! {
-            guest = self.guests.start_checked(connection, connector, usage.clone()) => guest?,
+            guest = self.guests.start_checked(connection, connector, computed) => guest?,
             () = cancel.cancelled() => return Err(interrupted().into()),
         };
-        let rules = work
-            .rules
-            .get_or_try_init(async || guest.datasource().await.map(|config| Rules::of(&config)))
-            .await?;
+        let datasource = work.datasource.get_or_try_init(|| guest.datasource()).await?;
         // A scope that was restarted has no bookmark: the source no longer accepts it.
         let mode =
             if start.frontier.restarts == 0 { plan.scope_mode(&start.scope) } else { Mode::Full };
@@ -341,12 +336,15 @@ impl Crawler {
             }
             stopped => stopped,
         };
-        let cursor = guest
-            .open(Crawl {
-                mode,
-                scope: start.scope.clone(),
-                resume: start.frontier.checkpoint.clone(),
-            })
+        let opened = guest
+            .open(
+                Crawl {
+                    mode,
+                    scope: start.scope.clone(),
+                    resume: start.frontier.checkpoint.clone(),
+                },
+                datasource,
+            )
             .await
             .map_err(|failure| whose(Stopped::of_guest(failure)))?;
         let limits = &connection.limits;
@@ -359,9 +357,9 @@ impl Crawler {
             }
         };
         let uploads = &self.settings.uploads;
-        let intake = delivery.intake(rules.clone(), uploads, &start);
         let page = PageLimits { documents: limits.page_documents, bytes: limits.page_bytes };
-        let source = Checking::new(cursor, page, intake);
+        let source = opened.read(delivery.reading(page, uploads, &start)).await;
+        let source = source.map_err(Stopped::of_guest)?;
         let pipeline = Pipeline {
             tolerance: &connection.quarantine,
             limits: uploads,

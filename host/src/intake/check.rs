@@ -1,20 +1,33 @@
 //! Checks a page and cuts it into batches: which documents are quarantined, and whether the connector
-//! can be believed. Pure: what it says of a page depends on the pages before it, and on the secrets that
-//! are taken out of titles.
+//! can be believed. What it says of a page depends on the pages before it, and on the secrets that are
+//! taken out of titles; only how long documents wait for their batch to fill depends on a clock.
 //!
 //! What leaves here is all that anybody else gets of a page: encoded documents, and what must be known of
 //! each besides its bytes.
+
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
 
 use super::cutter::{Cut, Cutter, PageEnd, Put};
 use super::loop_detector::LoopDetector;
 use super::rules::Rules;
 use crate::clock::Timestamp;
 use crate::document::{
-    self, Access, AccessChange, Document, DocumentRef, Page, Progress, Unreadable,
+    self, Access, AccessChange, Document, DocumentRef, Page, PageLimits, Progress, Unreadable,
 };
 use crate::failure::{Failure, Kind, Result};
 use crate::redact::redact;
+use crate::text::{bounded_str, cut};
 use crate::wire::batch::Most;
+
+/// A slow source's documents do not wait longer than this for a batch to fill.
+const MAX_BATCH_AGE: Duration = Duration::from_secs(5);
+/// So much is kept of an id that is none of Glean's, and of a title.
+const MAX_SHOWN_ID: usize = 1_000;
+const MAX_TITLE: usize = 200;
+/// So much of an object type that is too long for Glean.
+const MAX_OBJECT_TYPE: usize = 200;
 
 /// A page that was checked.
 #[derive(Debug)]
@@ -36,7 +49,7 @@ pub struct Broken {
 }
 
 /// Whose fault it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Whose {
     Source,
     Sheaf,
@@ -56,7 +69,7 @@ pub struct CheckedPage {
 }
 
 /// A document of a page: what is counted of it, and what the ledger is to know.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Row {
     pub key: u128,
     /// The hash of what is sent; 0 where nothing is.
@@ -75,7 +88,7 @@ pub struct Row {
 }
 
 /// Where in a scope it is, as far as what comes of the next pages depends on it.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Position {
     pub scope: String,
     /// Pages that were read of it.
@@ -86,19 +99,32 @@ pub struct Position {
     pub full: bool,
 }
 
+/// What of a scope is wanted, and how: large batches of whose documents.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Reading {
+    pub limits: PageLimits,
+    pub datasource: String,
+    pub most: Most,
+    pub at: Position,
+}
+
 pub struct Intake {
     rules: Rules,
     loops: LoopDetector,
     document_bytes: usize,
     at: Position,
     cutter: Cutter,
+    /// When a batch was cut last.
+    cut_at: Instant,
 }
 
 impl Intake {
-    pub fn new(rules: Rules, datasource: &str, most: Most, at: Position) -> Self {
-        let cutter = Cutter::new(datasource, most);
+    pub fn new(rules: Rules, reading: &Reading) -> Self {
+        let Reading { limits: _, datasource, most, at } = reading.clone();
+        let cutter = Cutter::new(&datasource, most);
         let loops = LoopDetector::new(at.full);
-        Self { rules, loops, document_bytes: most.document_bytes, at, cutter }
+        let (document_bytes, cut_at) = (most.document_bytes, Instant::now());
+        Self { rules, loops, document_bytes, at, cutter, cut_at }
     }
 
     /// Checks a page that was asked for at that time.
@@ -143,12 +169,12 @@ impl Intake {
         let end = self.cutter.end_page();
         let number = self.at.pages;
         let page = CheckedPage { number, read_at, rows, deleted, access_changes, progress, end };
-        Ok(Checked { cuts, page, aged: None })
-    }
-
-    /// What waits for its batch to fill.
-    pub fn cut(&mut self) -> Option<Cut> {
-        self.cutter.cut()
+        let waited = cuts.is_empty() && self.cut_at.elapsed() > MAX_BATCH_AGE;
+        let aged = if waited { self.cutter.cut() } else { None };
+        if aged.is_some() || !cuts.is_empty() {
+            self.cut_at = Instant::now();
+        }
+        Ok(Checked { cuts, page, aged })
     }
 
     /// The end, with all that was cut until there and all that waits.
@@ -198,7 +224,8 @@ impl Intake {
         };
         let is_nameless = id.as_deref().is_none_or(str::is_empty);
         self.at.nameless += u64::from(is_nameless);
-        let id = shown_id(id.unwrap_or_default(), view_url.unwrap_or_default(), "");
+        let [id, url] = [id, view_url].map(Option::unwrap_or_default);
+        let id = shown_id(&id, &url, "");
         let quarantined = Some(reason);
         taken.rows.push(Row { key, id, is_nameless, quarantined, ..Row::default() });
     }
@@ -231,21 +258,24 @@ fn row(document: Document) -> Row {
     let Document { id, object_type, view_url, title, access, .. } = document;
     let is_access_unknown = matches!(access, Access::Unknown);
     // The state holds no credential, even if a host sent it back.
-    let title = redact(title.as_deref().unwrap_or_default()).into_owned();
+    let title = redact(title.as_deref().unwrap_or_default());
+    let title = bounded_str(&title, MAX_TITLE).to_owned();
+    let object_type = cut(&object_type, MAX_OBJECT_TYPE);
     let address = document::address(&view_url);
     // Without an id it is at least found by its address, or its title.
-    let id = shown_id(id, view_url, &title);
+    let id = shown_id(&id, &view_url, &title);
     Row { id, object_type, title, address, is_access_unknown, ..Row::default() }
 }
 
 /// What a document is listed as.
-fn shown_id(id: String, url: String, title: &str) -> String {
-    match (id.is_empty(), url.is_empty(), title) {
+fn shown_id(id: &str, url: &str, title: &str) -> String {
+    let shown = match (id.is_empty(), url.is_empty(), title) {
         (false, ..) => id,
         (_, false, _) => url,
-        (.., "") => "?".to_owned(),
-        (.., title) => title.to_owned(),
-    }
+        (.., "") => "?",
+        (.., title) => title,
+    };
+    cut(shown, MAX_SHOWN_ID)
 }
 
 #[cfg(test)]
@@ -255,7 +285,8 @@ mod tests {
     fn intake(full: bool) -> Intake {
         let most = Most { bytes: 1 << 20, documents: 2, document_bytes: 400 };
         let at = Position { scope: "all".into(), full, ..Position::default() };
-        Intake::new(Rules::default(), "ds", most, at)
+        let limits = PageLimits { documents: 10, bytes: 1 << 20 };
+        Intake::new(Rules::default(), &Reading { limits, datasource: "ds".into(), most, at })
     }
 
     fn document(id: &str) -> Document {
@@ -324,7 +355,24 @@ mod tests {
         let mut intake = intake(true);
         let last = page(vec![document("a")], Progress::Complete(None));
         assert_eq!(intake.take(last, Timestamp::now()).expect("a page").cuts.len(), 1);
-        assert!(intake.cut().is_none());
+        assert!(intake.cutter.cut().is_none());
+    }
+
+    #[test]
+    fn documents_wait_five_seconds_for_their_batch_to_fill() {
+        let mut intake = intake(false);
+        let mut aged = |id: &str, is_late: bool| {
+            if is_late {
+                let long_ago = intake.cut_at.checked_sub(MAX_BATCH_AGE + Duration::from_secs(1));
+                intake.cut_at = long_ago.expect("this machine has run for seconds");
+            }
+            let page = page(vec![document(id)], Progress::More(id.into()));
+            let checked = intake.take(page, Timestamp::now()).expect("a page");
+            checked.aged.map(|cut| (cut.batch.documents(), cut.ends_page))
+        };
+        assert_eq!(aged("a", false), None);
+        assert_eq!(aged("b", true), Some((2, true)));
+        assert_eq!(aged("c", false), None);
     }
 
     #[test]

@@ -1,23 +1,44 @@
 //! Where checked pages come from.
 
-use std::time::Duration;
+use std::collections::VecDeque;
 
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
-use tokio::time::Instant;
 
-use super::check::{Broken, Checked, Intake, Whose};
+use super::check::{Broken, Checked, CheckedPage, Intake, Reading, Whose};
+use super::cutter::Cut;
+use super::rules::Rules;
 use crate::clock::Timestamp;
 use crate::document::{Page, PageLimits, Progress};
 use crate::failure::{Failure, Result};
 
-/// A slow source's documents do not wait longer than this for a batch to fill.
-const MAX_BATCH_AGE: Duration = Duration::from_secs(5);
-
-/// Hands over a scope, page by page. After its last page, or what has broken it, nobody asks again. Whoever
-/// gives up waiting for a page loses none.
+/// Hands over a scope, page by page, and the batches of each one by one: nobody holds more of them than are
+/// sent. After its last page, or what has broken it, nobody asks for another. Whoever gives up waiting for a
+/// page loses none.
 pub trait Source: Send {
-    fn next(&mut self) -> impl Future<Output = std::result::Result<Checked, Box<Broken>>> + Send;
+    /// The next page, once all batches of the one before were taken.
+    fn next(&mut self) -> impl Future<Output = std::result::Result<Announced, Ended>> + Send;
+
+    /// The next batch of those that were announced.
+    fn cut(&mut self) -> impl Future<Output = Result<Cut>> + Send;
+}
+
+/// A page whose batches are there to be taken.
+#[derive(Debug)]
+pub struct Announced {
+    /// How many are to be sent before the page can end.
+    pub cuts: usize,
+    pub page: CheckedPage,
+    /// Whether another one is to be sent when it has.
+    pub aged: bool,
+}
+
+/// There is no other page. What was cut before is there to be taken.
+#[derive(Debug)]
+pub struct Ended {
+    pub cuts: usize,
+    pub failure: Failure,
+    pub whose: Whose,
 }
 
 /// Pages as a connector delivers them: a guest's, or native code's in a benchmark.
@@ -31,11 +52,12 @@ pub struct Checking {
     pages: mpsc::Receiver<(Timestamp, Result<Page>)>,
     reader: JoinHandle<()>,
     intake: Intake,
-    cut_at: Instant,
+    cuts: VecDeque<Cut>,
 }
 
 impl Checking {
-    pub fn new(mut pages: impl Pages + 'static, limits: PageLimits, intake: Intake) -> Self {
+    pub fn new(mut pages: impl Pages + 'static, rules: Rules, reading: &Reading) -> Self {
+        let (limits, intake) = (reading.limits, Intake::new(rules, reading));
         let (sender, received) = mpsc::channel(1);
         let reader = tokio::spawn(async move {
             loop {
@@ -48,32 +70,40 @@ impl Checking {
                 }
             }
         });
-        Self { pages: received, reader, intake, cut_at: Instant::now() }
+        Self { pages: received, reader, intake, cuts: VecDeque::new() }
     }
 }
 
 impl Source for Checking {
-    async fn next(&mut self) -> std::result::Result<Checked, Box<Broken>> {
+    async fn next(&mut self) -> std::result::Result<Announced, Ended> {
         // Nothing is waited for after this.
         let page = self.pages.recv().await;
         let (read_at, page) = page.unwrap_or_else(|| {
             let ended = Failure::internal("the source's reader ended without a word");
             (Timestamp::now(), Err(ended))
         });
-        let page = page.map_err(|failure| {
+        let checked = match page {
+            Ok(page) => self.intake.take(page, read_at),
             // What was read before is not lost: it moves the checkpoint.
-            self.intake.broken(Vec::new(), failure, Whose::Source)
-        })?;
-        let mut checked = self.intake.take(page, read_at)?;
-        if !checked.cuts.is_empty() {
-            self.cut_at = Instant::now();
-        } else if self.cut_at.elapsed() > MAX_BATCH_AGE
-            && let Some(cut) = self.intake.cut()
-        {
-            self.cut_at = Instant::now();
-            checked.aged = Some(cut);
+            Err(failure) => Err(self.intake.broken(Vec::new(), failure, Whose::Source)),
+        };
+        match checked {
+            Ok(Checked { cuts, page, aged }) => {
+                let announced = Announced { cuts: cuts.len(), page, aged: aged.is_some() };
+                self.cuts.extend(cuts.into_iter().chain(aged));
+                Ok(announced)
+            }
+            Err(broken) => {
+                let Broken { cuts, failure, whose } = *broken;
+                let ended = Ended { cuts: cuts.len(), failure, whose };
+                self.cuts.extend(cuts);
+                Err(ended)
+            }
         }
-        Ok(checked)
+    }
+
+    async fn cut(&mut self) -> Result<Cut> {
+        self.cuts.pop_front().ok_or_else(|| Failure::internal("more batches than there are"))
     }
 }
 
@@ -89,7 +119,7 @@ mod tests {
     use super::*;
     use crate::document::{Access, Document};
     use crate::failure::Kind;
-    use crate::intake::{Position, Rules};
+    use crate::intake::Position;
     use crate::wire::batch::Most;
 
     /// Pages with a document each, so many, and then a failure.
@@ -112,23 +142,21 @@ mod tests {
 
     fn checking(pages: u32) -> Checking {
         let most = Most { bytes: 1 << 20, documents: 100, document_bytes: 1 << 20 };
-        let intake = Intake::new(Rules::default(), "ds", most, Position::default());
-        Checking::new(Failing(pages), PageLimits { documents: 1, bytes: 1 << 20 }, intake)
+        let (limits, at) = (PageLimits { documents: 1, bytes: 1 << 20 }, Position::default());
+        let reading = Reading { limits, datasource: "ds".into(), most, at };
+        Checking::new(Failing(pages), Rules::default(), &reading)
     }
 
     #[tokio::test]
-    async fn documents_wait_five_seconds_for_their_batch_to_fill_and_no_failure_loses_them() {
-        let mut source = checking(4);
-        assert!(source.next().await.expect("a page").aged.is_none());
-        let long_ago = source.cut_at.checked_sub(MAX_BATCH_AGE + Duration::from_secs(1));
-        source.cut_at = long_ago.expect("this machine has run for seconds");
-        let aged = source.next().await.expect("a page").aged.expect("a batch");
-        assert_eq!((aged.batch.documents(), aged.ends_page), (2, true));
+    async fn no_failure_loses_what_was_read_before_it() {
+        let mut source = checking(2);
         for _ in 0..2 {
-            assert!(source.next().await.expect("a page").aged.is_none());
+            let page = source.next().await.expect("a page");
+            assert_eq!((page.cuts, page.aged), (0, false));
         }
-        let broken = source.next().await.expect_err("the source's failure");
-        assert_eq!((broken.failure.kind, broken.whose), (Kind::Source, Whose::Source));
-        assert_eq!(broken.cuts.iter().map(|cut| cut.batch.documents()).collect::<Vec<_>>(), [2]);
+        let ended = source.next().await.expect_err("the source's failure");
+        assert_eq!((ended.failure.kind, ended.whose), (Kind::Source, Whose::Source));
+        assert_eq!(ended.cuts, 1);
+        assert_eq!(source.cut().await.expect("a batch").batch.documents(), 2);
     }
 }

@@ -8,6 +8,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use tokio::io::AsyncWrite;
+use tracing::Level;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 
 use crate::redact::redact;
@@ -20,18 +21,31 @@ const LINE_BYTES: usize = 4 << 10;
 /// So is a field's name or value.
 const FIELD_BYTES: usize = 512;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Level {
-    Trace,
-    Debug,
-    Info,
-    Warn,
-    Error,
+/// An event whose level is only known now.
+macro_rules! say {
+    ($target:literal, $level:expr, $connection:expr, $text:expr) => {
+        match $level {
+            Level::TRACE => tracing::trace!(target: $target, connection = $connection, "{}", $text),
+            Level::DEBUG => tracing::debug!(target: $target, connection = $connection, "{}", $text),
+            Level::INFO => tracing::info!(target: $target, connection = $connection, "{}", $text),
+            Level::WARN => tracing::warn!(target: $target, connection = $connection, "{}", $text),
+            Level::ERROR => tracing::error!(target: $target, connection = $connection, "{}", $text),
+        }
+    };
+}
+
+/// Who writes lines.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Writer {
+    Guest,
+    /// Whoever runs guests, about one of them.
+    Host,
 }
 
 /// Lets so many lines through in a second, and counts the rest.
 #[derive(Debug)]
 pub(crate) struct Log {
+    writer: Writer,
     connection: String,
     per_second: u32,
     window: Instant,
@@ -41,7 +55,12 @@ pub(crate) struct Log {
 
 impl Log {
     pub(crate) fn new(connection: &str, per_second: u32) -> Self {
+        Self::by(Writer::Guest, connection, per_second)
+    }
+
+    pub(crate) fn by(writer: Writer, connection: &str, per_second: u32) -> Self {
         Self {
+            writer,
             connection: connection.to_owned(),
             per_second,
             window: Instant::now(),
@@ -77,12 +96,9 @@ impl Log {
             text.push_str(&format!(" {}={value:?}", one_line(name)));
         }
         let connection = self.connection.as_str();
-        match level {
-            Level::Trace => tracing::trace!(target: "guest", connection, "{text}"),
-            Level::Debug => tracing::debug!(target: "guest", connection, "{text}"),
-            Level::Info => tracing::info!(target: "guest", connection, "{text}"),
-            Level::Warn => tracing::warn!(target: "guest", connection, "{text}"),
-            Level::Error => tracing::error!(target: "guest", connection, "{text}"),
+        match self.writer {
+            Writer::Guest => say!("guest", level, connection, text),
+            Writer::Host => say!("sheaf", level, connection, text),
         }
     }
 }
@@ -119,11 +135,11 @@ pub(crate) struct Stream {
 
 impl Stream {
     pub(crate) fn stdout(log: SharedLog) -> Self {
-        Self { log, level: Level::Info, tail: None, line: Arc::default() }
+        Self { log, level: Level::INFO, tail: None, line: Arc::default() }
     }
 
     pub(crate) fn stderr(log: SharedLog, tail: Tail) -> Self {
-        Self { log, level: Level::Warn, tail: Some(tail), line: Arc::default() }
+        Self { log, level: Level::WARN, tail: Some(tail), line: Arc::default() }
     }
 
     fn write(&self, bytes: &[u8]) {

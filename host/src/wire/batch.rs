@@ -2,6 +2,7 @@
 //! that is sent. To whom it is sent is said when it is.
 
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::document::DocumentDefinition;
@@ -36,8 +37,23 @@ impl Address<'_> {
 }
 
 impl Batch {
+    /// Documents that somebody else has encoded, and where each ends.
+    pub(super) fn of(encoded: Bytes, ends: Vec<usize>) -> Self {
+        Self { encoded, ends }
+    }
+
     pub fn documents(&self) -> usize {
         self.ends.len()
+    }
+
+    /// All of them.
+    pub fn encoded(&self) -> &[u8] {
+        &self.encoded
+    }
+
+    /// Where each document ends.
+    pub fn ends(&self) -> &[usize] {
+        &self.ends
     }
 
     /// Bytes of the encoded documents.
@@ -115,7 +131,7 @@ pub struct Batcher {
 }
 
 /// How large a batch may be.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct Most {
     /// Bytes of encoded documents. A larger document travels alone.
     pub bytes: usize,

@@ -1,10 +1,12 @@
 //! Documents as Glean reads them, and requests full of them. Nothing here knows how they are sent.
 //!
-//! [`document`] writes one, [`size`] measures it before that, [`batch`] fills requests up to a size.
+//! [`document`] writes one, [`size`] measures it before that, [`batch`] fills requests up to a size, and `received` takes those that another process has filled.
 //! Glean: "Indexing API", and the limits of "Bulk upload model".
 
 pub mod batch;
 pub mod document;
+mod received;
 pub mod size;
 
 pub use batch::{Batch, Batcher};
+pub(crate) use received::received;

@@ -16,11 +16,8 @@ pub fn cache_folder() -> Result<PathBuf> {
 }
 
 /// What a component's compiled code is called: by what it is, and by what compiled it.
-pub(super) fn name_of(digest: &Digest, engine: &wasmtime::Engine) -> String {
-    use std::hash::{DefaultHasher, Hash as _, Hasher as _};
-    let mut hasher = DefaultHasher::new();
-    engine.precompile_compatibility_hash().hash(&mut hasher);
-    format!("{}-{:016x}.cwasm", digest.hex(), hasher.finish())
+pub(super) fn name_of(digest: &Digest, version: u64) -> String {
+    format!("{}-{version:016x}.cwasm", digest.hex())
 }
 
 /// Code that an earlier cell compiled, or nothing if there is none that can be trusted.

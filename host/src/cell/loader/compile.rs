@@ -14,7 +14,7 @@ use super::limits::{CompileLimits, over};
 use crate::cell::outside::{Cell, Death, Program, blocking};
 use crate::cell::protocol::{Job, Said};
 use crate::cell::walls::Most;
-use crate::connector::{Description, Engine, Inspection, Unloaded};
+use crate::connector::{Description, Inspection, Unloaded, code_version};
 use crate::failure::{Failure, Kind, Result};
 use crate::text::bytes;
 
@@ -37,6 +37,8 @@ pub(super) enum Found {
 pub(super) struct Compiler {
     program: Program,
     guarded: bool,
+    /// What compiled code is called by, besides the component.
+    version: u64,
     /// Where compiled code is kept.
     cache: PathBuf,
     limits: CompileLimits,
@@ -50,9 +52,18 @@ impl Compiler {
         guarded: bool,
         cache: PathBuf,
         limits: CompileLimits,
-    ) -> Self {
+    ) -> Result<Self> {
         let [compilations, descriptions] = [COMPILATIONS, DESCRIPTIONS].map(Semaphore::new);
-        Self { program, guarded, cache, limits, compilations, descriptions }
+        let version = code_version(guarded)?;
+        Ok(Self { program, guarded, version, cache, limits, compilations, descriptions })
+    }
+
+    pub(super) fn program(&self) -> &Program {
+        &self.program
+    }
+
+    pub(super) fn is_guarded(&self) -> bool {
+        self.guarded
     }
 
     pub(super) fn limits(&self) -> CompileLimits {
@@ -60,11 +71,11 @@ impl Compiler {
     }
 
     /// What a component is, and its code. Fails where it is nobody's fault.
-    pub(super) async fn load(&self, candidate: &Candidate, engine: &Engine) -> Result<Found> {
+    pub(super) async fn load(&self, candidate: &Candidate) -> Result<Found> {
         if let Err(failure) = self.limits.allow(candidate.bytes().len() as u64) {
             return Ok(Found::Not(Unloaded::Refused(failure)));
         }
-        let name = cache::name_of(&candidate.digest, engine.wasmtime());
+        let name = cache::name_of(&candidate.digest, self.version);
         if let Some(code) = cache::open(&self.cache, &name) {
             if let Some(found) = self.describe(candidate, code).await? {
                 return Ok(found);

@@ -7,13 +7,13 @@ mod compile;
 mod file;
 mod limits;
 mod private;
-mod trusted;
 
 use std::collections::HashMap;
 use std::fmt;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use tokio::sync::OnceCell;
 
@@ -22,11 +22,12 @@ pub use candidate::Candidate;
 use compile::{Compiler, Found};
 pub use limits::CompileLimits;
 
+use super::outside::ConnectionCell;
 use super::outside::Program;
-use crate::connector::{
-    Description, Digest, Engine, Grants, Guest, Inspection, Manifest, Runnable, Unloaded,
-};
+use super::protocol::{Grants, Serving};
+use crate::connector::{Description, Digest, Inspection, Manifest, Unloaded};
 use crate::failure::{Failure, Kind, Result};
+use crate::sandbox::egress::Broker;
 
 /// A connector that can be started.
 pub struct Connector {
@@ -34,13 +35,27 @@ pub struct Connector {
     pub bytes: u64,
     pub inspection: Inspection,
     pub manifest: Manifest,
-    runnable: Runnable,
+    /// What a cell compiled of it. Nobody here looks into it.
+    code: File,
+    program: Program,
+    guarded: bool,
 }
 
 impl Connector {
-    /// Starts an instance of its own: nothing is shared with another crawl.
-    pub async fn start(&self, grants: Grants) -> Result<Guest> {
-        self.runnable.start(grants).await
+    /// Starts a cell for the guests of a connection. `broker`: who does what their requests need of the world;
+    /// without one they reach nobody.
+    pub async fn serve(
+        &self,
+        grants: Grants,
+        broker: Option<Arc<Broker>>,
+    ) -> Result<ConnectionCell> {
+        let code = self.code.try_clone().map_err(|error| {
+            Failure::internal(format!("a connector's code cannot be handed on: {error}"))
+                .next("see the limit of open files of this process")
+        })?;
+        let level = tracing::level_filters::LevelFilter::current().to_string();
+        let serving = Serving { grants, guarded: self.guarded, level };
+        ConnectionCell::start(&self.program, code, serving, broker).await
     }
 }
 
@@ -50,15 +65,24 @@ impl fmt::Debug for Connector {
     }
 }
 
+struct Refused {
+    failure: Failure,
+    /// When it is tried again; never where nothing can help.
+    until: Option<Instant>,
+}
+
+/// What took too long is not tried again so soon: the machine may have been busy, but all who load a folder's
+/// files wait for it.
+const PAUSE: Duration = Duration::from_secs(600);
+
 /// The connectors of this process.
 #[derive(Clone)]
 pub struct Loader(Arc<Inner>);
 
 struct Inner {
-    engine: Engine,
     compiler: Compiler,
     /// What was refused, so that it does not cost everybody's time again.
-    refused: Mutex<HashMap<Digest, Failure>>,
+    refused: Mutex<HashMap<Digest, Refused>>,
     /// One cell a digest, so that a component is compiled once however many ask for it.
     loaded: Mutex<HashMap<Digest, Arc<OnceCell<Arc<Connector>>>>>,
 }
@@ -74,20 +98,18 @@ impl Loader {
         cache: impl Into<PathBuf>,
         limits: CompileLimits,
     ) -> Result<Self> {
-        let compiler = Compiler::new(program, true, cache.into(), limits);
-        Ok(Self::with(Engine::new()?, compiler))
+        Ok(Self::with(Compiler::new(program, true, cache.into(), limits)?))
     }
 
     /// Connectors whose guests nobody stops, for the benchmark of what the guards cost. `cache` must be
     /// another one: its code lacks what a guarded guest is stopped by.
     pub fn unguarded(program: Program, cache: impl Into<PathBuf>) -> Result<Self> {
-        let compiler = Compiler::new(program, false, cache.into(), CompileLimits::default());
-        Ok(Self::with(Engine::unguarded()?, compiler))
+        Ok(Self::with(Compiler::new(program, false, cache.into(), CompileLimits::default())?))
     }
 
-    fn with(engine: Engine, compiler: Compiler) -> Self {
+    fn with(compiler: Compiler) -> Self {
         let (refused, loaded) = (Mutex::default(), Mutex::default());
-        Self(Arc::new(Inner { engine, compiler, refused, loaded }))
+        Self(Arc::new(Inner { compiler, refused, loaded }))
     }
 
     /// Loads a connector's file, compiling it unless that was done before.
@@ -109,13 +131,17 @@ impl Loader {
         let cell = self.cell(&digest);
         match cell.get_or_try_init(|| self.prepare(candidate)).await {
             Ok(connector) => Ok(connector.clone()),
-            Err(Unloaded::Later(failure)) => Err(failure),
+            Err(Unloaded::Later(failure)) => {
+                if failure.kind == Kind::TimedOut {
+                    self.refuse(digest, &failure, Some(Instant::now() + PAUSE));
+                }
+                Err(failure)
+            }
             Err(Unloaded::NoMemory) => {
                 Err(Failure::internal("there is not enough memory to load a connector"))
             }
             Err(Unloaded::Refused(failure)) => {
-                let mut refused = self.0.refused.lock().unwrap_or_else(PoisonError::into_inner);
-                refused.insert(digest, failure.clone());
+                self.refuse(digest, &failure, None);
                 Err(failure)
             }
         }
@@ -126,9 +152,15 @@ impl Loader {
         self.cell(digest).get().cloned()
     }
 
+    fn refuse(&self, digest: Digest, failure: &Failure, until: Option<Instant>) {
+        let mut refused = self.0.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        refused.insert(digest, Refused { failure: failure.clone(), until });
+    }
+
     fn refused(&self, digest: &Digest) -> Option<Failure> {
         let refused = self.0.refused.lock().unwrap_or_else(PoisonError::into_inner);
-        refused.get(digest).cloned()
+        let Refused { failure, until } = refused.get(digest)?;
+        until.is_none_or(|until| Instant::now() < until).then(|| failure.clone())
     }
 
     fn cell(&self, digest: &Digest) -> Arc<OnceCell<Arc<Connector>>> {
@@ -137,12 +169,12 @@ impl Loader {
     }
 
     async fn prepare(&self, candidate: Candidate) -> Result<Arc<Connector>, Unloaded> {
-        let Inner { engine, compiler, .. } = &*self.0;
+        let compiler = &self.0.compiler;
         let at = candidate.path.display().to_string();
-        let found = compiler.load(&candidate, engine).await;
+        let found = compiler.load(&candidate).await;
         let connector = match found.map_err(Unloaded::Later) {
             Ok(Found::Connector { inspection, description, code }) => {
-                connector(&candidate, inspection, description, engine, &code)
+                connector(&candidate, inspection, description, code, compiler)
             }
             Ok(Found::Not(unloaded)) | Err(unloaded) => Err(unloaded),
         };
@@ -155,8 +187,8 @@ fn connector(
     candidate: &Candidate,
     inspection: Inspection,
     description: Description,
-    engine: &Engine,
-    code: &File,
+    code: File,
+    compiler: &Compiler,
 ) -> Result<Connector, Unloaded> {
     let inspection = inspection.bounded();
     if !inspection.is_spoken() {
@@ -168,15 +200,13 @@ fn connector(
         let failure = Failure::new(Kind::Contract, what);
         Unloaded::Refused(failure.next("mend `describe` in the connector"))
     })?;
-    let unusable = |error: &dyn fmt::Display| {
-        Unloaded::Later(Failure::internal(format!("compiled code does not load: {error:#}")))
-    };
-    let component = trusted::load(engine.wasmtime(), code).map_err(|error| unusable(&error))?;
     Ok(Connector {
         bytes: candidate.bytes().len() as u64,
         digest: candidate.digest.clone(),
         inspection,
         manifest,
-        runnable: Runnable::new(engine, &component).map_err(|error| unusable(&error))?,
+        code,
+        program: compiler.program().clone(),
+        guarded: compiler.is_guarded(),
     })
 }

@@ -14,7 +14,7 @@ use serde::de::DeserializeOwned;
 
 use super::death::Death;
 use super::program::Program;
-use crate::cell::protocol::{self, Job};
+use crate::cell::protocol::{self, Frame, Job};
 
 /// So much of the end of what it writes to its standard error is kept.
 const LAST_WORDS: usize = 8 << 10;
@@ -33,9 +33,20 @@ pub(crate) struct Cell {
 /// Ends a cell when it is dropped: nobody waits for its answer any more.
 pub(crate) struct Leash(UnixStream);
 
+impl Leash {
+    pub(crate) fn another(&self) -> io::Result<Self> {
+        Ok(Self(self.0.try_clone()?))
+    }
+
+    /// Ends it now.
+    pub(crate) fn pull(&self) {
+        let _ = self.0.shutdown(Shutdown::Both);
+    }
+}
+
 impl Drop for Leash {
     fn drop(&mut self) {
-        let _ = self.0.shutdown(Shutdown::Both);
+        self.pull();
     }
 }
 
@@ -68,15 +79,20 @@ impl Cell {
     pub(crate) fn hear<T: DeserializeOwned>(&mut self, within: Duration) -> Result<T, Death> {
         let heard = protocol::receive(&self.socket, Some(Instant::now() + within));
         let frame = heard.and_then(|frame| frame.ok_or(io::ErrorKind::UnexpectedEof.into()));
-        let words = frame.and_then(|frame| {
-            // Nothing that it opened is of use here.
-            if frame.files.is_empty() {
-                frame.read()
-            } else {
-                Err(io::ErrorKind::InvalidData.into())
-            }
-        });
+        let words = frame.and_then(Frame::alone).and_then(|frame| frame.read());
         words.map_err(|error| self.ended(&error))
+    }
+
+    /// The socket, for whoever talks over it from now on.
+    pub(crate) fn socket(&self) -> Result<UnixStream, Death> {
+        self.socket.set_write_timeout(None)?;
+        Ok(self.socket.try_clone()?)
+    }
+
+    /// Ends it, after something has gone wrong with its socket. Blocks until it is known why.
+    pub(crate) fn end(mut self, error: &io::Error) -> Death {
+        let _ = self.socket.shutdown(Shutdown::Both);
+        self.ended(error)
     }
 
     fn ended(&mut self, error: &io::Error) -> Death {

@@ -72,8 +72,6 @@ const ALLOWED: &[i64] = &[
     libc::SYS_readv,
     libc::SYS_recvfrom,
     libc::SYS_recvmsg,
-    libc::SYS_sendmsg,
-    libc::SYS_setsockopt,
     libc::SYS_shutdown,
     libc::SYS_write,
     libc::SYS_writev,
@@ -84,18 +82,46 @@ const OLDER: &[i64] = &[libc::SYS_epoll_wait, libc::SYS_poll, libc::SYS_getrlimi
 #[cfg(not(target_arch = "x86_64"))]
 const OLDER: &[i64] = &[];
 
+/// What a cell may do with files besides those that are open.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Files {
+    None,
+    /// Read where Landlock lets it.
+    Granted,
+    /// Read: there is no Landlock.
+    Any,
+}
+
+/// What reading in a folder takes; which folders they may be Landlock says. A file is looked at by its name
+/// anywhere.
+const READING: &[i64] = &[
+    libc::SYS_faccessat,
+    libc::SYS_faccessat2,
+    libc::SYS_fadvise64,
+    libc::SYS_fstatfs,
+    libc::SYS_getdents64,
+    libc::SYS_newfstatat,
+    libc::SYS_readlinkat,
+    libc::SYS_statx,
+];
+
 /// Fails where the system has no such filters, or does not let this process have one.
-pub(super) fn leave_few() -> io::Result<()> {
+pub(super) fn leave_few(files: Files) -> io::Result<()> {
     let program =
         |filter: Result<SeccompFilter, BackendError>| -> Result<BpfProgram, BackendError> {
             BpfProgram::try_from(filter?)
         };
+    let mut missing: Rules = MISSING.map(|call| (call, Vec::new())).into();
+    if files == Files::Any {
+        // What it is told lies where a filter cannot look.
+        missing.insert(libc::SYS_openat2, Vec::new());
+    }
     let missing = program(filter(
-        MISSING.map(|call| (call, Vec::new())).into(),
+        missing,
         SeccompAction::Allow,
         SeccompAction::Errno(libc::ENOSYS.cast_unsigned()),
     ));
-    let few = program(allowed().and_then(|rules| {
+    let few = program(allowed(files).and_then(|rules| {
         let denied = SeccompAction::Errno(libc::EPERM.cast_unsigned());
         filter(rules, denied, SeccompAction::Allow)
     }));
@@ -114,8 +140,9 @@ fn filter(
     SeccompFilter::new(rules, others, these, std::env::consts::ARCH.try_into()?)
 }
 
-fn allowed() -> Result<Rules, BackendError> {
-    let any = ALLOWED.iter().chain(OLDER).map(|call| (*call, Vec::new()));
+fn allowed(files: Files) -> Result<Rules, BackendError> {
+    let reading = if files == Files::None { &[] } else { READING };
+    let any = ALLOWED.iter().chain(OLDER).chain(reading).map(|call| (*call, Vec::new()));
     let mut rules: Rules = any.collect();
     let own = u64::from(std::process::id());
     let [thread, private, stream, unix, name] = [
@@ -128,6 +155,8 @@ fn allowed() -> Result<Rules, BackendError> {
     .map(|constant| u64::from(constant.cast_unsigned()));
     let is = SeccompCmpOp::Eq;
     for (call, conditions) in [
+        // A thread puts itself behind all others.
+        (libc::SYS_setpriority, vec![(0, is.clone(), 0), (1, is.clone(), 0)]),
         // Another thread, and no other process.
         (libc::SYS_clone, vec![(0, SeccompCmpOp::MaskedEq(thread), thread)]),
         // Shared memory is not counted, and a file that is mapped so is written to.
@@ -149,6 +178,19 @@ fn allowed() -> Result<Rules, BackendError> {
         (libc::SYS_ioctl, vec![(1, is.clone(), FIONREAD)]),
     ] {
         rules.entry(call).or_default().push(when(&conditions)?);
+    }
+    match files {
+        Files::None => {}
+        Files::Granted => {
+            rules.extend([libc::SYS_openat, libc::SYS_openat2].map(|call| (call, Vec::new())));
+        }
+        Files::Any => {
+            let writes = libc::O_ACCMODE | libc::O_CREAT | libc::O_TRUNC;
+            let reads = SeccompCmpOp::MaskedEq(u64::from(writes.cast_unsigned()));
+            rules.insert(libc::SYS_openat, vec![when(&[(2, reads, 0)])?]);
+            // It is answered by the other filter.
+            rules.insert(libc::SYS_openat2, Vec::new());
+        }
     }
     // Not to whom a signal is sent when there is something to read.
     for command in [libc::F_DUPFD_CLOEXEC, libc::F_GETFD, libc::F_SETFD, libc::F_GETFL] {

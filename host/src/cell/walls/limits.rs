@@ -7,14 +7,14 @@ use serde::{Deserialize, Serialize};
 
 /// The most that a cell may use of each.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-pub(crate) struct Most {
+pub struct Most {
     /// Memory that it writes to, in bytes: what is only reserved does not count.
-    pub(crate) memory: u64,
+    pub memory: u64,
     /// Seconds of computing, on all processors together.
-    pub(crate) cpu_seconds: u64,
+    pub cpu_seconds: u64,
     /// Bytes of a file that it writes.
-    pub(crate) file_bytes: u64,
-    pub(crate) descriptors: u64,
+    pub file_bytes: u64,
+    pub descriptors: u64,
 }
 
 pub(super) fn set(most: &Most) -> io::Result<()> {

@@ -14,18 +14,27 @@ mod rights;
 
 use std::io;
 
+#[cfg(target_os = "linux")]
+use calls::Files;
+
 pub(super) use limits::Most;
 
-/// Puts up all walls that there are here. The process must have one thread: those that begin later are
+use crate::sandbox::folders::FolderGrant;
+
+/// Puts up all walls that there are here, but for reading these folders. The process must have one thread: those that begin later are
 /// behind them, too.
-pub(super) fn put_up(most: &Most) -> io::Result<()> {
+pub(super) fn put_up(most: &Most, folders: &[FolderGrant]) -> io::Result<()> {
     limits::set(most)?;
     #[cfg(target_os = "linux")]
     {
         // What is missing the trial finds, which `sheaf doctor` shows: a connector is not to blame for it.
-        let _ = files::leave_none();
+        let holds = files::leave(folders).unwrap_or(false);
         let _ = rights::leave_none();
-        let _ = calls::leave_few();
+        let _ = calls::leave_few(match (folders.is_empty(), holds) {
+            (true, _) => Files::None,
+            (false, true) => Files::Granted,
+            (false, false) => Files::Any,
+        });
     }
     Ok(())
 }

@@ -8,10 +8,10 @@ use crate::crawl::blame::Result;
 use crate::crawl::change::{Change, Want, wanted_access};
 use crate::crawl::kept_changes::KeptChanges;
 use crate::crawl::progress::{Counts, ScopeHead};
-use crate::document::{AccessChange, DocumentRef};
+use crate::document::{AccessChange, DocumentRef, PageLimits};
 use crate::glean::upload::{Refused, Upload};
 use crate::glean::{self, Client};
-use crate::intake::{CheckedPage, Intake, Position, Row, Rules};
+use crate::intake::{CheckedPage, Position, Reading, Row};
 use crate::text::bounded;
 use crate::wire::Batch;
 use crate::wire::batch::Most;
@@ -83,14 +83,14 @@ impl Delivery {
         }
     }
 
-    /// What checks a scope's pages, so that they can be delivered so: with the limits and the start that the
+    /// How a scope is to be read, so that it can be delivered so: with the limits and the start that the
     /// pipeline gets, too.
-    pub fn intake(&self, rules: Rules, limits: &UploadLimits, start: &ScopeHead) -> Intake {
-        let limits = self.limits(limits);
+    pub fn reading(&self, page: PageLimits, uploads: &UploadLimits, start: &ScopeHead) -> Reading {
+        let uploads = self.limits(uploads);
         let most = Most {
-            bytes: limits.batch_bytes,
-            documents: limits.batch_documents,
-            document_bytes: limits.document_bytes,
+            bytes: uploads.batch_bytes,
+            documents: uploads.batch_documents,
+            document_bytes: uploads.document_bytes,
         };
         let at = Position {
             scope: start.scope.clone(),
@@ -98,7 +98,7 @@ impl Delivery {
             nameless: start.counts.nameless,
             full: self.is_full(),
         };
-        Intake::new(rules, &self.upload.datasource, most, at)
+        Reading { limits: page, datasource: self.upload.datasource.clone(), most, at }
     }
 
     pub(super) fn is_opened(&self) -> bool {

@@ -15,7 +15,7 @@ use crate::crawl::progress::{Counts, Ending, ScopeHead};
 use crate::crawl::quarantine::QuarantineLog;
 use crate::document::Progress;
 use crate::failure::{self, Failure};
-use crate::intake::{Broken, Checked, CheckedPage, Cut, Source, Whose};
+use crate::intake::{Announced, CheckedPage, Cut, Ended, Source, Whose};
 use crate::text::bounded;
 
 /// The journal is written when half of the window waits for it, and no later than this.
@@ -75,7 +75,7 @@ impl Pipeline<'_> {
     }
 }
 
-type Handed = std::result::Result<Checked, Box<Broken>>;
+type Handed = std::result::Result<Announced, Ended>;
 
 impl<'a> Driver<'a> {
     fn new(parts: &'a Pipeline<'a>, delivery: Delivery, start: ScopeHead) -> Self {
@@ -97,13 +97,10 @@ impl<'a> Driver<'a> {
 
     async fn pump(&mut self, source: &mut impl Source) -> Result<()> {
         loop {
-            let Checked { cuts, page, aged } = match self.pull(source).await? {
-                Ok(checked) => checked,
-                Err(broken) => {
-                    let Broken { cuts, failure, whose } = *broken;
-                    for cut in cuts {
-                        self.dispatch(cut).await?;
-                    }
+            let Announced { cuts, page, aged } = match self.pull(source).await? {
+                Ok(announced) => announced,
+                Err(Ended { cuts, failure, whose }) => {
+                    self.dispatch(source, cuts).await?;
                     self.flush().await?;
                     return Err(match whose {
                         Whose::Source => Stopped::of_guest(failure),
@@ -112,13 +109,9 @@ impl<'a> Driver<'a> {
                 }
             };
             self.count(&page)?;
-            for cut in cuts {
-                self.dispatch(cut).await?;
-            }
+            self.dispatch(source, cuts).await?;
             let more = self.end_page(page).await?;
-            if let Some(cut) = aged {
-                self.dispatch(cut).await?;
-            }
+            self.dispatch(source, usize::from(aged)).await?;
             if !more {
                 return self.flush().await;
             }
@@ -199,8 +192,17 @@ impl<'a> Driver<'a> {
         Ok(more)
     }
 
+    /// Sends so many batches of the source's.
+    async fn dispatch(&mut self, source: &mut impl Source, cuts: usize) -> Result<()> {
+        for _ in 0..cuts {
+            let cut = source.cut().await.map_err(Stopped::of_guest)?;
+            self.send(cut).await?;
+        }
+        Ok(())
+    }
+
     /// Sends a batch, as soon as the window has room.
-    async fn dispatch(&mut self, cut: Cut) -> Result<()> {
+    async fn send(&mut self, cut: Cut) -> Result<()> {
         self.turns.dispatched(&cut);
         let Cut { number, batch, .. } = cut;
         let bytes = batch.bytes();

@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::outside::Outside;
 use crate::failure::Result;
-use crate::redact::register_fetched;
+use crate::redact;
 use crate::sandbox::credentials::Refused;
 
 /// The headers of a request in which stand-ins are, and the names of what goes there.
@@ -53,6 +55,15 @@ impl Substitutions {
 /// Whoever read the secret may be another process, which keeps it out of what it says itself.
 fn register(value: &HeaderValue) {
     let text = String::from_utf8_lossy(value.as_bytes());
-    let secret = ["Bearer ", "Basic "].iter().find_map(|scheme| text.strip_prefix(scheme));
-    register_fetched(&secret.unwrap_or(&text).into());
+    if let Some(encoded) = text.strip_prefix("Basic ") {
+        redact::register(&encoded.into());
+        let decoded =
+            BASE64_STANDARD.decode(encoded).ok().and_then(|it| String::from_utf8(it).ok());
+        let password = decoded.as_deref().and_then(|pair| pair.split_once(':'));
+        if let Some((_, password)) = password {
+            redact::register(&password.into());
+        }
+        return;
+    }
+    redact::register(&text.strip_prefix("Bearer ").unwrap_or(&text).into());
 }

@@ -11,6 +11,9 @@ use crate::failure::{Failure, Kind};
 pub struct Limits {
     /// Linear memory, in bytes, of all the guest's memories together.
     pub memory: usize,
+    /// What the host keeps for all guests of the connection in their process, in bytes: their code, pages, requests
+    /// and answers.
+    pub host_memory: usize,
     /// Entries of all of the guest's tables together, which hold functions and the like.
     pub table_entries: usize,
     /// Time the guest itself may compute in one call.
@@ -37,6 +40,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             memory: 256 << 20,
+            host_memory: 512 << 20,
             table_entries: 1 << 20,
             cpu_per_call: Duration::from_secs(60),
             cpu_per_crawl: Duration::from_secs(2 * 3600),

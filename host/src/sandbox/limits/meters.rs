@@ -9,6 +9,10 @@ use std::time::Duration;
 use wasmtime::ResourceLimiter;
 
 use super::keys::Limits;
+use super::priority;
+
+/// A guest that has computed for so long in one call, in nanoseconds, goes on behind all others.
+const LONG: u64 = 1_000_000_000;
 
 /// Which limit a guest ran into.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +52,13 @@ impl Usage {
     /// Time that all guests of its crawl computed in this process.
     pub fn of_whole_crawl(&self) -> Duration {
         Duration::from_nanos(self.crawl.load(Ordering::Relaxed))
+    }
+
+    /// What another process says that it used.
+    pub(crate) fn was_told(&self, memory: u64, cpu: u64, crawl: u64) {
+        for (known, told) in [(&self.memory, memory), (&self.cpu, cpu), (&*self.crawl, crawl)] {
+            known.fetch_max(told, Ordering::Relaxed);
+        }
     }
 
     fn computed(&self, time: Duration) {
@@ -199,6 +210,8 @@ impl CpuMeter {
             self.exceeded = Some(Exceeded::CpuPerCall);
         } else if self.usage.crawl.load(Ordering::Relaxed) > self.per_crawl {
             self.exceeded = Some(Exceeded::CpuPerCrawl);
+        } else if call > LONG {
+            priority::lower();
         }
         self.exceeded.is_none()
     }

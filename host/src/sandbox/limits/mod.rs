@@ -2,6 +2,7 @@
 
 mod keys;
 mod meters;
+pub(crate) mod priority;
 
 pub(crate) use keys::over;
 pub use keys::{HttpLimits, Limits};

@@ -1,5 +1,5 @@
-//! What is said between a cell and the rest of the program: words in JSON, in frames of a bounded size, with
-//! open files beside them.
+//! Frames of a bounded size, with open files beside them, for whoever can wait: a cell's job and its result,
+//! whose words are JSON.
 
 use std::io::{self, IoSlice, IoSliceMut, Read as _, Write as _};
 use std::mem::MaybeUninit;
@@ -12,92 +12,114 @@ use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
     SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
 };
+use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
-
-use super::walls::Most;
-use crate::connector::{Description, Inspection, Unloaded};
 
 /// The largest frame, in bytes: a settings schema is a megabyte at most.
 const MOST_BYTES: u32 = 4 << 20;
 /// Files beside one frame.
-const MOST_FILES: usize = 2;
+pub(super) const MOST_FILES: usize = 2;
 /// The length of what follows, and how many files there are beside it.
-const HEAD: usize = 5;
-
-/// What a cell is to do; it does one thing, and ends.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-pub(super) enum Job {
-    /// Compile a component. Beside it lies the component's file, and one that the code goes into.
-    Compile { most: Most, guarded: bool },
-    /// Say what a component is. Beside it lies the component's file, and that of its code.
-    Describe { most: Most, guarded: bool },
-    /// Try what a guest would that had got out of its sandbox.
-    Probe { most: Most, port: u16 },
-}
-
-/// What came of a component.
-#[derive(Debug, Serialize, Deserialize)]
-pub(super) enum Said {
-    /// The file of code holds all of it.
-    Compiled,
-    Connector {
-        inspection: Inspection,
-        description: Description,
-    },
-    /// The file of code holds none that this program can run.
-    NoCode,
-    Not(Unloaded),
-}
+pub(super) const HEAD: usize = 5;
 
 /// A frame that was received.
-pub(super) struct Frame {
-    bytes: Vec<u8>,
-    pub(super) files: Vec<OwnedFd>,
+pub struct Frame {
+    pub(super) bytes: Vec<u8>,
+    pub files: Vec<OwnedFd>,
 }
 
 impl Frame {
-    pub(super) fn read<T: DeserializeOwned>(&self) -> io::Result<T> {
+    /// Where no file lies beside it: none that a cell opens is of use outside.
+    pub fn alone(self) -> io::Result<Self> {
+        if self.files.is_empty() { Ok(self) } else { Err(wrong("files that nobody wants")) }
+    }
+
+    /// Of words in JSON.
+    pub fn read<T: DeserializeOwned>(&self) -> io::Result<T> {
         serde_json::from_slice(&self.bytes).map_err(wrong)
     }
 }
 
-pub(super) fn send(
+/// What stands before so many bytes and files.
+pub(super) fn head(bytes: usize, most: u32, files: usize) -> io::Result<[u8; HEAD]> {
+    let length = u32::try_from(bytes).ok().filter(|length| *length <= most);
+    let length = length.ok_or_else(|| wrong(format!("a frame of {bytes} bytes")))?;
+    let [a, b, c, d] = length.to_le_bytes();
+    Ok([a, b, c, d, u8::try_from(files).map_err(wrong)?])
+}
+
+/// What a head says: bytes and files.
+pub(super) fn read_head([a, b, c, d, files]: [u8; HEAD], most: u32) -> io::Result<(u32, u8)> {
+    let length = u32::from_le_bytes([a, b, c, d]);
+    if length > most {
+        return Err(wrong(format!("a frame of {length} bytes")));
+    }
+    Ok((length, files))
+}
+
+/// Sends the beginning of a frame, and all of its files with it. How much was sent. A cell has no files to send, and
+/// no right to: with an address beside it, the same call reaches anybody.
+pub(super) fn send_first(
+    socket: BorrowedFd<'_>,
+    parts: &[IoSlice<'_>],
+    files: &[BorrowedFd<'_>],
+) -> io::Result<usize> {
+    if files.is_empty() {
+        return Ok(retry_on_intr(|| rustix::io::writev(socket, parts))?);
+    }
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_FILES))];
+    let mut beside = SendAncillaryBuffer::new(&mut space);
+    if !beside.push(SendAncillaryMessage::ScmRights(files)) {
+        return Err(wrong(format!("{} files beside a frame", files.len())));
+    }
+    Ok(retry_on_intr(|| sendmsg(socket, parts, &mut beside, SendFlags::NOSIGNAL))?)
+}
+
+/// Receives the beginning of a frame, with its files.
+pub(super) fn receive_first(
+    socket: BorrowedFd<'_>,
+    bytes: &mut [u8],
+) -> io::Result<(usize, Vec<OwnedFd>)> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_FILES))];
+    let mut beside = RecvAncillaryBuffer::new(&mut space);
+    let parts = &mut [IoSliceMut::new(bytes)];
+    let flags = receive_flags();
+    let received = retry_on_intr(|| recvmsg(socket, parts, &mut beside, flags))?;
+    if received.flags.contains(ReturnFlags::CTRUNC) {
+        return Err(wrong("more files beside a frame than there may be"));
+    }
+    let files = beside.drain().filter_map(|message| match message {
+        RecvAncillaryMessage::ScmRights(files) => Some(files),
+        _ => None,
+    });
+    Ok((received.bytes, files.flatten().collect()))
+}
+
+pub fn send(
     mut socket: &UnixStream,
     words: &impl Serialize,
     files: &[BorrowedFd<'_>],
 ) -> io::Result<()> {
     let bytes = serde_json::to_vec(words)?;
-    let length = u32::try_from(bytes.len()).ok().filter(|length| *length <= MOST_BYTES);
-    let length = length.ok_or_else(|| wrong(format!("a frame of {} bytes", bytes.len())))?;
-    let [a, b, c, d] = length.to_le_bytes();
-    let count = u8::try_from(files.len()).map_err(wrong)?;
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_FILES))];
-    let mut beside = SendAncillaryBuffer::new(&mut space);
-    if !files.is_empty() && !beside.push(SendAncillaryMessage::ScmRights(files)) {
-        return Err(wrong(format!("{} files beside a frame", files.len())));
-    }
-    let head = [a, b, c, d, count];
-    let head_of = &[IoSlice::new(&head)];
-    let sent =
-        retry_on_intr(|| sendmsg(socket.as_fd(), head_of, &mut beside, SendFlags::NOSIGNAL))?;
+    let head = head(bytes.len(), MOST_BYTES, files.len())?;
+    let sent = send_first(socket.as_fd(), &[IoSlice::new(&head)], files)?;
     socket.write_all(&head[sent..])?;
     socket.write_all(&bytes)
 }
 
 /// The next frame, all of it until then; nothing where the other side has gone before it began one.
-pub(super) fn receive(socket: &UnixStream, until: Option<Instant>) -> io::Result<Option<Frame>> {
+pub fn receive(socket: &UnixStream, until: Option<Instant>) -> io::Result<Option<Frame>> {
     let mut socket = Patient { socket, until };
     let mut head = [0; HEAD];
-    let (received, files) = socket.receive(&mut head)?;
+    socket.wait()?;
+    let (received, files) = receive_first(socket.socket.as_fd(), &mut head)?;
     if received == 0 {
         return Ok(None);
     }
     socket.read_exact(&mut head[received..])?;
-    let [a, b, c, d, count] = head;
-    let length = u32::from_le_bytes([a, b, c, d]);
-    if length > MOST_BYTES || usize::from(count) != files.len() {
-        return Err(wrong(format!("a frame of {length} bytes, with {} files", files.len())));
+    let (length, count) = read_head(head, MOST_BYTES)?;
+    if usize::from(count) != files.len() {
+        return Err(wrong(format!("a frame with {} files", files.len())));
     }
     let mut bytes = Vec::new();
     socket.take(length.into()).read_to_end(&mut bytes)?;
@@ -122,24 +144,6 @@ impl Patient<'_> {
         }
         self.socket.set_read_timeout(Some(left))
     }
-
-    /// The first bytes, and the files beside them.
-    fn receive(&self, bytes: &mut [u8]) -> io::Result<(usize, Vec<OwnedFd>)> {
-        self.wait()?;
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_FILES))];
-        let mut beside = RecvAncillaryBuffer::new(&mut space);
-        let parts = &mut [IoSliceMut::new(bytes)];
-        let flags = receive_flags();
-        let received = retry_on_intr(|| recvmsg(self.socket.as_fd(), parts, &mut beside, flags))?;
-        if received.flags.contains(ReturnFlags::CTRUNC) {
-            return Err(wrong("more files beside a frame than there may be"));
-        }
-        let files = beside.drain().filter_map(|message| match message {
-            RecvAncillaryMessage::ScmRights(files) => Some(files),
-            _ => None,
-        });
-        Ok((received.bytes, files.flatten().collect()))
-    }
 }
 
 impl io::Read for Patient<'_> {
@@ -157,7 +161,7 @@ fn receive_flags() -> RecvFlags {
     RecvFlags::empty()
 }
 
-fn wrong(why: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> io::Error {
+pub(super) fn wrong(why: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, why)
 }
 
