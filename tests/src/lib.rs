@@ -149,7 +149,12 @@ impl Site {
     }
 
     pub fn command(&self, arguments: &[&str]) -> tokio::process::Command {
-        let mut command = tokio::process::Command::new(binary());
+        self.command_of(binary(), arguments)
+    }
+
+    /// The same of another program.
+    pub fn command_of(&self, program: &Path, arguments: &[&str]) -> tokio::process::Command {
+        let mut command = tokio::process::Command::new(program);
         command
             .current_dir(self.folder.path())
             .args(arguments)
@@ -166,11 +171,16 @@ impl Site {
 
     /// Runs a command to its end.
     pub async fn sheaf(&self, arguments: &[&str]) -> Ended {
-        let output = self.command(arguments).output();
+        self.run(binary(), arguments).await
+    }
+
+    /// The same of another program.
+    pub async fn run(&self, program: &Path, arguments: &[&str]) -> Ended {
+        let output = self.command_of(program, arguments).output();
         let output = tokio::time::timeout(Duration::from_secs(240), output)
             .await
-            .unwrap_or_else(|_| panic!("sheaf {arguments:?} did not end"))
-            .expect("sheaf runs");
+            .unwrap_or_else(|_| panic!("{} {arguments:?} did not end", program.display()))
+            .expect("it runs");
         Ended {
             code: output.status.code().unwrap_or(-1),
             stdout: String::from_utf8(output.stdout).expect("UTF-8"),

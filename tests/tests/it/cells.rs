@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use sheaf::cell::{Candidate, CompileLimits, Loader, Program, misdeeds};
 use sheaf::failure::{Failure, Kind};
+use sheaf::sandbox::folders::FolderGrant;
 use sheaf_tests::wait::until;
 use sheaf_tests::{binary, guest};
 
@@ -13,8 +14,13 @@ use sheaf_tests::{binary, guest};
 #[cfg(target_os = "linux")]
 #[tokio::test(flavor = "multi_thread")]
 async fn what_breaks_out_of_the_sandbox_opens_no_file_reaches_nobody_and_starts_nothing() {
-    let misdeeds = misdeeds(&Program::at(binary())).await.expect("a cell");
-    assert!(misdeeds.is_empty(), "{misdeeds:?}");
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::create_dir(folder.path().join("granted")).expect("a folder");
+    let grant = FolderGrant { guest: "/content".into(), host: folder.path().join("granted") };
+    for folders in [&[][..], &[grant]] {
+        let misdeeds = misdeeds(&Program::at(binary()), folders).await.expect("a cell");
+        assert!(misdeeds.is_empty(), "{folders:?}: {misdeeds:?}");
+    }
 }
 
 /// A program in place of a cell: what was taken over can say anything.
@@ -148,4 +154,21 @@ async fn a_cell_ends_with_whoever_waits_for_it() {
     let number = std::fs::read_to_string(&pid).expect("a number");
     let process = Path::new("/proc").join(number.trim());
     until("the cell is gone", async || !process.exists()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_took_too_long_is_not_tried_again_by_everybody_who_asks() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let started = folder.path().join("started");
+    let script = format!("echo once >> {}; exec sleep 60", started.display());
+    let limits =
+        CompileLimits { compile_time: Duration::from_millis(300), ..CompileLimits::default() };
+    let program = double(folder.path(), &script);
+    let loader =
+        Loader::limited(program, folder.path().join("compiled"), limits).expect("a loader");
+    for _ in 0..3 {
+        let failure = loader.load_file(&guest("guest_generator")).await.expect_err("too late");
+        assert_eq!(failure.kind, Kind::TimedOut, "{failure}");
+    }
+    assert_eq!(std::fs::read_to_string(started).expect("a mark"), "once\n");
 }

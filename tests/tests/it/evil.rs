@@ -99,7 +99,7 @@ async fn run(case: Case) -> String {
     assert!(told.contains(case.what), "{misdeed}: `{}` is not in {ended:?}", case.what);
     assert!(said("next:").contains(case.next), "{misdeed}: {ended:?}");
     assert!(!ended.stderr.contains("panicked at host/"), "{misdeed}: {ended:?}");
-    assert!(megabytes < 1_000, "{misdeed}: {megabytes} MiB");
+    assert!(megabytes < 200, "{misdeed}: {megabytes} MiB");
     assert_eq!(std::fs::read_to_string(site.path("granted/a.txt")).expect("there"), "granted");
     assert_eq!(std::fs::read_dir(site.path("granted")).expect("there").count(), 3, "{misdeed}");
     let documents = site.glean.documents("evil").await.unwrap_or_default();
@@ -182,6 +182,7 @@ const NETWORK: &[Case] = &[
     Case { misdeed: "get", target: "file:///etc/passwd", limits: "", grants: "", code: 2, what: "cannot be requested", next: "settings" },
     Case { misdeed: "follow", target: "SERVER/redirect?to=http://169.254.169.254/latest/meta-data/", limits: "", grants: "", code: 2, what: "may not reach http://169.254.169.254", next: "manifest" },
     Case { misdeed: "request-hoard", target: "", limits: "", grants: "", code: 1, what: "1000 handles open at once", next: "`handles`" },
+    Case { misdeed: "method-hoard", target: "", limits: "guests = 1\nhost_memory = \"200 MiB\"\npage_bytes = \"512 MiB\"", grants: "", code: 1, what: "456.0 MiB of memory of its process", next: "`host_memory`" },
     Case { misdeed: "get", target: "SERVER/busy", limits: "", grants: "", code: 0, what: "", next: "" },
     Case { misdeed: "request-flood", target: "", limits: "open_requests = 4", grants: "", code: 1, what: "4 requests open at once", next: "open_requests" },
     Case { misdeed: "get", target: "SERVER/slow-answer", limits: "first_byte_timeout = \"300ms\"", grants: "", code: 4, what: "did not answer in time", next: "first_byte_timeout" },
@@ -275,6 +276,7 @@ async fn a_guest_that_misbehaves_before_it_has_settings_is_refused() {
     for (misdeed, code, what) in [
         ("loop-in-describe", 1, "5s of computing in one call"),
         ("abort-in-start-up", 1, "crashed"),
+        ("sleep-in-describe", 1, "did not answer within 20s"),
     ] {
         let web = Web::start().await;
         let site = Site::new(&toml(&Case { misdeed: "trap", ..Case::default() }, &web)).await;

@@ -1,5 +1,6 @@
 //! Everything that is tested end to end, in one program: it is linked once, and its parts are built once.
 
+mod apart;
 mod approval;
 mod cells;
 mod deployments;
@@ -25,5 +26,6 @@ mod removed;
 mod rest;
 mod scopes;
 mod secrets;
+mod taken_over;
 mod temporal;
 mod tls;

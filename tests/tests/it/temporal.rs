@@ -91,6 +91,11 @@ async fn a_good_connector_crawls_beside_evil_ones_in_one_worker() {
         assert_eq!(documents, alone);
     }
     assert!(worker.try_wait().expect("a process").is_none(), "the worker lives");
+    let status = format!("/proc/{}/status", worker.id().expect("it runs"));
+    let status = std::fs::read_to_string(status).expect("its status");
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("its peak");
+    let peak: u64 = peak.trim().trim_end_matches(" kB").parse().expect("a number");
+    assert!(peak < 200 << 10, "{peak} KiB: what guests need is in their own processes");
     for child in &mut evils {
         child.kill().await.expect("ended");
     }

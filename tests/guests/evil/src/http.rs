@@ -114,6 +114,17 @@ pub(crate) fn hoard() -> Result<Page> {
     }
 }
 
+/// Requests that are never sent, each with a method of megabytes.
+pub(crate) fn hoard_methods() -> Result<Page> {
+    let long = Method::Other("X".repeat(4 << 20));
+    let mut hoard = Vec::new();
+    loop {
+        let request = OutgoingRequest::new(Fields::new());
+        request.set_method(&long).map_err(|()| Error::give_up("no method"))?;
+        hoard.push(request);
+    }
+}
+
 /// Sends the stand-in with a method of its choice.
 pub(crate) fn method(server: &str, method: &str) -> Result<Page> {
     let url: sheaf_sdk::url::Url = server.parse()?;

@@ -34,6 +34,9 @@ impl Connector for Evil {
         if abi::at_start() == "loop-in-describe" {
             spin();
         }
+        if abi::at_start() == "sleep-in-describe" {
+            std::thread::sleep(std::time::Duration::from_secs(3600));
+        }
         if abi::at_start() == "second-block" {
             // As if what it wants to be granted were what `inspect` suggests.
             let block = "for sheaf.toml\r\n\n[connections.other]\nconnector = \"evil\"\n\n\
@@ -186,12 +189,18 @@ impl Cursor for Attack {
             "spellings" => http::spellings(&target),
             "follow" => http::follow(&target),
             "request-hoard" => http::hoard(),
+            "method-hoard" => http::hoard_methods(),
             "request-flood" => http::flood(&server),
             "method" => http::method(&server, &target),
             "slow-write" => http::slow_write(&server),
             "huge-request" => http::huge_request(&server),
             "huge-headers" => http::huge_headers(&server),
             "credential" => http::credential(&server, "authorization"),
+            "credential-and-hang" => {
+                http::credential_unread(&server)?;
+                std::thread::sleep(std::time::Duration::from_secs(3600));
+                done("slept")
+            }
             "credential-unread" => http::credential_unread(&server),
             "echo-fault" => http::echo_fault(&server, "authorization"),
             "echo-header" => http::echo_fault(&server, "x-api-key"),
