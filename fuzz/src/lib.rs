@@ -4,6 +4,7 @@
 //! all. `cargo fuzz` searches for bytes that break one; `./test` tries each with its seeds, and with some
 //! thousand changes of them.
 
+mod cells;
 mod encoding;
 mod ledger;
 mod policy;
@@ -11,6 +12,7 @@ mod policy;
 mod short;
 mod template;
 
+pub use cells::{batch, said};
 pub use encoding::document;
 pub use ledger::{frames, record};
 pub use policy::{host, url};

@@ -110,6 +110,16 @@ fn templates_changed_at_random_are_refused_or_filled() {
 }
 
 #[test]
+fn what_a_cell_says_changed_at_random_is_read_or_refused() {
+    run("said", crate::said);
+}
+
+#[test]
+fn batches_changed_at_random_are_believed_if_they_are_documents_of_their_datasource() {
+    run("batch", crate::batch);
+}
+
+#[test]
 fn documents_changed_at_random_are_written_as_serde_json_writes_them() {
     run("document", crate::document);
 }

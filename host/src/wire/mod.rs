@@ -9,4 +9,4 @@ mod received;
 pub mod size;
 
 pub use batch::{Batch, Batcher};
-pub(crate) use received::received;
+pub use received::received;

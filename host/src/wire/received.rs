@@ -18,7 +18,7 @@ struct Envelope<'a> {
 
 /// The batch, if it is one that could have been cut here: each document is one JSON object of this
 /// datasource, and has the id that was told of it; nothing else is between them.
-pub(crate) fn received<'a>(
+pub fn received<'a>(
     encoded: Bytes,
     ends: Vec<usize>,
     datasource: &str,
