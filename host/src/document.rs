@@ -17,7 +17,7 @@ pub struct Restricted {
     pub users: Vec<UserRef>,
     #[serde(deserialize_with = "crate::lists::counted")]
     pub groups: Vec<String>,
-    #[serde(deserialize_with = "crate::lists::counted")]
+    #[serde(deserialize_with = "crate::lists::counted_twice")]
     pub group_intersections: Vec<Vec<String>>,
 }
 

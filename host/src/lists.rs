@@ -11,10 +11,10 @@ thread_local! {
     static LEFT: Cell<usize> = const { Cell::new(usize::MAX) };
 }
 
-/// Reads something of so many bytes: its lists may take eight times as much, which leaves room for whatever is
-/// not made of empty things.
+/// Reads something of so many bytes: the elements of its lists may take sixteen times as much, which leaves room for
+/// whatever is not made of empty things.
 pub fn within<T>(bytes: usize, read: impl FnOnce() -> T) -> T {
-    let before = LEFT.replace(bytes.saturating_mul(8).saturating_add(1 << 20));
+    let before = LEFT.replace(bytes.saturating_mul(16).saturating_add(1 << 20));
     let read = read();
     LEFT.set(before);
     read
@@ -25,6 +25,14 @@ pub fn counted<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
     deserializer: D,
 ) -> Result<Vec<T>, D::Error> {
     deserializer.deserialize_seq(Counted(PhantomData))
+}
+
+/// The same of lists within a list.
+pub fn counted_twice<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    deserializer: D,
+) -> Result<Vec<Vec<T>>, D::Error> {
+    let lists: Vec<List<T>> = counted(deserializer)?;
+    Ok(lists.into_iter().map(|List(list)| list).collect())
 }
 
 /// One that comes alone.
@@ -48,8 +56,7 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for Counted<T> {
     fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<Vec<T>, A::Error> {
         let mut list = Vec::new();
         while let Some(element) = elements.next_element()? {
-            // A list that grows has twice the room that it needs.
-            let left = LEFT.get().checked_sub(2 * size_of::<T>());
+            let left = LEFT.get().checked_sub(size_of::<T>());
             let left = left.ok_or_else(|| A::Error::custom("a list with too many elements"))?;
             LEFT.set(left);
             list.push(element);

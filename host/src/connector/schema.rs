@@ -15,6 +15,7 @@ use crate::text::bounded;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Misfit {
     /// The keys that lead to it, below the settings.
+    #[serde(deserialize_with = "crate::lists::counted")]
     pub keys: Vec<String>,
     pub what: String,
     /// The key that was meant, where one is near.

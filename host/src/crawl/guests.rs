@@ -115,8 +115,14 @@ impl Guests {
                 return Err(failure);
             }
         };
-        let cell = shared.cell(connection, connector).await?;
-        check_settings(&*config, connection, connector, &cell).await?;
+        let mut cell = shared.cell(connection, connector).await?;
+        let mut checked = check_settings(&*config, connection, connector, &cell).await;
+        if checked.is_err() && !cell.is_alive() {
+            // A guest may have ended it meanwhile.
+            cell = shared.cell(connection, connector).await?;
+            checked = check_settings(&*config, connection, connector, &cell).await;
+        }
+        checked?;
         shared.broker.check().await.map_err(|failure| {
             let grants = ["connections", &connection.name, "grants"];
             let at = failure.at.clone().unwrap_or_default();

@@ -46,6 +46,8 @@ impl Crawler {
         let mut guest = self.start(connection, &connector).await?;
         let registered = guest.datasource().await?;
         let mut scopes: Vec<_> = guest.scopes().await?.into_iter().map(|scope| scope.id).collect();
+        // Its place is wanted for those that read.
+        drop(guest);
         if let Some(wanted) = scope {
             if !scopes.contains(&wanted) {
                 return Err(Failure::settings(format!("there is no scope `{wanted}`"))

@@ -13,7 +13,9 @@ use tokio::sync::mpsc;
 use super::room::Room;
 use super::world::{Calls, World};
 use super::{guest, log};
-use crate::cell::protocol::{MOST_CONTROL, Order, Say, Sender, Serving, WaitWords, pair};
+use crate::cell::protocol::{
+    MOST_CONTROL, Order, Say, Sender, Serving, WaitWords, most_calls, pair,
+};
 use crate::sandbox::egress::Egress;
 
 /// Lines and calls that wait to be said.
@@ -40,7 +42,7 @@ async fn attend(serving: Serving, code: File, socket: UnixStream) -> io::Result<
     let Serving { grants, guarded, level } = serving;
     log::begin(&level, says.clone());
     let egress = grants.permit.clone().map(|permit| {
-        let world = Arc::new(World::new(says.clone(), calls.clone()));
+        let world = Arc::new(World::new(says.clone(), calls.clone(), most_calls(&grants.limits)));
         Arc::new(Egress::new(&grants.connection, permit, world))
     });
     if let Some(egress) = &egress {

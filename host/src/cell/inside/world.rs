@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use futures::future::BoxFuture;
 use http::HeaderValue;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use crate::cell::protocol::{Call, Reply, Say};
 use crate::failure::{Failure, Result};
@@ -18,14 +18,17 @@ use crate::sandbox::egress::{Certificates, Outside, Undialled};
 /// A reply, and the connection beside it.
 type Replied = (Reply, Option<OwnedFd>);
 
+/// Who waits for a reply, and the call's turn, which ends with the reply, even if nobody waits any more.
+type Waiting = (oneshot::Sender<Replied>, OwnedSemaphorePermit);
+
 /// The calls that wait for their replies.
 #[derive(Clone, Default)]
-pub(super) struct Calls(Arc<Mutex<HashMap<u32, oneshot::Sender<Replied>>>>);
+pub(super) struct Calls(Arc<Mutex<HashMap<u32, Waiting>>>);
 
 impl Calls {
     pub(super) fn reply(&self, number: u32, reply: Reply, beside: Option<OwnedFd>) {
         let waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&number);
-        if let Some(waiting) = waiting {
+        if let Some((waiting, _turn)) = waiting {
             // Whoever asked may have gone.
             let _ = waiting.send((reply, beside));
         }
@@ -36,19 +39,22 @@ pub(super) struct World {
     says: mpsc::Sender<Say>,
     calls: Calls,
     next: AtomicU32,
+    /// For calls that are under way.
+    turns: Arc<Semaphore>,
 }
 
 impl World {
-    pub(super) fn new(says: mpsc::Sender<Say>, calls: Calls) -> Self {
-        Self { says, calls, next: AtomicU32::new(0) }
+    pub(super) fn new(says: mpsc::Sender<Say>, calls: Calls, most: usize) -> Self {
+        Self { says, calls, next: AtomicU32::new(0), turns: Arc::new(Semaphore::new(most)) }
     }
 
     async fn call(&self, call: Call) -> Option<Replied> {
+        let turn = self.turns.clone().acquire_many_owned(call.weight()).await.ok()?;
         // Whoever gives up before there is room for it has asked nothing.
         let say = self.says.reserve().await.ok()?;
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let (sender, replied) = oneshot::channel();
-        self.calls.0.lock().unwrap_or_else(PoisonError::into_inner).insert(number, sender);
+        self.calls.0.lock().unwrap_or_else(PoisonError::into_inner).insert(number, (sender, turn));
         say.send(Say::Call { number, call });
         replied.await.ok()
     }

@@ -17,8 +17,8 @@ use super::lines::Lines;
 use super::process::{Cell, Leash};
 use super::program::Program;
 use crate::cell::protocol::{
-    self, Call, Frame, Job, MOST_CONTROL, Order, Receiver, Reply, Say, Sender, Serving,
-    most_of_a_guest,
+    self, Call, Frame, HEAVIEST, Job, MOST_CONTROL, Order, Receiver, Reply, Say, Sender, Serving,
+    most_calls, most_of_a_guest,
 };
 use crate::cell::walls::Most;
 use crate::clock::Timestamp;
@@ -32,10 +32,6 @@ use crate::sandbox::egress::{Broker, Outside as _};
 use crate::sandbox::limits::over;
 use crate::text::{bytes, short_line};
 
-/// Things that are done at once for one cell, besides those that its guests' requests take.
-const CALLS: usize = 64;
-/// What certificates count as: they are a large answer to a small question.
-const LARGE: u32 = 16;
 /// A cell enforces the limits of its guests' calls itself. One that has not answered so long after that is
 /// beyond help.
 const RESERVE: Duration = Duration::from_secs(30);
@@ -58,9 +54,16 @@ pub struct ConnectionCell {
     _leash: Leash,
 }
 
+#[derive(Clone)]
+struct Died {
+    death: Death,
+    /// Whether no more than one guest was in it.
+    alone: bool,
+}
+
 struct Shared {
     /// Why it is no more; the first reason counts.
-    died: watch::Sender<Option<Death>>,
+    died: watch::Sender<Option<Died>>,
     waits: Mutex<Option<Wait>>,
     /// Guests that run in it.
     guests: AtomicUsize,
@@ -70,10 +73,11 @@ struct Shared {
 impl Shared {
     /// Ends it, unless it has ended.
     fn dies(&self, death: Death) {
+        let alone = self.guests.load(Ordering::Relaxed) <= 1;
         self.died.send_if_modified(|died| {
             let is_first = died.is_none();
             if is_first {
-                *died = Some(death);
+                *died = Some(Died { death, alone });
             }
             is_first
         });
@@ -116,14 +120,15 @@ impl ConnectionCell {
             leash: leash.another().map_err(|error| none(&error))?,
         });
         tokio::spawn(give(sender, ordered, shared.clone()));
-        let calls = limits.guests.saturating_mul(limits.http.open_requests).saturating_add(CALLS);
+        // A cell has a reply a moment before it is known here that it was sent.
+        let calls = most_calls(&limits) + 4 * HEAVIEST as usize;
         let attendance = Attendance {
             broker,
             asked: asked.into(),
             replies: orders.downgrade(),
             shared: shared.clone(),
             lines: Lines::new(&connection, &limits),
-            turns: Arc::new(Semaphore::new(calls.min(Semaphore::MAX_PERMITS))),
+            turns: Arc::new(Semaphore::new(calls)),
         };
         tokio::spawn(attendance.attend(receiver, cell));
         let files = Mutex::default();
@@ -147,6 +152,7 @@ impl ConnectionCell {
 
     /// What does not fit a schema of the connection's settings; or why that is no schema.
     pub async fn fit(&self, schema: &Value) -> Result<Result<Vec<Misfit>, String>> {
+        let _counted = self.counted();
         let (_, mut receiver) = self.order(Order::Fit { schema: schema.to_string() }).await?;
         let answered = tokio::time::timeout(self.patience(), receiver.next()).await;
         let held: Result<List<Misfit>, String> = self.believe(answered).await?;
@@ -237,15 +243,19 @@ impl ConnectionCell {
         self.failure(death.as_ref())
     }
 
-    fn failure(&self, death: Option<&Death>) -> Failure {
+    fn failure(&self, died: Option<&Died>) -> Failure {
+        let death = died.map(|died| &died.death);
         let failure = match death {
             Some(Death::Memory) => {
                 let memory =
                     format!("{} of memory of its process", bytes(most(&self.limits).memory));
                 let over = over(&self.connection, &memory, "host_memory");
                 // Who of several has used it up nobody knows: each is tried again.
-                let alone = self.shared.guests.load(Ordering::Relaxed) <= 1;
-                return if alone { over } else { Failure { kind: Kind::Trap, ..over } };
+                return if died.is_some_and(|died| died.alone) {
+                    over
+                } else {
+                    Failure { kind: Kind::Trap, ..over }
+                };
             }
             Some(Death::Late) => {
                 let what = "the process that runs the connector did not answer in time";
@@ -367,9 +377,8 @@ impl Attendance {
 impl Attendance {
     /// Begins to do something for it.
     fn have_done(&self, number: u32, call: Call) -> io::Result<()> {
-        let weight = if matches!(call, Call::Certificates) { LARGE } else { 1 };
-        // Its guests' requests are counted inside: an honest one never has so many.
-        let turn = self.turns.clone().try_acquire_many_owned(weight).map_err(|_| {
+        // They are counted inside: an honest one never has so many.
+        let turn = self.turns.clone().try_acquire_many_owned(call.weight()).map_err(|_| {
             io::Error::new(io::ErrorKind::InvalidData, "it wants more at once than it may")
         })?;
         let (broker, replies) = (self.broker.clone(), self.replies.clone());

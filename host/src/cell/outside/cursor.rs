@@ -204,7 +204,10 @@ impl Cursor {
 
 impl Drop for Cursor {
     fn drop(&mut self) {
-        if let Some(file) = self.file.take() {
+        // Where a page was asked for and did not come, the guest may still write to it.
+        if self.asked.is_none()
+            && let Some(file) = self.file.take()
+        {
             self.guest.cell.has_used(file);
         }
     }

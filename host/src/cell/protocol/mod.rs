@@ -15,4 +15,6 @@ pub use channel::{Receiver, Sender, pair};
 pub use frames::{Frame, receive, send};
 pub use jobs::Grants;
 pub use jobs::{Job, Said, Serving};
-pub use orders::{Call, MOST_CONTROL, Order, Reply, Say, WaitWords, level_number, level_of};
+pub use orders::{
+    Call, HEAVIEST, MOST_CONTROL, Order, Reply, Say, WaitWords, level_number, level_of, most_calls,
+};

@@ -5,11 +5,18 @@ use tracing::Level;
 
 use super::asked::Told;
 use crate::clock::Timestamp;
+use crate::sandbox::Limits;
 use crate::sandbox::credentials::Refused;
 use crate::sandbox::egress::{Certificates, Undialled};
 
 /// The largest frame of a cell's socket: a settings schema is a megabyte at most.
 pub const MOST_CONTROL: u32 = 4 << 20;
+
+/// Calls that a cell has under way at once: some for each request that its guests may have, since what a guest gives up
+/// goes on for a while.
+pub fn most_calls(limits: &Limits) -> usize {
+    limits.guests.saturating_mul(limits.http.open_requests).saturating_add(64).min(1 << 20)
+}
 
 /// To the cell.
 #[derive(Serialize, Deserialize)]
@@ -49,6 +56,15 @@ pub enum Call {
     Helped { name: String },
     Certificates,
 }
+
+impl Call {
+    /// How many it counts as: certificates are a large answer to a small question.
+    pub fn weight(&self) -> u32 {
+        if matches!(self, Self::Certificates) { HEAVIEST } else { 1 }
+    }
+}
+
+pub const HEAVIEST: u32 = 16;
 
 #[derive(Serialize, Deserialize)]
 pub enum Reply {
