@@ -89,7 +89,7 @@ async fn run() -> Result<(), Failure> {
             Ok(())
         }
         Some(Part::Start(start)) => {
-            println!("{}", json!({ "seconds": start.run().await? }));
+            println!("{}", serde_json::to_string(&start.run().await?)?);
             Ok(())
         }
         None => all(&cli),
@@ -272,15 +272,24 @@ fn starts(target: &Path, wasm: &Path) -> Result<Vec<Value>, Failure> {
             continue;
         }
         let cache = tempfile::tempdir()?;
-        let start = || -> Result<f64, Failure> {
+        let start = || -> Result<measure::Began, Failure> {
             let answer =
                 child(&["start", "--guest", text(&file)?, "--cache", text(cache.path())?])?;
-            answer["seconds"].as_f64().ok_or_else(|| "no seconds".into())
+            Ok(serde_json::from_value(answer)?)
         };
-        let cold = start()?;
-        let warm = median((0..5).map(|_| start()).collect::<Result<_, _>>()?);
-        println!("{language:<8} cold {cold:.3}, warm {warm:.3}");
-        starts.push(json!({ "language": language, "cold_seconds": cold, "warm_seconds": warm }));
+        let cold = start()?.seconds;
+        let began = (0..5).map(|_| start()).collect::<Result<Vec<_>, _>>()?;
+        let of = |what: fn(&measure::Began) -> f64| median(began.iter().map(what).collect());
+        let warm = of(|began| began.seconds);
+        let cell = of(|began| began.cell_seconds);
+        let memory = of(|began| began.cell_memory_mib);
+        println!(
+            "{language:<8} cold {cold:.3}, warm {warm:.3}, of which the cell {cell:.3} with {memory:.1} MiB"
+        );
+        starts.push(json!({
+            "language": language, "cold_seconds": cold, "warm_seconds": warm,
+            "cell_seconds": cell, "cell_memory_mib": memory,
+        }));
     }
     Ok(starts)
 }

@@ -135,6 +135,7 @@ pub fn main() -> ExitCode {
     let name = cli.command.name();
     redact_panics();
     logging::start(cli.verbose, cli.command.is_service(), cli.log_format);
+    crate::machine::raise_descriptors();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {

@@ -13,7 +13,6 @@ use crate::config::Config;
 use crate::crawl::Crawler;
 use crate::failure::{Failure, Result};
 use crate::glean;
-use crate::machine;
 use crate::temporal::worker;
 
 #[derive(ClapArgs)]
@@ -78,7 +77,6 @@ async fn walls() -> Result<()> {
     if !misdeeds.is_empty() {
         tracing::warn!("{}", cell::missing_walls(&misdeeds));
     }
-    machine::raise_descriptors();
     Ok(())
 }
 

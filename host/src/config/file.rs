@@ -178,6 +178,7 @@ mod tests {
             ("[connections.a.grants]\nnetworks = [\"10.0.0.1/33\"]\n", ":5", "not a network"),
             ("[connections.a.grants]\nmethods = [\"TRACE\"]\n", ":5", "`TRACE` cannot be granted"),
             ("[connections.a.grants]\nmethods = []\n", ":5", "names no method"),
+            ("[connections.a.limits]\nhost_memory = \"1 B\"\n", ":5", "at least 64 MiB"),
             ("[connections.a.grants.credentials.c]\n", ":4", "one of"),
             (
                 "[connections.a.grants.credentials.c]\nbearer = { env = \"X\" }\nhosts = [\"x.com\"]\n",

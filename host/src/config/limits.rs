@@ -32,6 +32,9 @@ pub(super) struct Section {
     body_timeout: Option<Span>,
 }
 
+/// With less a process has no room for its own threads.
+const LEAST_HOST_MEMORY: usize = 64 << 20;
+
 impl Section {
     pub(super) fn validate(self, name: &str, locate: &Locate<'_>) -> Result<Limits> {
         let at = |key| ["connections", name, "limits", key];
@@ -48,6 +51,9 @@ impl Section {
             if value.is_some_and(|value| value > 1_000_000) {
                 return Err(locate.failure(&at(key), "1,000,000 is the most"));
             }
+        }
+        if self.host_memory.is_some_and(|size| size.0 < LEAST_HOST_MEMORY) {
+            return Err(locate.failure(&at("host_memory"), "it must be at least 64 MiB"));
         }
         let rate = self.host_requests_per_second;
         if rate.is_some_and(|rate| !(0.001..=1e6).contains(&rate)) {

@@ -36,6 +36,7 @@ pub fn main_of_a_cell() -> ExitCode {
 
 fn work() -> io::Result<()> {
     die_with_the_parent()?;
+    be_named();
     let socket = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
     let Some(mut frame) = protocol::receive(&socket, None)? else { return Ok(()) };
     let job: Job = frame.read()?;
@@ -74,6 +75,13 @@ fn die_first() {
         // Without it, the largest of all processes is ended.
         let _ = std::fs::write("/proc/self/oom_score_adj", "1000");
     }
+}
+
+/// What tools show that know a process by a short name.
+fn be_named() {
+    #[cfg(target_os = "linux")]
+    // It would have that of the link that it was started by.
+    let _ = rustix::thread::set_name(c"sheaf-cell");
 }
 
 #[cfg(target_os = "linux")]

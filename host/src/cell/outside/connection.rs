@@ -270,8 +270,9 @@ impl ConnectionCell {
             Some(Death::Machine(_) | Death::Unborn(_)) => {
                 let how = death.map(ToString::to_string).unwrap_or_default();
                 let what = format!("the process that runs the connector has ended: {how}");
-                Failure::internal(what)
-                    .next("see whether this machine is short of memory or processes")
+                Failure::internal(what).next(
+                    "see whether this machine is short of memory or processes; the next crawl goes on from here",
+                )
             }
             None => {
                 Failure::new(Kind::Trap, "the process that runs the connector dropped its guest")

@@ -21,8 +21,8 @@ pub(super) use limits::Most;
 
 use crate::sandbox::folders::FolderGrant;
 
-/// Puts up all walls that there are here, but for reading these folders. The process must have one thread: those that begin later are
-/// behind them, too.
+/// Puts up all walls that there are here, but for reading these folders. The process must have one thread: those
+/// that begin later are behind them, too.
 pub(super) fn put_up(most: &Most, folders: &[FolderGrant]) -> io::Result<()> {
     limits::set(most)?;
     #[cfg(target_os = "linux")]
@@ -36,5 +36,7 @@ pub(super) fn put_up(most: &Most, folders: &[FolderGrant]) -> io::Result<()> {
             (false, false) => Files::Any,
         });
     }
+    #[cfg(not(target_os = "linux"))]
+    let _ = folders;
     Ok(())
 }
