@@ -181,7 +181,6 @@ const ANSWERS: &[Lie] = &[
     senseless("twice@open", "makes no sense"),
     // Whatever comes first is the answer, and one that is too many is that to the next question.
     harmless("twice@scopes"),
-    harmless("twice@first-page"),
     harmless("early-page"),
     senseless("say:large", "a frame of 4294967295 bytes"),
     senseless("say:half", "exit code 3"),
