@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::redact::redact;
+use crate::redact::redacted;
 use crate::text::{bounded, lines, one_line};
 
 /// The longest text that leaves the process in one part of a failure.
@@ -254,10 +254,7 @@ impl std::error::Error for Failure {}
 
 /// Without secrets and what nobody sees, and bounded.
 fn clean(text: String, seen: fn(&str) -> Cow<'_, str>, most: usize) -> String {
-    let text = match redact(&text) {
-        Cow::Borrowed(_) => text,
-        Cow::Owned(clean) => clean,
-    };
+    let text = redacted(text);
     let text = match seen(&text) {
         Cow::Borrowed(_) => text,
         Cow::Owned(clean) => clean,

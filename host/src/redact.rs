@@ -63,6 +63,14 @@ fn register_in(secrets: &Secrets, secret: &Arc<str>, most: usize) {
     }
 }
 
+/// The same of a text that need not be copied where there are none.
+pub fn redacted(text: String) -> String {
+    match redact(&text) {
+        Cow::Borrowed(_) => text,
+        Cow::Owned(clean) => clean,
+    }
+}
+
 /// A text without the secrets that this process has read.
 pub fn redact(text: &str) -> Cow<'_, str> {
     let mut found = Vec::new();

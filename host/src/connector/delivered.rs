@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 use super::fault::{Fault, Remedy};
 use crate::document::{MAX_CHECKPOINT_BYTES, Page, Progress, Scope, Unreadable};
-use crate::redact::redact;
+use crate::redact::{redact, redacted};
 use crate::text::short_line;
 
 /// The longest reason, or other sentence for people.
@@ -27,8 +27,8 @@ pub(super) fn page(page: Page) -> Result<Page, Fault> {
             .unreadable
             .into_iter()
             .map(|found| Unreadable {
-                id: found.id.map(clean),
-                view_url: found.view_url.map(clean),
+                id: found.id.map(redacted),
+                view_url: found.view_url.map(redacted),
                 reason: sentence(&found.reason),
             })
             .collect(),
@@ -57,13 +57,6 @@ pub(crate) fn sentence(text: &str) -> String {
 fn shown(text: &str, most: usize) -> String {
     // Whole secrets are found only before anything is cut.
     short_line(&redact(text), most)
-}
-
-fn clean(text: String) -> String {
-    match redact(&text) {
-        Cow::Borrowed(_) => text,
-        Cow::Owned(clean) => clean,
-    }
 }
 
 /// A text that the host keeps between runs, as the guest wrote it.

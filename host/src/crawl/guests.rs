@@ -47,9 +47,18 @@ struct Shared {
 /// The cell of a connection, where it has one.
 #[derive(Default)]
 struct Cell {
-    running: AsyncMutex<Option<Running>>,
-    /// The same, for whoever cannot wait.
-    now: Mutex<Weak<ConnectionCell>>,
+    /// Held while one is looked for or started, so that there is one.
+    starting: AsyncMutex<()>,
+    running: Mutex<Option<Running>>,
+}
+
+impl Cell {
+    /// The one that runs, if it was started with what is wanted.
+    fn running(&self, is_wanted: impl Fn(&What) -> bool) -> Option<Arc<ConnectionCell>> {
+        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        let Running { what, cell } = running.as_ref()?;
+        if is_wanted(what) { cell.upgrade() } else { None }
+    }
 }
 
 struct Running {
@@ -58,7 +67,7 @@ struct Running {
 }
 
 /// What a cell was started with: whatever of it changes, another one is started.
-#[derive(Clone, PartialEq)]
+#[derive(PartialEq)]
 struct What {
     digest: Digest,
     grants: Grants,
@@ -168,8 +177,7 @@ impl Guests {
     /// What a connection's requests wait for now.
     pub fn waiting(&self, connection: &str) -> Option<Wait> {
         let connections = self.connections.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = connections.get(connection)?.cell.now.lock();
-        now.unwrap_or_else(PoisonError::into_inner).upgrade()?.waiting()
+        connections.get(connection)?.cell.running(|_| true)?.waiting()
     }
 
     /// Counts what a guest uses, as a part of its crawl: which has used so much already.
@@ -237,19 +245,16 @@ impl Shared {
         };
         let folders = identities(&grants.folders).await;
         let what = What { digest: connector.digest.clone(), folders, grants };
-        let mut running = self.cell.running.lock().await;
-        if let Some(Running { what: same, cell }) = &*running
-            && *same == what
-            && let Some(cell) = cell.upgrade()
+        let _starting = self.cell.starting.lock().await;
+        if let Some(cell) = self.cell.running(|same| *same == what)
             && cell.is_alive()
         {
             return Ok(cell);
         }
         let cell = connector.serve(what.grants.clone(), Some(self.broker.clone())).await?;
         let cell = Arc::new(cell);
-        let weak = Arc::downgrade(&cell);
-        *self.cell.now.lock().unwrap_or_else(PoisonError::into_inner) = weak.clone();
-        *running = Some(Running { what, cell: weak });
+        let running = Running { what, cell: Arc::downgrade(&cell) };
+        *self.cell.running.lock().unwrap_or_else(PoisonError::into_inner) = Some(running);
         Ok(cell)
     }
 }

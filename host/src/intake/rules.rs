@@ -8,7 +8,7 @@ use crate::document::Document;
 use crate::text::bounded_str;
 
 /// Glean: ids "should not be more than 200 characters".
-const MAX_ID_CHARS: usize = 200;
+pub(crate) const MAX_ID_CHARS: usize = 200;
 /// So much of what is wrong is quoted.
 const MAX_SHOWN: usize = 300;
 /// Longer ones are no addresses that a browser opens, and what a connector's pattern costs grows with them.

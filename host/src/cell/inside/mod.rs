@@ -1,8 +1,8 @@
 //! What a cell does: the one job that it is started for.
 //!
-//! `loading` is about a component. `serve` runs the guests of a connection, which share a `room`: each is a `guest`, asked over its own
-//! socket, whose `pages` are checked and cut here; what its requests need of the `world` the program outside
-//! does, and `log` lines go there, too.
+//! `loading` is about a component. `serve` runs the guests of a connection, which share a `room`: each is a
+//! `guest`, asked over its own socket, whose `pages` are checked and cut here; what its requests need of the
+//! `world` the program outside does, and `log` lines go there, too.
 
 mod guest;
 mod loading;
@@ -42,12 +42,15 @@ fn work() -> io::Result<()> {
     let job: Job = frame.read()?;
     die_first();
     walls::put_up(&job.most(), job.folders())?;
-    if let Job::Serve { serving, .. } = job {
-        let [code] = files(&mut frame)?;
-        return serve::run(*serving, code, socket);
+    // One that serves hears of its end itself.
+    if !matches!(job, Job::Serve { .. }) {
+        watch(&socket)?;
     }
-    watch(&socket)?;
     let said = match job {
+        Job::Serve { serving, .. } => {
+            let [code] = files(&mut frame)?;
+            return serve::run(*serving, code, socket);
+        }
         Job::Probe { port, folders, .. } => {
             return protocol::send(&socket, &probe::misdeeds(port, &folders), &[]);
         }
@@ -59,7 +62,6 @@ fn work() -> io::Result<()> {
             let [component, code] = files(&mut frame)?;
             loading::describe(&component, &code, guarded)
         }
-        Job::Serve { .. } => return Ok(()),
     };
     protocol::send(&socket, &said.unwrap_or_else(Said::Not), &[])
 }

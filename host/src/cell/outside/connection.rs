@@ -373,9 +373,7 @@ impl Attendance {
         let death = blocking(move || cell.end(&ended)).await;
         self.shared.dies(death.unwrap_or_else(|failure| Death::Unborn(failure.what)));
     }
-}
 
-impl Attendance {
     /// Begins to do something for it.
     fn have_done(&self, number: u32, call: Call) -> io::Result<()> {
         // They are counted inside: an honest one never has so many.

@@ -16,13 +16,12 @@ use crate::document;
 use crate::document::Progress;
 use crate::failure::Result;
 use crate::intake::loop_detector::LoopDetector;
+use crate::intake::rules::MAX_ID_CHARS;
 use crate::intake::{Announced, CheckedPage, Cut, Ended, Reading, Row, Source, Whose};
-use crate::redact::redact;
+use crate::redact::redacted;
 use crate::text::bounded;
 use crate::wire::received;
 
-/// Glean: ids "should not be more than 200 characters".
-const MAX_ID_CHARS: usize = 200;
 /// The longest that is kept of a text of a row.
 const MAX_TEXT: usize = 1_100;
 /// A file that has grown larger than this is made small again.
@@ -111,7 +110,7 @@ impl Cursor {
     }
 
     fn announce(&mut self, handed: Handed, since: Timestamp) -> Result<Next, String> {
-        self.at = 0;
+        (self.at, self.has_aged) = (0, false);
         let (read_at, rows, deleted, access_changes, progress, cuts, aged) = match handed {
             Handed::Page { read_at, rows, deleted, access_changes, progress, cuts, aged } => {
                 (read_at, rows, deleted, access_changes, progress, cuts, aged)
@@ -165,12 +164,8 @@ impl Cursor {
     }
 
     fn take(&mut self) -> Result<Cut, String> {
-        if std::mem::take(&mut self.has_aged) {
-            if self.cuts.len() == 1 {
-                self.tally.page_ended();
-            } else {
-                self.has_aged = true;
-            }
+        if self.has_aged && self.cuts.len() == 1 {
+            self.tally.page_ended();
         }
         let ends = self.cuts.pop_front().ok_or("more batches than it has told of")?;
         let length = ends.last().copied().unwrap_or_default();
@@ -231,7 +226,7 @@ impl Source for Cursor {
     }
 }
 
-/// A row as it could have been made here.
+/// A row as it could have been made here, without anybody's secret: it is for people, and for the state.
 fn row(row: Row) -> Result<Row, String> {
     let quarantined = row.quarantined.map(|reason| sentence(&reason));
     let is_in = quarantined.is_none();
@@ -239,22 +234,17 @@ fn row(row: Row) -> Result<Row, String> {
     if is_in && (row.is_nameless || characters == 0 || characters > MAX_ID_CHARS) {
         return Err("a document without an id that Glean takes".into());
     }
-    let id = if is_in { row.id } else { bounded(shown(&row.id), MAX_TEXT) };
+    let id = if is_in { row.id } else { bounded(redacted(row.id), MAX_TEXT) };
     let key = if is_in { document::key(&id) } else { row.key };
     Ok(Row {
         key,
         content: if is_in { row.content } else { 0 },
-        object_type: bounded(shown(&row.object_type), MAX_TEXT),
-        title: bounded(shown(&row.title), MAX_TEXT),
+        object_type: bounded(redacted(row.object_type), MAX_TEXT),
+        title: bounded(redacted(row.title), MAX_TEXT),
         id,
         quarantined,
         ..row
     })
-}
-
-/// Without anybody's secret: it is for people, and for the state.
-fn shown(text: &str) -> String {
-    redact(text).into_owned()
 }
 
 fn progress_of(progress: Progress) -> Result<Progress, String> {

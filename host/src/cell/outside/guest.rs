@@ -103,9 +103,7 @@ impl Guest {
         self.usage.was_told(memory, cpu, crawl);
         said.map_err(|told: Told| told.of_a_guest().at_least(|| self.cell.connection().to_owned()))
     }
-}
 
-impl Guest {
     /// What it says that it used, as far as it can have: what is not so would count against its crawl for good.
     fn possible(&self, used: Used) -> Used {
         let limits = self.cell.limits();
