@@ -18,4 +18,3 @@ pub use loader::{Candidate, CompileLimits, Connector, Loader, cache_folder};
 pub use outside::{
     ConnectionCell, Cursor, Guest, Opened, Program, is_asked_for, misdeeds, missing_walls,
 };
-pub use protocol::Grants;

@@ -6,7 +6,7 @@ use futures::future::BoxFuture;
 use wasmtime::{Store, UpdateDeadline};
 
 use super::engine::Engine;
-use super::grants::Grants;
+use super::grants::{Given, Grants};
 use super::state::State;
 use super::trap;
 use crate::failure::{Failure, Kind, Result};
@@ -15,8 +15,7 @@ use crate::sandbox::limits::{Limits, Usage};
 /// A guest's store, and what its calls may use.
 pub(super) struct Running {
     store: Store<State>,
-    limits: Limits,
-    connection: String,
+    grants: Arc<Grants>,
     usage: Arc<Usage>,
 }
 
@@ -38,13 +37,13 @@ impl From<CallError> for Failure {
 }
 
 impl Running {
-    pub(super) fn new(engine: &Engine, grants: Grants) -> Result<Self> {
-        let mut store = engine.store(State::new(&grants)?);
+    pub(super) fn new(engine: &Engine, given: Given) -> Result<Self> {
+        let mut store = engine.store(State::new(&given)?);
+        let Given { grants, usage, .. } = given;
         if engine.is_guarded() {
             guard(&mut store, &grants.limits);
         }
-        let Grants { connection, limits, usage, .. } = grants;
-        Ok(Self { store, limits, connection, usage })
+        Ok(Self { store, grants, usage })
     }
 
     /// Calls `function` of `exports`; `name` is for people.
@@ -54,14 +53,14 @@ impl Running {
         exports: &E,
         function: impl for<'a> FnOnce(&'a E, &'a mut Store<State>) -> BoxFuture<'a, wasmtime::Result<T>>,
     ) -> Result<T, CallError> {
-        let most = self.limits.wall_per_call;
+        let most = self.grants.limits.wall_per_call;
         self.renew();
         let call = self.usage.measure(function(exports, &mut self.store));
         match tokio::time::timeout(most, call).await {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(error)) => {
-                let (connection, state) = (&self.connection, self.store.data());
-                Err(CallError::Failed(trap::explain(&error, name, connection, state, &self.limits)))
+                let (Grants { connection, limits, .. }, state) = (&*self.grants, self.store.data());
+                Err(CallError::Failed(trap::explain(&error, name, connection, state, limits)))
             }
             Err(_) => Err(CallError::TooSlow(self.too_slow(name))),
         }
@@ -72,24 +71,25 @@ impl Running {
     }
 
     pub(super) fn connection(&self) -> &str {
-        &self.connection
+        &self.grants.connection
     }
 
     /// The budget of CPU and of bytes is whole again.
     fn renew(&mut self) {
         self.store.data_mut().renew();
         self.store.set_epoch_deadline(1);
-        self.store.set_hostcall_fuel(self.limits.page_bytes_at_most());
+        self.store.set_hostcall_fuel(self.grants.limits.page_bytes_at_most());
     }
 
     fn too_slow(&self, call: &str) -> Failure {
-        let what = format!("the connector did not answer within {:?}", self.limits.wall_per_call);
-        Failure::new(Kind::TimedOut, what).at(format!("{}, in `{call}`", self.connection)).next(
-            format!(
+        let what =
+            format!("the connector did not answer within {:?}", self.grants.limits.wall_per_call);
+        Failure::new(Kind::TimedOut, what)
+            .at(format!("{}, in `{call}`", self.grants.connection))
+            .next(format!(
                 "raise `wall_per_call` in [connections.{}.limits], or see what the source is doing",
-                self.connection
-            ),
-        )
+                self.grants.connection
+            ))
     }
 }
 

@@ -1,11 +1,13 @@
 //! Makes code of a component, and asks that code what it is.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 use wasmtime::component::Component;
 
 use super::call::CallError;
 use super::engine::Engine;
-use super::grants::Grants;
+use super::grants::{Given, Grants};
 use super::manifest::Description;
 use super::runnable::Runnable;
 use crate::failure::{Failure, Kind, Result};
@@ -88,8 +90,9 @@ impl Compiler {
 
     /// What a connector says of itself. It is granted nothing.
     pub async fn describe(&self, component: &Component) -> Result<Description, Unloaded> {
-        let grants = Grants::none("describe", Limits::for_describe());
-        let mut guest = self.runnable(component)?.start_or_say_why(grants).await?;
+        let grants = Arc::new(Grants::none("describe", Limits::for_describe()));
+        let given = Given { grants, egress: None, usage: Arc::default() };
+        let mut guest = self.runnable(component)?.start_or_say_why(given).await?;
         Ok(guest.describe().await?)
     }
 

@@ -1,22 +1,25 @@
-//! What one guest is given when it is started.
+//! What guests are given when they are started.
 
 use std::sync::Arc;
 
-use crate::sandbox::egress::Egress;
+use serde::{Deserialize, Serialize};
+
+use crate::sandbox::egress::{Egress, Permit};
 use crate::sandbox::folders::FolderGrant;
 use crate::sandbox::limits::{Limits, Usage};
 
-/// What one connection lets its connector use.
+/// What one connection lets all guests of its connector use. It can be sent to the process that runs them.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Grants {
     pub connection: String,
-    pub settings: Arc<str>,
+    /// JSON.
+    pub settings: String,
     pub folders: Vec<FolderGrant>,
     pub limits: Limits,
-    /// Its way out; there is none where it only describes itself.
-    pub egress: Option<Arc<Egress>>,
+    /// Their way out; without one they reach nobody.
+    pub permit: Option<Permit>,
     /// The credentials that the connector asks for.
     pub credentials: Vec<String>,
-    pub usage: Arc<Usage>,
 }
 
 impl Grants {
@@ -26,9 +29,16 @@ impl Grants {
             settings: "{}".into(),
             folders: Vec::new(),
             limits,
-            egress: None,
+            permit: None,
             credentials: Vec::new(),
-            usage: Arc::default(),
         }
     }
+}
+
+/// What one guest is given: its connection's grants, with what becomes of them in this process.
+pub(crate) struct Given {
+    pub(crate) grants: Arc<Grants>,
+    /// What the permit allows; nothing where there is none.
+    pub(crate) egress: Option<Arc<Egress>>,
+    pub(crate) usage: Arc<Usage>,
 }

@@ -10,7 +10,7 @@ use wasmtime::component::ResourceAny;
 use super::call::{CallError, Running};
 use super::engine::Engine;
 use super::fault::{Fault, Remedy};
-use super::grants::Grants;
+use super::grants::Given;
 use super::manifest::Description;
 use super::state::State;
 use super::{delivered, v0_1};
@@ -27,9 +27,9 @@ impl Guest {
     pub(super) async fn start(
         engine: &Engine,
         pre: &v0_1::Pre,
-        grants: Grants,
+        given: Given,
     ) -> Result<Self, CallError> {
-        let mut running = Running::new(engine, grants).map_err(CallError::Failed)?;
+        let mut running = Running::new(engine, given).map_err(CallError::Failed)?;
         let start = running.call("start", pre, |pre, store| Box::pin(pre.instantiate(store)));
         let bindings = start.await?;
         Ok(Self { running, bindings })

@@ -34,6 +34,7 @@ pub(crate) use delivered::{sentence, with_short_titles};
 pub use digest::Digest;
 pub use engine::Engine;
 pub(crate) use engine::code_version;
+pub(crate) use grants::Given;
 pub use grants::Grants;
 pub use guest::{Cursor, Guest};
 pub use inspect::Inspection;

@@ -4,7 +4,7 @@ use wasmtime::component::Component;
 
 use super::call::CallError;
 use super::engine::Engine;
-use super::grants::Grants;
+use super::grants::Given;
 use super::guest::Guest;
 use super::v0_1;
 use crate::failure::Result;
@@ -20,11 +20,11 @@ impl Runnable {
     }
 
     /// Starts an instance of its own: nothing is shared with another crawl.
-    pub(crate) async fn start(&self, grants: Grants) -> Result<Guest> {
-        Ok(self.start_or_say_why(grants).await?)
+    pub(crate) async fn start(&self, given: Given) -> Result<Guest> {
+        Ok(self.start_or_say_why(given).await?)
     }
 
-    pub(super) async fn start_or_say_why(&self, grants: Grants) -> Result<Guest, CallError> {
-        Guest::start(&self.engine, &self.pre, grants).await
+    pub(super) async fn start_or_say_why(&self, given: Given) -> Result<Guest, CallError> {
+        Guest::start(&self.engine, &self.pre, given).await
     }
 }

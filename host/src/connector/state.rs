@@ -6,7 +6,7 @@ use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
-use super::grants::Grants;
+use super::grants::{Given, Grants};
 use crate::failure::{Failure, Result};
 use crate::sandbox::egress::{Hooks, Incidents};
 use crate::sandbox::folders::{Folders, Roots};
@@ -26,7 +26,7 @@ pub(super) struct State {
     hooks: Hooks,
     pub(super) memory: MemoryMeter,
     pub(super) cpu: CpuMeter,
-    pub(super) settings: Arc<str>,
+    pub(super) grants: Arc<Grants>,
     pub(super) log: SharedLog,
     stderr: Tail,
 }
@@ -50,7 +50,8 @@ impl WasiHttpView for State {
 }
 
 impl State {
-    pub(super) fn new(grants: &Grants) -> Result<Self> {
+    pub(super) fn new(given: &Given) -> Result<Self> {
+        let Given { grants, egress, usage } = given;
         let limits = &grants.limits;
         let log = Arc::new(Mutex::new(Log::new(&grants.connection, limits.log_lines_per_second)));
         let stderr = Tail::default();
@@ -76,10 +77,10 @@ impl State {
             wasi: wasi.build(),
             roots,
             http,
-            hooks: Hooks::new(grants.egress.clone(), &grants.credentials),
-            memory: MemoryMeter::new(limits, grants.usage.clone()),
-            cpu: CpuMeter::new(limits, grants.usage.clone()),
-            settings: grants.settings.clone(),
+            hooks: Hooks::new(egress.clone(), &grants.credentials),
+            memory: MemoryMeter::new(limits, usage.clone()),
+            cpu: CpuMeter::new(limits, usage.clone()),
+            grants: grants.clone(),
             log,
             stderr,
         })

@@ -30,7 +30,7 @@ pub(super) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> 
 
 impl host::Host for State {
     fn settings(&mut self) -> String {
-        self.settings.to_string()
+        self.grants.settings.clone()
     }
 
     fn credential(&mut self, name: String) -> Result<String, String> {

@@ -15,8 +15,8 @@ use tokio::sync::{Mutex as AsyncMutex, Semaphore};
 
 use super::configured::{Configured, Connections};
 use super::connection::Connection;
-use crate::cell::{ConnectionCell, Connector, Grants, Guest};
-use crate::connector::{Digest, Manifest, schema};
+use crate::cell::{ConnectionCell, Connector, Guest};
+use crate::connector::{Digest, Grants, Manifest, schema};
 use crate::failure::{Failure, Kind, Result};
 use crate::pace::Wait;
 use crate::sandbox::egress::{self, Broker};

@@ -11,16 +11,15 @@ use serde_json::Value;
 use tokio::runtime::Handle;
 
 use super::loading;
-use crate::cell::protocol::{Grants as Granted, most_of_a_guest, pair};
-use crate::connector::{Compiler, Grants, Guest, Runnable, Unloaded, schema};
+use crate::cell::protocol::{most_of_a_guest, pair};
+use crate::connector::{Compiler, Given, Grants, Guest, Runnable, Unloaded, schema};
 use crate::failure::{Failure, Result};
 use crate::sandbox::egress::Egress;
 use crate::sandbox::limits::Usage;
 
 pub(super) struct Room {
-    grants: Granted,
+    grants: Arc<Grants>,
     guarded: bool,
-    settings: Arc<str>,
     egress: Option<Arc<Egress>>,
     /// What is started; or the code that it is made of, which the first guest does.
     runnable: Mutex<Result<Arc<Runnable>, File>>,
@@ -31,15 +30,14 @@ pub(super) struct Room {
 
 impl Room {
     pub(super) fn new(
-        grants: Granted,
+        grants: Grants,
         guarded: bool,
         egress: Option<Arc<Egress>>,
         code: File,
         runtime: Handle,
     ) -> Self {
         Self {
-            settings: grants.settings.as_str().into(),
-            grants,
+            grants: Arc::new(grants),
             guarded,
             egress,
             runnable: Mutex::new(Err(code)),
@@ -63,16 +61,8 @@ impl Room {
     /// Blocks while the first guest is started.
     pub(super) async fn start(&self, usage: Arc<Usage>) -> Result<Guest> {
         let runnable = self.load()?;
-        let grants = Grants {
-            connection: self.grants.connection.clone(),
-            settings: self.settings.clone(),
-            folders: self.grants.folders.clone(),
-            limits: self.grants.limits.clone(),
-            egress: self.egress.clone(),
-            credentials: self.grants.credentials.clone(),
-            usage,
-        };
-        runnable.start(grants).await
+        let (grants, egress) = (self.grants.clone(), self.egress.clone());
+        runnable.start(Given { grants, egress, usage }).await
     }
 
     fn load(&self) -> Result<Arc<Runnable>> {
@@ -99,7 +89,7 @@ impl Room {
     pub(super) async fn fit(&self, schema: &str, socket: UnixStream) {
         let Ok((sender, _)) = pair(socket, self.most()) else { return };
         let held = || {
-            let [schema, settings] = [schema, &self.settings]
+            let [schema, settings] = [schema, &self.grants.settings]
                 .map(|text| serde_json::from_str::<Value>(text).map_err(|error| error.to_string()));
             schema::misfits(&schema?, &settings?)
         };

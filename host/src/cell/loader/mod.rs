@@ -24,8 +24,8 @@ pub use limits::CompileLimits;
 
 use super::outside::ConnectionCell;
 use super::outside::Program;
-use super::protocol::{Grants, Serving};
-use crate::connector::{Description, Digest, Inspection, Manifest, Unloaded};
+use super::protocol::Serving;
+use crate::connector::{Description, Digest, Grants, Inspection, Manifest, Unloaded};
 use crate::failure::{Failure, Kind, Result};
 use crate::sandbox::egress::Broker;
 

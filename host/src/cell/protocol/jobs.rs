@@ -3,9 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::cell::walls::Most;
-use crate::connector::{Description, Inspection, Unloaded};
-use crate::sandbox::Limits;
-use crate::sandbox::egress::Permit;
+use crate::connector::{Description, Grants, Inspection, Unloaded};
 use crate::sandbox::folders::FolderGrant;
 
 /// What a cell is to do; it does one thing, and ends.
@@ -53,33 +51,6 @@ pub enum Said {
     /// The file of code holds none that this program can run.
     NoCode,
     Not(Unloaded),
-}
-
-/// What all guests of one connection are given.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Grants {
-    pub connection: String,
-    /// JSON.
-    pub settings: String,
-    pub folders: Vec<FolderGrant>,
-    pub limits: Limits,
-    /// Their way out; without one they reach nobody.
-    pub permit: Option<Permit>,
-    /// The credentials that the connector asks for.
-    pub credentials: Vec<String>,
-}
-
-impl Grants {
-    pub fn none(connection: &str, limits: Limits) -> Self {
-        Self {
-            connection: connection.into(),
-            settings: "{}".into(),
-            folders: Vec::new(),
-            limits,
-            permit: None,
-            credentials: Vec::new(),
-        }
-    }
 }
 
 /// How guests are run.

@@ -13,7 +13,6 @@ mod orders;
 pub use asked::{Answer, Ask, CutWords, Handed, Told, Used, most_of_a_guest};
 pub use channel::{Receiver, Sender, pair};
 pub use frames::{Frame, receive, send};
-pub use jobs::Grants;
 pub use jobs::{Job, Said, Serving};
 pub use orders::{
     Call, HEAVIEST, MOST_CONTROL, Order, Reply, Say, WaitWords, level_number, level_of, most_calls,
