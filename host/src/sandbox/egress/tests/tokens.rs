@@ -12,7 +12,8 @@ use wasmtime_wasi_http::{Error, WasiBody};
 use super::{Server, answer, get, grant, guest, ok, way_out};
 use crate::clock::stopped::Clock;
 use crate::sandbox::credentials::{self, ClientAuth, Form, OAuth};
-use crate::sandbox::egress::Grant;
+use crate::sandbox::egress::guest::Guest;
+use crate::sandbox::egress::{Egress, Grant};
 use crate::sandbox::policy::Methods;
 use crate::secret::Source;
 
@@ -51,16 +52,22 @@ async fn numbered_tokens() -> Server {
 /// A new token is fetched so long after the last at the earliest.
 const SETTLED: Duration = Duration::from_secs(10);
 
+/// A guest's way to a source that takes tokens.
+fn to(source: &Server, tokens: &Server, base: &std::path::Path) -> (String, Egress, Guest) {
+    let host = format!("http://localhost:{}", source.port);
+    let grant = Grant { credentials: oauth(tokens.port, None, base), ..grant(&host, &[]) };
+    let egress = way_out(grant);
+    let guest = guest(&egress);
+    (host, egress, guest)
+}
+
 #[tokio::test]
 async fn forty_answers_of_401_fetch_no_second_token_within_ten_seconds() {
     let clock = Clock::stop();
     let tokens = numbered_tokens().await;
     let source = Server::start(|_, _| answer("401 Unauthorized", "", "")).await;
     let folder = tempfile::tempdir().expect("a folder");
-    let host = format!("http://localhost:{}", source.port);
-    let grant = Grant { credentials: oauth(tokens.port, None, folder.path()), ..grant(&host, &[]) };
-    let egress = way_out(grant);
-    let guest = guest(&egress);
+    let (host, egress, guest) = to(&source, &tokens, folder.path());
     for (seconds, fetched) in [(0, 1), (9, 1), (1, 2), (9, 2), (1, 3)] {
         clock.advance(Duration::from_secs(seconds));
         for _ in 0..8 {
@@ -84,10 +91,7 @@ async fn a_token_is_fetched_once_for_all_requests_and_again_when_the_source_refu
     })
     .await;
     let folder = tempfile::tempdir().expect("a folder");
-    let host = format!("http://localhost:{}", source.port);
-    let grant = Grant { credentials: oauth(tokens.port, None, folder.path()), ..grant(&host, &[]) };
-    let egress = way_out(grant);
-    let guest = guest(&egress);
+    let (host, egress, guest) = to(&source, &tokens, folder.path());
     let all = (0..8).map(|_| get(&egress, &guest, &host));
     for answer in futures::future::join_all(all).await {
         assert_eq!(answer.expect("an answer").0, 200);
@@ -123,10 +127,7 @@ async fn a_token_that_is_taken_no_more_with_403_is_fetched_again_and_what_is_for
     })
     .await;
     let folder = tempfile::tempdir().expect("a folder");
-    let host = format!("http://localhost:{}", source.port);
-    let grant = Grant { credentials: oauth(tokens.port, None, folder.path()), ..grant(&host, &[]) };
-    let egress = way_out(grant);
-    let guest = guest(&egress);
+    let (host, egress, guest) = to(&source, &tokens, folder.path());
     // The first three tokens expire, one after the other, and each is renewed.
     for number in 0..4 {
         clock.advance(SETTLED);
