@@ -97,3 +97,37 @@ async fn no_secret_of_another_connection_or_of_glean_is_in_the_memory_of_a_cell(
     }
     server.stop().await;
 }
+
+/// What the kernel says of a thread: its name, and the policy by which it gets its turns.
+#[cfg(target_os = "linux")]
+fn policy(thread: &std::path::Path) -> Option<(String, u32)> {
+    let name = std::fs::read_to_string(thread.join("comm")).ok()?;
+    let stat = std::fs::read_to_string(thread.join("stat")).ok()?;
+    let (_, behind_name) = stat.rsplit_once(") ")?;
+    Some((name.trim().to_owned(), behind_name.split(' ').nth(38)?.parse().ok()?))
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_guest_that_computes_for_long_does_it_when_nobody_else_wants_to() {
+    const IDLE: u32 = 5;
+    let toml = "[connections.evil]\nconnector = \"evil\"\ndatasource = \"evil\"\n\
+                settings = { misdeed = \"endless-loop\" }\n";
+    let site = Site::new(toml).await.connector("guest_evil");
+    let mut crawl = site.command(&["sync", "evil", "--local"]).spawn().expect("a sync");
+    let parent = crawl.id().expect("it runs");
+    until("its thread is behind all others, and no other thread of its cell", async || {
+        let threads = |cell: PathBuf| std::fs::read_dir(cell.join("task")).into_iter().flatten();
+        let all: Vec<_> = cells_of(parent)
+            .into_iter()
+            .flat_map(threads)
+            .filter_map(|thread| policy(&thread.ok()?.path()))
+            .collect();
+        let (behind, others): (Vec<_>, Vec<_>) =
+            all.into_iter().partition(|(_, policy)| *policy == IDLE);
+        assert!(behind.iter().all(|(name, _)| name == "guest"), "{behind:?}");
+        !behind.is_empty() && !others.is_empty()
+    })
+    .await;
+    crawl.kill().await.expect("ended");
+}

@@ -68,8 +68,8 @@ fn run(mut life: Life) -> io::Result<()> {
         priority::own_this_thread();
         let runtime = life.room.runtime.clone();
         while runtime.block_on(life.go_on()) {
-            // A thread that was put behind all others stays there, and so do those that it starts: what comes next
-            // gets one from elsewhere.
+            // A thread that was put behind others stays there, and so do those that it starts: what comes next gets
+            // one from elsewhere.
             if priority::was_lowered() {
                 runtime.spawn(async move { drop(run(life)) });
                 return;

@@ -145,18 +145,20 @@ fn allowed(files: Files) -> Result<Rules, BackendError> {
     let any = ALLOWED.iter().chain(OLDER).chain(reading).map(|call| (*call, Vec::new()));
     let mut rules: Rules = any.collect();
     let own = u64::from(std::process::id());
-    let [thread, private, stream, unix, name] = [
+    let [thread, private, stream, unix, name, last] = [
         libc::CLONE_THREAD,
         libc::MAP_PRIVATE,
         libc::SOCK_STREAM,
         libc::AF_UNIX,
         libc::PR_SET_NAME,
+        libc::SCHED_IDLE,
     ]
     .map(|constant| u64::from(constant.cast_unsigned()));
     let is = SeccompCmpOp::Eq;
     for (call, conditions) in [
-        // A thread puts itself behind all others.
+        // A thread puts itself behind others.
         (libc::SYS_setpriority, vec![(0, is.clone(), 0), (1, is.clone(), 0)]),
+        (libc::SYS_sched_setscheduler, vec![(0, is.clone(), 0), (1, is.clone(), last)]),
         // Another thread, and no other process.
         (libc::SYS_clone, vec![(0, SeccompCmpOp::MaskedEq(thread), thread)]),
         // Shared memory is not counted, and a file that is mapped so is written to.

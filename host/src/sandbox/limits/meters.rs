@@ -11,9 +11,6 @@ use wasmtime::ResourceLimiter;
 use super::keys::Limits;
 use super::priority;
 
-/// A guest that has computed for so long in one call, in nanoseconds, goes on behind all others.
-const LONG: u64 = 1_000_000_000;
-
 /// Which limit a guest ran into.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Exceeded {
@@ -210,8 +207,8 @@ impl CpuMeter {
             self.exceeded = Some(Exceeded::CpuPerCall);
         } else if self.usage.crawl.load(Ordering::Relaxed) > self.per_crawl {
             self.exceeded = Some(Exceeded::CpuPerCrawl);
-        } else if call > LONG {
-            priority::lower();
+        } else {
+            priority::has_computed(Duration::from_nanos(call));
         }
         self.exceeded.is_none()
     }
