@@ -13,7 +13,7 @@ process.chdir(import.meta.dirname);
 const { component } = await componentize({
   sourcePath: 'connector.js',
   witPath,
-  worldName: 'document-connector',
+  worldName: 'document-and-identity-connector',
 });
 
 await writeFile(output, component);

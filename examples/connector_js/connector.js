@@ -99,6 +99,25 @@ export const documents = {
   },
 };
 
+class Reading {
+  next() {
+    const ann = { email: 'ann@example.com', name: 'Ann', active: true };
+    const readers = {
+      name: 'readers',
+      members: [{ tag: 'email', val: ann.email }],
+      continues: false,
+    };
+    return { users: [ann], groups: [readers], unreadable: [], progress: { tag: 'complete' } };
+  }
+}
+
+export const identities = {
+  Reading,
+
+  // Nothing where the settings have no users and groups to tell of.
+  open: () => new Reading(),
+};
+
 function greeting() {
   const { greeting = 'Hello' } = JSON.parse(settings());
   if (typeof greeting !== 'string') {

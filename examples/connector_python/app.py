@@ -3,6 +3,7 @@
 import json
 from contextlib import suppress
 
+import identities
 from componentize_py_types import Err
 from documents import COUNT, Cursor
 from wit_world import exports
@@ -61,6 +62,11 @@ class Documents(exports.Documents):
         position = parse(crawl.resume or "0")
         host.log(Level.INFO, "reading greetings", [("from", str(position))])
         return Cursor(greeting(), position)
+
+
+class Identities(exports.Identities):
+    def open(self, resume: str | None) -> identities.Reading | None:
+        return identities.Reading()
 
 
 def greeting() -> str:

@@ -20,6 +20,6 @@ if [[ $("$venv/bin/componentize-py" --version 2>/dev/null) != "componentize-py $
 fi
 
 mkdir -p "$(dirname "$output")"
-"$venv/bin/componentize-py" --quiet --wit-path "$wit" --world document-connector \
+"$venv/bin/componentize-py" --quiet --wit-path "$wit" --world document-and-identity-connector \
     componentize app --python-path "$here" --output "$output.partial"
 mv "$output.partial" "$output"

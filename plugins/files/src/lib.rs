@@ -13,14 +13,17 @@ mod id;
 mod kind;
 mod listing;
 mod names;
+mod people;
 mod settings;
 mod text;
 mod title;
 mod walk;
 
+use sheaf_sdk::identities::Identities;
 use sheaf_sdk::{Connector, Crawl, Datasource, Manifest, Result, Scope, category};
 
 pub use cursor::FilesCursor;
+pub use people::PeopleReading;
 use settings::Selection;
 pub use settings::Settings;
 use walk::{Found, TOP, Walk};
@@ -78,6 +81,14 @@ impl Connector for Files {
     }
 }
 
+impl Identities for Files {
+    type Reading = PeopleReading;
+
+    fn open(settings: Settings, resume: Option<String>) -> Result<Option<PeopleReading>> {
+        PeopleReading::open(&settings, resume.as_deref())
+    }
+}
+
 /// Counting stops after so many documents of all scopes: an estimate need not be exact.
 const COUNTED: u64 = 200_000;
 
@@ -106,4 +117,5 @@ fn count(
 #[allow(unsafe_code)]
 mod exports {
     sheaf_sdk::export!(super::Files);
+    sheaf_sdk::export_identities!(super::Files);
 }

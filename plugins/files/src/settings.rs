@@ -6,6 +6,7 @@ use sheaf_sdk::schemars::{self, JsonSchema};
 use sheaf_sdk::{Access, Error, Result};
 
 use crate::kind::Kind;
+use crate::people;
 
 pub(crate) const OBJECT_TYPE: &str = "File";
 
@@ -32,6 +33,9 @@ pub struct Settings {
     /// Access of particular paths: the first rule whose glob matches decides.
     #[serde(default)]
     pub(crate) access_rules: Vec<AccessRule>,
+    /// A file below the root that says who is who, such as "people.toml": see the connector's README. It is no
+    /// document.
+    pub(crate) people: Option<String>,
     /// Crawl each top-level folder as a scope of its own.
     #[serde(default)]
     pub(crate) scope_per_folder: bool,
@@ -113,6 +117,7 @@ pub(crate) struct Selection {
     include: Option<GlobSet>,
     exclude: GlobSet,
     hidden: bool,
+    people: Option<String>,
     access: Vec<(GlobMatcher, Access)>,
     otherwise: Access,
 }
@@ -132,6 +137,7 @@ impl Selection {
             },
             exclude: glob_set("exclude", &settings.exclude)?,
             hidden: settings.hidden,
+            people: settings.people.as_deref().map(people::below_root).transpose()?,
             access: settings
                 .access_rules
                 .iter()
@@ -147,7 +153,8 @@ impl Selection {
     /// How to read a path, or nothing if it is not read.
     pub(crate) fn kind(&self, path: &str) -> Option<Kind> {
         let is_hidden = path.split('/').any(|name| name.starts_with('.'));
-        if self.exclude.is_match(path) || (is_hidden && !self.hidden) {
+        let is_people = self.people.as_deref() == Some(path);
+        if self.exclude.is_match(path) || is_people || (is_hidden && !self.hidden) {
             return None;
         }
         match &self.include {
@@ -222,6 +229,10 @@ mod tests {
             assert_eq!((usual.kind(path), all.kind(path).is_some()), (None, true), "{path}");
         }
         assert!(usual.kind("a.b/c..md").is_some());
+        assert_eq!(
+            selection(r#", "include": ["**"], "people": "a/p.toml""#).kind("a/p.toml"),
+            None
+        );
     }
 
     #[test]

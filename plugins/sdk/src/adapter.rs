@@ -14,7 +14,7 @@ use crate::logging;
 pub struct Adapter<C>(PhantomData<C>);
 
 /// The host has checked the settings by the schema; what a schema cannot say is found here.
-fn settings<C: Connector>() -> Result<C::Settings> {
+pub(crate) fn settings<C: Connector>() -> Result<C::Settings> {
     serde_json::from_str(&host::settings())
         .map_err(|error| Error::fix_settings(format!("the settings are not right: {error}")))
 }

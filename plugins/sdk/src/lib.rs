@@ -49,6 +49,7 @@ mod datasource;
 mod document;
 mod error;
 pub mod http;
+pub mod identities;
 mod logging;
 mod manifest;
 
@@ -89,6 +90,17 @@ macro_rules! export {
         const _: () = {
             type Exported = $crate::Adapter<$connector>;
     $crate::bindings::export!(Exported with_types_in $crate::bindings);
+        };
+    };
+}
+
+/// The same, beside it, of what implements [`Identities`](identities::Identities).
+#[macro_export]
+macro_rules! export_identities {
+    ($connector:ty) => {
+        const _: () = {
+            type Exported = $crate::Adapter<$connector>;
+    $crate::identities::bindings::export_identities!(Exported with_types_in $crate::identities::bindings);
         };
     };
 }

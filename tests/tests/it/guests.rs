@@ -40,6 +40,19 @@ async fn a_connector_in_javascript_delivers_its_documents() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn connectors_in_python_and_javascript_tell_who_is_who() {
+    for (guest, name) in [("python_hello", "python-hello"), ("js_hello", "js-hello")] {
+        let toml = format!("[connections.hello]\nconnector = \"{name}\"\ndatasource = \"hello\"\n");
+        let site = Site::new(&toml).await.connector(guest);
+        let told = site.sheaf(&["sync", "hello", "--identities", "--local", "--json"]).await;
+        assert_eq!(told.code, 0, "{told:?}");
+        let result = &told.json()["result"];
+        let numbers = [&result["users"], &result["groups"], &result["memberships"]];
+        assert_eq!(numbers, [1, 1, 1], "{guest}: {told:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn inspect_says_what_a_connector_is_and_prints_a_connection_to_begin_with() {
     let site = Site::new("").await.connector("sheaf_files");
     let ended = site.sheaf(&["inspect", "connectors/sheaf_files.wasm"]).await;

@@ -1,0 +1,238 @@
+//! Users and groups, out of one TOML file of the folder. A reading that is resumed reads it again: a checkpoint counts
+//! what was delivered of the file as it was, which its hash tells.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Component, Path};
+
+use serde::Deserialize;
+use sheaf_sdk::identities::{Group, Member, Page, Reading, User};
+use sheaf_sdk::{Error, Result};
+
+use crate::hash::hash;
+use crate::settings::Settings;
+
+/// Larger files are refused.
+const MAX_BYTES: u64 = 64 << 20;
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct People {
+    #[serde(default)]
+    users: Vec<Person>,
+    /// Members by the group's name: an e-mail, `group:NAME`, or else a user's id.
+    #[serde(default)]
+    groups: BTreeMap<String, Vec<String>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Person {
+    email: String,
+    id: Option<String>,
+    name: Option<String>,
+    #[serde(default = "yes")]
+    active: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// A reading of the file under way.
+pub struct PeopleReading {
+    hash: String,
+    /// What is still to be delivered, the next one last.
+    users: Vec<User>,
+    groups: Vec<Group>,
+    delivered: usize,
+}
+
+impl PeopleReading {
+    pub(crate) fn open(settings: &Settings, resume: Option<&str>) -> Result<Option<Self>> {
+        let Some(name) = &settings.people else { return Ok(None) };
+        let text = read(&settings.root, name)?;
+        let people: People = toml::from_str(&text)
+            .map_err(|error| Error::fix_settings(format!("`people`: {name}: {error}")))?;
+        let hash = hash(&text, 16);
+        let users: Vec<_> = people.users.into_iter().map(user).collect();
+        let groups: Vec<_> = people
+            .groups
+            .into_iter()
+            .map(|(name, members)| Group::new(name, members.into_iter().map(member).collect()))
+            .collect();
+        let mut cursor = Self { hash, users, groups, delivered: 0 };
+        cursor.users.reverse();
+        cursor.groups.reverse();
+        if let Some(checkpoint) = resume {
+            cursor.skip_to(checkpoint)?;
+        }
+        Ok(Some(cursor))
+    }
+
+    fn checkpoint(&self) -> String {
+        format!("{}:{}", self.hash, self.delivered)
+    }
+
+    fn skip_to(&mut self, checkpoint: &str) -> Result<()> {
+        let (hash, delivered) = checkpoint.split_once(':').unwrap_or_default();
+        let Ok(delivered) = delivered.parse::<usize>() else {
+            return Err(Error::start_over("the checkpoint is none of this connector's"));
+        };
+        if hash != self.hash {
+            return Err(Error::start_over("the file of `people` was changed meanwhile"));
+        }
+        while self.delivered < delivered {
+            if self.users.pop().is_none() && self.groups.pop().is_none() {
+                break;
+            }
+            self.delivered += 1;
+        }
+        Ok(())
+    }
+}
+
+impl Reading for PeopleReading {
+    fn next(&mut self, limit: u32) -> Result<Page> {
+        let (mut users, mut groups, mut count) = (Vec::new(), Vec::new(), 0);
+        while count < limit as usize {
+            if let Some(user) = self.users.pop() {
+                users.push(user);
+                count += 1;
+            } else if let Some(group) = self.groups.pop() {
+                count += group.members.len() + 1;
+                groups.push(group);
+            } else {
+                return Ok(Page::complete(users, groups));
+            }
+            self.delivered += 1;
+        }
+        Ok(Page::more(users, groups, self.checkpoint()))
+    }
+}
+
+/// The file below the root, in the spelling that the walk has for it.
+pub(crate) fn below_root(name: &str) -> Result<String> {
+    let parts: Option<Vec<_>> = Path::new(name)
+        .components()
+        .map(|part| match part {
+            Component::Normal(part) => part.to_str(),
+            _ => None,
+        })
+        .collect();
+    parts.filter(|parts| !parts.is_empty()).map(|parts| parts.join("/")).ok_or_else(|| {
+        Error::fix_settings(format!(
+            "`people` must be the path of a file below the root, such as \"people.toml\", not {name:?}"
+        ))
+    })
+}
+
+fn read(root: &str, name: &str) -> Result<String> {
+    let name = below_root(name)?;
+    let path = Path::new(root).join(&name);
+    let refused = |error: std::io::Error| {
+        Error::fix_settings(format!("`people`: {name} cannot be read: {error}"))
+    };
+    let size = fs::metadata(&path).map_err(refused)?.len();
+    if size > MAX_BYTES {
+        return Err(Error::fix_settings(format!(
+            "`people`: {name} has {size} bytes, more than 64 MiB"
+        )));
+    }
+    fs::read_to_string(&path).map_err(refused)
+}
+
+fn user(person: Person) -> User {
+    let Person { email, id, name, active } = person;
+    User { email, id, name, active }
+}
+
+fn member(named: String) -> Member {
+    match named.strip_prefix("group:") {
+        Some(group) => Member::Group(group.to_owned()),
+        None if named.contains('@') => Member::Email(named),
+        None => Member::Id(named),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sheaf_sdk::identities::Progress;
+
+    const PEOPLE: &str = r#"
+        [[users]]
+        email = "ann@example.com"
+        name = "Ann"
+
+        [[users]]
+        email = "bob@example.com"
+        id = "bob"
+        active = false
+
+        [groups]
+        hr = ["ann@example.com"]
+        staff = ["group:hr", "bob"]
+    "#;
+
+    fn settings(folder: &Path, people: &str) -> Settings {
+        let (root, people) = (folder.to_str().expect("UTF-8"), format!("{people:?}"));
+        let json =
+            format!(r#"{{"root": {root:?}, "base_url": "https://x.com", "people": {people}}}"#);
+        serde_json::from_str(&json).expect("settings")
+    }
+
+    #[test]
+    fn everyone_in_the_file_is_delivered_once_whatever_the_size_of_a_page() {
+        let folder = tempfile::tempdir().expect("a folder");
+        fs::write(folder.path().join("people.toml"), PEOPLE).expect("written");
+        let settings = settings(folder.path(), "people.toml");
+        for limit in [1, 2, 3, 100] {
+            let (mut users, mut groups, mut resume) = (Vec::new(), Vec::new(), None);
+            loop {
+                // A new cursor for each page: each of them may be the last before a crash.
+                let open = PeopleReading::open(&settings, resume.as_deref()).expect("opens");
+                let page = open.expect("a cursor").next(limit).expect("a page");
+                users.extend(page.users);
+                groups.extend(page.groups);
+                match page.progress {
+                    Progress::More(checkpoint) => resume = Some(checkpoint),
+                    progress => break assert_eq!(progress, Progress::Complete),
+                }
+            }
+            let ann = User::new("ann@example.com").name("Ann");
+            let bob = User::new("bob@example.com").id("bob").active(false);
+            assert_eq!(users, [ann, bob]);
+            let hr = Group::new("hr", vec![Member::Email("ann@example.com".into())]);
+            let members = vec![Member::Group("hr".into()), Member::Id("bob".into())];
+            assert_eq!(groups, [hr, Group::new("staff", members)]);
+        }
+    }
+
+    #[test]
+    fn a_checkpoint_of_another_file_starts_over_and_a_wrong_file_is_named() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("people.toml");
+        fs::write(&path, PEOPLE).expect("written");
+        let good = settings(folder.path(), "people.toml");
+        let mut cursor = PeopleReading::open(&good, None).expect("opens").expect("a cursor");
+        let Progress::More(checkpoint) = cursor.next(1).expect("a page").progress else {
+            panic!("more follows");
+        };
+        fs::write(&path, "[groups]\nhr = []").expect("written");
+        for wrong in [checkpoint.as_str(), "7", ""] {
+            assert!(PeopleReading::open(&good, Some(wrong)).is_err(), "{wrong}");
+        }
+        fs::write(&path, "[groups]\nhr = 1").expect("written");
+        assert!(PeopleReading::open(&good, None).is_err());
+        for outside in ["../people.toml", "/etc/passwd", "", "none.toml"] {
+            assert!(
+                PeopleReading::open(&settings(folder.path(), outside), None).is_err(),
+                "{outside}"
+            );
+        }
+        let none: Settings = serde_json::from_str(r#"{"root": "/c", "base_url": "https://x.com"}"#)
+            .expect("settings");
+        assert!(PeopleReading::open(&none, None).expect("opens").is_none());
+    }
+}
