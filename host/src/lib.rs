@@ -20,6 +20,7 @@ pub mod failure;
 pub mod glean;
 #[cfg(test)]
 mod house;
+pub mod identities;
 pub mod intake;
 pub mod ledger;
 pub mod lists;

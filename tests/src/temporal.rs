@@ -7,7 +7,9 @@ use futures::TryStreamExt as _;
 use serde_json::Value;
 use sheaf::temporal::connect::connect_to;
 use sheaf::temporal::dev_server::DevServer;
-use sheaf::temporal::workflows::{AllWorkflow, ApprovalWorkflow, IndexingWorkflow, ScheduledCrawl};
+use sheaf::temporal::workflows::{
+    AllWorkflow, ApprovalWorkflow, IdentitiesWorkflow, IndexingWorkflow, ScheduledCrawl,
+};
 use sheaf_local_glean::Fault;
 use temporalio_client::errors::WorkflowGetResultError;
 use temporalio_client::schedules::{ListSchedulesOptions, ScheduleDescription, ScheduleSummary};
@@ -149,6 +151,7 @@ pub async fn replay(json: &[u8]) {
         .and_then(WorkflowReplayerOptionsBuilder::register_workflow::<ApprovalWorkflow>)
         .and_then(WorkflowReplayerOptionsBuilder::register_workflow::<ScheduledCrawl>)
         .and_then(WorkflowReplayerOptionsBuilder::register_workflow::<AllWorkflow>)
+        .and_then(WorkflowReplayerOptionsBuilder::register_workflow::<IdentitiesWorkflow>)
         .expect("registered")
         .build();
     let replayed =

@@ -8,6 +8,7 @@ use serde_json::json;
 use temporalio_client::Client;
 
 use super::context::{Context, connect};
+use super::identities;
 use super::output::Report;
 use super::sync;
 use crate::config::Config;
@@ -24,6 +25,9 @@ use crate::text::{count, grouped, lines};
 pub(super) struct Args {
     /// The connection in sheaf.toml.
     name: String,
+    /// What of the users and groups is held, and no documents.
+    #[arg(long, conflicts_with = "deletes")]
+    identities: bool,
     /// Only show what would be deleted, and the command that approves it.
     #[arg(long)]
     dry_run: bool,
@@ -51,6 +55,17 @@ pub(super) async fn run(args: Args, decision: Decision, context: &Context) -> Re
     let config = context.config()?;
     let name = &args.name;
     config.connection(name)?;
+    if args.identities {
+        return match decision {
+            Decision::Approve => {
+                let (upload, verbose) = (args.upload.as_deref(), context.verbose);
+                let approve =
+                    identities::approve(&config, name, upload, args.dry_run, context.json, verbose);
+                Box::pin(approve).await
+            }
+            _ => identities::reject(&config, name, args.upload.as_deref(), args.dry_run).await,
+        };
+    }
     let crawler = config.offline_crawler()?;
     let mut client = None;
     if decision == Decision::Approve && !crawler.client.server_url().is_empty() {

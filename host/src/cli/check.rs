@@ -54,9 +54,6 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<Report> {
     for line in grants(manifest, &hosts, &connection.grants) {
         text.push_str(&format!("  {line}\n"));
     }
-    if let Some(unread) = connector.inspection.unread() {
-        text.push_str(&format!("  note     {unread}\n"));
-    }
     let mut result = json!({
         "connection": args.name,
         "connector": manifest.name,

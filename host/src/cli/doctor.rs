@@ -185,7 +185,6 @@ fn notes(connection: &Connection, connector: &Connector) -> Vec<String> {
     if connector.manifest.folders.is_some() && granted.folders.is_empty() {
         notes.push("asks for a folder, and none is granted".to_owned());
     }
-    notes.extend(connector.inspection.unread().map(str::to_owned));
     notes
 }
 

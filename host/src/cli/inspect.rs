@@ -54,12 +54,10 @@ fn describe(connector: &Connector, file: &Path) -> String {
         text.push_str(&format!("made with {}\n", inspection.producers.join(", ")));
     }
     text.push_str(&format!(
-        "crawls    full{}\n",
-        if manifest.incremental { ", incremental" } else { "" }
+        "crawls    full{}{}\n",
+        if manifest.incremental { ", incremental" } else { "" },
+        if inspection.has_identities() { ", users and groups" } else { "" },
     ));
-    if let Some(unread) = inspection.unread() {
-        text.push_str(&format!("note      {unread}\n"));
-    }
     text.push_str("\nasks for\n");
     text.push_str(&asks(manifest));
     let beyond = beyond(&inspection.imports);

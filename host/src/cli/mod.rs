@@ -7,6 +7,7 @@ mod context;
 mod dev;
 mod doctor;
 mod explain;
+mod identities;
 mod inspect;
 mod live;
 mod local_glean;
@@ -154,8 +155,10 @@ pub fn main() -> ExitCode {
             Command::Inspect(args) => inspect::run(args).await,
             Command::Status(args) => status::run(args, &context).await,
             Command::Cancel(args) => Box::pin(cancel::run(args, &context)).await,
-            Command::Approve(args) => approve::run(args, Decision::Approve, &context).await,
-            Command::Reject(args) => approve::run(args, Decision::Reject, &context).await,
+            Command::Approve(args) => {
+                Box::pin(approve::run(args, Decision::Approve, &context)).await
+            }
+            Command::Reject(args) => Box::pin(approve::run(args, Decision::Reject, &context)).await,
             Command::Schedules(args) => Box::pin(schedules::run(args, &context)).await,
             Command::Quarantine(args) => Box::pin(quarantine::run(args, &context)).await,
             Command::Explain(args) => explain::run(args, &context).await,

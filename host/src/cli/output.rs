@@ -1,5 +1,6 @@
 //! How a command ends: text or one JSON object on stdout, and an exit code.
 
+use std::borrow::Cow;
 use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
 
@@ -119,3 +120,15 @@ fn explain(failure: &Failure, verbose: u8) -> String {
     }
     text
 }
+
+/// A reason as it fits into a few lines; `-v` shows all of it.
+pub(super) fn bounded_reason(reason: &str, verbose: u8) -> Cow<'_, str> {
+    if verbose > 0 || reason.len() <= REASON {
+        return text::one_line(reason);
+    }
+    let reason = text::one_line(text::bounded_str(reason, REASON));
+    Cow::Owned(format!("{reason}… (all of it with -v)"))
+}
+
+/// The longest reason that is printed without `-v`, in bytes.
+const REASON: usize = 400;

@@ -7,7 +7,7 @@ use serde_json::json;
 use temporalio_client::Client;
 
 use super::context::{Context, connect};
-use super::output::Report;
+use super::output::{Report, bounded_reason};
 use super::sync;
 use crate::config::Config;
 use crate::failure::{Failure, Result};
@@ -157,7 +157,11 @@ fn line(found: &Found, verbose: u8) -> String {
     let mut text = format!(
         "{}  {} {}, {}\n",
         found.id,
-        found.schedule.mode,
+        if found.schedule.identities {
+            "identities".into()
+        } else {
+            found.schedule.mode.to_string()
+        },
         found.connection,
         when(&found.schedule)
     );
@@ -180,7 +184,7 @@ fn line(found: &Found, verbose: u8) -> String {
             text.push_str(&format!(": {}", sync::did(result, verbose)));
         }
         if let Some(reason) = &run.reason {
-            text.push_str(&format!(": {}", sync::bounded_reason(reason, verbose)));
+            text.push_str(&format!(": {}", bounded_reason(reason, verbose)));
         }
         text.push('\n');
     }

@@ -5,13 +5,13 @@
 use std::time::Duration;
 
 use clap::Args as ClapArgs;
-use futures::StreamExt as _;
+use futures::{StreamExt as _, TryStreamExt as _};
 use serde_json::{Value, json};
 use temporalio_client::Client;
 
 use super::context::{Context, connect};
-use super::output::Report;
-use super::sync;
+use super::output::{Report, bounded_reason};
+use super::{identities, sync};
 use crate::config::Config;
 use crate::crawl::connection_state::{Doubt, States};
 use crate::crawl::history::Failing;
@@ -97,12 +97,15 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<Report> {
     let names = asked.config.connections.keys();
     let named = names.filter(|name| args.name.as_ref().is_none_or(|wanted| wanted == *name));
     let look = async |name: &String| match asked.status(name).await {
-        Ok(status) => shown(name, &status, context.verbose),
+        Ok(status) => {
+            let max_age = asked.config.connection(name)?.identities_max_age;
+            Ok::<_, Failure>(shown(name, &status, max_age, context.verbose))
+        }
         // What is wrong with one hides nothing of the others.
-        Err(failure) => unreadable(name, &failure),
+        Err(failure) => Ok(unreadable(name, &failure)),
     };
     let looks = futures::stream::iter(named).map(look).buffered(AT_ONCE);
-    let mut all: Vec<Shown> = Box::pin(looks.collect()).await;
+    let mut all: Vec<Shown> = Box::pin(looks.try_collect()).await?;
     // A stable sort: those that stand alike keep the order of their names.
     all.sort_by_key(|shown| shown.state);
     Ok(report(all, &asked))
@@ -162,9 +165,9 @@ fn unreadable(name: &str, failure: &Failure) -> Shown {
     }
 }
 
-fn shown(name: &str, status: &Status, verbose: u8) -> Shown {
+fn shown(name: &str, status: &Status, max_age: Duration, verbose: u8) -> Shown {
     let kept = &status.kept;
-    let state = status.standing().state();
+    let state = status.standing().state().min(identities::state(&kept.identities, max_age));
     let of_mode =
         |mode: ModeName| json!({ "last": kept.last_of(mode), "failing": status.failing(mode) });
     let result = json!({
@@ -178,12 +181,13 @@ fn shown(name: &str, status: &Status, verbose: u8) -> Shown {
         "refused_changes": status.refused().collect::<Vec<_>>(),
         "deletion_paused": status.deletion_paused(),
         "doubt": kept.doubt,
+        "identities": kept.identities,
         "running": status.running,
         "not_asked": status.not_asked,
     });
     Shown {
         state,
-        text: text(name, status, verbose),
+        text: text(name, status, max_age, verbose),
         result,
         unknown: !status.not_asked.is_empty(),
         temporal: kept.history.temporal,
@@ -191,11 +195,14 @@ fn shown(name: &str, status: &Status, verbose: u8) -> Shown {
 }
 
 /// All about one connection, in words.
-fn text(name: &str, status: &Status, verbose: u8) -> String {
-    let mut text = format!("{name}: {}\n", headline(&status.standing(), verbose));
+fn text(name: &str, status: &Status, max_age: Duration, verbose: u8) -> String {
+    let also = identities::headline(&status.kept.identities, max_age);
+    let also = also.map_or_else(String::new, |also| format!("; {also}"));
+    let mut text = format!("{name}: {}{also}\n", headline(&status.standing(), verbose));
     for result in status.lasts() {
         text.push_str(&last(result, verbose));
     }
+    text.push_str(&identities::standing(&status.kept.identities, name, max_age, verbose));
     // Changes that Glean refuses, and deletions that it holds back.
     for note in notes(&status.kept, name) {
         text.push_str(&format!("  {note}\n"));
@@ -284,8 +291,7 @@ fn failing(mode: ModeName, failing: &Failing, verbose: u8) -> String {
         1 => format!("failed at {at}"),
         times => format!("fails since {since}, {times} times, last at {at}"),
     };
-    let mut text =
-        format!("the {mode} crawl {since}: {}", sync::bounded_reason(&failure.what, verbose));
+    let mut text = format!("the {mode} crawl {since}: {}", bounded_reason(&failure.what, verbose));
     if let Some(at) = &failure.at {
         text.push_str(&format!("\n    at: {at}"));
     }

@@ -1,6 +1,5 @@
 //! `sheaf sync NAME`: one crawl, followed live; or, with `--all`, every connection's.
 
-use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::time::Instant;
 
@@ -11,11 +10,13 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::context::{Context, connect};
+use super::identities;
 use super::live;
-use super::output::Report;
+use super::output::{Report, bounded_reason};
 use super::signals;
 use crate::config::Config;
 use crate::crawl::CrawlRequest;
+use crate::crawl::lease::Coordinator;
 use crate::crawl::result::AwaitingApproval;
 use crate::crawl::view::Phase;
 use crate::crawl::{CrawlResult, CrawlView, ModeName, Outcome, local};
@@ -23,7 +24,7 @@ use crate::failure::{Failure, Kind, Result};
 use crate::temporal::follow::{self, Started};
 use crate::temporal::workflows::AllInput;
 use crate::temporal::workflows::all::OneOfAll;
-use crate::text::{bounded_str, bytes, count, grouped, one_line};
+use crate::text::{bytes, count, grouped, one_line};
 
 #[derive(ClapArgs)]
 pub(super) struct Args {
@@ -42,11 +43,15 @@ pub(super) struct Args {
     /// Only what the connector finds changed since the last crawl; deletions may wait for a full one.
     #[arg(long)]
     pub incremental: bool,
+    /// Only users and groups: who is who in the source.
+    #[arg(long, conflicts_with_all = ["all", "incremental", "connector", "follow"])]
+    pub identities: bool,
     /// Run another connector than the connection's: a name, a file of the folder, or `sha256:…` of one
     /// that ran before.
     #[arg(long, value_name = "CONNECTOR")]
     pub connector: Option<String>,
-    /// Start from the beginning, where an interrupted crawl would be resumed.
+    /// Start from the beginning, where an interrupted crawl would be resumed; with `--identities`, tell everything
+    /// again.
     #[arg(long, alias = "anew")]
     pub restart: bool,
     /// Start nothing: follow the crawl that is under way on Temporal.
@@ -63,6 +68,7 @@ impl Args {
             parallel: 1,
             local: false,
             incremental: mode == ModeName::Incremental,
+            identities: false,
             connector: None,
             restart: false,
             follow: false,
@@ -102,6 +108,10 @@ async fn one(
     verbose: u8,
 ) -> Result<Report> {
     config.connection(name)?;
+    if args.identities {
+        let coordinator = if args.local { Coordinator::Process } else { Coordinator::Temporal };
+        return Box::pin(identities::sync(&config, name, coordinator, args.restart, verbose)).await;
+    }
     let (view, views) = watch::channel(CrawlView::default());
     let shown = tokio::spawn(live::show(views));
     let mode = args.mode();
@@ -255,18 +265,6 @@ pub(super) fn did(result: &CrawlResult, verbose: u8) -> String {
     }
     text
 }
-
-/// A reason as it fits into a few lines; `-v` shows all of it.
-pub(super) fn bounded_reason(reason: &str, verbose: u8) -> Cow<'_, str> {
-    if verbose > 0 || reason.len() <= REASON {
-        return one_line(reason);
-    }
-    let reason = one_line(bounded_str(reason, REASON));
-    Cow::Owned(format!("{reason}… (all of it with -v)"))
-}
-
-/// The longest reason that is printed without `-v`, in bytes.
-const REASON: usize = 400;
 
 /// What waits for a person's word, and how to say it.
 pub(super) fn waiting_text(waiting: &AwaitingApproval, name: &str) -> String {

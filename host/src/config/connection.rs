@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::time::Duration;
 
 use serde::Deserialize;
 
@@ -28,7 +29,15 @@ pub(super) struct Section {
     #[serde(default)]
     quarantine: Quarantine,
     #[serde(default)]
+    identities: Identities,
+    #[serde(default)]
     schedules: BTreeMap<String, schedules::Section>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, expecting = "a table")]
+struct Identities {
+    max_age: Option<Span>,
 }
 
 #[derive(Default, Deserialize)]
@@ -45,6 +54,9 @@ struct Quarantine {
     max_percent: Option<f64>,
     min_documents: Option<u64>,
 }
+
+/// What Glean knows of users and groups may be so old, unless `[connections.X.identities]` says otherwise.
+const WEEK: Duration = Duration::from_secs(7 * 24 * 3600);
 
 fn no_settings() -> toml::Table {
     toml::Table::new()
@@ -89,6 +101,7 @@ impl Section {
             limits: self.limits.validate(name, locate)?,
             deletions: self.deletions.validate(name, locate)?,
             quarantine: self.quarantine.validate(name, locate)?,
+            identities_max_age: self.identities.max_age.map_or(WEEK, |span| span.0),
         };
         Ok((connection, schedules::validate(name, self.schedules, locate)?))
     }

@@ -17,7 +17,7 @@ const CATCH_UP: Duration = Duration::from_secs(3600);
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, expecting = "a table")]
 pub(super) struct Section {
-    mode: Option<ModeName>,
+    mode: Option<Mode>,
     cron: Option<OneOrMore>,
     every: Option<Span>,
     offset: Option<Span>,
@@ -30,6 +30,15 @@ pub(super) struct Section {
     catch_up: Option<Span>,
     #[serde(default)]
     pause_on_failure: bool,
+}
+
+/// What a schedule crawls.
+#[derive(Clone, Copy, PartialEq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Mode {
+    Full,
+    Incremental,
+    Identities,
 }
 
 #[derive(Deserialize)]
@@ -59,11 +68,12 @@ impl Section {
         }
         let mode = match (self.mode, name.as_str()) {
             (Some(mode), _) => mode,
-            (None, "full") => ModeName::Full,
-            (None, "incremental") => ModeName::Incremental,
+            (None, "full") => Mode::Full,
+            (None, "incremental") => Mode::Incremental,
+            (None, "identities") => Mode::Identities,
             (None, _) => {
                 return Err(wrong("mode", "the schedule does not say what it crawls".into())
-                    .next("add `mode = \"full\"` or `mode = \"incremental\"`"));
+                    .next("add `mode = \"full\"`, `\"incremental\"` or `\"identities\"`"));
             }
         };
         let cron = match self.cron {
@@ -94,7 +104,11 @@ impl Section {
             return Err(wrong("every", "it must be at least one second".into()));
         }
         Ok(Schedule {
-            mode,
+            mode: match mode {
+                Mode::Full | Mode::Identities => ModeName::Full,
+                Mode::Incremental => ModeName::Incremental,
+            },
+            identities: mode == Mode::Identities,
             cron,
             every: second(self.every),
             offset: second(self.offset),

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 
 use super::fault::{Fault, Remedy};
 use crate::document::{MAX_CHECKPOINT_BYTES, Page, Progress, Scope, Unreadable};
+use crate::identities::{self, UnreadableGroup};
 use crate::redact::{redact, redacted};
 use crate::text::short_line;
 
@@ -34,6 +35,29 @@ pub(super) fn page(page: Page) -> Result<Page, Fault> {
             .collect(),
         ..page
     })
+}
+
+/// Users and groups are checked where they are put together; this is about what surrounds them.
+pub(super) fn identities(page: identities::Page) -> Result<identities::Page, Fault> {
+    use identities::Progress;
+    Ok(identities::Page {
+        progress: match page.progress {
+            Progress::More(checkpoint) => Progress::More(kept("checkpoint", checkpoint)?),
+            Progress::Complete => Progress::Complete,
+            Progress::Partial(reason) => Progress::Partial(sentence(&reason)),
+        },
+        unreadable: unread(page.unreadable),
+        ..page
+    })
+}
+
+/// Groups whose members could not be read, without anybody's secret.
+pub(crate) fn unread(groups: Vec<UnreadableGroup>) -> Vec<UnreadableGroup> {
+    let clean = |group: UnreadableGroup| UnreadableGroup {
+        name: redacted(group.name),
+        reason: sentence(&group.reason),
+    };
+    groups.into_iter().map(clean).collect()
 }
 
 /// Their ids go back to the guest: they are as it said them, or refused.

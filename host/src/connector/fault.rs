@@ -22,6 +22,9 @@ pub(super) struct Fault {
     pub(super) retry_after: Option<Duration>,
 }
 
+/// What a function answers that may report a fault.
+pub(super) type Faulty<T> = wasmtime::Result<Result<T, Fault>>;
+
 impl Remedy {
     /// What kind of failure it makes, and what the operator can do.
     pub(super) fn means(self) -> (Kind, &'static str) {

@@ -9,13 +9,14 @@ use wasmtime::component::ResourceAny;
 
 use super::call::{CallError, Running};
 use super::engine::Engine;
-use super::fault::{Fault, Remedy};
+use super::fault::{Fault, Faulty, Remedy};
 use super::grants::Given;
 use super::manifest::Description;
 use super::state::State;
 use super::{delivered, v0_1};
 use crate::document::{Crawl, Page, PageLimits, Scope};
 use crate::failure::{Failure, Kind, Result};
+use crate::identities;
 
 /// A started connector.
 pub struct Guest {
@@ -53,7 +54,7 @@ impl Guest {
         function: impl for<'a> FnOnce(
             &'a v0_1::Bindings,
             &'a mut Store<State>,
-        ) -> BoxFuture<'a, v0_1::Faulty<T>>,
+        ) -> BoxFuture<'a, Faulty<T>>,
     ) -> Result<T> {
         self.call(name, function).await?.map_err(|fault| self.fault(name, fault))
     }
@@ -87,6 +88,23 @@ impl Guest {
     pub async fn open(mut self, crawl: Crawl) -> Result<Cursor> {
         let handle = self.ask("open", |guest, store| Box::pin(guest.open(store, crawl))).await?;
         Ok(Cursor { guest: self, handle })
+    }
+
+    /// A reading of users and groups; nothing where the connection has none.
+    pub async fn open_identities(
+        mut self,
+        resume: Option<String>,
+    ) -> Result<Option<IdentityCursor>> {
+        let opened = self.ask("identities.open", move |guest, store| {
+            Box::pin(async move {
+                match guest.identities() {
+                    Some(identities) => identities.open(store, resume.as_ref()).await,
+                    None => Ok(Ok(None)),
+                }
+            })
+        });
+        let handle = opened.await?;
+        Ok(handle.map(|handle| IdentityCursor { guest: self, handle }))
     }
 
     fn fault(&self, call: &str, fault: Fault) -> Failure {
@@ -125,5 +143,26 @@ impl Cursor {
             .ask(name, move |guest, store| Box::pin(guest.next(store, handle, limits)))
             .await?;
         delivered::page(page).map_err(|fault| self.guest.fault(name, fault))
+    }
+}
+
+/// A reading of users and groups under way in a guest.
+pub struct IdentityCursor {
+    guest: Guest,
+    handle: ResourceAny,
+}
+
+impl IdentityCursor {
+    pub async fn next(&mut self, limit: u32) -> Result<identities::Page> {
+        let (name, handle) = ("reading.next", self.handle);
+        let next = self.guest.ask(name, move |guest, store| {
+            Box::pin(async move {
+                let identities = guest.identities();
+                let identities = identities.ok_or_else(|| wasmtime::Error::msg("no identities"))?;
+                identities.next(store, handle, limit).await
+            })
+        });
+        let page = next.await?;
+        delivered::identities(page).map_err(|fault| self.guest.fault(name, fault))
     }
 }

@@ -47,13 +47,10 @@ impl Inspection {
         SPOKEN.contains(&self.contract.as_str())
     }
 
-    /// What the component offers and this host does not read yet.
-    pub(crate) fn unread(&self) -> Option<&'static str> {
+    /// Whether it may tell who is who.
+    pub(crate) fn has_identities(&self) -> bool {
         let identities = format!("{PACKAGE}identities@");
-        self.exports.iter().any(|export| export.starts_with(&identities)).then_some(
-            "it exports `identities`, which Sheaf does not read yet: users, groups and memberships \
-             have to come into Glean otherwise",
-        )
+        self.exports.iter().any(|export| export.starts_with(&identities))
     }
 }
 

@@ -8,18 +8,12 @@ use tracing::Level;
 use wasmtime::Store;
 use wasmtime::component::{HasSelf, InstancePre, Linker, ResourceAny};
 
-use super::fault::{Fault, Remedy};
+use super::fault::{Fault, Faulty, Remedy};
 use super::manifest::{CredentialRequest, Description};
 use super::state::State;
+use super::v0_1_identities;
+use super::v0_1_wit as wit;
 use crate::document as model;
-
-mod wit {
-    wasmtime::component::bindgen!({
-        path: "../wit/0.1.0",
-        world: "document-connector",
-        exports: { default: async },
-    });
-}
 
 use wit::exports::sheaf::connector::{connector, documents};
 use wit::sheaf::connector::{base, document, host};
@@ -51,24 +45,36 @@ impl host::Host for State {
 }
 
 /// A component whose types were checked, ready to be instantiated.
-pub(super) struct Pre(wit::DocumentConnectorPre<State>);
+pub(super) struct Pre {
+    pre: InstancePre<State>,
+    documents: wit::DocumentConnectorIndices,
+    identities: Option<v0_1_identities::Indices>,
+}
 
 impl Pre {
     pub(super) fn new(pre: InstancePre<State>) -> wasmtime::Result<Self> {
-        wit::DocumentConnectorPre::new(pre).map(Self)
+        let documents = wit::DocumentConnectorIndices::new(&pre)?;
+        let identities = v0_1_identities::Indices::find(&pre)?;
+        Ok(Self { pre, documents, identities })
     }
 
     pub(super) async fn instantiate(&self, store: &mut Store<State>) -> wasmtime::Result<Bindings> {
-        self.0.instantiate_async(store).await.map(Bindings)
+        let instance = self.pre.instantiate_async(&mut *store).await?;
+        let documents = self.documents.load(&mut *store, &instance)?;
+        let load = |found: &v0_1_identities::Indices| found.load(store, &instance);
+        let identities = self.identities.as_ref().map(load).transpose()?;
+        Ok(Bindings(documents, identities))
     }
 }
 
-/// A guest's exports.
-pub(super) struct Bindings(wit::DocumentConnector);
-
-pub(super) type Faulty<T> = wasmtime::Result<Result<T, Fault>>;
+/// A guest's exports; those of identities where it has them.
+pub(super) struct Bindings(wit::DocumentConnector, Option<v0_1_identities::Bindings>);
 
 impl Bindings {
+    pub(super) fn identities(&self) -> Option<&v0_1_identities::Bindings> {
+        self.1.as_ref()
+    }
+
     pub(super) async fn describe(&self, store: &mut Store<State>) -> wasmtime::Result<Description> {
         let manifest = self.0.sheaf_connector_connector().call_describe(store).await?;
         Ok(manifest.into())

@@ -81,10 +81,6 @@ impl Crawler {
         let connector = self.registry.pin(chosen).await.map_err(|failure| {
             failure.at_least(|| self.connections.now().place(&["connections", name, "connector"]))
         })?;
-        if let Some(unread) = connector.inspection.unread() {
-            let (connection, connector) = (name.as_str(), &connector.manifest.name);
-            tracing::warn!(connection, connector, "{unread}");
-        }
         let usage = self.guests.usage(upload_id, Duration::ZERO);
         let mut guest = self.guests.start(&connection, &connector, usage).await?;
         let datasource = datasource_config(&mut guest, &connection).await?;
@@ -149,6 +145,10 @@ impl Crawler {
             runs: self.states.of(name).await?.runs,
             beside,
             who: Some(who.clone()),
+            // Those of another connector are not this connection's.
+            identities: full
+                && request.connector.is_none()
+                && connector.inspection.has_identities(),
         };
         if full {
             self.open_session(&mut plan).await?;
@@ -286,7 +286,7 @@ impl Crawler {
 }
 
 /// The registration of a connection's datasource, with its name.
-async fn datasource_config(guest: &mut Guest, connection: &Connection) -> Result<Value> {
+pub(super) async fn datasource_config(guest: &mut Guest, connection: &Connection) -> Result<Value> {
     let mut config = guest.datasource().await?;
     let Some(fields) = config.as_object_mut() else {
         return Err(Failure::new(

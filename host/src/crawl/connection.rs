@@ -1,5 +1,7 @@
 //! What a crawl needs to know of a connection.
 
+use std::time::Duration;
+
 use super::guard::Deletions;
 use super::quarantine::Tolerance;
 use crate::connector::Digest;
@@ -17,6 +19,8 @@ pub struct Connection {
     pub limits: Limits,
     pub deletions: Deletions,
     pub quarantine: Tolerance,
+    /// How old what Glean knows of users and groups may be.
+    pub identities_max_age: Duration,
 }
 
 impl Connection {

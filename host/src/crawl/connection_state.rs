@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use super::census::Census;
 use super::change::Change;
 use super::history::History;
+use super::identities::Standing;
 use super::lease::{Claims, Coordinator};
 use super::pending_end::PendingEnd;
 use super::plan::Plan;
@@ -55,6 +56,8 @@ pub struct ConnectionState {
     pub gone: Vec<Run>,
     /// How the crawls of each mode ended.
     pub history: History,
+    /// How its users and groups stand.
+    pub identities: Standing,
 }
 
 /// A part of the state was damaged, and is not used.

@@ -12,12 +12,12 @@ use super::complete::Completed;
 use super::crawler::Crawler;
 use super::history::CrawlRun;
 use super::lease::{Coordinator, Who};
+use super::local_identities;
 use super::plan::CrawlRef;
 use super::progress::{Attempts, Live};
-use super::request::{CrawlRequest, Decision, Start};
-use super::result::CrawlResult;
+use super::request::{CrawlRequest, Decision, Start, upload_id};
+use super::result::{CrawlResult, Outcome};
 use super::view::{CrawlView, Phase, RangeProgress};
-use crate::clock::Timestamp;
 use crate::failure::{Failure, Kind, Result};
 
 /// How often the view is told what a crawl waits for.
@@ -82,12 +82,34 @@ async fn once(
             }
         }
     };
-    let ended = Box::pin(crawl_all(&again, &crawl, started)).await;
+    let told = if crawl.identities { tell_identities(&again, &crawl).await } else { Ok(()) };
+    let ended = match told {
+        Ok(()) => Box::pin(crawl_all(&again, &crawl, started)).await,
+        Err(failure) => Err(failure),
+    };
     // After a failure, the next one who comes need not wait for the lease to end.
     let rested = crawler.rest(&crawl, None).await;
     let result = ended?;
     rested?;
     Ok(result)
+}
+
+/// Groups are told before the documents that name them. What goes wrong there is kept for `sheaf status`, and keeps no
+/// document from being found by whoever may find it already.
+async fn tell_identities(again: &Again<'_>, crawl: &CrawlRef) -> Result<()> {
+    let Again { crawler, name, cancel, .. } = *again;
+    let beside = Some(&crawl.upload_id);
+    match Box::pin(local_identities::run(crawler, name, false, beside, cancel)).await {
+        Err(failure) if failure.kind == Kind::Interrupted => return Err(failure),
+        Err(failure) => tracing::warn!(connection = name, "users and groups: {failure}"),
+        Ok(Some(result)) if result.outcome != Outcome::Complete => tracing::warn!(
+            connection = name,
+            "users and groups: {}; `sheaf status` says more",
+            result.outcome
+        ),
+        Ok(_) => {}
+    }
+    Ok(())
 }
 
 async fn crawl_all(again: &Again<'_>, crawl: &CrawlRef, started: Instant) -> Result<CrawlResult> {
@@ -238,11 +260,4 @@ async fn unless<T>(cancel: &CancellationToken, work: impl Future<Output = Result
         done = work => done,
         () = cancel.cancelled() => Err(interrupted()),
     }
-}
-
-/// Never the same twice, and readable in Glean's history.
-pub fn upload_id(connection: &str) -> String {
-    let stamp: String =
-        Timestamp::now().to_string().chars().filter(char::is_ascii_alphanumeric).collect();
-    format!("sheaf-{connection}-{stamp}-{:08x}", rand::random::<u32>())
 }

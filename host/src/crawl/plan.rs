@@ -42,6 +42,9 @@ pub struct Plan {
     /// Who runs it; nothing where an earlier version began it.
     #[serde(default)]
     pub who: Option<Who>,
+    /// Users and groups are told before its documents.
+    #[serde(default)]
+    pub identities: bool,
 }
 
 impl Plan {
@@ -71,6 +74,7 @@ impl Plan {
             glean: self.glean.clone(),
             who: self.who.clone(),
             opened: self.opened,
+            identities: self.identities,
             scopes: Scopes::Count(self.scopes.len()),
             estimate: self.scopes.iter().try_fold(0, |sum: u64, scope| {
                 // A connector may name any number.
@@ -97,6 +101,9 @@ pub struct CrawlRef {
     /// Read by workers of earlier versions only.
     #[serde(default)]
     opened: bool,
+    /// Users and groups are told before its documents.
+    #[serde(default)]
+    pub identities: bool,
     pub scopes: Scopes,
     /// The connector's estimate of its documents, where it has one of each scope.
     #[serde(default)]

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::lease::Who;
+use crate::clock::Timestamp;
 use crate::name::{ConnectionName, UploadId};
 
 /// Which crawl is asked for.
@@ -62,4 +63,11 @@ pub enum Decision {
     Reject,
     /// Nobody answered in time.
     Expire,
+}
+
+/// Never the same twice, and readable in Glean's history.
+pub fn upload_id(connection: &str) -> String {
+    let stamp: String =
+        Timestamp::now().to_string().chars().filter(char::is_ascii_alphanumeric).collect();
+    format!("sheaf-{connection}-{stamp}-{:08x}", rand::random::<u32>())
 }

@@ -1,11 +1,12 @@
 //! Glean's Indexing API: how requests go there, and how often they may.
 //!
 //! [`client`] sends requests with deadlines, retries and pacing, [`error`] is what it came to, [`upload`]
-//! keeps the rules of a bulk session, [`status`] is what Glean says of a datasource.
+//! keeps the rules of a bulk session of documents, [`identities`] those of users, groups and memberships, [`status`] is what Glean says of a datasource.
 //! Limits and rules: Glean's "Indexing API", "Bulk upload model" and "Rate limits" pages.
 
 pub mod client;
 pub mod error;
+pub mod identities;
 pub mod patience;
 pub mod status;
 mod token;

@@ -9,6 +9,16 @@ use crate::name::UploadId;
 #[serde(rename_all = "camelCase", default)]
 pub struct DatasourceStatus {
     pub documents: DocumentsStatus,
+    /// Read with care, as counts are: crawls of documents do not need it.
+    identity: serde_json::Value,
+}
+
+impl DatasourceStatus {
+    /// Uploads of `users`, `groups` or `memberships`, as far as Glean tells of them.
+    pub fn identity_uploads(&self, part: &str) -> Vec<UploadEvent> {
+        let history = &self.identity[part]["bulkUploadHistory"];
+        Vec::deserialize(history).unwrap_or_default()
+    }
 }
 
 #[derive(Debug, Default, Deserialize)]

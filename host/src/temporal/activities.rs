@@ -21,8 +21,10 @@ use crate::crawl::approval::Decided;
 use crate::crawl::blame::Stopped;
 use crate::crawl::complete::Completed;
 use crate::crawl::history::CrawlRun;
+use crate::crawl::identities::IdentityResult;
 use crate::crawl::lease::{BETWEEN_ATTEMPTS, Coordinator, Who};
 use crate::crawl::request::{CrawlRequest, Start};
+use crate::crawl::tell_identities::Wanted;
 use crate::crawl::{CrawlPolicy, CrawlRef, CrawlResult, Crawler, Decision, RangeProgress};
 use crate::failure::{Failure, Kind};
 use crate::name::{ConnectionName, UploadId};
@@ -86,6 +88,28 @@ pub struct CompleteInput {
     #[serde(default)]
     pub policy: Option<CrawlPolicy>,
 }
+
+/// Whose users and groups.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct IdentitiesInput {
+    pub connection: ConnectionName,
+    pub by: String,
+    pub policy: CrawlPolicy,
+    /// What whoever started the crawl has.
+    #[serde(default)]
+    pub glean: String,
+    #[serde(default)]
+    pub connection_digest: Option<String>,
+    /// Tell everything again.
+    #[serde(default)]
+    pub restart: bool,
+    /// The crawl of documents that waits for it.
+    #[serde(default)]
+    pub beside: Option<UploadId>,
+}
+
+/// How long a crawl of identities waits for another one of the connection to end.
+const TURN: Duration = Duration::from_secs(5);
 
 pub struct Activities {
     pub crawler: Crawler,
@@ -200,6 +224,59 @@ impl Activities {
                 Err(self.stopped(&context, &crawl, stopped, progress, allowed).await?)
             }
         }
+    }
+
+    #[activity(name = "crawl_identities")]
+    pub async fn crawl_identities(
+        self: Arc<Self>,
+        context: ActivityContext,
+        input: IdentitiesInput,
+    ) -> Result<Option<IdentityResult>, ActivityError> {
+        let IdentitiesInput { connection, by, policy, glean, connection_digest, restart, beside } =
+            input;
+        let expected = Expected { glean: &glean, digest: connection_digest.as_deref() };
+        // What is cancelled is dropped where it is.
+        let cancel = CancellationToken::new();
+        let crawl = async {
+            self.crawler.check_expected(&connection, expected).await?;
+            let (who, beside) = (self.who(&context), beside.as_ref());
+            let (connection, by, cancel) = (&connection, &by, &cancel);
+            let wanted = Wanted { connection, who, by, restart, beside, cancel };
+            loop {
+                match self.crawler.crawl_identities(&wanted).await {
+                    // The other one began earlier: what changed since may not be in it.
+                    Err(failure) if failure.kind == Kind::Busy && beside.is_none() => {
+                        tokio::time::sleep(TURN).await;
+                    }
+                    ended => {
+                        if let (Err(_), Some(beside)) = (&ended, beside) {
+                            // The crawl that waits is still one until the next attempt.
+                            let claims = self.crawler.states.claims(connection);
+                            claims.renew(&wanted.who, beside, BETWEEN_ATTEMPTS).await?;
+                        }
+                        return ended;
+                    }
+                }
+            }
+        };
+        let allowed = Allowed { attempts: policy.attempts, policy: Some(&policy) };
+        let waiting = || self.crawler.waiting(&connection);
+        let run = run(&context);
+        let remember = async |failure: Failure| {
+            self.crawler.remember_failed_identities(&connection, &run, &failure).await;
+        };
+        let result = Box::pin(counted(&context, allowed, crawl, waiting, remember)).await?;
+        if let Some(result) = &result {
+            tracing::info!(
+                connection = connection.as_str(),
+                users = result.users,
+                groups = result.groups,
+                changed = result.counts.changed_groups,
+                "users and groups: {}",
+                result.outcome
+            );
+        }
+        Ok(result)
     }
 
     #[activity(name = "decide_deletion")]

@@ -16,6 +16,11 @@ pub fn approval(connection: &str, task_queue: &str) -> String {
     on(format!("sheaf-{connection}.approval"), task_queue)
 }
 
+/// A connection's crawl of users and groups.
+pub fn identities(connection: &str, task_queue: &str) -> String {
+    on(format!("sheaf-{connection}.identities"), task_queue)
+}
+
 /// The crawls of many connections.
 pub fn all(task_queue: &str) -> String {
     on("sheaf.all".into(), task_queue)

@@ -16,6 +16,7 @@ pub mod connect;
 pub mod dev_server;
 pub mod follow;
 pub mod found;
+pub mod identities;
 pub mod ids;
 pub mod outcomes;
 pub mod queue;

@@ -127,9 +127,10 @@ pub async fn scheduled(client: &Client, workflow: &str, run: &str) -> Started {
         Status::Canceled => found.outcome = "cancelled",
         Status::Completed => match handle.get_result(this_run()).await {
             Ok(ended) => {
-                found.outcome = match (&ended.result, &ended.skipped) {
+                found.outcome = match (&ended.result, &ended.identities) {
                     (Some(result), _) => result.outcome.name(),
-                    (None, _) => "skipped",
+                    (None, Some(identities)) => identities.outcome.name(),
+                    (None, None) => "skipped",
                 };
                 found.reason = ended.skipped;
                 found.result = ended.result;

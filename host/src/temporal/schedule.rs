@@ -13,6 +13,9 @@ pub struct Schedule {
     /// Its key in the file.
     pub name: String,
     pub mode: ModeName,
+    /// Users and groups are crawled, and no documents.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub identities: bool,
     /// Cron expressions as Temporal reads them: five to seven fields, or `@daily` and the like.
     pub cron: Vec<String>,
     pub every: Option<Duration>,

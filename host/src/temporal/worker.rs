@@ -10,7 +10,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::activities::Activities;
 use super::connect;
-use super::workflows::{AllWorkflow, ApprovalWorkflow, IndexingWorkflow, ScheduledCrawl};
+use super::workflows::{
+    AllWorkflow, ApprovalWorkflow, IdentitiesWorkflow, IndexingWorkflow, ScheduledCrawl,
+};
 use crate::connector::Digest;
 use crate::crawl::Crawler;
 use crate::failure::{Failure, Kind, Result};
@@ -63,6 +65,7 @@ pub async fn run(
         .register_workflow::<IndexingWorkflow>()
         .and_then(WorkerOptionsBuilder::register_workflow::<ApprovalWorkflow>)
         .and_then(WorkerOptionsBuilder::register_workflow::<ScheduledCrawl>)
+        .and_then(WorkerOptionsBuilder::register_workflow::<IdentitiesWorkflow>)
         .and_then(WorkerOptionsBuilder::register_workflow::<AllWorkflow>)
         .map_err(|error| broken("cannot register its workflows", &error))?
         .register_activities(Activities { crawler, temporal })

@@ -4,6 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::{Serialize, Serializer};
 
+use super::identities::GroupNames;
 use crate::document::{Access, Body, Comment, Content, Document, PropertyValue, UserRef};
 
 #[derive(Serialize)]
@@ -151,7 +152,7 @@ pub struct Permissions<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     allowed_users: Option<Vec<UserDefinition<'a>>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    allowed_groups: Option<&'a [String]>,
+    allowed_groups: Option<GroupNames<'a>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     allowed_group_intersections: Vec<Intersection<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -169,17 +170,17 @@ impl<'a> Permissions<'a> {
             }
             Access::Restricted(to) => Self {
                 allowed_users: Some(to.users.iter().map(UserDefinition::new).collect()),
-                allowed_groups: Some(&to.groups),
+                allowed_groups: Some(GroupNames(&to.groups)),
                 allowed_group_intersections: to
                     .group_intersections
                     .iter()
-                    .map(|required_groups| Intersection { required_groups })
+                    .map(|names| Intersection { required_groups: GroupNames(names) })
                     .collect(),
                 ..Self::default()
             },
             Access::Unknown => Self {
                 allowed_users: Some(Vec::new()),
-                allowed_groups: Some(&[]),
+                allowed_groups: Some(GroupNames(&[])),
                 ..Self::default()
             },
         }
@@ -189,7 +190,7 @@ impl<'a> Permissions<'a> {
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Intersection<'a> {
-    required_groups: &'a [String],
+    required_groups: GroupNames<'a>,
 }
 
 #[derive(Serialize)]

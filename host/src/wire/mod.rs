@@ -1,10 +1,11 @@
 //! Documents as Glean reads them, and requests full of them. Nothing here knows how they are sent.
 //!
-//! [`document`] writes one, [`size`] measures it before that, [`batch`] fills requests up to a size, and `received` takes those that another process has filled.
+//! [`document`] writes one, [`size`] measures it before that, [`batch`] fills requests up to a size, and `received` takes those that another process has filled. [`identities`] has users, groups and memberships.
 //! Glean: "Indexing API", and the limits of "Bulk upload model".
 
 pub mod batch;
 pub mod document;
+pub mod identities;
 mod received;
 pub mod size;
 

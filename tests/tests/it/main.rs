@@ -17,6 +17,7 @@ mod fuzz;
 mod glean;
 mod glean_sdk;
 mod guests;
+mod identities;
 mod incremental;
 mod kill;
 mod ledger;

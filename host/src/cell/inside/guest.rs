@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::pages::Pages;
 use super::room::Room;
 use crate::cell::protocol::{Answer, Ask, Frame, Receiver, Sender, Told, Used, pair};
-use crate::connector::{Cursor, Guest};
+use crate::connector::{Cursor, Guest, IdentityCursor};
 use crate::failure::{Failure, Kind, Result};
 use crate::intake::{Rules, judge};
 use crate::sandbox::limits::{Usage, priority};
@@ -26,6 +26,7 @@ enum At {
     Idle(Guest),
     Opened(Cursor, Rules),
     Reading(Box<Pages>),
+    Identities(IdentityCursor),
     /// It has failed, or there is nothing more of it.
     Ended,
 }
@@ -112,6 +113,7 @@ impl Life {
                     self.at = At::Reading(pages);
                 }
             }
+            At::Identities(cursor) => return self.identities(cursor).await,
             // Until nobody wants anything of it.
             At::Ended => return Ok(self.asks.recv().await.is_some()),
         }
@@ -140,7 +142,15 @@ impl Life {
                 self.at = opened.map_or(At::Ended, |cursor| At::Opened(cursor, rules));
                 return Ok(true);
             }
-            Ask::Read(_) | Ask::Next | Ask::Look { .. } => return Ok(false),
+            Ask::OpenIdentities { resume } => {
+                let opened = guest.open_identities(resume).await;
+                self.tell(opened.as_ref().map(Option::is_some)).await?;
+                self.at = opened.ok().flatten().map_or(At::Ended, At::Identities);
+                return Ok(true);
+            }
+            Ask::Read(_) | Ask::Next | Ask::Look { .. } | Ask::Identities { .. } => {
+                return Ok(false);
+            }
         }
         self.at = At::Idle(guest);
         Ok(true)
@@ -160,6 +170,17 @@ impl Life {
                 self.at = At::Opened(cursor, rules);
             }
             _ => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    async fn identities(&mut self, mut cursor: IdentityCursor) -> io::Result<bool> {
+        let Some(Ask::Identities { limit }) = self.ask().await?.map(|(ask, _)| ask) else {
+            return Ok(false);
+        };
+        let page = cursor.next(limit).await;
+        if self.tell(page.as_ref()).await? {
+            self.at = At::Identities(cursor);
         }
         Ok(true)
     }

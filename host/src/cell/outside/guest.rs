@@ -9,8 +9,10 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::connection::{ConnectionCell, Counted};
 use crate::cell::protocol::{Answer, Ask, Order, Receiver, Sender, Told, Used};
-use crate::document::{Crawl, PageLimits, Scope};
+use crate::connector::{sentence, unread};
+use crate::document::{Crawl, MAX_CHECKPOINT_BYTES, PageLimits, Scope};
 use crate::failure::{Failure, Kind, Result};
+use crate::identities::{self, Progress};
 use crate::intake::judge::Seen;
 use crate::lists::List;
 use crate::sandbox::limits::Usage;
@@ -69,7 +71,7 @@ impl Guest {
     /// Whether the source answers; the connector's own sentence about it.
     pub async fn check(&mut self) -> Result<String> {
         let said: String = self.ask(&Ask::Check).await?;
-        Ok(crate::connector::sentence(&said))
+        Ok(sentence(&said))
     }
 
     pub async fn scopes(&mut self) -> Result<Vec<Scope>> {
@@ -115,6 +117,34 @@ impl Guest {
             cpu: used.cpu.min(lived),
             crawl: used.crawl.min(self.before.saturating_add(all)),
         }
+    }
+}
+
+/// A guest that tells who is who.
+pub struct Identities(Guest);
+
+impl Guest {
+    /// Nothing where its connection has none to tell of.
+    pub async fn open_identities(mut self, resume: Option<String>) -> Result<Option<Identities>> {
+        let has_any: bool = self.ask(&Ask::OpenIdentities { resume }).await?;
+        Ok(has_any.then_some(Identities(self)))
+    }
+}
+
+impl Identities {
+    /// The next page, of about so many users and members.
+    pub async fn next(&mut self, limit: u32) -> Result<identities::Page> {
+        let mut page: identities::Page = self.0.ask(&Ask::Identities { limit }).await?;
+        match &mut page.progress {
+            Progress::More(kept) if kept.len() > MAX_CHECKPOINT_BYTES => {
+                let lie = format!("a checkpoint of {} bytes", kept.len());
+                return Err(self.0.cell.lied(&lie).await);
+            }
+            Progress::Partial(reason) => *reason = sentence(reason),
+            Progress::More(_) | Progress::Complete => {}
+        }
+        page.unreadable = unread(page.unreadable);
+        Ok(page)
     }
 }
 

@@ -18,7 +18,7 @@ pub(super) use blocking::blocking;
 pub use connection::ConnectionCell;
 pub use cursor::Cursor;
 pub(super) use death::Death;
-pub use guest::{Guest, Opened};
+pub use guest::{Guest, Identities, Opened};
 pub(super) use process::Cell;
 pub use program::{Program, is_asked_for};
 pub use trial::{misdeeds, missing_walls};

@@ -39,6 +39,14 @@ pub enum Ask {
         datasource: String,
         document_bytes: usize,
     },
+    /// Begin to read users and groups.
+    OpenIdentities {
+        resume: Option<String>,
+    },
+    /// The next of them, about so many.
+    Identities {
+        limit: u32,
+    },
 }
 
 /// What came of it, and what the guest has used by then.

@@ -17,7 +17,9 @@ use crate::crawl::view::{CrawlView, Phase};
 use crate::crawl::{CrawlPolicy, CrawlRef, CrawlRequest, CrawlResult};
 use crate::failure::Kind;
 use crate::name::UploadId;
-use crate::temporal::activities::{Activities, CompleteInput, ConfigureInput, ScopesInput};
+use crate::temporal::activities::{
+    Activities, CompleteInput, ConfigureInput, IdentitiesInput, ScopesInput,
+};
 use crate::temporal::ids;
 
 /// What a crawl is started with.
@@ -155,6 +157,9 @@ async fn crawl(
         )
         .await?;
     context.state_mut(|state| state.view = CrawlView::of(&crawl));
+    if crawl.identities && context.patched("identities") {
+        tell_identities(context, input, &crawl).await;
+    }
 
     let lanes = policy.parallel_scopes.clamp(1, crawl.scopes.count().max(1));
     let ended = join_all((0..lanes).map(|_| crawl_scopes(context, &crawl, policy, lanes))).await;
@@ -177,6 +182,30 @@ async fn crawl(
             activity(policy, format!("complete the upload of {}", input.request.connection)),
         )
         .await
+}
+
+/// Groups are told before the documents that name them. What goes wrong there is kept for `sheaf status`, and keeps
+/// no document from being found by whoever may find it already.
+async fn tell_identities(
+    context: &WorkflowContext<IndexingWorkflow>,
+    input: &CrawlInput,
+    crawl: &CrawlRef,
+) {
+    let policy = &input.policy;
+    let connection = input.request.connection.clone();
+    let summary = format!("read and tell users and groups of {connection}");
+    let identities = IdentitiesInput {
+        connection,
+        by: format!("workflow {}, run {}", context.workflow_id(), context.run_id()),
+        policy: policy.clone(),
+        // They were compared when the crawl was configured.
+        glean: input.glean.clone(),
+        connection_digest: None,
+        restart: false,
+        beside: Some(crawl.upload_id.clone()),
+    };
+    let options = activity(policy, summary);
+    let _ = context.execute_activity(Activities::crawl_identities, identities, options).await;
 }
 
 /// Whether a late copy of a request of our own replaced the session.

@@ -3,18 +3,20 @@
 //!
 //! [`indexing`] is one crawl, under one id a connection: Temporal itself keeps two apart. [`approval`]
 //! waits for a person where a crawl would delete too much, under an id of its own, so that incremental
-//! crawls may run meanwhile. [`scheduled`] is what a schedule starts, and [`all`] crawls many
+//! crawls may run meanwhile. [`identities`] tells who is who. [`scheduled`] is what a schedule starts, and [`all`] crawls many
 //! connections; both run crawls as children.
 
 mod activity;
 pub mod all;
 pub mod approval;
+pub mod identities;
 pub mod indexing;
 mod reported;
 pub mod scheduled;
 
 pub use all::{AllInput, AllWorkflow};
 pub use approval::{ApprovalInput, ApprovalWorkflow};
+pub use identities::IdentitiesWorkflow;
 pub use indexing::{CrawlInput, IndexingWorkflow};
 pub use reported::reported;
 pub use scheduled::{ScheduledCrawl, ScheduledInput, ScheduledResult};
@@ -25,6 +27,7 @@ mod tests {
     fn workflow_code_has_no_clock_no_randomness_and_no_io() {
         for code in [
             include_str!("indexing.rs"),
+            include_str!("identities.rs"),
             include_str!("approval.rs"),
             include_str!("scheduled.rs"),
             include_str!("all.rs"),

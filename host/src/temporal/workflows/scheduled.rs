@@ -8,7 +8,9 @@ use temporalio_common::error::ChildWorkflowStartError;
 use temporalio_macros::{workflow, workflow_methods};
 use temporalio_sdk::{WorkflowContext, WorkflowContextView, WorkflowResult};
 
+use super::identities::{IdentitiesCrawl, IdentitiesWorkflow};
 use super::indexing::{CrawlInput, IndexingWorkflow};
+use crate::crawl::identities::IdentityResult;
 use crate::crawl::{CrawlResult, ModeName};
 use crate::temporal::schedule::Schedule;
 
@@ -19,12 +21,15 @@ pub struct ScheduledInput {
     pub schedule: Schedule,
 }
 
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct ScheduledResult {
     pub result: Option<CrawlResult>,
     /// Why there was no crawl.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub skipped: Option<String>,
+    /// What a crawl of users and groups came to.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub identities: Option<IdentityResult>,
 }
 
 /// A full crawl waits its turn; the next incremental one finds what this one would have.
@@ -45,7 +50,10 @@ impl ScheduledCrawl {
 
     #[run(name = "ScheduledCrawl")]
     pub async fn run(context: &mut WorkflowContext<Self>) -> WorkflowResult<ScheduledResult> {
-        let crawl = context.state(|state| state.input.crawl.clone());
+        let ScheduledInput { crawl, schedule } = context.state(|state| state.input.clone());
+        if schedule.identities {
+            return identities(context, &crawl).await;
+        }
         let turns = match crawl.request.mode {
             ModeName::Full => TURNS,
             ModeName::Incremental => 1,
@@ -57,7 +65,10 @@ impl ScheduledCrawl {
             match started {
                 Ok(child) => {
                     let result = child.result().await?;
-                    return Ok(ScheduledResult { result: Some(result), skipped: None });
+                    return Ok(ScheduledResult {
+                        result: Some(result),
+                        ..ScheduledResult::default()
+                    });
                 }
                 Err(ChildWorkflowStartError::StartFailed { .. }) => {}
                 Err(error) => return Err(error.into()),
@@ -68,7 +79,39 @@ impl ScheduledCrawl {
         }
         let connection = crawl.request.connection;
         let skipped = Some(format!("another crawl of {connection} is under way"));
-        Ok(ScheduledResult { result: None, skipped })
+        Ok(ScheduledResult { skipped, ..ScheduledResult::default() })
+    }
+}
+
+/// One crawl of users and groups; the next one finds what this one would have.
+async fn identities(
+    context: &WorkflowContext<ScheduledCrawl>,
+    crawl: &CrawlInput,
+) -> WorkflowResult<ScheduledResult> {
+    let wanted = IdentitiesCrawl {
+        connection: crawl.request.connection.clone(),
+        policy: crawl.policy.clone(),
+        task_queue: crawl.task_queue.clone(),
+        glean: crawl.glean.clone(),
+        connection_digest: None,
+        restart: false,
+    };
+    let options = wanted.as_child();
+    match context.start_child_workflow(IdentitiesWorkflow::run, wanted.clone(), options).await {
+        Ok(child) => {
+            let identities = child.result().await?;
+            let none = format!("`{}` has no users and groups to tell of", wanted.connection);
+            let skipped = identities.is_none().then_some(none);
+            Ok(ScheduledResult { identities, skipped, result: None })
+        }
+        Err(ChildWorkflowStartError::StartFailed { .. }) => {
+            let skipped = Some(format!(
+                "the users and groups of {} are being read already",
+                wanted.connection
+            ));
+            Ok(ScheduledResult { skipped, ..ScheduledResult::default() })
+        }
+        Err(error) => Err(error.into()),
     }
 }
 

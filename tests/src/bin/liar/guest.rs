@@ -55,7 +55,8 @@ pub(crate) fn live(cell: &Cell, link: &UnixStream) -> io::Result<()> {
                 }
                 hand_over(cell, link, pages)?;
             }
-            Ask::Look { .. } => return Ok(()),
+            Ask::OpenIdentities { .. } => answer(cell, link, "identities", &said(cell, false))?,
+            Ask::Look { .. } | Ask::Identities { .. } => return Ok(()),
         }
     }
     Ok(())

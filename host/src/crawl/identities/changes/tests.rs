@@ -1,0 +1,242 @@
+use super::*;
+
+/// Users as `email` or `email=id`; members as an e-mail, `group:NAME` or an id.
+fn read(users: &[&str], groups: &[(&str, &[&str])]) -> Read {
+    let mut read = Read::default();
+    for user in users {
+        let (email, id) =
+            user.split_once('=').map_or((*user, None), |(email, id)| (email, Some(id)));
+        let id = id.map(str::to_owned);
+        read.ids.extend(id.clone().map(|id| (id, Some(email.to_owned()))));
+        let account = Account { email: email.into(), id, name: None, active: true };
+        read.users.insert(email.into(), account);
+    }
+    let member = |text: &&str| match text.strip_prefix("group:") {
+        Some(group) => identities::Member::Group(group.into()),
+        None if text.contains('@') => identities::Member::Email((*text).into()),
+        None => identities::Member::Id((*text).into()),
+    };
+    for (name, members) in groups {
+        read.groups.insert((*name).into(), members.iter().map(member).collect());
+    }
+    read
+}
+
+/// What is known once that was told.
+fn told_of(read: Read) -> Known {
+    let changes = changes(&Known::default(), read, &BY_EMAIL);
+    Known { roster: changes.target, ..Known::default() }
+}
+
+const BY_EMAIL: Terms<'_> = Terms { by_email: true, approved: &[], lost: None };
+const BY_ID: Terms<'_> = Terms { by_email: false, approved: &[], lost: None };
+
+fn members(changes: &Changes, group: &str) -> Vec<String> {
+    let name = |member: &Member| match member {
+        Member::User(user) => user.clone(),
+        Member::Group(group) => format!("group:{group}"),
+    };
+    changes.target.groups[group].iter().map(name).collect()
+}
+
+fn many(count: usize) -> Vec<String> {
+    (0..count).map(|number| format!("u{number:02}@x")).collect()
+}
+
+fn texts(texts: &[String]) -> Vec<&str> {
+    texts.iter().map(String::as_str).collect()
+}
+
+#[test]
+fn what_has_not_changed_is_not_sent_and_what_is_in_doubt_is() {
+    let source = || read(&["a@x", "b@x"], &[("g", &["a@x"]), ("h", &["group:g"]), ("e", &[])]);
+    let first = changes(&Known::default(), source(), &BY_EMAIL);
+    assert_eq!(first.memberships, ["e", "g", "h"], "also that nobody is in it");
+    let mut known = told_of(source());
+    assert!(!changes(&known, source(), &BY_EMAIL).has_any());
+    let more = read(&["a@x", "b@x"], &[("g", &["a@x", "b@x"]), ("h", &["group:g"]), ("e", &[])]);
+    let more = changes(&known, more, &BY_EMAIL);
+    assert_eq!(
+        (more.users, more.groups, &more.memberships[..]),
+        (false, false, &["g".to_owned()][..])
+    );
+    // Until it was answered, nobody knows whether that came to pass: the source may go back meanwhile.
+    known = more.while_told(&known);
+    let back = changes(&known, source(), &BY_EMAIL);
+    assert_eq!((&back.memberships[..], back.counts.changed_groups), (&["g".to_owned()][..], 0));
+    known.doubt.users = Some(Timestamp::now());
+    assert!(changes(&known, source(), &BY_EMAIL).users);
+}
+
+#[test]
+fn members_are_called_as_the_datasource_knows_users() {
+    let source = || {
+        let members = &["ANN@x", "7", "bob@x", "eve@y", "8", "group:hr", "group:none"];
+        read(&["ann@x=7", "bob@x"], &[("staff", members), ("hr", &[])])
+    };
+    let by_email = changes(&Known::default(), source(), &BY_EMAIL);
+    assert_eq!(members(&by_email, "staff"), ["ann@x", "bob@x", "eve@y", "group:hr"]);
+    assert_eq!(by_email.left_out.count, 2, "{by_email:?}");
+    let by_id = changes(&Known::default(), source(), &BY_ID);
+    assert_eq!(members(&by_id, "staff"), ["7", "bob@x", "group:hr"]);
+    assert_eq!(by_id.left_out.count, 3, "{by_id:?}");
+}
+
+#[test]
+fn a_partial_reading_and_a_group_that_cannot_be_read_change_only_what_was_read() {
+    let known = told_of(read(&["a@x=1", "b@x=2"], &[("g", &["1"]), ("h", &["2"])]));
+    let mut partial = read(&["c@x=3"], &[("g", &["3"])]);
+    partial.partial = Some("asleep".into());
+    let done = changes(&known, partial, &BY_EMAIL);
+    assert_eq!(
+        (members(&done, "g"), members(&done, "h")),
+        (vec!["c@x".into()], vec!["b@x".into()])
+    );
+    assert_eq!((done.target.users.len(), done.held.len()), (3, 0));
+    // Members whose users were not read are known from before, or the group stays as it was.
+    let mut partial = read(&[], &[("g", &["2"]), ("h", &["9"])]);
+    partial.partial = Some("asleep".into());
+    let done = changes(&known, partial, &BY_EMAIL);
+    assert_eq!(
+        (members(&done, "g"), members(&done, "h")),
+        (vec!["b@x".into()], vec!["b@x".into()])
+    );
+    assert_eq!(done.unreadable.count, 1, "{done:?}");
+    let mut unreadable = read(&["a@x=1", "b@x=2"], &[("g", &["1"])]);
+    unreadable.unreadable.insert("h".into(), "no right".into());
+    let done = changes(&known, unreadable, &BY_EMAIL);
+    assert_eq!(done.target, known.roster);
+    // Nothing that was read is no reason to hold: nothing is lost by it.
+    let nothing = Read { partial: Some("asleep".into()), ..Read::default() };
+    let done = changes(&known, nothing, &BY_EMAIL);
+    assert_eq!((&done.target, done.held.len()), (&known.roster, 0));
+}
+
+#[test]
+fn what_looks_like_a_list_that_was_cut_off_waits_for_a_person_and_nothing_else_does() {
+    let many = many(20);
+    let many = texts(&many);
+    let known = told_of(read(&many, &[("large", &many[..10]), ("small", &many[..9])]));
+    let cases: [(&str, Read, usize); 6] = [
+        ("half may go", read(&many, &[("large", &many[..5]), ("small", &many[..1])]), 0),
+        ("more may not", read(&many, &[("large", &many[..4]), ("small", &many[..1])]), 1),
+        ("nor all that are others", read(&many, &[("large", &many[10..20]), ("small", &[])]), 1),
+        (
+            "a tenth of the users may go",
+            read(&many[2..], &[("large", &many[2..10]), ("small", &many[2..9])]),
+            0,
+        ),
+        (
+            "more may not go",
+            read(&many[3..], &[("large", &many[3..10]), ("small", &many[3..9])]),
+            1,
+        ),
+        ("nothing at all", Read::default(), 1),
+    ];
+    for (case, now, held) in cases {
+        let found = changes(&known, now.clone(), &BY_EMAIL);
+        assert_eq!(found.held.len(), held, "{case}: {:?}", found.held);
+        let terms = Terms { approved: &found.held, ..BY_EMAIL };
+        let approved = changes(&known, now.clone(), &terms);
+        assert_eq!((&approved.target, approved.held.len()), (&told_of(now).roster, 0), "{case}");
+    }
+    let mixed = || read(&many, &[("large", &many[..2]), ("small", &many[..1])]);
+    let found = changes(&known, mixed(), &BY_EMAIL);
+    assert_eq!(found.memberships, ["small"], "what is not held is done");
+    assert_eq!(found.target.groups["large"], known.roster.groups["large"]);
+    // A word about one thing is none about another.
+    let other = ["the group `large` would lose 7 of 10 members".to_owned()];
+    assert_eq!(changes(&known, mixed(), &Terms { approved: &other, ..BY_EMAIL }).held.len(), 1);
+}
+
+#[test]
+fn many_small_groups_that_are_emptied_at_once_are_held() {
+    let many = many(9);
+    let many = texts(&many);
+    let names: Vec<_> = (0..20).map(|number| format!("g{number}")).collect();
+    let with = |members: &'static [&'static str]| -> Vec<(&str, &[&str])> {
+        names.iter().map(|name| (name.as_str(), members)).collect()
+    };
+    let full: Vec<_> = names.iter().map(|name| (name.as_str(), &many[..])).collect();
+    let known = told_of(read(&many, &full));
+    let emptied = changes(&known, read(&many, &with(&[])), &BY_EMAIL);
+    assert_eq!((emptied.held.len(), &emptied.target), (1, &known.roster), "{:?}", emptied.held);
+}
+
+#[test]
+fn what_depends_on_what_is_held_stays_with_it() {
+    let many: Vec<_> =
+        many(30).iter().enumerate().map(|(id, email)| format!("{email}={id}")).collect();
+    let many = texts(&many);
+    let known = told_of(read(&many, &[("small", &["1", "2", "3", "4", "5"])]));
+    // The list of users was cut off, and the group names five who are not there.
+    let cut = read(&many[6..], &[("small", &["1", "2", "3", "4", "5"])]);
+    let found = changes(&known, cut, &BY_EMAIL);
+    assert_eq!((found.held.len(), &found.target), (1, &known.roster), "{found:?}");
+    // So was the list of groups.
+    let mut groups: Vec<(&str, &[&str])> = vec![("all", &["group:hr", "group:it"]), ("hr", &["1"])];
+    let others: Vec<_> = (0..18).map(|number| format!("g{number}")).collect();
+    groups.extend(others.iter().map(|name| (name.as_str(), &["2"][..])));
+    groups.push(("it", &["3"]));
+    let known = told_of(read(&many, &groups));
+    let cut: Vec<_> =
+        groups.iter().filter(|(name, _)| !["hr", "it", "g1"].contains(name)).copied().collect();
+    let found = changes(&known, read(&many, &cut), &BY_EMAIL);
+    assert_eq!((found.held.len(), &found.target), (1, &known.roster), "{found:?}");
+}
+
+#[test]
+fn who_is_deleted_is_in_no_group_any_more_and_is_again_when_they_come_back() {
+    let many = many(30);
+    let many = texts(&many);
+    let known = told_of(read(&many, &[("large", &many[..20]), ("h", &many[..2])]));
+    // One is gone, and of a held and an unreadable group nobody knows it.
+    let mut now = read(&many[1..], &[("large", &many[1..8])]);
+    now.unreadable.insert("h".into(), "no right".into());
+    let gone = changes(&known, now, &BY_EMAIL);
+    assert_eq!((gone.held.len(), gone.counts.gone_users), (1, 1), "{gone:?}");
+    assert_eq!((members(&gone, "large").len(), members(&gone, "h").len()), (19, 1));
+    assert_eq!(gone.memberships, ["h", "large"], "whether Glean has done it or not");
+    let known = Known { roster: gone.target, ..Known::default() };
+    let back =
+        changes(&known, read(&many, &[("large", &many[..20]), ("h", &many[..2])]), &BY_EMAIL);
+    assert_eq!(back.memberships, ["h", "large"]);
+}
+
+#[test]
+fn a_group_that_is_gone_is_nobody_s_member() {
+    let names: Vec<String> = (0..20).map(|number| format!("g{number:02}")).collect();
+    let all: Vec<(&str, &[&str])> =
+        names.iter().map(|name| (name.as_str(), &["group:g00"][..])).collect();
+    let known = told_of(read(&[], &all));
+    let now = changes(&known, read(&[], &all[1..]), &BY_EMAIL);
+    assert_eq!((now.counts.gone_groups, now.memberships.len(), now.held.len()), (1, 19, 0));
+    assert!(now.target.groups.values().all(BTreeSet::is_empty), "{:?}", now.target);
+}
+
+#[test]
+fn where_it_is_not_known_what_glean_was_told_a_person_looks_first() {
+    let terms = Terms { lost: Some("it is damaged"), ..BY_EMAIL };
+    let found = changes(&Known::default(), read(&["a@x"], &[("g", &["a@x"])]), &terms);
+    assert!(found.held.len() == 1 && !found.has_any(), "{found:?}");
+    let approved = Terms { approved: &found.held, ..terms };
+    let found = changes(&Known::default(), read(&["a@x"], &[("g", &["a@x"])]), &approved);
+    assert!(found.held.is_empty() && found.has_any(), "{found:?}");
+}
+
+#[test]
+fn a_large_group_that_goes_loses_all_and_people_are_counted_whatever_they_are_called() {
+    let many = many(20);
+    let with_ids: Vec<_> = many.iter().map(|email| format!("{email}={email}-id")).collect();
+    let (many, with_ids) = (texts(&many), texts(&with_ids));
+    let others: Vec<_> = (0..20).map(|number| format!("g{number}")).collect();
+    let mut groups: Vec<(&str, &[&str])> =
+        others.iter().map(|name| (name.as_str(), &[][..])).collect();
+    groups.push(("large", &many));
+    let known = told_of(read(&many, &groups));
+    let without = changes(&known, read(&many, &groups[..20]), &BY_EMAIL);
+    assert_eq!((without.held.len(), &without.target), (1, &known.roster), "{:?}", without.held);
+    // The datasource knows users by their ids from now on.
+    let by_id = changes(&known, read(&with_ids, &groups), &BY_ID);
+    assert!(by_id.held.is_empty() && members(&by_id, "large")[0] == "u00@x-id", "{:?}", by_id.held);
+}

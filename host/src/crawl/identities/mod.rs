@@ -1,0 +1,14 @@
+//! Who is who in a source, told to Glean: users, then groups, then who is in them.
+//!
+//! `reading` puts a guest's pages together, `roster` is what Glean was told, `changes` holds one against the other and
+//! says what waits for a person; `standing` is what is remembered of a crawl.
+
+mod changes;
+mod reading;
+mod roster;
+mod standing;
+
+pub use changes::{Changes, Counts, Terms, changes};
+pub use reading::{LeftOut, Read, Reading, Step};
+pub use roster::{Account, Doubt, Known, Member, Members, Roster};
+pub use standing::{HeldIdentities, IdentityResult, Standing};

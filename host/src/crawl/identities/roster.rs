@@ -1,0 +1,79 @@
+//! Who is who in Glean, as far as it was told. Pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::clock::Timestamp;
+
+/// Users by their e-mails in lower case, and groups with their members by their names in the source.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Roster {
+    pub users: BTreeMap<String, Account>,
+    pub groups: BTreeMap<String, Members>,
+}
+
+pub type Members = BTreeSet<Member>;
+
+/// Somebody's account in the source.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Account {
+    pub email: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    pub active: bool,
+}
+
+/// As Glean is told of them.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Member {
+    /// By e-mail or by id, whichever the datasource knows users by.
+    User(String),
+    Group(String),
+}
+
+impl Roster {
+    pub fn memberships(&self) -> u64 {
+        self.groups.values().map(|members| members.len() as u64).sum()
+    }
+}
+
+/// What Glean was told, and of what it is not known whether that came to pass: a request may be carried out late, or
+/// its answer have been lost. What is in doubt is told again, whether it has changed or not.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Known {
+    pub roster: Roster,
+    pub doubt: Doubt,
+}
+
+/// Each with the time of the last request of which nobody knows what became.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Doubt {
+    pub users: Option<Timestamp>,
+    pub groups: Option<Timestamp>,
+    /// Groups whose members are in doubt.
+    pub members: BTreeMap<String, Timestamp>,
+}
+
+/// A request that nobody answered is carried out within this, if ever.
+const LATE: Duration = Duration::from_secs(30 * 60);
+
+impl Doubt {
+    /// Of everything, from now on.
+    pub fn everything(roster: &Roster) -> Self {
+        let now = Timestamp::now();
+        let members = roster.groups.keys().map(|name| (name.clone(), now)).collect();
+        Self { users: Some(now), groups: Some(now), members }
+    }
+
+    /// What is left of a doubt once what it is about was told for certain: a request from before may still come.
+    pub fn after_telling(before: Option<Timestamp>) -> Option<Timestamp> {
+        before.filter(|at| at.age() < LATE)
+    }
+}

@@ -1,0 +1,185 @@
+//! How a connection's users and groups stand: what a crawl of them came to, what waits for a person, and how old
+//! what Glean knows is.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::changes::{Changes, Counts};
+use super::reading::LeftOut;
+use crate::clock::Timestamp;
+use crate::crawl::history::Failing;
+use crate::crawl::lease::Coordinator;
+use crate::crawl::result::Outcome;
+use crate::failure::Failure;
+use crate::name::ConnectionName;
+
+/// What is remembered between crawls of identities.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Standing {
+    /// When the last crawl that read everything began: so old is what Glean knows at most.
+    pub as_of: Option<Timestamp>,
+    pub last: Option<IdentityResult>,
+    /// The crawls that failed since.
+    pub failing: Option<Failing>,
+    /// Since when something waits for a person's word, and why.
+    pub held: Option<HeldIdentities>,
+    /// What a person has approved, for the next crawl to do.
+    pub approved: Option<Vec<String>>,
+}
+
+/// What waits, in words: an approval is one of just these.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct HeldIdentities {
+    /// The crawl that found it.
+    pub upload_id: String,
+    pub since: Timestamp,
+    pub reasons: Vec<String>,
+    /// Who crawled: whoever does it again does what is approved.
+    #[serde(rename = "temporal")]
+    pub coordinator: Coordinator,
+}
+
+impl Standing {
+    /// How old what Glean knows is.
+    pub fn age(&self, now: Timestamp) -> Option<Duration> {
+        self.as_of.map(|at| now.since(at))
+    }
+
+    /// What was approved, and is not done yet.
+    pub fn approved(&self) -> &[String] {
+        self.approved.as_deref().unwrap_or_default()
+    }
+
+    /// A person has looked at what this crawl found: the next one does it. Whether that waits still.
+    pub fn approve(&mut self, upload_id: &str) -> bool {
+        let waits = self.held.take_if(|held| held.upload_id == upload_id);
+        let Some(HeldIdentities { reasons, .. }) = waits else { return false };
+        self.approved = Some(reasons);
+        true
+    }
+
+    /// `given`: what was approved when it began.
+    pub fn ended(
+        &mut self,
+        result: &IdentityResult,
+        given: &[String],
+        began: Timestamp,
+        coordinator: Coordinator,
+    ) {
+        let before = self.held.take();
+        if !result.held.is_empty() {
+            let (upload_id, since) = match before {
+                // The same still waits, under the name that people know.
+                Some(held) if held.reasons == result.held => (held.upload_id, held.since),
+                Some(held) => (result.upload_id.clone(), held.since),
+                None => (result.upload_id.clone(), result.ended_at),
+            };
+            let reasons = result.held.clone();
+            self.held = Some(HeldIdentities { upload_id, since, reasons, coordinator });
+        } else if result.partial.is_some() {
+            // What was not read says nothing of what waits.
+            self.held = before;
+        }
+        // It is done, unless not all was read, or told.
+        let is_done = result.partial.is_none() && result.refused.count == 0;
+        if is_done && self.approved() == given {
+            self.approved = None;
+        }
+        if result.is_whole() {
+            self.as_of = Some(began);
+        }
+        self.last = Some(result.clone());
+        self.failing = None;
+    }
+
+    pub fn failed(&mut self, failure: &Failure, run: &str, at: Timestamp) {
+        let before = self.failing.take();
+        let (since, times) = before.map_or((at, 0), |failing| (failing.since, failing.times));
+        let failure = Failure { detail: None, ..failure.clone() };
+        self.failing = Some(Failing { since, times: times + 1, at, failure, run: run.to_owned() });
+    }
+}
+
+/// What a crawl of users and groups came to: what `sync --identities --json` prints.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct IdentityResult {
+    pub connection: ConnectionName,
+    pub datasource: String,
+    pub outcome: Outcome,
+    pub upload_id: String,
+    /// What Glean knows now.
+    pub users: u64,
+    pub groups: u64,
+    pub memberships: u64,
+    #[serde(flatten)]
+    pub counts: Counts,
+    /// Why the rest was not read.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub partial: Option<String>,
+    /// Groups whose members could not be read: they keep those that they had.
+    pub unreadable: LeftOut,
+    /// What was delivered and cannot be told to Glean.
+    pub left_out: LeftOut,
+    /// Groups whose members Glean refused.
+    pub refused: LeftOut,
+    /// Why a person has to look.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub held: Vec<String>,
+    pub seconds: f64,
+    pub ended_at: Timestamp,
+}
+
+impl IdentityResult {
+    pub fn new(connection: &ConnectionName, datasource: &str, upload_id: &str) -> Self {
+        Self {
+            connection: connection.clone(),
+            datasource: datasource.to_owned(),
+            outcome: Outcome::Complete,
+            upload_id: upload_id.to_owned(),
+            users: 0,
+            groups: 0,
+            memberships: 0,
+            counts: Counts::default(),
+            partial: None,
+            unreadable: LeftOut::default(),
+            left_out: LeftOut::default(),
+            refused: LeftOut::default(),
+            held: Vec::new(),
+            seconds: 0.0,
+            ended_at: Timestamp::default(),
+        }
+    }
+
+    /// What Glean is told.
+    pub fn tells(&mut self, changes: &Changes) {
+        self.users = changes.target.users.len() as u64;
+        self.groups = changes.target.groups.len() as u64;
+        self.memberships = changes.target.memberships();
+        self.counts = changes.counts;
+        self.held.clone_from(&changes.held);
+        self.unreadable = changes.unreadable.clone();
+        self.left_out = changes.left_out.clone();
+    }
+
+    /// Whether all was read and told.
+    fn is_whole(&self) -> bool {
+        self.partial.is_none()
+            && self.unreadable.count == 0
+            && self.refused.count == 0
+            && self.held.is_empty()
+    }
+
+    /// It came to its end: what Glean refused of it, and how long it took.
+    pub fn ended(&mut self, refused: LeftOut, took: Duration) {
+        self.refused = refused;
+        self.outcome = match (self.held.is_empty(), self.is_whole()) {
+            (false, _) => Outcome::Held,
+            (true, false) => Outcome::Partial,
+            (true, true) => Outcome::Complete,
+        };
+        self.seconds = (took.as_secs_f64() * 1000.0).round() / 1000.0;
+        self.ended_at = Timestamp::now();
+    }
+}
