@@ -301,7 +301,7 @@ async fn user(
                 }})));
             };
             let groups = groups_of(database, &datasource, &asked.email, user_id.as_deref())?;
-            let groups: Vec<_> = groups.into_iter().map(|name| json!({ "name": name })).collect();
+            let groups: Vec<_> = groups.into_keys().map(|name| json!({ "name": name })).collect();
             Ok(Json(json!({
                 "status": { "isActiveUser": active, "uploadStatus": "UPLOADED" },
                 "uploadedGroups": groups,

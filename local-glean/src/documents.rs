@@ -16,7 +16,7 @@ use crate::rules::{self, Datasource};
 use crate::sessions::{Page, Session, is_suspicious, seen_alone};
 use crate::store::{advance, timestamp};
 use crate::text;
-use crate::visibility::may_see;
+use crate::visibility::{Verdict, may_see};
 use crate::wire::{
     BulkIndexDocuments, CheckAccess, DeleteDocument, Document, ForAll, ForDatasource,
     IndexDocument, IndexDocuments, UpdatePermissions,
@@ -298,24 +298,34 @@ fn count_documents(database: &Transaction<'_>, datasource: &str) -> Answer<i64> 
     )?)
 }
 
-pub(crate) async fn check_access(State(app): State<App>, body: Bytes) -> Answer<Json<Value>> {
-    let request: CheckAccess = read(&body)?;
+async fn check_access(State(app): State<App>, body: Bytes) -> Answer<Json<Value>> {
+    let verdict = verdict(&app, &body).await?;
+    Ok(Json(json!({ "hasAccess": verdict.allowed })))
+}
+
+/// The same for people, with the reason.
+pub(crate) async fn explain_access(State(app): State<App>, body: Bytes) -> Answer<Json<Value>> {
+    let verdict = verdict(&app, &body).await?;
+    Ok(Json(json!({ "hasAccess": verdict.allowed, "why": verdict.why })))
+}
+
+async fn verdict(app: &App, body: &Bytes) -> Answer<Verdict> {
+    let request: CheckAccess = read(body)?;
     app.store
         .with(move |database| {
-            Datasource::find(database, &request.datasource)?;
+            let CheckAccess { datasource, object_type, doc_id, user_email } = &request;
+            Datasource::find(database, datasource)?;
             let permissions: Option<String> = database
                 .query_row(
                     "SELECT permissions FROM documents
                      WHERE datasource = ?1 AND folded = ?2 AND object_type = ?3",
-                    params![request.datasource, request.doc_id.to_lowercase(), request.object_type],
+                    params![datasource, doc_id.to_lowercase(), object_type],
                     |row| row.get(0),
                 )
                 .optional()?;
             let permissions =
                 permissions.ok_or_else(|| Refusal::bad("there is no such document"))?;
-            let allowed =
-                may_see(database, &request.datasource, &permissions, &request.user_email)?;
-            Ok(Json(json!({ "hasAccess": allowed })))
+            may_see(database, datasource, &permissions, user_email)
         })
         .await
 }

@@ -18,7 +18,7 @@ pub(crate) fn routes() -> Router<App> {
         .route("/api/search", get(find))
         .route("/api/overview", get(overview))
         .route("/api/document", get(document))
-        .route("/api/access", post(documents::check_access))
+        .route("/api/access", post(documents::explain_access))
 }
 
 async fn find(State(app): State<App>, Query(query): Query<search::Query>) -> Answer<Json<Value>> {

@@ -50,8 +50,8 @@ pub(crate) fn search(database: &Transaction<'_>, query: &Query) -> Answer<Value>
     while let Some(row) = rows.next().map_err(unread)? {
         let datasource: String = row.get(0)?;
         let permissions: String = row.get(5)?;
-        let visible =
-            query.user.is_empty() || may_see(database, &datasource, &permissions, &query.user)?;
+        let visible = query.user.is_empty()
+            || may_see(database, &datasource, &permissions, &query.user)?.allowed;
         if !visible {
             continue;
         }
