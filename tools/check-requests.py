@@ -26,6 +26,10 @@ MODELS = {
     "/indexdocuments": "IndexDocumentsRequest",
     "/deletedocument": "DeleteDocumentRequest",
     "/updatepermissions": "UpdatePermissionsRequest",
+    "/bulkindexusers": "BulkIndexUsersRequest",
+    "/bulkindexgroups": "BulkIndexGroupsRequest",
+    "/bulkindexmemberships": "BulkIndexMembershipsRequest",
+    "/processallmemberships": "ProcessAllMembershipsRequest",
 }
 
 

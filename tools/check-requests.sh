@@ -19,6 +19,20 @@ cp "$target/wasm32-wasip2/release/sheaf_files.wasm" "$target/wasm32-wasip2/relea
 printf '# A\n\ntext' > "$work/docs/a.md"
 printf '<title>B</title>' > "$work/docs/people/b.html"
 printf '%%PDF-1.4' > "$work/docs/c.pdf"
+cat > "$work/docs/people.toml" <<TOML
+[[users]]
+email = "ann@example.com"
+name = "Ann"
+
+[[users]]
+email = "bob@example.com"
+id = "bob"
+active = false
+
+[groups]
+hr = ["ann@example.com"]
+"Site Owners" = ["group:hr", "bob"]
+TOML
 sheaf=$(realpath "$target/debug/sheaf")
 
 # Its first lines say where it listens.
@@ -34,7 +48,7 @@ server_url = "$url"
 [connections.docs]
 connector = "files"
 datasource = "docs"
-settings = { root = "/content", base_url = "https://docs.example.com", scope_per_folder = true, access = "everyone", access_rules = [{ glob = "people/**", access = { users = ["ann@example.com"], groups = ["hr"] } }] }
+settings = { root = "/content", base_url = "https://docs.example.com", scope_per_folder = true, access = "everyone", people = "people.toml", access_rules = [{ glob = "people/**", access = { users = ["ann@example.com"], groups = ["hr"] } }] }
 grants = { folders = { "/content" = "docs" } }
 
 [connections.odd]
@@ -53,6 +67,12 @@ held=$("$sheaf" --config "$work/sheaf.toml" approve docs --dry-run --json)
 upload=$("$venv/bin/python" -c 'import json, sys; print(json.loads(sys.argv[1])["result"]["upload_id"])' "$held")
 "$sheaf" --config "$work/sheaf.toml" approve docs --upload "$upload"
 "$sheaf" --config "$work/sheaf.toml" explain docs a.md
+# Users and groups that go, and are approved.
+printf '[groups]\nhr = ["ann@example.com"]\n' > "$work/docs/people.toml"
+"$sheaf" --config "$work/sheaf.toml" sync --local docs --identities || [[ $? -eq 5 ]]
+held=$("$sheaf" --config "$work/sheaf.toml" approve docs --identities --dry-run --json)
+upload=$("$venv/bin/python" -c 'import json, sys; print(json.loads(sys.argv[1])["result"]["held"]["upload_id"])' "$held")
+"$sheaf" --config "$work/sheaf.toml" approve docs --identities --upload "$upload"
 kill "$glean"
 wait "$glean" || true
 "$venv/bin/python" tools/check-requests.py "$work/requests" --openapi "$openapi"
