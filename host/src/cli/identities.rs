@@ -92,6 +92,9 @@ fn did(result: &IdentityResult) -> String {
     if counts.changed_groups > 0 {
         changes.push(format!("{} with other members", count(counts.changed_groups, "group")));
     }
+    if counts.told_again > 0 {
+        changes.push(format!("{} told again", count(counts.told_again, "group")));
+    }
     if changes.is_empty() {
         text.push_str(": nothing has changed");
     } else {

@@ -80,8 +80,7 @@ impl Crawler {
         // By this name its lock is called, too.
         let claimed = lock_of(name);
         let claims = Claims::new(&self.store, &claimed, &kept.folder, &self.states.machine);
-        let (crawler, restart) = (self, wanted.restart);
-        let job = Job { crawler, kept, connection, connector, upload_id, wanted, restart };
+        let job = Job { crawler: self, kept, connection, connector, upload_id, wanted };
         claims.claim(&Lease::new(wanted.who.clone(), wanted.by, &job.upload_id)).await?;
         let ended = tokio::select! {
             ended = Box::pin(job.run()) => ended,
@@ -122,7 +121,6 @@ struct Job<'a> {
     connector: Arc<Connector>,
     upload_id: String,
     wanted: &'a Wanted<'a>,
-    restart: bool,
 }
 
 /// A reading that was begun, or goes on.
@@ -147,7 +145,7 @@ impl Job<'_> {
     async fn kept_reading(&self) -> Result<Option<KeptReading>> {
         let with = self.with();
         let is_of_use = |kept: &KeptReading| kept.with == with && kept.at.age() < FRESH;
-        let kept = if self.restart { None } else { self.kept.reading().await? };
+        let kept = if self.wanted.restart { None } else { self.kept.reading().await? };
         Ok(kept.filter(is_of_use))
     }
 
@@ -264,7 +262,7 @@ impl Job<'_> {
             Ok(None) => (Known::default(), None),
             Err(why) => (Known::default(), Some(why)),
         };
-        if self.restart || lost.is_some() {
+        if self.wanted.restart || lost.is_some() {
             known.doubt = Doubt::everything(&known.roster);
         }
         Ok((known, lost))

@@ -53,6 +53,8 @@ pub struct Counts {
     pub gone_groups: u64,
     /// Groups whose members are others than before, or that are new.
     pub changed_groups: u64,
+    /// Groups whose members are the same, and are told again: Glean may not have them.
+    pub told_again: u64,
 }
 
 /// Who reads it, and how.
@@ -331,7 +333,7 @@ fn told(known: &Known, target: Roster) -> Changes {
         target.groups.iter().filter(differs).map(|(name, _)| name).collect();
     let in_doubt = doubt.members.keys().filter(|name| target.groups.contains_key(*name));
     let memberships: BTreeSet<&String> = different.iter().copied().chain(in_doubt).collect();
-    let memberships = memberships.into_iter().cloned().collect();
+    let memberships: Vec<_> = memberships.into_iter().cloned().collect();
     let changed =
         |(key, now): &(&String, &Account)| before.users.get(*key).is_some_and(|was| was != *now);
     let counts = Counts {
@@ -341,6 +343,7 @@ fn told(known: &Known, target: Roster) -> Changes {
         new_groups: missing(&target.groups, &before.groups),
         gone_groups: missing(&before.groups, &target.groups),
         changed_groups: different.len() as u64,
+        told_again: (memberships.len() - different.len()) as u64,
     };
     Changes {
         users: counts.new_users + counts.gone_users + counts.changed_users > 0

@@ -65,11 +65,11 @@ pub struct Doubt {
 const LATE: Duration = Duration::from_secs(30 * 60);
 
 impl Doubt {
-    /// Of everything, from now on.
+    /// Of everything, and of no request that may still come.
     pub fn everything(roster: &Roster) -> Self {
-        let now = Timestamp::now();
-        let members = roster.groups.keys().map(|name| (name.clone(), now)).collect();
-        Self { users: Some(now), groups: Some(now), members }
+        let long_ago = Timestamp::default();
+        let members = roster.groups.keys().map(|name| (name.clone(), long_ago)).collect();
+        Self { users: Some(long_ago), groups: Some(long_ago), members }
     }
 
     /// What is left of a doubt once what it is about was told for certain: a request from before may still come.
