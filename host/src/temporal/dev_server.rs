@@ -11,6 +11,7 @@ use temporalio_sdk_core::ephemeral_server::{
 };
 use tokio::process::{Child, Command};
 
+use super::connect::connect_to;
 use crate::failure::{Failure, Kind, Result};
 use crate::machine::user_cache;
 
@@ -80,13 +81,14 @@ impl DevServer {
         let mut child =
             command.spawn().map_err(|error| Started::Failed(none(error.to_string())))?;
         let address = format!("127.0.0.1:{port}");
-        let listening = async {
-            while tokio::net::TcpStream::connect(&address).await.is_err() {
+        // It takes connections before it answers.
+        let answering = async {
+            while connect_to(&address).await.is_err() {
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
         };
         tokio::select! {
-            () = listening => {}
+            () = answering => {}
             ended = child.wait() => {
                 let status = ended.map_or_else(|error| error.to_string(), |status| status.to_string());
                 return Err(Started::Ended(none(format!("it ended at once ({status})"))));
