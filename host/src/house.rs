@@ -179,6 +179,7 @@ const ROOMS: &[Room] = &[
             "retry_changes",
             "interrupted",
             "configure",
+            "send_identities",
             "tell_identities",
             "scope",
             "totals",
@@ -193,7 +194,10 @@ const ROOMS: &[Room] = &[
             "mod",
         ],
     ),
-    ("crawl/identities", &["roster", "reading", "changes", "standing", "mod"]),
+    (
+        "crawl/identities",
+        &["roster", "reading", "people", "objections", "changes", "standing", "mod"],
+    ),
     (
         "crawl/pipeline",
         &["window", "frontier", "page_records", "keeper", "delivery", "parts", "driver", "mod"],

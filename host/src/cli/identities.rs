@@ -54,13 +54,13 @@ async fn on_temporal(
 
 /// What it came to.
 fn report(result: &IdentityResult, verbose: u8) -> Report {
-    let summary = format!("{}: {}", result.connection, did(result));
+    let summary = format!("{}: {}{}", result.connection, did(result), outcome(result));
     let mut text = summary.clone();
     for reason in &result.held {
-        text.push_str(&format!("\n  held: {}", bounded_reason(reason, verbose)));
+        text.push_str(&format!("\n  held: {}", bounded_reason(&reason.to_string(), verbose)));
     }
-    if !result.held.is_empty() {
-        text.push_str(&format!("\n{}", word(&result.connection, &result.upload_id)));
+    if let Some(held_as) = &result.held_as {
+        text.push_str(&format!("\n{}", word(&result.connection, held_as)));
     }
     text.push_str(&not_whole(result, verbose));
     let code = signals::code().unwrap_or(result.outcome.exit_code());
@@ -95,15 +95,21 @@ fn did(result: &IdentityResult) -> String {
     if counts.told_again > 0 {
         changes.push(format!("{} told again", count(counts.told_again, "group")));
     }
-    if changes.is_empty() {
+    if changes.is_empty() && result.held.is_empty() {
         text.push_str(": nothing has changed");
+    } else if changes.is_empty() {
+        text.push_str(": nothing was told");
     } else {
         text.push_str(&format!(": {}", changes.join(", ")));
     }
-    if result.outcome != Outcome::Complete {
-        text.push_str(&format!("; {}", result.outcome));
-    }
     text
+}
+
+fn outcome(result: &IdentityResult) -> String {
+    match result.outcome {
+        Outcome::Complete => String::new(),
+        other => format!("; {other}"),
+    }
 }
 
 /// What was not read, not told, or refused.
@@ -161,16 +167,35 @@ pub(super) fn standing(standing: &Standing, name: &str, max_age: Duration, verbo
         }
     }
     if let Some(last) = &standing.last {
-        text.push_str(&format!("  users and groups: {}, ended {}", did(last), last.ended_at));
+        let outcome = match standing.rejected {
+            Some(at) => format!("; held, and rejected at {at}: the next crawl looks again"),
+            None => outcome(last),
+        };
+        text.push_str(&format!(
+            "  users and groups: {}{outcome}, ended {}",
+            did(last),
+            last.ended_at
+        ));
         text.push_str(&not_whole(last, verbose).replace("\n  ", "\n    "));
         text.push('\n');
     }
     if let Some(held) = &standing.held {
         for reason in &held.reasons {
-            let reason = bounded_reason(reason, verbose);
+            let reason = reason.to_string();
+            let reason = bounded_reason(&reason, verbose);
             text.push_str(&format!("    held since {}: {reason}\n", held.since));
         }
         text.push_str(&format!("{}\n", word(name, &held.upload_id)));
+    }
+    if let Some(approved) = &standing.approved {
+        for reason in approved {
+            let reason = reason.to_string();
+            let reason = bounded_reason(&reason, verbose);
+            text.push_str(&format!("    approved, and not done yet: {reason}\n"));
+        }
+        text.push_str(&format!(
+            "  the next crawl does it, unless `sheaf reject {name} --identities` takes it back\n"
+        ));
     }
     if let Some(at) = standing.as_of {
         text.push_str(&format!("    read and told as a whole as of {at}"));
@@ -213,43 +238,73 @@ fn is_old(standing: &Standing, max_age: Duration) -> bool {
     standing.age(Timestamp::now()).is_some_and(|age| age > max_age)
 }
 
-/// What is held.
-async fn waiting(config: &Config, name: &str) -> Result<HeldIdentities> {
-    let held = config.offline_crawler()?.states.of(name).await?.identities.held;
-    held.ok_or_else(|| nothing_waits(name))
+/// What is held, and that it is what is meant.
+fn waiting(standing: &Standing, name: &str, upload: Option<&str>) -> Result<HeldIdentities> {
+    match (&standing.held, upload) {
+        (Some(held), Some(meant)) if held.upload_id != meant => Err(overtaken(name, meant)),
+        (Some(held), _) => Ok(held.clone()),
+        (None, _) => Err(nothing_waits(name)),
+    }
 }
 
-/// A person lets it go, and nothing is done.
+async fn standing_of(config: &Config, name: &str) -> Result<Standing> {
+    Ok(config.offline_crawler()?.states.of(name).await?.identities)
+}
+
+/// A person says no: nothing is done.
 pub(super) async fn reject(
     config: &Config,
     name: &str,
     upload: Option<&str>,
     dry_run: bool,
 ) -> Result<Report> {
-    let held = waiting(config, name).await?;
+    let before = standing_of(config, name).await?;
+    if before.held.is_none() && upload.is_none() && before.approved.is_some() {
+        return take_back(config, name, &before, dry_run).await;
+    }
+    let held = waiting(&before, name, upload)?;
     let result = json!({ "held": held });
     if dry_run {
         let summary = format!("{name}: users and groups wait for approval since {}", held.since);
         return Ok(Report::new(summary, result));
     }
-    let meant = upload.unwrap_or(&held.upload_id);
-    let states = config.offline_crawler()?.states;
     let mut is_done = false;
     let reject = |state: &mut ConnectionState| {
-        is_done = state.identities.held.take_if(|held| held.upload_id == meant).is_some();
+        is_done = state.identities.reject(Some(&held.upload_id));
     };
-    states.update(name, reject).await?;
+    config.offline_crawler()?.states.update(name, reject).await?;
     if !is_done {
-        return Err(overtaken(name, meant));
+        return Err(overtaken(name, &held.upload_id));
     }
     let summary = format!("{name}: rejected, nothing was changed; the next crawl looks again");
     Ok(Report::new(summary, result))
 }
 
+/// What was approved, and is not done yet.
+async fn take_back(
+    config: &Config,
+    name: &str,
+    before: &Standing,
+    dry_run: bool,
+) -> Result<Report> {
+    let result = json!({ "approved": before.approved });
+    if dry_run {
+        let summary = format!("{name}: users and groups were approved, and that is not done yet");
+        return Ok(Report::new(summary, result));
+    }
+    let mut is_done = false;
+    let reject = |state: &mut ConnectionState| is_done = state.identities.reject(None);
+    config.offline_crawler()?.states.update(name, reject).await?;
+    if !is_done {
+        return Err(nothing_waits(name));
+    }
+    Ok(Report::new(format!("{name}: the approval is taken back, nothing was changed"), result))
+}
+
 fn overtaken(name: &str, upload_id: &str) -> Failure {
-    Failure::settings(format!("what `{upload_id}` has found does not wait for approval any more"))
+    Failure::settings(format!("nothing of `{upload_id}` waits for approval"))
         .at(name)
-        .next(format!("look at what waits now: `sheaf approve {name} --identities --dry-run`"))
+        .next(format!("look at what waits: `sheaf approve {name} --identities --dry-run`"))
 }
 
 /// A person has looked: the source is read once more, and just this is done.
@@ -261,7 +316,7 @@ pub(super) async fn approve(
     json: bool,
     verbose: u8,
 ) -> Result<Report> {
-    let held = waiting(config, name).await?;
+    let held = waiting(&standing_of(config, name).await?, name, upload)?;
     let command = command(name, &held.upload_id);
     let shown: Vec<_> = held.reasons.iter().map(|reason| format!("  {reason}")).collect();
     let summary = format!("{name}: users and groups wait for approval since {}", held.since);
@@ -271,8 +326,7 @@ pub(super) async fn approve(
         return Ok(Report::new(summary, result).text(text));
     }
     match upload {
-        Some(meant) if meant == held.upload_id => {}
-        Some(meant) => return Err(overtaken(name, meant)),
+        Some(_) => {}
         None if json || !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() => {
             let what = format!("an approval names what it approves: users and groups of `{name}`");
             let next = format!("look at it with `--dry-run`; this approves it: {command}");

@@ -46,6 +46,15 @@ impl KeptIdentities {
         self.write(&format!("known-{datasource}"), known).await
     }
 
+    /// What cannot be read blocks nothing any more. Where it is now.
+    pub async fn move_known_aside(&self, datasource: &str) -> Result<String> {
+        let part = format!("known-{datasource}");
+        let stamp = Timestamp::now().to_string().replace(':', "");
+        let aside = format!("{}/damaged/{stamp}/{part}", self.folder);
+        self.store.move_all(&self.name(&part), &aside).await?;
+        Ok(self.store.place(&aside))
+    }
+
     pub async fn reading(&self) -> Result<Option<KeptReading>> {
         // One that cannot be read any more is no loss.
         Ok(self.read(READING).await?.ok().flatten())

@@ -47,6 +47,7 @@ pub mod request;
 pub mod result;
 mod retry_changes;
 pub mod scope;
+mod send_identities;
 pub mod status;
 pub mod tell_identities;
 mod totals;

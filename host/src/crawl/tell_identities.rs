@@ -1,7 +1,6 @@
 //! One crawl of a connection's users and groups: read, compared with what Glean was told, and told.
 //!
-//! It may be run again at any time. What is about to be told is written down as in doubt before it is, and as told
-//! afterwards: whatever happens between the two, the next crawl tells it again.
+//! It may be run again at any time. What is told is written down around the telling: see `send_identities`.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -16,27 +15,26 @@ use super::connection::Connection;
 use super::connection_state::ConnectionState;
 use super::crawler::Crawler;
 use super::identities::{
-    Account, Changes, Doubt, IdentityResult, Known, LeftOut, Member, Read, Reading, Standing, Step,
-    Terms, changes,
+    Doubt, IdentityResult, Known, LeftOut, Read, Reading, Standing, Step, Terms, changes,
 };
 use super::kept_identities::{KeptIdentities, KeptReading};
 use super::lease::{Claims, Lease, Who};
 use super::request::upload_id;
+use super::send_identities::Sending;
 use crate::cell::{self, Connector, Guest};
 use crate::clock::Timestamp;
 use crate::failure::{Failure, Kind, Result};
-use crate::glean::identities::{Identities, Told};
+use crate::glean::identities::Identities;
+use crate::glean::{self, Client};
 use crate::name::UploadId;
-use crate::wire::identities::{Replaced, Row, group_name};
+use crate::text::count;
 
 /// Users and members of a page, as a wish.
 const PAGE: u32 = 1_000;
-/// What was read, and what was told, is kept this often.
+/// What was read is kept this often.
 const KEEP: Duration = Duration::from_secs(10);
 /// A reading that was interrupted longer ago begins again.
 const FRESH: Duration = Duration::from_secs(3600);
-/// Groups in a row that Glean refuses: then it is not the groups.
-const MAX_REFUSED: u32 = 20;
 
 /// Who asks for a crawl of identities, and how it ends early.
 pub struct Wanted<'a> {
@@ -153,7 +151,7 @@ impl Job<'_> {
     async fn had_any(&self) -> Result<bool> {
         let standing = self.standing().await?;
         let had = match self.kept.known(&self.connection.datasource).await? {
-            Ok(known) => known.is_some_and(|Known { roster, doubt }| {
+            Ok(known) => known.is_some_and(|Known { roster, doubt, .. }| {
                 !(roster.users.is_empty() && roster.groups.is_empty()) || doubt != Doubt::default()
             }),
             Err(_) => standing.last.is_some(),
@@ -229,25 +227,36 @@ impl Job<'_> {
         let (name, datasource) = (&self.connection.name, &self.connection.datasource);
         let mut result = IdentityResult::new(name, datasource, &self.upload_id);
         result.partial.clone_from(&read.partial);
-        let is_new = known == Known::default();
         let changes = changes(&known, read, &terms);
         result.tells(&changes);
-        let approved = !standing.approved().is_empty();
         let refused = if changes.has_any() {
-            self.tell(&config, known, &changes, approved).await?
+            // Whoever begins anew has Glean forget what it has besides, unless something waits for a person.
+            let is_anew = self.wanted.restart && changes.held.is_empty();
+            let approved = !standing.approved().is_empty() || is_anew;
+            self.sending(approved).tell(&config, known, &changes).await?
         } else {
-            if is_new && changes.held.is_empty() {
-                // That there is nobody to tell of is known from now on.
-                self.kept.keep_known(datasource, &known).await?;
+            let is_known = lost.is_none() || changes.held.is_empty();
+            if is_known && (known.waits != changes.waits || known == Known::default()) {
+                // Who waits is known from now on, and also that there is nobody to tell of.
+                let waits = changes.waits.clone();
+                self.kept.keep_known(datasource, &Known { waits, ..known }).await?;
             }
             LeftOut::default()
         };
         result.ended(refused, started.elapsed());
         let (given, by) = (standing.approved(), self.wanted.who.coordinator());
         let ended = |state: &mut ConnectionState| state.identities.ended(&result, given, began, by);
-        self.crawler.states.update(name, ended).await?;
+        let state = self.crawler.states.update(name, ended).await?;
         self.kept.forget_reading().await?;
+        result.held_as = state.identities.held.map(|held| held.upload_id);
         Ok(Some(result))
+    }
+
+    fn sending(&self, approved: bool) -> Sending<'_> {
+        let client = self.crawler.client.clone();
+        let (datasource, upload_id) = (self.connection.datasource.clone(), self.upload_id.clone());
+        let upload = Identities { client, datasource, upload_id, approved };
+        Sending { upload, kept: &self.kept }
     }
 
     /// What Glean was told, and why that is not known any more, if so.
@@ -259,8 +268,15 @@ impl Job<'_> {
             Ok(None) if standing.last.as_ref().is_some_and(was_told) => {
                 (Known::default(), Some("it is not in the store".to_owned()))
             }
-            Ok(None) => (Known::default(), None),
-            Err(why) => (Known::default(), Some(why)),
+            Ok(None) => {
+                let (client, datasource) = (&self.crawler.client, &self.connection.datasource);
+                (Known::default(), told_by_others(client, datasource).await?)
+            }
+            Err(why) => {
+                let aside = self.kept.move_known_aside(&self.connection.datasource).await?;
+                tracing::error!(connection = %self.connection.name, "{why}; it is moved to {aside}");
+                (Known::default(), Some(format!("{why}; it was moved to {aside}")))
+            }
         };
         if self.wanted.restart || lost.is_some() {
             known.doubt = Doubt::everything(&known.roster);
@@ -316,81 +332,23 @@ impl Job<'_> {
         let (began, at, with, reading) = (*began, *at, self.with(), reading.clone());
         self.kept.keep_reading(&KeptReading { began, at, with, checkpoint, reading }).await
     }
+}
 
-    /// Tells Glean what has changed, in its order. Groups that it refuses keep the members that they had, and are
-    /// told again by the next crawl.
-    async fn tell(
-        &self,
-        config: &Value,
-        known: Known,
-        changes: &Changes,
-        approved: bool,
-    ) -> Result<LeftOut> {
-        let (client, target) = (&self.crawler.client, &changes.target);
-        client.add_datasource(config).await?;
-        let datasource = self.connection.datasource.clone();
-        let before = known.doubt.clone();
-        let told = changes.while_told(&known);
-        drop(known);
-        let mut known = told;
-        self.kept.keep_known(&datasource, &known).await?;
-        let (client, upload_id) = (client.clone(), self.upload_id.clone());
-        let upload = Identities { client, datasource, upload_id, approved };
-        let left = |told, before| match told {
-            Told::Certain => Doubt::after_telling(before),
-            Told::InDoubt => Some(Timestamp::now()),
-        };
-        if changes.users {
-            let told = upload.replace(Replaced::Users, || target.users.values().map(user)).await?;
-            known.doubt.users = left(told, before.users);
-        }
-        if changes.groups {
-            let rows = || target.groups.keys().map(String::as_str).map(group);
-            known.doubt.groups = left(upload.replace(Replaced::Groups, rows).await?, before.groups);
-        }
-        self.kept.keep_known(&upload.datasource, &known).await?;
-        let ended = self.tell_members(&upload, &mut known, &before, changes).await;
-        self.kept.keep_known(&upload.datasource, &known).await?;
-        ended
-    }
-
-    async fn tell_members(
-        &self,
-        upload: &Identities,
-        known: &mut Known,
-        before: &Doubt,
-        changes: &Changes,
-    ) -> Result<LeftOut> {
-        let (mut refused, mut in_a_row, mut kept_at) = (LeftOut::default(), 0, Instant::now());
-        for name in &changes.memberships {
-            let Some(members) = changes.target.groups.get(name) else { continue };
-            match upload.replace(Replaced::MembersOf(name), || members.iter().map(member)).await {
-                Ok(told) => {
-                    in_a_row = 0;
-                    known.roster.groups.insert(name.clone(), members.clone());
-                    let left = match told {
-                        Told::Certain => Doubt::after_telling(before.members.get(name).copied()),
-                        Told::InDoubt => Some(Timestamp::now()),
-                    };
-                    match left {
-                        Some(at) => drop(known.doubt.members.insert(name.clone(), at)),
-                        None => drop(known.doubt.members.remove(name)),
-                    }
-                }
-                Err(error) if error.is_refusal() && in_a_row < MAX_REFUSED => {
-                    in_a_row += 1;
-                    refused.add(&format!("{name}: {error}"));
-                }
-                Err(error) => return Err(error.into()),
-            }
-            if kept_at.elapsed() >= KEEP {
-                self.kept.keep_known(&upload.datasource, known).await?;
-                kept_at = Instant::now();
-            }
-        }
-        upload.process_memberships().await?;
-        Ok(refused)
-    }
+/// Whether Glean has users or groups of a datasource of which nothing is kept here: then a person has to look.
+async fn told_by_others(client: &Client, datasource: &str) -> Result<Option<String>> {
+    let status = match client.datasource_status(datasource).await {
+        Ok(status) => status,
+        Err(glean::Error::UnknownDatasource(_)) => return Ok(None),
+        Err(error) => return Err(error.into()),
+    };
+    let [users, groups] = ["users", "groups"].map(|part| status.identities_counted(part));
+    Ok((users > 0 || groups > 0).then(|| {
+        format!(
+            "Glean counts {} and {} of `{datasource}`, and Sheaf's store has none",
+            count(users, "user"),
+            count(groups, "group")
+        )
+    }))
 }
 
 pub fn no_identities(connection: &str) -> Failure {
@@ -401,21 +359,4 @@ pub fn no_identities(connection: &str) -> Failure {
 pub fn nothing_waits(connection: &str) -> Failure {
     Failure::settings(format!("no users and groups of `{connection}` wait for approval"))
         .next("see `sheaf status`")
-}
-
-fn user(account: &Account) -> Row<'_> {
-    let Account { email, id, name, active } = account;
-    let name = name.as_deref().unwrap_or(email);
-    Row::User { email, user_id: id.as_deref(), name, is_active: *active }
-}
-
-fn group(name: &str) -> Row<'_> {
-    Row::Group { name: group_name(name) }
-}
-
-fn member(member: &Member) -> Row<'_> {
-    match member {
-        Member::User(user) => Row::UserIn { member_user_id: user },
-        Member::Group(name) => Row::GroupIn { member_group_name: group_name(name) },
-    }
 }

@@ -19,6 +19,11 @@ impl DatasourceStatus {
         let history = &self.identity[part]["bulkUploadHistory"];
         Vec::deserialize(history).unwrap_or_default()
     }
+
+    /// How many `users`, `groups` or `memberships` Glean counts; none where it does not say. May be hours old.
+    pub fn identities_counted(&self, part: &str) -> u64 {
+        self.identity[part]["counts"]["uploaded"].as_u64().unwrap_or_default()
+    }
 }
 
 #[derive(Debug, Default, Deserialize)]

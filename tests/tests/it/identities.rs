@@ -249,7 +249,7 @@ async fn what_looks_like_a_list_that_was_cut_off_is_held_and_the_rest_is_done() 
     let held = firm.told(5).await;
     assert_eq!(held["outcome"], "held");
     assert!(
-        held["held"][0].as_str().is_some_and(|why| why.contains("`large` would lose 11")),
+        held["held"][0]["why"].as_str().is_some_and(|why| why.contains("`large` would lose 11")),
         "{held}"
     );
     let partly = Company::new(&many, &[("large", &many[..20]), ("small", &many[..1])]);
@@ -264,7 +264,8 @@ async fn what_looks_like_a_list_that_was_cut_off_is_held_and_the_rest_is_done() 
     let rejected = firm.run(&["reject", "docs", "--identities"]).await;
     assert_eq!(rejected.code, 0, "{rejected:?}");
     firm.check(&partly, "rejected").await;
-    assert_eq!(firm.run(&["status"]).await.code, 0);
+    let status = firm.run(&["status"]).await;
+    assert!(status.code == 0 && status.stdout.contains("held, and rejected at"), "{status:?}");
     assert_eq!(firm.approve().await.code, 2, "nothing waits");
     let held = firm.told(5).await;
     let unsaid = firm.run(&["approve", "docs", "--identities"]).await;
@@ -276,6 +277,12 @@ async fn what_looks_like_a_list_that_was_cut_off_is_held_and_the_rest_is_done() 
     let other = firm.run(&["approve", "docs", "--identities", "--upload", shown]).await;
     assert_eq!(other.code, 5, "{other:?}");
     assert!(other.stdout.contains("would lose 18"), "{other:?}");
+    // An approval that could not be carried out is shown, and can be taken back.
+    firm.site.write("docs/people.toml", "[[users]");
+    assert_ne!(firm.approve().await.code, 0);
+    let status = firm.run(&["status"]).await;
+    assert!(status.stdout.contains("approved, and not done yet"), "{status:?}");
+    assert_eq!(firm.run(&["reject", "docs", "--identities"]).await.code, 0);
     firm.people(&cut);
     firm.told(5).await;
     assert_eq!(firm.approve().await.code, 0);
@@ -283,11 +290,16 @@ async fn what_looks_like_a_list_that_was_cut_off_is_held_and_the_rest_is_done() 
     // All are gone, or a tenth of them.
     firm.people(&Company::default());
     let none = firm.told(5).await;
-    assert!(none["held"][0].as_str().is_some_and(|why| why.contains("neither users nor groups")));
+    assert!(
+        none["held"][0]["why"].as_str().is_some_and(|why| why.contains("neither users nor groups"))
+    );
     firm.check(&cut, "nothing was delivered").await;
     firm.people(&Company::new(&many[4..], &[("large", &many[4..9]), ("small", &[])]));
     let gone = firm.told(5).await;
-    assert!(gone["held"][0].as_str().is_some_and(|why| why.contains("4 of 30 users")), "{gone}");
+    assert!(
+        gone["held"][0]["why"].as_str().is_some_and(|why| why.contains("4 of 30 users")),
+        "{gone}"
+    );
     assert_eq!(firm.approve().await.code, 0);
     firm.check(&Company::new(&many[4..], &[("large", &many[4..9])]), "users are gone").await;
 }
@@ -519,11 +531,25 @@ async fn what_glean_was_told_may_be_lost_or_be_another_datasource_s() {
             None => std::fs::remove_file(&known).expect("removed"),
         }
         let held = firm.told(5).await;
-        let why = held["held"][0].as_str().unwrap_or_default();
-        assert!(why.contains("not known any more"), "{what}: {held}");
+        let why = held["held"][0]["why"].as_str().unwrap_or_default();
+        assert!(why.contains("it is not known what Glean was told"), "{what}: {held}");
         assert_eq!(firm.approve().await.code, 0, "{what}");
         firm.check(&company, what).await;
     }
+    // With all that is kept of the connection: Glean has still somebody whom the source has not.
+    firm.people(&Company::new(&["ann@x.com", "mal@x.com"], &[("hr", &["mal@x.com"])]));
+    firm.told(0).await;
+    std::fs::remove_dir_all(&folder).expect("removed");
+    firm.people(&Company::new(&["ann@x.com"], &[("new", &["ann@x.com"])]));
+    let held = firm.told(5).await;
+    let why = held["held"][0]["why"].as_str().unwrap_or_default();
+    assert!(why.contains("Glean counts 2 users and 1 group of `docs`"), "{held}");
+    assert_eq!(firm.told(5).await["held_as"], held["held_as"], "it still is the same");
+    assert_eq!(firm.approve().await.code, 0);
+    let none = Company::new(&["ann@x.com"], &[("new", &["ann@x.com"])]);
+    firm.check(&none, "what is left of before is gone").await;
+    firm.people(&company);
+    assert_eq!(firm.told_or_approved().await.code, 0);
     // A datasource that somebody emptied is told again where a person says so.
     let all = firm.run(&["sync", "docs", "--identities", "--local", "--restart", "--json"]).await;
     assert_eq!(all.code, 0, "{all:?}");
@@ -534,7 +560,9 @@ async fn what_glean_was_told_may_be_lost_or_be_another_datasource_s() {
     let sheaf_toml = std::fs::read_to_string(firm.site.path("sheaf.toml")).expect("a file");
     firm.site.write("sheaf.toml", &sheaf_toml.replace("people = \"people.toml\"", ""));
     let held = firm.told(5).await;
-    assert!(held["held"][0].as_str().is_some_and(|why| why.contains("neither users nor groups")));
+    assert!(
+        held["held"][0]["why"].as_str().is_some_and(|why| why.contains("neither users nor groups"))
+    );
     assert_eq!(firm.approve().await.code, 0);
     let nobody = firm.run(&["sync", "docs", "--identities", "--local"]).await;
     assert_eq!(nobody.code, 2, "{nobody:?}");

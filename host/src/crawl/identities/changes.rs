@@ -4,25 +4,15 @@
 //! access, in silence. So what looks like that is held, and all the rest is done: who has left one group does not wait
 //! for a word about another.
 
-use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::reading::{LeftOut, Read, is_email, key};
-use super::roster::{Account, Doubt, Known, Member, Members, Roster};
+use super::objections::{Objection, Objections};
+use super::people::{Gone, People};
+use super::reading::{LeftOut, Read};
+use super::roster::{Account, Doubt, Known, Member, Members, Roster, Waits};
 use crate::clock::Timestamp;
-use crate::identities;
-use crate::text::{count, grouped, one_line};
-
-/// A group of so many members or more is held where it would lose more than half of them.
-const LARGE: usize = 10;
-/// All groups together are, where they have so many.
-const MANY: usize = 100;
-/// More than one in so many users, or groups, that vanish are held.
-const SHARE: usize = 10;
-/// What is held is named up to so many times.
-const MAX_NAMES: usize = 20;
 
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Changes {
@@ -34,8 +24,12 @@ pub struct Changes {
     /// Groups whose members are sent.
     pub memberships: Vec<String>,
     pub counts: Counts,
+    /// Groups that are to go, and are emptied before: Glean may take its time to delete them, or hold that back.
+    pub emptied: Vec<String>,
     /// What is not done without approval, and why.
-    pub held: Vec<String>,
+    pub held: Vec<Objection>,
+    /// Of whom that is.
+    pub waits: Waits,
     /// Groups that keep the members they had, because theirs were not read.
     pub unreadable: LeftOut,
     /// What was delivered and cannot be told.
@@ -62,41 +56,21 @@ pub struct Counts {
 pub struct Terms<'a> {
     /// Whether the datasource knows users by their e-mails, and not by ids.
     pub by_email: bool,
-    /// What a person has looked at and approved, in the words in which it was held.
-    pub approved: &'a [String],
+    /// What a person has looked at and approved.
+    pub approved: &'a [Objection],
     /// Why it is not known what Glean was told, if so.
     pub lost: Option<&'a str>,
 }
 
-/// What would be held, unless it was approved.
-struct Objections<'a> {
-    approved: &'a [String],
-    reasons: Vec<String>,
-    /// A person has let everything go.
-    none: bool,
-}
-
-impl Objections<'_> {
-    /// Whether it is held.
-    fn hold(&mut self, reason: String) -> bool {
-        let holds = !self.none && !self.approved.contains(&reason);
-        if holds {
-            self.reasons.push(reason);
-        }
-        holds
-    }
-}
-
 pub fn changes(known: &Known, read: Read, terms: &Terms<'_>) -> Changes {
-    let (approved, reasons) = (terms.approved, Vec::new());
-    let mut objections = Objections { approved, reasons, none: false };
-    if nothing_is_done(known, &read, terms, &mut objections) {
-        let target = known.roster.clone();
-        return Changes { target, held: objections.reasons, ..Changes::default() };
+    let mut objections = Objections::new(terms.approved, &known.waits);
+    if objections.to_what_is_lost(terms.lost, &read) || objections.to_nobody(&known.roster, &read) {
+        let (target, waits) = (known.roster.clone(), known.waits.clone());
+        return Changes { target, held: objections.held, waits, ..Changes::default() };
     }
     let Read { users, ids, groups, unreadable, partial, mut left_out } = read;
     let is_whole = partial.is_none();
-    let users = users_of(&known.roster, users, is_whole, &mut objections);
+    let mut users = users_of(&known.roster, users, is_whole, &mut objections);
     let mut kept = kept_groups(&known.roster, &groups, &unreadable, is_whole, &mut objections);
     let names: BTreeSet<String> = groups.keys().chain(&kept).cloned().collect();
     let people = People::new(&users, &ids, terms.by_email);
@@ -121,45 +95,12 @@ pub fn changes(known: &Known, read: Read, terms: &Terms<'_>) -> Changes {
             }
         }
     }
-    hold_shrunk(&known.roster, &users, &resolved, &mut kept, &mut objections);
+    objections.to_shrunk(&known.roster, &users, &resolved, &mut kept);
+    objections.carry_over(&kept, is_whole);
+    keep_members_of_held(&known.roster, &mut users, &objections);
     let target = put_together(&known.roster, users, resolved, &kept);
-    let held = objections.reasons;
-    Changes { held, unreadable: unread, left_out, ..told(known, target) }
-}
-
-/// Whether the reading is such that nothing at all is done without approval.
-fn nothing_is_done(
-    known: &Known,
-    read: &Read,
-    terms: &Terms<'_>,
-    objections: &mut Objections<'_>,
-) -> bool {
-    if let Some(why) = terms.lost
-        && objections.hold(format!(
-            "it is not known any more what Glean was told, so a list that was cut off would not be noticed: {why}{}",
-            if read.partial.is_some() || !read.unreadable.is_empty() {
-                "; and not all was read, so that who is missing would be deleted"
-            } else {
-                ""
-            }
-        ))
-    {
-        return true;
-    }
-    let Roster { users, groups } = &known.roster;
-    let is_whole = read.partial.is_none() && read.unreadable.is_empty();
-    let is_empty = read.users.is_empty() && read.groups.is_empty() && is_whole;
-    let had_any = !users.is_empty() || !groups.is_empty();
-    if !(is_empty && had_any) {
-        return false;
-    }
-    let holds = objections.hold(format!(
-        "the source delivered neither users nor groups: {} and {} would be deleted",
-        count(users.len() as u64, "user"),
-        count(groups.len() as u64, "group")
-    ));
-    objections.none = !holds;
-    holds
+    let Objections { held, waits, .. } = objections;
+    Changes { held, waits, unreadable: unread, left_out, ..told(known, target) }
 }
 
 /// The users that Glean is to know: those that were read, and of the others those that may not go.
@@ -170,16 +111,23 @@ fn users_of(
     objections: &mut Objections<'_>,
 ) -> BTreeMap<String, Account> {
     let gone: Vec<_> = known.users.keys().filter(|key| !users.contains_key(*key)).collect();
-    if !is_whole || may_not_vanish(&gone, known.users.len(), "user", objections) {
-        users.extend(gone.into_iter().map(|key| (key.clone(), known.users[key].clone())));
-    }
+    let stay: BTreeSet<String> = if is_whole {
+        objections.to_gone_users(&gone, known.users.len())
+    } else {
+        gone.into_iter().cloned().collect()
+    };
+    users.extend(stay.into_iter().filter_map(|key| known.users.get_key_value(&key)).map(own));
     users
+}
+
+fn own((key, account): (&String, &Account)) -> (String, Account) {
+    (key.clone(), account.clone())
 }
 
 /// The groups that keep the members they had.
 fn kept_groups(
     known: &Roster,
-    groups: &BTreeMap<String, BTreeSet<identities::Member>>,
+    groups: &BTreeMap<String, BTreeSet<crate::identities::Member>>,
     unreadable: &BTreeMap<String, String>,
     is_whole: bool,
     objections: &mut Objections<'_>,
@@ -192,114 +140,34 @@ fn kept_groups(
             gone.push(name);
         }
     }
-    if may_not_vanish(&gone, known.groups.len(), "group", objections) {
-        kept.extend(gone.into_iter().cloned());
-    }
+    kept.extend(objections.to_gone_groups(&gone, known));
     kept
 }
 
-/// Whether these are too many to go without approval.
-fn may_not_vanish(
-    gone: &[&String],
-    of: usize,
-    what: &str,
-    objections: &mut Objections<'_>,
-) -> bool {
-    gone.len() * SHARE > of
-        && objections.hold(format!(
-            "{} of {} would be deleted, and one in {SHARE} may be without approval: {}",
-            grouped(gone.len() as u64),
-            count(of as u64, what),
-            named(gone)
-        ))
-}
-
-/// Groups that would lose too many of their members keep them. One that goes loses all.
-fn hold_shrunk(
+/// Glean deletes memberships with their user: who is in a group that is held stays for as long as it is.
+fn keep_members_of_held(
     known: &Roster,
-    users: &BTreeMap<String, Account>,
-    resolved: &BTreeMap<String, Members>,
-    kept: &mut BTreeSet<String>,
-    objections: &mut Objections<'_>,
+    users: &mut BTreeMap<String, Account>,
+    objections: &Objections<'_>,
 ) {
-    let (before, now) = (Names::new(&known.users), Names::new(users));
-    let none = Members::new();
-    let (mut large, mut smaller, mut lost_of_all) = (Vec::new(), Vec::new(), 0);
-    for (name, had) in known.groups.iter().filter(|(name, _)| !kept.contains(*name)) {
-        let has = resolved.get(name).unwrap_or(&none);
-        if had.difference(has).next().is_none() {
-            continue;
-        }
-        // People, and not what they are called.
-        let has: BTreeSet<_> = has.iter().map(|member| now.who(member)).collect();
-        let lost = had.iter().filter(|member| !has.contains(&before.who(member))).count();
-        if had.len() >= LARGE && lost * 2 > had.len() {
-            large.push((name, lost, had.len()));
-        } else if lost > 0 {
-            lost_of_all += lost;
-            smaller.push(name);
-        }
+    let held = known.groups.iter().filter(|(name, _)| objections.holds_group(name));
+    let names: BTreeSet<&str> = held
+        .flat_map(|(_, members)| members)
+        .filter_map(|member| match member {
+            Member::User(name) => Some(name.as_str()),
+            Member::Group(_) => None,
+        })
+        .collect();
+    if names.is_empty() {
+        return;
     }
-    let more = large.split_off(large.len().min(MAX_NAMES));
-    for (name, lost, of) in large {
-        if objections.hold(format!(
-            "the group `{}` would lose {} of {}",
-            one_line(name),
-            grouped(lost as u64),
-            count(of as u64, "member")
-        )) {
-            kept.insert(name.clone());
-        }
-    }
-    let names: Vec<_> = more.into_iter().map(|(name, ..)| name).collect();
-    if !names.is_empty()
-        && objections.hold(format!(
-            "{} would lose more than half of their members: {}",
-            count(names.len() as u64, "more group"),
-            named(&names)
-        ))
-    {
-        kept.extend(names.into_iter().cloned());
-    }
-    let all = known.memberships();
-    if all >= MANY as u64
-        && lost_of_all as u64 * 2 > all
-        && objections.hold(format!(
-            "{} together would lose {} of {}: {}",
-            count(smaller.len() as u64, "group"),
-            grouped(lost_of_all as u64),
-            count(all, "membership"),
-            named(&smaller)
-        ))
-    {
-        kept.extend(smaller.into_iter().cloned());
-    }
-}
-
-/// Who is meant by what members are called.
-struct Names<'a>(BTreeMap<&'a str, &'a str>);
-
-impl<'a> Names<'a> {
-    fn new(users: &'a BTreeMap<String, Account>) -> Self {
-        let names = users.iter().flat_map(|(key, user)| {
-            let names = [Some(user.email.as_str()), user.id.as_deref()];
-            names.into_iter().flatten().map(move |name| (name, key.as_str()))
-        });
-        Self(names.collect())
-    }
-
-    fn who<'m>(&self, member: &'m Member) -> (bool, Cow<'m, str>)
-    where
-        'a: 'm,
-    {
-        match member {
-            Member::Group(name) => (true, Cow::Borrowed(name)),
-            Member::User(name) => match self.0.get(name.as_str()) {
-                Some(key) => (false, Cow::Borrowed(*key)),
-                None => (false, Cow::Owned(key(name))),
-            },
-        }
-    }
+    let is_in = |user: &Account| {
+        names.contains(user.email.as_str())
+            || user.id.as_deref().is_some_and(|id| names.contains(id))
+    };
+    let stay = known.users.iter().filter(|(key, user)| !users.contains_key(*key) && is_in(user));
+    let stay: Vec<_> = stay.map(own).collect();
+    users.extend(stay);
 }
 
 fn put_together(
@@ -326,13 +194,17 @@ fn put_together(
 
 /// What of it is sent: what is different, and what is in doubt.
 fn told(known: &Known, target: Roster) -> Changes {
-    let Known { roster: before, doubt } = known;
+    let Known { roster: before, doubt, .. } = known;
     let differs =
         |(name, members): &(&String, &Members)| before.groups.get(*name) != Some(*members);
     let different: BTreeSet<_> =
         target.groups.iter().filter(differs).map(|(name, _)| name).collect();
     let in_doubt = doubt.members.keys().filter(|name| target.groups.contains_key(*name));
-    let memberships: BTreeSet<&String> = different.iter().copied().chain(in_doubt).collect();
+    // With a user go the memberships, also of one who is no user any more and still in a group.
+    let gone = Gone::new(before, &target.users);
+    let lost = target.groups.iter().filter(|(_, members)| gone.is_in(members));
+    let again = in_doubt.chain(lost.map(|(name, _)| name));
+    let memberships: BTreeSet<&String> = different.iter().copied().chain(again).collect();
     let memberships: Vec<_> = memberships.into_iter().cloned().collect();
     let changed =
         |(key, now): &(&String, &Account)| before.users.get(*key).is_some_and(|was| was != *now);
@@ -350,6 +222,7 @@ fn told(known: &Known, target: Roster) -> Changes {
             || doubt.users.is_some(),
         groups: counts.new_groups + counts.gone_groups > 0 || doubt.groups.is_some(),
         memberships,
+        emptied: gone_groups(before, &target).cloned().collect(),
         counts,
         target,
         ..Changes::default()
@@ -361,118 +234,35 @@ impl Changes {
         self.users || self.groups || !self.memberships.is_empty()
     }
 
-    /// What is known while it is told: what is about to be sent is in doubt until it was answered.
+    /// What is known while it is told. What is about to be sent is in doubt until it was answered, and a group goes
+    /// when Glean was told so.
     pub fn while_told(&self, known: &Known) -> Known {
         let now = Timestamp::now();
         let before = &known.doubt;
+        let all = self.target.groups.keys().chain(&self.emptied);
         let had = |name: &String| known.roster.groups.get(name).cloned().unwrap_or_default();
-        let groups = self.target.groups.keys().map(|name| (name.clone(), had(name))).collect();
-        let doubt = |name: &String| before.members.get(name).copied().unwrap_or(now);
+        let groups = all.map(|name| (name.clone(), had(name))).collect();
+        let members =
+            before.members.iter().filter(|(name, _)| self.target.groups.contains_key(*name));
         Known {
             roster: Roster { users: self.target.users.clone(), groups },
             doubt: Doubt {
                 users: self.users.then(|| before.users.unwrap_or(now)),
                 groups: self.groups.then(|| before.groups.unwrap_or(now)),
-                members: self.memberships.iter().map(|name| (name.clone(), doubt(name))).collect(),
+                members: members.map(|(name, at)| (name.clone(), *at)).collect(),
             },
+            waits: self.waits.clone(),
         }
     }
 }
 
-/// Who is who in a reading.
-struct People<'a> {
-    users: &'a BTreeMap<String, Account>,
-    ids: BTreeMap<&'a str, Option<&'a Account>>,
-    by_email: bool,
-}
-
-impl<'a> People<'a> {
-    fn new(
-        users: &'a BTreeMap<String, Account>,
-        read: &'a BTreeMap<String, Option<String>>,
-        by_email: bool,
-    ) -> Self {
-        let account = |key: &Option<String>| key.as_ref().and_then(|key| users.get(key));
-        let mut ids: BTreeMap<_, _> =
-            read.iter().map(|(id, key)| (id.as_str(), account(key))).collect();
-        // Those that were not read, and stay.
-        for user in users.values() {
-            if let Some(id) = &user.id {
-                ids.entry(id).or_insert(Some(user));
-            }
-        }
-        Self { users, ids, by_email }
-    }
-
-    /// The members as Glean is told of them; where some are unknown, the others, and those.
-    fn all<'m>(
-        &self,
-        members: &'m BTreeSet<identities::Member>,
-        groups: &BTreeSet<String>,
-    ) -> Result<Members, (Members, Vec<&'m identities::Member>)> {
-        let (mut known, mut unknown) = (Members::new(), Vec::new());
-        for member in members {
-            match self.one(member, groups) {
-                Some(member) => drop(known.insert(member)),
-                None => unknown.push(member),
-            }
-        }
-        if unknown.is_empty() { Ok(known) } else { Err((known, unknown)) }
-    }
-
-    fn one(&self, member: &identities::Member, groups: &BTreeSet<String>) -> Option<Member> {
-        match member {
-            identities::Member::Email(email) => match self.users.get(&key(email)) {
-                Some(user) => Some(self.told(user)),
-                // Glean knows people by their e-mails, also those that no list names.
-                None => (self.by_email && is_email(email)).then(|| Member::User(email.clone())),
-            },
-            identities::Member::Id(id) => {
-                self.ids.get(id.as_str()).copied().flatten().map(|user| self.told(user))
-            }
-            identities::Member::Group(name) => {
-                groups.contains(name).then(|| Member::Group(name.clone()))
-            }
-        }
-    }
-
-    fn told(&self, user: &Account) -> Member {
-        Member::User(match &user.id {
-            Some(id) if !self.by_email => id.clone(),
-            _ => user.email.clone(),
-        })
-    }
-}
-
-/// What users are called who go, and nobody else is: they are in no group any more.
-struct Gone<'a>(BTreeSet<&'a str>);
-
-impl<'a> Gone<'a> {
-    fn new(known: &'a Roster, users: &BTreeMap<String, Account>) -> Self {
-        let there = Names::new(users);
-        let gone = known.users.iter().filter(|(key, _)| !users.contains_key(*key));
-        let names = gone.flat_map(|(_, user)| [Some(user.email.as_str()), user.id.as_deref()]);
-        Self(names.flatten().filter(|name| !there.0.contains_key(name)).collect())
-    }
-
-    fn left_of(&self, members: &Members) -> Members {
-        let stays = |member: &&Member| !matches!(member, Member::User(user) if self.0.contains(user.as_str()));
-        members.iter().filter(stays).cloned().collect()
-    }
+fn gone_groups<'a>(before: &'a Roster, after: &'a Roster) -> impl Iterator<Item = &'a String> {
+    before.groups.keys().filter(|name| !after.groups.contains_key(*name))
 }
 
 /// How many of these are not among those.
 fn missing<V>(these: &BTreeMap<String, V>, those: &BTreeMap<String, V>) -> u64 {
     these.keys().filter(|key| !those.contains_key(*key)).count() as u64
-}
-
-fn named(all: &[&String]) -> String {
-    let mut named: Vec<_> =
-        all.iter().take(MAX_NAMES).map(|name| format!("`{}`", one_line(name))).collect();
-    if all.len() > named.len() {
-        named.push(format!("and {} more", grouped((all.len() - named.len()) as u64)));
-    }
-    named.join(", ")
 }
 
 #[cfg(test)]

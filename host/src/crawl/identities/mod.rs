@@ -1,14 +1,17 @@
 //! Who is who in a source, told to Glean: users, then groups, then who is in them.
 //!
-//! `reading` puts a guest's pages together, `roster` is what Glean was told, `changes` holds one against the other and
-//! says what waits for a person; `standing` is what is remembered of a crawl.
+//! `reading` puts a guest's pages together, `roster` is what Glean was told, `changes` holds one against the other,
+//! `objections` says what of that waits for a person; `standing` is what is remembered of a crawl.
 
 mod changes;
+mod objections;
+mod people;
 mod reading;
 mod roster;
 mod standing;
 
 pub use changes::{Changes, Counts, Terms, changes};
+pub use objections::Objection;
 pub use reading::{LeftOut, Read, Reading, Step};
-pub use roster::{Account, Doubt, Known, Member, Members, Roster};
+pub use roster::{Account, Doubt, Known, Member, Members, Roster, Waits};
 pub use standing::{HeldIdentities, IdentityResult, Standing};

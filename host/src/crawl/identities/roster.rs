@@ -49,6 +49,16 @@ impl Roster {
 pub struct Known {
     pub roster: Roster,
     pub doubt: Doubt,
+    pub waits: Waits,
+}
+
+/// Who stays until a person has looked, or the source has them again.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Waits {
+    pub users: BTreeSet<String>,
+    /// Groups, and which of their members would go.
+    pub groups: BTreeMap<String, Members>,
 }
 
 /// Each with the time of the last request of which nobody knows what became.
@@ -65,6 +75,13 @@ pub struct Doubt {
 const LATE: Duration = Duration::from_secs(30 * 60);
 
 impl Doubt {
+    /// These are about to be asked for.
+    pub fn of_members(&mut self, names: &[String]) {
+        for name in names {
+            self.members.entry(name.clone()).or_insert_with(Timestamp::now);
+        }
+    }
+
     /// Of everything, and of no request that may still come.
     pub fn everything(roster: &Roster) -> Self {
         let long_ago = Timestamp::default();

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::changes::{Changes, Counts};
+use super::objections::Objection;
 use super::reading::LeftOut;
 use crate::clock::Timestamp;
 use crate::crawl::history::Failing;
@@ -26,19 +27,31 @@ pub struct Standing {
     /// Since when something waits for a person's word, and why.
     pub held: Option<HeldIdentities>,
     /// What a person has approved, for the next crawl to do.
-    pub approved: Option<Vec<String>>,
+    pub approved: Option<Vec<Objection>>,
+    /// When a person said no to what was held last.
+    pub rejected: Option<Timestamp>,
 }
 
-/// What waits, in words: an approval is one of just these.
+/// What waits: an approval is one of just these.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct HeldIdentities {
     /// The crawl that found it.
     pub upload_id: String,
     pub since: Timestamp,
-    pub reasons: Vec<String>,
+    pub reasons: Vec<Objection>,
     /// Who crawled: whoever does it again does what is approved.
     #[serde(rename = "temporal")]
     pub coordinator: Coordinator,
+}
+
+impl HeldIdentities {
+    /// Whether it is just this that waits.
+    fn has(&self, reasons: &[Objection]) -> bool {
+        let digests = |all: &[Objection]| -> Vec<String> {
+            all.iter().map(|one| one.digest.clone()).collect()
+        };
+        digests(&self.reasons) == digests(reasons)
+    }
 }
 
 impl Standing {
@@ -48,7 +61,7 @@ impl Standing {
     }
 
     /// What was approved, and is not done yet.
-    pub fn approved(&self) -> &[String] {
+    pub fn approved(&self) -> &[Objection] {
         self.approved.as_deref().unwrap_or_default()
     }
 
@@ -60,11 +73,22 @@ impl Standing {
         true
     }
 
+    /// A person has looked, and nothing is to be done: neither what this crawl found, nor what was approved and is not
+    /// done yet. Whether there was such a thing.
+    pub fn reject(&mut self, upload_id: Option<&str>) -> bool {
+        let is_meant = |held: &mut HeldIdentities| upload_id.is_none_or(|id| held.upload_id == id);
+        let waited = self.held.take_if(is_meant).is_some();
+        if waited {
+            self.rejected = Some(Timestamp::now());
+        }
+        waited || self.approved.take_if(|_| upload_id.is_none()).is_some()
+    }
+
     /// `given`: what was approved when it began.
     pub fn ended(
         &mut self,
         result: &IdentityResult,
-        given: &[String],
+        given: &[Objection],
         began: Timestamp,
         coordinator: Coordinator,
     ) {
@@ -72,7 +96,7 @@ impl Standing {
         if !result.held.is_empty() {
             let (upload_id, since) = match before {
                 // The same still waits, under the name that people know.
-                Some(held) if held.reasons == result.held => (held.upload_id, held.since),
+                Some(held) if held.has(&result.held) => (held.upload_id, held.since),
                 Some(held) => (result.upload_id.clone(), held.since),
                 None => (result.upload_id.clone(), result.ended_at),
             };
@@ -92,6 +116,7 @@ impl Standing {
         }
         self.last = Some(result.clone());
         self.failing = None;
+        self.rejected = None;
     }
 
     pub fn failed(&mut self, failure: &Failure, run: &str, at: Timestamp) {
@@ -126,7 +151,10 @@ pub struct IdentityResult {
     pub refused: LeftOut,
     /// Why a person has to look.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
-    pub held: Vec<String>,
+    pub held: Vec<Objection>,
+    /// By what that is approved or rejected: the crawl that found it first.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub held_as: Option<String>,
     pub seconds: f64,
     pub ended_at: Timestamp,
 }
@@ -147,6 +175,7 @@ impl IdentityResult {
             left_out: LeftOut::default(),
             refused: LeftOut::default(),
             held: Vec::new(),
+            held_as: None,
             seconds: 0.0,
             ended_at: Timestamp::default(),
         }

@@ -1,4 +1,5 @@
 use super::*;
+use crate::identities;
 
 /// Users as `email` or `email=id`; members as an e-mail, `group:NAME` or an id.
 fn read(users: &[&str], groups: &[(&str, &[&str])]) -> Read {
@@ -62,6 +63,8 @@ fn what_has_not_changed_is_not_sent_and_what_is_in_doubt_is() {
     );
     // Until it was answered, nobody knows whether that came to pass: the source may go back meanwhile.
     known = more.while_told(&known);
+    assert!(!changes(&known, source(), &BY_EMAIL).has_any(), "nothing was asked for yet");
+    known.doubt.of_members(&more.memberships);
     let back = changes(&known, source(), &BY_EMAIL);
     assert_eq!((&back.memberships[..], back.counts.changed_groups), (&["g".to_owned()][..], 0));
     known.doubt.users = Some(Timestamp::now());
@@ -145,8 +148,14 @@ fn what_looks_like_a_list_that_was_cut_off_waits_for_a_person_and_nothing_else_d
     assert_eq!(found.memberships, ["small"], "what is not held is done");
     assert_eq!(found.target.groups["large"], known.roster.groups["large"]);
     // A word about one thing is none about another.
-    let other = ["the group `large` would lose 7 of 10 members".to_owned()];
-    assert_eq!(changes(&known, mixed(), &Terms { approved: &other, ..BY_EMAIL }).held.len(), 1);
+    let others = read(&many, &[("large", &many[8..10]), ("small", &many[..1])]);
+    let others = changes(&known, others, &BY_EMAIL).held;
+    assert_eq!(found.held[0].why, "the group `large` would lose 8 of 10 members");
+    assert_eq!(found.held[0].why, others[0].why, "as many, and others");
+    assert_eq!(changes(&known, mixed(), &Terms { approved: &others, ..BY_EMAIL }).held.len(), 1);
+    assert!(found.held[0].to_string().ends_with(
+        "8 of 10 members: `u02@x`, `u03@x`, `u04@x`, `u05@x`, `u06@x`, `u07@x`, `u08@x`, `u09@x`"
+    ));
 }
 
 #[test]
@@ -190,11 +199,11 @@ fn who_is_deleted_is_in_no_group_any_more_and_is_again_when_they_come_back() {
     let many = many(30);
     let many = texts(&many);
     let known = told_of(read(&many, &[("large", &many[..20]), ("h", &many[..2])]));
-    // One is gone, and of a held and an unreadable group nobody knows it.
-    let mut now = read(&many[1..], &[("large", &many[1..8])]);
+    // One is gone, and of an unreadable group nobody knows it.
+    let mut now = read(&many[1..], &[("large", &many[1..20])]);
     now.unreadable.insert("h".into(), "no right".into());
     let gone = changes(&known, now, &BY_EMAIL);
-    assert_eq!((gone.held.len(), gone.counts.gone_users), (1, 1), "{gone:?}");
+    assert_eq!((gone.held.len(), gone.counts.gone_users), (0, 1), "{gone:?}");
     assert_eq!((members(&gone, "large").len(), members(&gone, "h").len()), (19, 1));
     assert_eq!(gone.memberships, ["h", "large"], "whether Glean has done it or not");
     let known = Known { roster: gone.target, ..Known::default() };
@@ -239,4 +248,86 @@ fn a_large_group_that_goes_loses_all_and_people_are_counted_whatever_they_are_ca
     // The datasource knows users by their ids from now on.
     let by_id = changes(&known, read(&with_ids, &groups), &BY_ID);
     assert!(by_id.held.is_empty() && members(&by_id, "large")[0] == "u00@x-id", "{:?}", by_id.held);
+}
+
+#[test]
+fn what_is_held_stays_held_whatever_comes_besides() {
+    let many = many(400);
+    let many = texts(&many);
+    let small: Vec<_> = (0..60).map(|number| format!("s{number:02}")).collect();
+    let of = |members: &'static [&'static str]| -> Vec<(&str, &[&str])> {
+        small.iter().map(|name| (name.as_str(), members)).collect()
+    };
+    let pair: Vec<_> = small.iter().map(|name| (name.as_str(), &many[..3])).collect();
+    let stays: Vec<_> = many[..1].iter().chain(&many[300..]).copied().collect();
+    // Everybody of five, a group of a dozen, and all groups together; and then ten times as many come.
+    let cases: [(&str, Read, Read, Read); 4] = [
+        ("users", read(&many[..5], &[]), read(&many[5..10], &[]), read(&many[5..], &[])),
+        ("groups", read(&many, &[("a", &many[..1])]), read(&many, &[("b", &[])]), {
+            let mut more = of(&[]);
+            more.push(("b", &[]));
+            read(&many, &more)
+        }),
+        (
+            "a group",
+            read(&many, &[("g", &many[..12])]),
+            read(&many, &[("g", &many[..1])]),
+            read(&many, &[("g", &stays)]),
+        ),
+        ("all groups", read(&many, &pair), read(&many, &of(&[])), {
+            let mut more = of(&[]);
+            more.push(("everybody", &many));
+            read(&many, &more)
+        }),
+    ];
+    for (case, before, cut, more) in cases {
+        let known = told_of(before);
+        let held = changes(&known, cut.clone(), &BY_EMAIL);
+        assert_eq!(held.held.len(), 1, "{case}: {:?}", held.held);
+        let waits = held.waits.clone();
+        let known = Known { roster: held.target, waits, ..Known::default() };
+        let grown = changes(&known, more.clone(), &BY_EMAIL);
+        let waits = grown.waits.clone();
+        let known = Known { roster: grown.target, waits, ..Known::default() };
+        let still = changes(&known, more.clone(), &BY_EMAIL);
+        assert_eq!((grown.held.len(), still.held.len()), (1, 1), "{case}: {:?}", still.held);
+        assert_eq!(held.held[0].digest, still.held[0].digest, "{case}: one word is enough");
+        let approved = changes(&known, more.clone(), &Terms { approved: &held.held, ..BY_EMAIL });
+        assert_eq!((approved.held.len(), approved.waits), (0, Waits::default()), "{case}");
+        assert_eq!(approved.target, told_of(more).roster, "{case}");
+    }
+}
+
+#[test]
+fn a_group_that_is_held_is_not_emptied_by_deleting_its_members() {
+    let many = many(200);
+    let many = texts(&many);
+    let known = told_of(read(&many, &[("hr", &many[..15]), ("it", &many[..15])]));
+    let cut = || read(&many[15..], &[("hr", &[]), ("it", &many[..1])]);
+    let held = changes(&known, cut(), &BY_EMAIL);
+    assert_eq!((held.held.len(), &held.target), (2, &known.roster), "{:?}", held.held);
+    let approved = changes(&known, cut(), &Terms { approved: &held.held, ..BY_EMAIL });
+    assert_eq!((approved.counts.gone_users, members(&approved, "hr").len()), (15, 0));
+}
+
+#[test]
+fn who_is_no_user_any_more_and_still_in_a_group_is_told_again() {
+    let known = told_of(read(&texts(&many(20)), &[("g", &["u00@x", "u01@x"])]));
+    let without = || read(&texts(&many(20))[1..], &[("g", &["u00@x", "u01@x"])]);
+    let found = changes(&known, without(), &BY_EMAIL);
+    assert_eq!((found.counts.gone_users, &found.memberships[..]), (1, &["g".to_owned()][..]));
+    let known = Known { roster: found.target, ..Known::default() };
+    assert!(!changes(&known, without(), &BY_EMAIL).has_any());
+}
+
+#[test]
+fn a_group_that_goes_is_emptied_and_known_until_glean_was_told() {
+    let all = read(&["a@x"], &[("g", &["a@x"]), ("h", &[])]);
+    let known = told_of(all);
+    let found = changes(&known, read(&["a@x"], &[("h", &[])]), &BY_EMAIL);
+    let approved = Terms { approved: &found.held, ..BY_EMAIL };
+    let found = changes(&known, read(&["a@x"], &[("h", &[])]), &approved);
+    assert_eq!(found.emptied, ["g"]);
+    let interrupted = found.while_told(&known);
+    assert_eq!(changes(&interrupted, read(&["a@x"], &[("h", &[])]), &approved).emptied, ["g"]);
 }

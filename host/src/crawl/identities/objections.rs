@@ -1,0 +1,297 @@
+//! What a person has to look at before it is done: what looks like a list that was cut off. Pure policy.
+//!
+//! What once was held stays held until it is back in the source, or a person has approved just that: neither what
+//! comes besides nor the next crawl makes a smaller share of it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+use xxhash_rust::xxh3::Xxh3Default;
+
+use super::people::Names;
+use super::reading::Read;
+use super::roster::{Account, Member, Members, Roster, Waits};
+use crate::text::{count, grouped, one_line};
+
+/// A group of so many members or more is held where it would lose more than half of them.
+const LARGE: usize = 10;
+/// All groups together are, where they have so many.
+const MANY: usize = 100;
+/// More than one in so many users, or groups, that vanish are held.
+const SHARE: usize = 10;
+/// What is held is named up to so many times.
+const MAX_NAMES: usize = 20;
+
+/// Something that is not done unless a person approves it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Objection {
+    /// A sentence, which the names go on.
+    pub why: String,
+    /// How many they are.
+    pub count: u64,
+    /// The first of those whom it is about.
+    pub names: Vec<String>,
+    /// Of all of them: an approval is of just these.
+    pub digest: String,
+}
+
+impl Objection {
+    fn new<'n>(why: String, kind: &str, names: impl Iterator<Item = &'n str>) -> Self {
+        let (mut hash, mut count, mut first) = (Xxh3Default::new(), 0, Vec::new());
+        hash.update(kind.as_bytes());
+        for name in names {
+            hash.update(&[0]);
+            hash.update(name.as_bytes());
+            count += 1;
+            if first.len() < MAX_NAMES {
+                first.push(one_line(name).into_owned());
+            }
+        }
+        Self { why, count, names: first, digest: format!("{:016x}", hash.digest()) }
+    }
+}
+
+impl std::fmt::Display for Objection {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.why)?;
+        let mut before = ": ";
+        for name in &self.names {
+            write!(f, "{before}`{name}`")?;
+            before = ", ";
+        }
+        match self.count.saturating_sub(self.names.len() as u64) {
+            0 => Ok(()),
+            more => write!(f, " and {} more", grouped(more)),
+        }
+    }
+}
+
+/// What is held, unless it was approved.
+pub(super) struct Objections<'a> {
+    approved: &'a [Objection],
+    /// What was held before.
+    waited: &'a Waits,
+    pub(super) held: Vec<Objection>,
+    pub(super) waits: Waits,
+    /// Groups that go, and a person has said so.
+    let_go: BTreeSet<String>,
+    /// A person has let everything go.
+    none: bool,
+}
+
+impl<'a> Objections<'a> {
+    pub(super) fn new(approved: &'a [Objection], waited: &'a Waits) -> Self {
+        let (held, waits, let_go) = (Vec::new(), Waits::default(), BTreeSet::new());
+        Self { approved, waited, held, waits, let_go, none: false }
+    }
+
+    /// Whether it is held.
+    fn hold(&mut self, objection: Objection) -> bool {
+        let is_approved = || self.approved.iter().any(|one| one.digest == objection.digest);
+        let holds = !self.none && !is_approved();
+        if holds {
+            self.held.push(objection);
+        }
+        holds
+    }
+
+    /// Whether nothing at all is done, because nobody knows any more what Glean was told.
+    pub(super) fn to_what_is_lost(&mut self, lost: Option<&str>, read: &Read) -> bool {
+        let Some(why) = lost else { return false };
+        let mut text = format!(
+            "it is not known what Glean was told, so a list that was cut off would not be noticed: {why}; the \
+             source delivers {} and {}, and they would take the place of all that Glean has",
+            count(read.users.len() as u64, "user"),
+            count(read.groups.len() as u64, "group")
+        );
+        if read.partial.is_some() || !read.unreadable.is_empty() {
+            text.push_str("; and not all was read, so that who is missing would be deleted");
+        }
+        let all = read.users.keys().chain(read.groups.keys()).map(String::as_str);
+        let objection = Objection::new(text, "lost", all);
+        self.hold(Objection { count: 0, names: Vec::new(), ..objection })
+    }
+
+    /// Whether nothing at all is done, because nobody was delivered.
+    pub(super) fn to_nobody(&mut self, known: &Roster, read: &Read) -> bool {
+        let is_whole = read.partial.is_none() && read.unreadable.is_empty();
+        let is_empty = read.users.is_empty() && read.groups.is_empty() && is_whole;
+        let had_any = !known.users.is_empty() || !known.groups.is_empty();
+        if !(is_empty && had_any) {
+            return false;
+        }
+        let text = format!(
+            "the source delivered neither users nor groups: {} and {} would be deleted",
+            count(known.users.len() as u64, "user"),
+            count(known.groups.len() as u64, "group")
+        );
+        let holds = self.hold(Objection::new(text, "nobody", std::iter::empty()));
+        self.none = !holds;
+        holds
+    }
+
+    /// Which of the users that are gone may not go.
+    pub(super) fn to_gone_users(&mut self, gone: &[&String], of: usize) -> BTreeSet<String> {
+        let waited = &self.waited.users;
+        let held = match self.to_gone(gone, of, "user", |name| waited.contains(name)) {
+            Some((held, true)) => held,
+            _ => BTreeSet::new(),
+        };
+        self.waits.users.extend(held.iter().cloned());
+        held
+    }
+
+    /// Which of the groups that are gone may not go.
+    pub(super) fn to_gone_groups(&mut self, gone: &[&String], known: &Roster) -> BTreeSet<String> {
+        let waited = &self.waited.groups;
+        let of = known.groups.len();
+        let held = match self.to_gone(gone, of, "group", |name| waited.contains_key(name)) {
+            Some((held, true)) => held,
+            Some((approved, false)) => {
+                self.let_go = approved;
+                BTreeSet::new()
+            }
+            None => BTreeSet::new(),
+        };
+        for name in &held {
+            let had = known.groups.get(name).cloned().unwrap_or_default();
+            self.waits.groups.insert(name.clone(), had);
+        }
+        held
+    }
+
+    /// Those that are too many to go without approval, if so, and whether they are held.
+    fn to_gone(
+        &mut self,
+        gone: &[&String],
+        of: usize,
+        what: &str,
+        waited: impl Fn(&str) -> bool,
+    ) -> Option<(BTreeSet<String>, bool)> {
+        let is_much = gone.len() * SHARE > of;
+        let held: Vec<&str> =
+            gone.iter().map(|name| name.as_str()).filter(|name| is_much || waited(name)).collect();
+        let text = format!(
+            "{} of {} would be deleted, and one in {SHARE} may be without approval",
+            grouped(held.len() as u64),
+            count(of as u64, what)
+        );
+        if held.is_empty() {
+            return None;
+        }
+        let is_held = self.hold(Objection::new(text, what, held.iter().copied()));
+        Some((held.into_iter().map(str::to_owned).collect(), is_held))
+    }
+
+    /// Groups that would lose too many of their members keep them. One that goes loses all.
+    pub(super) fn to_shrunk(
+        &mut self,
+        known: &Roster,
+        users: &BTreeMap<String, Account>,
+        resolved: &BTreeMap<String, Members>,
+        kept: &mut BTreeSet<String>,
+    ) {
+        let (before, now) = (Names::new(&known.users), Names::new(users));
+        let none = Members::new();
+        let (mut large, mut smaller) = (Vec::new(), Vec::new());
+        let is_looked_at = |name: &String| !kept.contains(name) && !self.let_go.contains(name);
+        for (name, had) in known.groups.iter().filter(|(name, _)| is_looked_at(name)) {
+            let has = resolved.get(name).unwrap_or(&none);
+            if had.difference(has).next().is_none() {
+                continue;
+            }
+            // People, and not what they are called.
+            let has: BTreeSet<_> = has.iter().map(|member| now.who(member)).collect();
+            let is_lost = |member: &&Member| !has.contains(&before.who(member));
+            let lost: Members = had.iter().filter(is_lost).cloned().collect();
+            if had.len() >= LARGE && lost.len() * 2 > had.len() {
+                large.push(Shrunk { name, lost, of: had.len() });
+            } else if !lost.is_empty() {
+                smaller.push(Shrunk { name, lost, of: had.len() });
+            }
+        }
+        let more = large.split_off(large.len().min(MAX_NAMES));
+        for one in large {
+            let text = format!(
+                "the group `{}` would lose {} of {}",
+                one_line(one.name),
+                grouped(one.lost.len() as u64),
+                count(one.of as u64, "member")
+            );
+            let members = one.lost.iter().map(name_of);
+            let objection = Objection::new(text, &format!("members of {}", one.name), members);
+            self.keep(objection, vec![one], kept);
+        }
+        if !more.is_empty() {
+            let groups = count(more.len() as u64, "more group");
+            let text = format!("{groups} would lose more than half of their members");
+            self.keep(of_several(text, "more groups", &more), more, kept);
+        }
+        let all = known.memberships();
+        let lost: u64 = smaller.iter().map(|one| one.lost.len() as u64).sum();
+        if !(all >= MANY as u64 && lost * 2 > all) {
+            smaller.retain(|one| {
+                let waited = self.waited.groups.get(one.name);
+                waited.is_some_and(|waited| !waited.is_disjoint(&one.lost))
+            });
+        }
+        if !smaller.is_empty() {
+            let lost: usize = smaller.iter().map(|one| one.lost.len()).sum();
+            let text = format!(
+                "{} together would lose {} of {}",
+                count(smaller.len() as u64, "group"),
+                grouped(lost as u64),
+                count(all, "membership")
+            );
+            self.keep(of_several(text, "groups", &smaller), smaller, kept);
+        }
+    }
+
+    fn keep(&mut self, why: Objection, shrunk: Vec<Shrunk<'_>>, kept: &mut BTreeSet<String>) {
+        if self.hold(why) {
+            for Shrunk { name, lost, .. } in shrunk {
+                kept.insert(name.to_owned());
+                self.waits.groups.insert(name.to_owned(), lost);
+            }
+        }
+    }
+
+    /// What was not read says nothing of what waits.
+    pub(super) fn carry_over(&mut self, kept: &BTreeSet<String>, is_whole: bool) {
+        for (name, lost) in self.waited.groups.iter().filter(|(name, _)| kept.contains(*name)) {
+            self.waits.groups.entry(name.clone()).or_insert_with(|| lost.clone());
+        }
+        if !is_whole {
+            self.waits.users.extend(self.waited.users.iter().cloned());
+        }
+    }
+
+    /// Whether this group keeps its members until a person has looked.
+    pub(super) fn holds_group(&self, name: &str) -> bool {
+        self.waits.groups.contains_key(name)
+    }
+}
+
+/// A group that would lose members.
+struct Shrunk<'a> {
+    name: &'a str,
+    lost: Members,
+    of: usize,
+}
+
+/// The groups are named, and their members are meant.
+fn of_several(why: String, kind: &str, shrunk: &[Shrunk<'_>]) -> Objection {
+    let each = |one: &Shrunk<'_>| {
+        let members: Vec<_> = one.lost.iter().map(name_of).collect();
+        format!("{}\n{}", one.name, members.join("\n"))
+    };
+    let all: Vec<_> = shrunk.iter().map(each).collect();
+    let digest = Objection::new(String::new(), kind, all.iter().map(String::as_str)).digest;
+    let named = Objection::new(why, kind, shrunk.iter().map(|one| one.name));
+    Objection { digest, ..named }
+}
+
+fn name_of(member: &Member) -> &str {
+    let (Member::User(name) | Member::Group(name)) = member;
+    name
+}
