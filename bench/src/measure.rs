@@ -12,6 +12,7 @@ use sheaf::cell::{Connector, Guest, Loader, Opened, Program};
 use sheaf::connector::Grants;
 use sheaf::crawl::crawler::Journal;
 use sheaf::crawl::pipeline::Report;
+use sheaf::crawl::undefined::Defined;
 use sheaf::crawl::{Delivery, Pipeline, ScopeHead, Tolerance, UploadLimits};
 use sheaf::document::{
     Access, Body, Content, Crawl as Scope, Document, Mode, Page, PageLimits, Progress,
@@ -154,6 +155,7 @@ impl Crawl {
                 Some(ledger) => Some(ledger.journal.scope("all").await?.0),
                 None => None,
             },
+            defined: &Defined::default(),
             usage: Arc::default(),
         };
         let (start, delivery) = (ScopeHead::default(), Delivery::session(upload));

@@ -8,6 +8,7 @@
 
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
+pub mod audience;
 pub mod cell;
 #[allow(clippy::print_stdout, clippy::print_stderr)]
 pub mod cli;

@@ -18,6 +18,7 @@ use crate::config::Config;
 use crate::crawl::CrawlRequest;
 use crate::crawl::lease::Coordinator;
 use crate::crawl::result::AwaitingApproval;
+use crate::crawl::undefined::Undefined;
 use crate::crawl::view::Phase;
 use crate::crawl::{CrawlResult, CrawlView, ModeName, Outcome, local};
 use crate::failure::{Failure, Kind, Result};
@@ -257,6 +258,9 @@ pub(super) fn did(result: &CrawlResult, verbose: u8) -> String {
     if result.quarantined > 0 {
         text.push_str(&format!(", {} quarantined", grouped(result.quarantined)));
     }
+    if !result.undefined.is_empty() {
+        text.push_str(&format!(", {}", undefined(&result.undefined)));
+    }
     if result.outcome != Outcome::Complete {
         text.push_str(&format!("; {}", result.outcome));
         if let Some(reason) = result.reason.as_ref().filter(|_| result.held.is_none()) {
@@ -264,6 +268,10 @@ pub(super) fn did(result: &CrawlResult, verbose: u8) -> String {
         }
     }
     text
+}
+
+pub(super) fn undefined(undefined: &Undefined) -> String {
+    format!("{undefined} named by documents and told to Glean by nobody here")
 }
 
 /// What waits for a person's word, and how to say it.

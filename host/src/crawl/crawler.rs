@@ -15,6 +15,7 @@ use super::configured::{Connections, Kept};
 use super::connection::Connection;
 use super::connection_state::States;
 use super::guests::{Computed, Guests};
+use super::kept_identities::KeptIdentities;
 use super::lease::Who;
 use super::pipeline::UploadLimits;
 use super::plan::{Begun, CrawlRef, Plan};
@@ -97,6 +98,11 @@ impl Crawler {
 
     pub(super) fn journal(&self, connection: &str, upload_id: &str) -> Journal {
         Journal::new(&self.store, &self.states.place(connection), upload_id)
+    }
+
+    /// What is kept of a connection's users and groups.
+    pub(super) fn kept_identities(&self, connection: &str) -> KeptIdentities {
+        KeptIdentities::new(&self.store, &self.states.place(connection))
     }
 
     /// A connection's connector, started with its grants, outside of a crawl.

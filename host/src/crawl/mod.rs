@@ -51,6 +51,7 @@ mod send_identities;
 pub mod status;
 pub mod tell_identities;
 mod totals;
+pub mod undefined;
 pub mod view;
 
 pub use connection::Connection;

@@ -5,6 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::undefined::{Defined, Undefined};
 use crate::clock::Timestamp;
 use crate::failure::Failure;
 use crate::intake::Row;
@@ -60,6 +61,9 @@ pub struct Counts {
     pub cpu_ms: u64,
     /// The most memory that one guest had, in bytes.
     pub memory: u64,
+    /// Groups and users that documents name and nobody told Glean of.
+    #[serde(skip_serializing_if = "Undefined::is_empty")]
+    pub undefined: Undefined,
     /// The first of the quarantined documents, with their reasons.
     pub samples: Vec<Quarantined>,
 }
@@ -72,7 +76,7 @@ pub struct Quarantined {
 
 impl Counts {
     /// Of one page, before any of it is sent.
-    pub fn of_page(rows: &[Row]) -> Self {
+    pub fn of_page(rows: &[Row], defined: &Defined) -> Self {
         let mut counts = Self { pages: 1, ..Self::default() };
         for row in rows {
             if let Some(reason) = &row.quarantined {
@@ -81,6 +85,9 @@ impl Counts {
             } else {
                 counts.documents += 1;
                 counts.access_unknown += u64::from(row.is_access_unknown);
+                for named in &row.named {
+                    counts.undefined.hear(named, defined);
+                }
             }
         }
         counts
@@ -105,6 +112,7 @@ impl Counts {
         self.bytes += other.bytes;
         self.cpu_ms += other.cpu_ms;
         self.memory = self.memory.max(other.memory);
+        self.undefined.add(&other.undefined);
         let room = SAMPLES.saturating_sub(self.samples.len());
         self.samples.extend(other.samples.iter().take(room).cloned());
     }
@@ -112,7 +120,7 @@ impl Counts {
     /// Only the numbers: what is long need not travel.
     #[must_use]
     pub fn without_samples(&self) -> Self {
-        Self { samples: Vec::new(), ..self.clone() }
+        Self { samples: Vec::new(), undefined: Undefined::default(), ..self.clone() }
     }
 }
 
@@ -289,7 +297,7 @@ mod tests {
             row(Some("too large"), false, false),
         ];
         let Counts { pages, documents, quarantined, nameless, access_unknown, .. } =
-            Counts::of_page(&rows);
+            Counts::of_page(&rows, &Defined::default());
         assert_eq!((pages, documents, quarantined, nameless, access_unknown), (1, 2, 2, 1, 1));
     }
 }

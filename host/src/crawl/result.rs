@@ -5,9 +5,10 @@ use serde::{Deserialize, Serialize};
 use super::plan::Plan;
 use super::progress::{Counts, Quarantined};
 use super::request::ModeName;
+use super::undefined::Undefined;
 use crate::clock::Timestamp;
 use crate::connector::Digest;
-use crate::ledger::Sample;
+use crate::ledger::{AccessShifts, Sample};
 use crate::name::{ConnectionName, UploadId};
 use crate::text::{bounded, count};
 
@@ -69,8 +70,14 @@ pub struct CrawlResult {
     #[serde(default)]
     pub unchanged: u64,
     pub deleted: u64,
+    /// Of the changed ones, how many may be found by others than before.
+    #[serde(default)]
+    pub access: AccessShifts,
     pub quarantined: u64,
     pub access_unknown: u64,
+    /// Groups and users that documents name and nobody told Glean of.
+    #[serde(skip_serializing_if = "Undefined::is_empty", default)]
+    pub undefined: Undefined,
     pub batches: u64,
     pub bytes: u64,
     /// Time that the guests computed, in milliseconds, and the most memory that one of them had, in
@@ -117,8 +124,10 @@ impl CrawlResult {
             changed: 0,
             unchanged: 0,
             deleted: total.deleted,
+            access: AccessShifts::default(),
             quarantined: total.quarantined,
             access_unknown: total.access_unknown,
+            undefined: total.undefined.clone(),
             batches: total.batches,
             bytes: total.bytes,
             cpu_ms: total.cpu_ms,

@@ -15,11 +15,13 @@ use tokio_util::sync::CancellationToken;
 use super::blame::{self, Stopped, interrupted};
 use super::connection::Connection;
 use super::crawler::{Crawler, Journal};
+use super::identities::Roster;
 use super::kept_changes::KeptChanges;
 use super::pipeline::{Delivery, Pipeline, Report};
 use super::plan::{Begun, CrawlRef};
 use super::progress::{Attempts, Counts, FailedScope, Frontier, Live, ScopeHead, Shown};
 use super::request::ModeName;
+use super::undefined::Defined;
 use super::view::{RangeProgress, ScopeState, ScopeView};
 use crate::cell::{ConnectionCell, Connector};
 use crate::document::{Crawl, Mode, PageLimits, Scope};
@@ -44,6 +46,9 @@ struct Work {
     connector: Arc<Connector>,
     /// What the connector registers, which has rules for its documents.
     datasource: OnceCell<Value>,
+    /// What Glean was told of users and groups when the range began.
+    known: Roster,
+    defined: OnceCell<Defined>,
     /// It runs from the first scope to the last.
     _cell: Arc<ConnectionCell>,
 }
@@ -125,8 +130,11 @@ impl Crawler {
         let connector = self.registry.pinned(&begun.plan.digest).await?;
         let cell = self.guests.check(&connection, &connector).await?;
         let journal = self.journal(&crawl.connection, &crawl.upload_id);
-        let datasource = OnceCell::new();
-        let work = Work { begun, journal, connection, connector, datasource, _cell: cell };
+        let known = self.kept_identities(&crawl.connection).known(&connection.datasource).await?;
+        let known = known.ok().flatten().unwrap_or_default().roster;
+        let (datasource, defined) = (OnceCell::new(), OnceCell::new());
+        let work =
+            Work { begun, journal, connection, connector, datasource, known, defined, _cell: cell };
         let claims = self.states.claims(&crawl.connection);
         let ended = tokio::select! {
             ended = self.crawl_each(&work, range, allowed, report, cancel) => ended,
@@ -323,6 +331,11 @@ impl Crawler {
             () = cancel.cancelled() => return Err(interrupted().into()),
         };
         let datasource = work.datasource.get_or_try_init(|| guest.datasource()).await?;
+        let defined = work.defined.get_or_init(async || {
+            let by_email = datasource["isUserReferencedByEmail"].as_bool().unwrap_or(false);
+            work.known.defined(by_email)
+        });
+        let defined = defined.await;
         // A scope that was restarted has no bookmark: the source no longer accepts it.
         let mode =
             if start.frontier.restarts == 0 { plan.scope_mode(&start.scope) } else { Mode::Full };
@@ -366,6 +379,7 @@ impl Crawler {
             report,
             cancel,
             journal: Some(journal),
+            defined,
             usage: usage.clone(),
         };
         pipeline.run(source, delivery, start).await.map(drop).map_err(whose)

@@ -50,10 +50,6 @@ pub struct Wanted<'a> {
 }
 
 impl Crawler {
-    fn kept_identities(&self, connection: &str) -> KeptIdentities {
-        KeptIdentities::new(&self.store, &self.states.place(connection))
-    }
-
     /// One crawl, tried once. Nothing where the connection has no identities.
     pub fn crawl_identities<'a>(
         &'a self,

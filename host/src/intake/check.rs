@@ -5,6 +5,8 @@
 //! What leaves here is all that anybody else gets of a page: encoded documents, and what must be known of
 //! each besides its bytes.
 
+use std::collections::HashSet;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
@@ -12,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::cutter::{Cut, Cutter, PageEnd, Put};
 use super::loop_detector::LoopDetector;
 use super::rules::Rules;
+use crate::audience::{self, Audience, Named};
 use crate::clock::Timestamp;
 use crate::document::{
     self, Access, AccessChange, Document, DocumentRef, Page, PageLimits, Progress, Unreadable,
@@ -28,6 +31,9 @@ const MAX_SHOWN_ID: usize = 1_000;
 const MAX_TITLE: usize = 200;
 /// So much of an object type that is too long for Glean.
 const MAX_OBJECT_TYPE: usize = 200;
+
+/// Groups and users that are told apart in one reading.
+const MAX_NAMED: usize = 100_000;
 
 /// A page that was checked.
 #[derive(Debug)]
@@ -83,6 +89,12 @@ pub struct Row {
     pub is_nameless: bool,
     /// The connector does not know who may find it.
     pub is_access_unknown: bool,
+    /// Who may find it.
+    #[serde(default)]
+    pub audience: Audience,
+    /// Groups and users that it is the first to name, of those that this reading brought.
+    #[serde(default)]
+    pub named: Vec<Named>,
     /// Why it was quarantined; nothing where it is in a batch.
     pub quarantined: Option<String>,
 }
@@ -114,6 +126,8 @@ pub struct Intake {
     document_bytes: usize,
     at: Position,
     cutter: Cutter,
+    /// Groups and users that were named.
+    named: HashSet<u64>,
     /// When a batch was cut last.
     cut_at: Instant,
 }
@@ -124,7 +138,7 @@ impl Intake {
         let cutter = Cutter::new(&datasource, most);
         let loops = LoopDetector::new(at.full);
         let (document_bytes, cut_at) = (most.document_bytes, Instant::now());
-        Self { rules, loops, document_bytes, at, cutter, cut_at }
+        Self { rules, loops, document_bytes, at, cutter, named: HashSet::new(), cut_at }
     }
 
     /// Checks a page that was asked for at that time.
@@ -204,7 +218,8 @@ impl Intake {
             },
         };
         let is_nameless = document.id.is_empty();
-        let mut row = Row { key, ..row(document) };
+        let named = if why.is_none() { self.first_named(&document.access) } else { Vec::new() };
+        let mut row = Row { key, named, ..row(document) };
         if why.is_none() {
             row.content = document::content(self.cutter.last());
         } else {
@@ -214,6 +229,17 @@ impl Intake {
         row.quarantined = why;
         taken.rows.push(row);
         Ok(())
+    }
+
+    /// Those that no document before it named, as far as they are remembered.
+    fn first_named(&mut self, access: &Access) -> Vec<Named> {
+        let is_new = |named: &Named| {
+            let mut hash = DefaultHasher::new();
+            named.hash(&mut hash);
+            let hash = hash.finish();
+            !self.named.contains(&hash) && self.named.len() < MAX_NAMED && self.named.insert(hash)
+        };
+        audience::named(access).filter(is_new).collect()
     }
 
     fn unreadable(&mut self, found: Unreadable, taken: &mut Taken) {
@@ -257,6 +283,7 @@ struct Taken {
 fn row(document: Document) -> Row {
     let Document { id, object_type, view_url, title, access, .. } = document;
     let is_access_unknown = matches!(access, Access::Unknown);
+    let audience = Audience::of(&access);
     // The state holds no credential, even if a host sent it back.
     let title = redact(title.as_deref().unwrap_or_default());
     let title = bounded_str(&title, MAX_TITLE).to_owned();
@@ -264,7 +291,7 @@ fn row(document: Document) -> Row {
     let address = document::address(&view_url);
     // Without an id it is at least found by its address, or its title.
     let id = shown_id(&id, &view_url, &title);
-    Row { id, object_type, title, address, is_access_unknown, ..Row::default() }
+    Row { id, object_type, title, address, is_access_unknown, audience, ..Row::default() }
 }
 
 /// What a document is listed as.

@@ -10,6 +10,7 @@ use super::journal::Journal;
 use super::record::{Entry, Record, State};
 use super::run::{Known, Merged, Run, RunWriter};
 use super::sort::Sorter;
+use crate::audience::Shift;
 use crate::store::Store;
 use crate::text::cut;
 
@@ -159,6 +160,66 @@ pub struct Difference {
     pub added: u64,
     pub changed: u64,
     pub unchanged: u64,
+    #[serde(default)]
+    pub added_samples: Vec<Sample>,
+    #[serde(default)]
+    pub changed_samples: Vec<Sample>,
+    /// Of the changed ones, how many may be found by others than before.
+    #[serde(default)]
+    pub access: AccessShifts,
+}
+
+/// Documents whose access is another than before.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct AccessShifts {
+    /// Everyone may find them now, and only some could before.
+    pub to_everyone: Shifted,
+    pub wider: Shifted,
+    pub narrower: Shifted,
+    /// Other people may, and whether more or fewer is not known.
+    pub others: Shifted,
+    /// Documents that were changed, and of which an earlier version kept no access.
+    pub not_known_before: u64,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Shifted {
+    pub count: u64,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub samples: Vec<Sample>,
+}
+
+impl AccessShifts {
+    /// Only the numbers.
+    #[must_use]
+    pub fn without_samples(&self) -> Self {
+        let number = |shifted: &Shifted| Shifted { count: shifted.count, samples: Vec::new() };
+        Self {
+            to_everyone: number(&self.to_everyone),
+            wider: number(&self.wider),
+            narrower: number(&self.narrower),
+            others: number(&self.others),
+            not_known_before: self.not_known_before,
+        }
+    }
+
+    fn count(&mut self, before: &Record, now: &Record) {
+        let audience = before.entry().audience;
+        if !audience.is_known() {
+            self.not_known_before += 1;
+        }
+        let Some(shift) = audience.shift(now.entry().audience) else { return };
+        let shifted = match shift {
+            Shift::ToEveryone => &mut self.to_everyone,
+            Shift::Wider => &mut self.wider,
+            Shift::Narrower => &mut self.narrower,
+            Shift::Others => &mut self.others,
+        };
+        shifted.count += 1;
+        sample(&mut shifted.samples, now);
+    }
 }
 
 /// Compares what a crawl saw (`now`) with what was there (`before`). The oldest runs come first.
@@ -245,9 +306,17 @@ impl Difference {
                 State::Uploaded if old.record.content() == new.record.content() => {
                     self.unchanged += 1;
                 }
-                State::Uploaded => self.changed += 1,
+                State::Uploaded => {
+                    self.changed += 1;
+                    sample(&mut self.changed_samples, &new.record);
+                    self.access.count(&old.record, &new.record);
+                }
             },
-            (None, Some(new)) => self.added += u64::from(new.record.state() == State::Uploaded),
+            (None, Some(new)) if new.record.state() == State::Uploaded => {
+                self.added += 1;
+                sample(&mut self.added_samples, &new.record);
+            }
+            (None, Some(_)) => {}
         }
     }
 }
@@ -261,6 +330,7 @@ fn sample(samples: &mut Vec<Sample>, record: &Record) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::audience::Audience;
     use crate::document::key;
     use crate::store::Location;
 
@@ -269,7 +339,7 @@ mod tests {
         let (at, page, scope, object_type) = (1, 1, "all", "Page");
         let reason = if state == State::Quarantined { "it is locked" } else { "" };
         let (key, title) = (key(id), id);
-        let url = 0;
+        let (url, audience) = (0, Audience::NONE);
         Entry {
             key,
             content,
@@ -283,6 +353,7 @@ mod tests {
             title,
             reason,
             url,
+            audience,
         }
         .write(&mut bytes);
         bytes

@@ -16,7 +16,7 @@ pub mod record;
 pub mod run;
 pub mod sort;
 
-pub use compare::{Difference, Sample};
+pub use compare::{AccessShifts, Difference, Sample, Shifted};
 pub use error::Error;
 pub use journal::{Journal, ScopeJournal, journals};
 pub use record::{Entry, Record, State};

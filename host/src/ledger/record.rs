@@ -2,6 +2,7 @@
 
 use bytes::{Buf as _, Bytes};
 
+use crate::audience::Audience;
 use crate::clock::Timestamp;
 use crate::text::bounded_str;
 
@@ -57,6 +58,8 @@ pub struct Entry<'a> {
     pub reason: &'a str,
     /// The hash of its address, by which a person may ask for it; 0 where none is known.
     pub url: u64,
+    /// Who may find it; nothing known in records of earlier versions.
+    pub audience: Audience,
 }
 
 const HEAD: usize = 4 + 16 + 16 + 4 + 4 + 1 + 1;
@@ -64,7 +67,7 @@ const MAX_ID: usize = 1_000;
 const MAX_NAME: usize = 200;
 const MAX_TITLE: usize = 100;
 const MAX_REASON: usize = 400;
-const MAX_RECORD: usize = HEAD + 10 + 2 * MAX_NAME + MAX_ID + MAX_TITLE + MAX_REASON + 8;
+const MAX_RECORD: usize = HEAD + 10 + 2 * MAX_NAME + MAX_ID + MAX_TITLE + MAX_REASON + 16;
 
 impl Entry<'_> {
     pub const EMPTY: Self = Self {
@@ -80,6 +83,7 @@ impl Entry<'_> {
         title: "",
         reason: "",
         url: 0,
+        audience: Audience::NONE,
     };
 
     pub fn write(&self, to: &mut Vec<u8>) {
@@ -105,6 +109,7 @@ impl Entry<'_> {
             to.extend_from_slice(text.as_bytes());
         }
         to.extend_from_slice(&self.url.to_be_bytes());
+        to.extend_from_slice(&self.audience.bits().to_be_bytes());
         let length = u32::try_from(to.len() - start).unwrap_or(u32::MAX);
         to[start..start + 4].copy_from_slice(&length.to_be_bytes());
     }
@@ -200,8 +205,9 @@ impl Record {
             object_type,
             title,
             reason,
-            // Records of an earlier version end here.
+            // Records of earlier versions end here, or behind it.
             url: u64::from_be_bytes(self.number(end)),
+            audience: Audience::from_bits(u64::from_be_bytes(self.number(end + 8))),
         }
     }
 
@@ -225,7 +231,7 @@ fn length(bytes: &[u8]) -> Result<usize, Unread> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::document::{address, key};
+    use crate::document::{Access, address, key};
 
     fn entry(id: &str) -> Entry<'_> {
         Entry {
@@ -241,6 +247,7 @@ mod tests {
             title: "A title",
             reason: "it is locked",
             url: address("https://example.com/a"),
+            audience: Audience::of(&Access::Everyone),
         }
     }
 
@@ -256,12 +263,15 @@ mod tests {
         assert_eq!((read.state, read.page, read.scope), (State::Quarantined, 2, "s"));
         assert!(first.is_quarantined());
         assert_eq!(read.url, address("https://example.com/a"));
-        // A record of an earlier version has no address.
-        let mut old = first.bytes()[..first.bytes().len() - 8].to_vec();
-        let length = u32::try_from(old.len()).expect("short");
-        old[..4].copy_from_slice(&length.to_be_bytes());
-        let old = Record::take(&mut Bytes::from(old)).expect("a record");
-        assert_eq!((old.entry().url, old.entry().reason), (0, "it is locked"));
+        // A record of an earlier version has no address, or does not say who may find it.
+        for (without, url) in [(16, 0), (8, read.url)] {
+            let mut old = first.bytes()[..first.bytes().len() - without].to_vec();
+            let length = u32::try_from(old.len()).expect("short");
+            old[..4].copy_from_slice(&length.to_be_bytes());
+            let old = Record::take(&mut Bytes::from(old)).expect("a record");
+            assert_eq!((old.entry().url, old.entry().reason), (url, "it is locked"));
+            assert!(!old.entry().audience.is_known() && read.audience.is_known());
+        }
         let second = Record::take(&mut bytes).expect("a record");
         assert_eq!(second.entry().id.chars().count(), 500, "bounded at a character");
         assert_eq!(Record::take(&mut bytes).err(), Some(Unread::Short));

@@ -175,6 +175,7 @@ fn damaged() -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::audience::Audience;
     use crate::document::key;
     use crate::ledger::record::{Entry, State};
 
@@ -198,6 +199,7 @@ mod tests {
                 title: "",
                 reason: "",
                 url: 0,
+                audience: Audience::NONE,
             };
             entry.write(&mut bytes);
             sorter.push(&bytes, entry.key).expect("pushed");

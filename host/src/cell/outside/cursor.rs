@@ -9,6 +9,7 @@ use tokio::time::Instant;
 
 use super::guest::{Guest, Opened};
 use super::tally::Tally;
+use crate::audience::Named;
 use crate::cell::protocol::{Answer, Ask, CutWords, Handed};
 use crate::clock::Timestamp;
 use crate::connector::sentence;
@@ -24,6 +25,8 @@ use crate::wire::received;
 
 /// The longest that is kept of a text of a row.
 const MAX_TEXT: usize = 1_100;
+/// The most groups and users that one document is the first to name.
+const MAX_NAMED: usize = 100_000;
 /// A file that has grown larger than this is made small again.
 const USUAL_FILE: u64 = 16 << 20;
 
@@ -243,8 +246,17 @@ fn row(row: Row) -> Result<Row, String> {
         title: bounded(redacted(row.title), MAX_TEXT),
         id,
         quarantined,
+        named: row.named.into_iter().take(MAX_NAMED).map(named).collect(),
         ..row
     })
+}
+
+/// A name, as long as one of Glean's.
+fn named(named: Named) -> Named {
+    match named {
+        Named::Group(name) => Named::Group(bounded(name, MAX_TEXT)),
+        Named::User(name) => Named::User(bounded(name, MAX_TEXT)),
+    }
 }
 
 fn progress_of(progress: Progress) -> Result<Progress, String> {

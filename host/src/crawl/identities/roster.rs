@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
+use crate::crawl::undefined::Defined;
 
 /// Users by their e-mails in lower case, and groups with their members by their names in the source.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,6 +40,13 @@ pub enum Member {
 impl Roster {
     pub fn memberships(&self) -> u64 {
         self.groups.values().map(|members| members.len() as u64).sum()
+    }
+
+    /// Whom documents may name. `by_email`: the datasource knows users by their e-mails.
+    pub fn defined(&self, by_email: bool) -> Defined {
+        let ids = self.users.values().filter_map(|user| user.id.clone());
+        let users = self.users.keys().cloned().chain(ids).collect();
+        Defined { groups: self.groups.keys().cloned().collect(), users, by_email }
     }
 }
 

@@ -148,7 +148,7 @@ impl<'a> Driver<'a> {
                 self.log.add(&row.id, reason);
             }
         }
-        counts.add(&Counts::of_page(&page.rows));
+        counts.add(&Counts::of_page(&page.rows, self.parts.defined));
         let usage = &self.parts.usage;
         counts.memory = counts.memory.max(usage.memory());
         let computed = u64::try_from(usage.cpu().as_millis()).unwrap_or(u64::MAX);

@@ -82,13 +82,15 @@ impl PageRecords {
                 quarantined,
                 is_nameless: _,
                 is_access_unknown: _,
+                audience,
+                named: _,
             } = row;
             let (state, reason) = match quarantined {
                 None => (State::Uploaded, ""),
                 Some(reason) => (State::Quarantined, reason.as_str()),
             };
-            let (key, content, url) = (*key, *content, *address);
-            Entry { key, content, state, id, object_type, title, reason, url, ..entry }
+            let (key, content, url, audience) = (*key, *content, *address, *audience);
+            Entry { key, content, state, id, object_type, title, reason, url, audience, ..entry }
                 .write(&mut records);
         }
         for DocumentRef { id, object_type } in deleted {

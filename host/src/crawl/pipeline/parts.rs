@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 use super::window::UploadLimits;
 use crate::crawl::progress::ScopeHead;
 use crate::crawl::quarantine::Tolerance;
+use crate::crawl::undefined::Defined;
 use crate::ledger::ScopeJournal;
 use crate::sandbox::limits::Usage;
 
@@ -27,6 +28,8 @@ pub struct Pipeline<'a> {
     pub cancel: &'a CancellationToken,
     /// Where acknowledged documents and checkpoints are kept. Only a benchmark has none.
     pub journal: Option<ScopeJournal>,
+    /// The groups and users that Glean was told of.
+    pub defined: &'a Defined,
     /// What the source's guest uses.
     pub usage: Arc<Usage>,
 }
