@@ -8,7 +8,8 @@ use serde_json::Value;
 use sheaf::temporal::connect::connect_to;
 use sheaf::temporal::dev_server::DevServer;
 use sheaf::temporal::workflows::{
-    AllWorkflow, ApprovalWorkflow, IdentitiesWorkflow, IndexingWorkflow, ScheduledCrawl,
+    AllWorkflow, ApprovalWorkflow, ForecastWorkflow, IdentitiesWorkflow, IndexingWorkflow,
+    ScheduledCrawl,
 };
 use sheaf_local_glean::Fault;
 use temporalio_client::errors::WorkflowGetResultError;
@@ -152,6 +153,7 @@ pub async fn replay(json: &[u8]) {
         .and_then(WorkflowReplayerOptionsBuilder::register_workflow::<ScheduledCrawl>)
         .and_then(WorkflowReplayerOptionsBuilder::register_workflow::<AllWorkflow>)
         .and_then(WorkflowReplayerOptionsBuilder::register_workflow::<IdentitiesWorkflow>)
+        .and_then(WorkflowReplayerOptionsBuilder::register_workflow::<ForecastWorkflow>)
         .expect("registered")
         .build();
     let replayed =

@@ -105,6 +105,17 @@ fn did(result: &IdentityResult) -> String {
     text
 }
 
+/// The same of a crawl that only might be.
+pub(super) fn would_do(result: &IdentityResult, verbose: u8) -> String {
+    let mut text = format!("users and groups would be told: {}{}", did(result), outcome(result));
+    for reason in &result.held {
+        let reason = reason.to_string();
+        text.push_str(&format!("\n    would be held: {}", bounded_reason(&reason, verbose)));
+    }
+    text.push_str(&not_whole(result, verbose).replace("\n  ", "\n    "));
+    text
+}
+
 fn outcome(result: &IdentityResult) -> String {
     match result.outcome {
         Outcome::Complete => String::new(),

@@ -13,6 +13,7 @@ mod live;
 mod local_glean;
 mod logging;
 mod output;
+mod plan;
 mod preview;
 mod quarantine;
 mod schedules;
@@ -66,6 +67,8 @@ enum Command {
     Preview(preview::Args),
     /// Say what a connector's file is, without granting it anything.
     Inspect(inspect::Args),
+    /// Say what a full crawl would add, change and delete, and who would find what; nothing is uploaded.
+    Plan(plan::Args),
     /// Show each connection's last crawl, and what is under way.
     Status(status::Args),
     /// End a crawl that is under way on Temporal; what it has done is kept.
@@ -95,6 +98,7 @@ impl Command {
             Self::Check(_) => "check",
             Self::Preview(_) => "preview",
             Self::Inspect(_) => "inspect",
+            Self::Plan(_) => "plan",
             Self::Status(_) => "status",
             Self::Cancel(_) => "cancel",
             Self::Approve(_) => "approve",
@@ -153,6 +157,7 @@ pub fn main() -> ExitCode {
             Command::Check(args) => check::run(args, &context).await,
             Command::Preview(args) => preview::run(args, &context).await,
             Command::Inspect(args) => inspect::run(args).await,
+            Command::Plan(args) => Box::pin(plan::run(args, &context)).await,
             Command::Status(args) => status::run(args, &context).await,
             Command::Cancel(args) => Box::pin(cancel::run(args, &context)).await,
             Command::Approve(args) => {

@@ -149,6 +149,7 @@ impl Crawler {
             identities: full
                 && request.connector.is_none()
                 && connector.inspection.has_identities(),
+            planned: false,
         };
         if full {
             self.open_session(&mut plan).await?;
@@ -301,7 +302,7 @@ pub(super) async fn datasource_config(guest: &mut Guest, connection: &Connection
 }
 
 /// The scopes that a connector names, as far as they can be crawled.
-async fn scopes_of(guest: &mut Guest, name: &str) -> Result<Vec<Scope>> {
+pub(super) async fn scopes_of(guest: &mut Guest, name: &str) -> Result<Vec<Scope>> {
     let scopes = guest.scopes().await?;
     let wrong = |what: String, next: &str| {
         let next = format!("mend `scopes` in the connector{next}");

@@ -107,6 +107,8 @@ pub struct States {
     store: Store,
     pub machine: Machine,
     glean: String,
+    /// Beside the connection's place, for what is no crawl of it.
+    aside: bool,
     /// How long a version is kept once it is not among the newest.
     keep: Duration,
 }
@@ -120,22 +122,39 @@ const GONE: usize = 20;
 /// More runs than this are written as one.
 const MAX_RUNS: usize = 48;
 
+/// What keeps forecasts of a connection apart on one machine.
+pub fn lock_of_plan(connection: &str) -> String {
+    format!("{connection}.plan")
+}
+
 impl States {
     /// `state` is the folder of this machine's own state.
     pub fn new(store: Store, state: &Path, glean: &str) -> Self {
         let glean = glean.split_once("://").map_or(glean, |(_, rest)| rest);
         let glean = glean.replace(|c: char| !c.is_ascii_alphanumeric() && c != '.', "-");
-        Self { store, machine: Machine::new(state), glean, keep: KEEP_FOR }
+        Self { store, machine: Machine::new(state), glean, aside: false, keep: KEEP_FOR }
     }
 
     /// Where a connection's ledger, journals and state are kept.
     pub fn place(&self, connection: &str) -> String {
-        format!("connections/{connection}/{}", self.glean)
+        let aside = if self.aside { "/plan" } else { "" };
+        format!("connections/{connection}/{}{aside}", self.glean)
+    }
+
+    /// The same with places of its own.
+    #[must_use]
+    pub fn aside(&self) -> Self {
+        Self { aside: true, ..self.clone() }
     }
 
     /// Who is at work on a connection.
     pub fn claims(&self, connection: &str) -> Claims {
-        Claims::new(&self.store, connection, &self.place(connection), &self.machine)
+        let place = self.place(connection);
+        if self.aside {
+            // By this name its lock is called, too. A name of a connection has no dot.
+            return Claims::new(&self.store, &lock_of_plan(connection), &place, &self.machine);
+        }
+        Claims::new(&self.store, connection, &place, &self.machine)
     }
 
     fn folder(&self, connection: &str) -> String {

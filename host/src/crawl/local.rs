@@ -113,6 +113,19 @@ async fn tell_identities(again: &Again<'_>, crawl: &CrawlRef) -> Result<()> {
 }
 
 async fn crawl_all(again: &Again<'_>, crawl: &CrawlRef, started: Instant) -> Result<CrawlResult> {
+    crawl_all_scopes(again, crawl).await?;
+    let Again { crawler, view, cancel, .. } = *again;
+    view.send_modify(|view| view.phase = Phase::Completing);
+    let seconds = started.elapsed().as_secs_f64();
+    let complete = Box::pin(unless(cancel, crawler.complete(crawl, seconds)));
+    match told(crawler, &crawl.connection, view, complete).await? {
+        Completed::Ended(result) => Ok(*result),
+        Completed::InVain(failure) => Err(failure),
+    }
+}
+
+/// Reads every scope to its end, or until it has failed for good.
+pub(super) async fn crawl_all_scopes(again: &Again<'_>, crawl: &CrawlRef) -> Result<()> {
     let Again { crawler, view, cancel, .. } = *again;
     let begun = CrawlView::of(crawl);
     let scopes = crawl.scopes.count();
@@ -136,7 +149,7 @@ async fn crawl_all(again: &Again<'_>, crawl: &CrawlRef, started: Instant) -> Res
         };
         progress = report.borrow().clone();
         let (failure, pause) = match ended {
-            Ok(_) => break,
+            Ok(_) => return Ok(()),
             // The journal counts these, for each scope.
             Err(Stopped::Scope(failure)) => {
                 let policy = &crawler.settings.policy;
@@ -152,22 +165,15 @@ async fn crawl_all(again: &Again<'_>, crawl: &CrawlRef, started: Instant) -> Res
             failure = claims.renew_until_it_fails(who, &crawl.upload_id) => return Err(failure),
         }
     }
-    view.send_modify(|view| view.phase = Phase::Completing);
-    let seconds = started.elapsed().as_secs_f64();
-    let complete = Box::pin(unless(cancel, crawler.complete(crawl, seconds)));
-    match told(crawler, &crawl.connection, view, complete).await? {
-        Completed::Ended(result) => Ok(*result),
-        Completed::InVain(failure) => Err(failure),
-    }
 }
 
 /// How a source that is away is tried again: by the policy, as on Temporal. All else that fails waits
 /// for a person, who is there.
-struct Again<'a> {
-    crawler: &'a Crawler,
-    name: &'a str,
-    view: &'a watch::Sender<CrawlView>,
-    cancel: &'a CancellationToken,
+pub(super) struct Again<'a> {
+    pub(super) crawler: &'a Crawler,
+    pub(super) name: &'a str,
+    pub(super) view: &'a watch::Sender<CrawlView>,
+    pub(super) cancel: &'a CancellationToken,
 }
 
 impl Again<'_> {

@@ -45,6 +45,9 @@ pub struct Plan {
     /// Users and groups are told before its documents.
     #[serde(default)]
     pub identities: bool,
+    /// It is only read, and nothing is sent.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub planned: bool,
 }
 
 impl Plan {

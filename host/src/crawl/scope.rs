@@ -364,6 +364,7 @@ impl Crawler {
         // A scope that is new to an incremental crawl is read in full, outside a session.
         let upload = self.upload(plan);
         let delivery = match plan.mode {
+            ModeName::Full if plan.planned => Delivery::nowhere(upload),
             ModeName::Full => Delivery::session(upload),
             ModeName::Incremental => {
                 Delivery::changes(upload, KeptChanges::new(&self.states, plan))

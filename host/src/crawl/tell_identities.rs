@@ -15,10 +15,11 @@ use super::connection::Connection;
 use super::connection_state::ConnectionState;
 use super::crawler::Crawler;
 use super::identities::{
-    Doubt, IdentityResult, Known, LeftOut, Read, Reading, Standing, Step, Terms, changes,
+    Changes, Doubt, IdentityResult, Known, LeftOut, Read, Reading, Roster, Standing, Step, Terms,
+    changes,
 };
 use super::kept_identities::{KeptIdentities, KeptReading};
-use super::lease::{Claims, Lease, Who};
+use super::lease::{Claims, Coordinator, Lease, Who};
 use super::request::upload_id;
 use super::send_identities::Sending;
 use crate::cell::{self, Connector, Guest};
@@ -74,7 +75,8 @@ impl Crawler {
         // By this name its lock is called, too.
         let claimed = lock_of(name);
         let claims = Claims::new(&self.store, &claimed, &kept.folder, &self.states.machine);
-        let job = Job { crawler: self, kept, connection, connector, upload_id, wanted };
+        let job =
+            Job { crawler: self, kept, connection, connector, upload_id, wanted: Some(wanted) };
         claims.claim(&Lease::new(wanted.who.clone(), wanted.by, &job.upload_id)).await?;
         let ended = tokio::select! {
             ended = Box::pin(job.run()) => ended,
@@ -85,6 +87,26 @@ impl Crawler {
             tracing::debug!("{failure}");
         }
         ended
+    }
+
+    /// What a crawl would tell, and whom Glean would know then. Nothing is told, and nothing is kept.
+    pub(super) async fn judge_identities(
+        &self,
+        name: &str,
+    ) -> Result<Option<(IdentityResult, Roster)>> {
+        let connection = self.connections.now().connection(name)?;
+        let connector = self.registry.pin(&connection.connector).await?;
+        let (kept, upload_id) = (self.kept_identities(name), upload_id(name));
+        let job = Job { crawler: self, kept, connection, connector, upload_id, wanted: None };
+        let started = Instant::now();
+        let Some(opened) = job.open(None).await? else { return Ok(None) };
+        let (config, _, read) = job.read_all(opened).await?;
+        let standing = job.standing().await?;
+        let (known, lost) = job.known(&standing).await?;
+        let judged = job.judged(&config, &known, read, &standing, lost.as_deref());
+        let Judged { mut result, changes } = judged;
+        result.ended(LeftOut::default(), started.elapsed());
+        Ok(Some((result, changes.target)))
     }
 
     /// Remembers that a crawl failed for good.
@@ -114,7 +136,14 @@ struct Job<'a> {
     connection: Arc<Connection>,
     connector: Arc<Connector>,
     upload_id: String,
-    wanted: &'a Wanted<'a>,
+    /// Nothing where it is only judged what would be told.
+    wanted: Option<&'a Wanted<'a>>,
+}
+
+/// What a reading comes to.
+struct Judged {
+    result: IdentityResult,
+    changes: Changes,
 }
 
 /// A reading that was begun, or goes on.
@@ -131,15 +160,23 @@ struct Opened {
 }
 
 impl Job<'_> {
+    fn is_restarted(&self) -> bool {
+        self.wanted.is_some_and(|wanted| wanted.restart)
+    }
+
     /// What decides what is read: what was kept of another is of no use.
     fn with(&self) -> String {
         format!("{} {}", self.connector.digest, self.connection.settings_digest())
     }
 
+    async fn forget_reading(&self) -> Result<()> {
+        if self.wanted.is_some() { self.kept.forget_reading().await } else { Ok(()) }
+    }
+
     async fn kept_reading(&self) -> Result<Option<KeptReading>> {
         let with = self.with();
         let is_of_use = |kept: &KeptReading| kept.with == with && kept.at.age() < FRESH;
-        let kept = if self.wanted.restart { None } else { self.kept.reading().await? };
+        let kept = if self.is_restarted() { None } else { self.kept.reading().await? };
         Ok(kept.filter(is_of_use))
     }
 
@@ -215,19 +252,12 @@ impl Job<'_> {
         };
         let standing = self.standing().await?;
         let (known, lost) = self.known(&standing).await?;
-        let terms = Terms {
-            by_email: config["isUserReferencedByEmail"].as_bool().unwrap_or(false),
-            approved: standing.approved(),
-            lost: lost.as_deref(),
-        };
         let (name, datasource) = (&self.connection.name, &self.connection.datasource);
-        let mut result = IdentityResult::new(name, datasource, &self.upload_id);
-        result.partial.clone_from(&read.partial);
-        let changes = changes(&known, read, &terms);
-        result.tells(&changes);
+        let judged = self.judged(&config, &known, read, &standing, lost.as_deref());
+        let Judged { mut result, changes } = judged;
         let refused = if changes.has_any() {
             // Whoever begins anew has Glean forget what it has besides, unless something waits for a person.
-            let is_anew = self.wanted.restart && changes.held.is_empty();
+            let is_anew = self.is_restarted() && changes.held.is_empty();
             let approved = !standing.approved().is_empty() || is_anew;
             self.sending(approved).tell(&config, known, &changes).await?
         } else {
@@ -240,12 +270,34 @@ impl Job<'_> {
             LeftOut::default()
         };
         result.ended(refused, started.elapsed());
-        let (given, by) = (standing.approved(), self.wanted.who.coordinator());
+        let by = self.wanted.map_or(Coordinator::Process, |wanted| wanted.who.coordinator());
+        let given = standing.approved();
         let ended = |state: &mut ConnectionState| state.identities.ended(&result, given, began, by);
         let state = self.crawler.states.update(name, ended).await?;
         self.kept.forget_reading().await?;
         result.held_as = state.identities.held.map(|held| held.upload_id);
         Ok(Some(result))
+    }
+
+    fn judged(
+        &self,
+        config: &Value,
+        known: &Known,
+        read: Read,
+        standing: &Standing,
+        lost: Option<&str>,
+    ) -> Judged {
+        let terms = Terms {
+            by_email: config["isUserReferencedByEmail"].as_bool().unwrap_or(false),
+            approved: standing.approved(),
+            lost,
+        };
+        let (name, datasource) = (&self.connection.name, &self.connection.datasource);
+        let mut result = IdentityResult::new(name, datasource, &self.upload_id);
+        result.partial.clone_from(&read.partial);
+        let changes = changes(known, read, &terms);
+        result.tells(&changes);
+        Judged { result, changes }
     }
 
     fn sending(&self, approved: bool) -> Sending<'_> {
@@ -268,13 +320,14 @@ impl Job<'_> {
                 let (client, datasource) = (&self.crawler.client, &self.connection.datasource);
                 (Known::default(), told_by_others(client, datasource).await?)
             }
+            Err(why) if self.wanted.is_none() => (Known::default(), Some(why)),
             Err(why) => {
                 let aside = self.kept.move_known_aside(&self.connection.datasource).await?;
                 tracing::error!(connection = %self.connection.name, "{why}; it is moved to {aside}");
                 (Known::default(), Some(format!("{why}; it was moved to {aside}")))
             }
         };
-        if self.wanted.restart || lost.is_some() {
+        if self.is_restarted() || lost.is_some() {
             known.doubt = Doubt::everything(&known.roster);
         }
         Ok((known, lost))
@@ -287,7 +340,7 @@ impl Job<'_> {
             let page = match opened.cursor.next(PAGE).await {
                 Ok(page) => page,
                 Err(failure) if failure.kind == Kind::StartOver && opened.goes_on => {
-                    self.kept.forget_reading().await?;
+                    self.forget_reading().await?;
                     // Its guest has the place that the next one needs.
                     drop(opened);
                     let again = self.open(None).await?;
@@ -303,7 +356,7 @@ impl Job<'_> {
                 Ok(step) => step,
                 Err(failure) => {
                     // What is wrong with it stays wrong.
-                    self.kept.forget_reading().await?;
+                    self.forget_reading().await?;
                     return Err(failure.at(self.connection.name.clone()));
                 }
             };
@@ -323,6 +376,9 @@ impl Job<'_> {
     }
 
     async fn keep(&self, opened: &Opened) -> Result<()> {
+        if self.wanted.is_none() {
+            return Ok(());
+        }
         let Opened { began, at, checkpoint, reading, .. } = opened;
         let Some(checkpoint) = checkpoint.clone() else { return Ok(()) };
         let (began, at, with, reading) = (*began, *at, self.with(), reading.clone());

@@ -20,12 +20,15 @@ use crate::crawl::agreement::Expected;
 use crate::crawl::approval::Decided;
 use crate::crawl::blame::Stopped;
 use crate::crawl::complete::Completed;
+use crate::crawl::forecast::{Asking, Forecast};
 use crate::crawl::history::CrawlRun;
 use crate::crawl::identities::IdentityResult;
 use crate::crawl::lease::{BETWEEN_ATTEMPTS, Coordinator, Who};
 use crate::crawl::request::{CrawlRequest, Start};
 use crate::crawl::tell_identities::Wanted;
-use crate::crawl::{CrawlPolicy, CrawlRef, CrawlResult, Crawler, Decision, RangeProgress};
+use crate::crawl::{
+    CrawlPolicy, CrawlRef, CrawlResult, CrawlView, Crawler, Decision, RangeProgress, local_forecast,
+};
 use crate::failure::{Failure, Kind};
 use crate::name::{ConnectionName, UploadId};
 
@@ -106,6 +109,21 @@ pub struct IdentitiesInput {
     /// The crawl of documents that waits for it.
     #[serde(default)]
     pub beside: Option<UploadId>,
+}
+
+/// Of which connection it is asked what a full crawl would do.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ForecastInput {
+    pub connection: ConnectionName,
+    pub by: String,
+    pub policy: CrawlPolicy,
+    /// What whoever asks has.
+    pub glean: String,
+    #[serde(default)]
+    pub connection_digest: Option<String>,
+    /// Read everything again.
+    #[serde(default)]
+    pub restart: bool,
 }
 
 /// How long a crawl of identities waits for another one of the connection to end.
@@ -277,6 +295,49 @@ impl Activities {
             );
         }
         Ok(result)
+    }
+
+    #[activity(name = "forecast")]
+    pub async fn forecast(
+        self: Arc<Self>,
+        context: ActivityContext,
+        input: ForecastInput,
+    ) -> Result<Forecast, ActivityError> {
+        let ForecastInput { connection, by, policy, glean, connection_digest, restart } = input;
+        let expected = Expected { glean: &glean, digest: connection_digest.as_deref() };
+        let (cancel, who) = (CancellationToken::new(), self.who(&context));
+        // Whoever asked for everything anew has it with the first attempt.
+        let restart = restart && context.info().attempt <= 1;
+        let asking = Asking { connection: &connection, who: &who, by: &by, restart };
+        let (report, reports) = watch::channel(RangeProgress::default());
+        let (view, mut views) = watch::channel(CrawlView::default());
+        let forecast = async {
+            self.crawler.check_expected(&connection, expected).await?;
+            local_forecast::run(&self.crawler, asking, &view, &cancel).await
+        };
+        let mut forecast = std::pin::pin!(forecast);
+        let watched = async {
+            loop {
+                tokio::select! {
+                    ended = &mut forecast => return ended,
+                    Ok(()) = views.changed() => {
+                        let total = views.borrow_and_update().total.clone();
+                        report.send_modify(|report| report.total = total);
+                    }
+                }
+            }
+        };
+        match Box::pin(heartbeating(&context, &reports, &cancel, watched)).await? {
+            Ok(forecast) => Ok(forecast),
+            Err(failure) if failure.kind == Kind::Interrupted => Err(ActivityError::cancelled()),
+            // It tried again by itself, what can be.
+            Err(failure) => {
+                let last = !matches!(failure.kind, Kind::Busy | Kind::TakenOver);
+                let pause = pause(&failure, 1, Some(&policy));
+                tracing::warn!(connection = connection.as_str(), last, "{failure}");
+                Err(failed(failure, last, pause))
+            }
+        }
     }
 
     #[activity(name = "decide_deletion")]

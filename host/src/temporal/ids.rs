@@ -21,6 +21,11 @@ pub fn identities(connection: &str, task_queue: &str) -> String {
     on(format!("sheaf-{connection}.identities"), task_queue)
 }
 
+/// What a full crawl of a connection would do.
+pub fn forecast(connection: &str, task_queue: &str) -> String {
+    on(format!("sheaf-{connection}.plan"), task_queue)
+}
+
 /// The crawls of many connections.
 pub fn all(task_queue: &str) -> String {
     on("sheaf.all".into(), task_queue)

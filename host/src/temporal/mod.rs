@@ -15,6 +15,7 @@ pub mod cancel;
 pub mod connect;
 pub mod dev_server;
 pub mod follow;
+pub mod forecasts;
 pub mod found;
 pub mod identities;
 pub mod ids;

@@ -11,7 +11,8 @@ use tokio_util::sync::CancellationToken;
 use super::activities::Activities;
 use super::connect;
 use super::workflows::{
-    AllWorkflow, ApprovalWorkflow, IdentitiesWorkflow, IndexingWorkflow, ScheduledCrawl,
+    AllWorkflow, ApprovalWorkflow, ForecastWorkflow, IdentitiesWorkflow, IndexingWorkflow,
+    ScheduledCrawl,
 };
 use crate::connector::Digest;
 use crate::crawl::Crawler;
@@ -66,6 +67,7 @@ pub async fn run(
         .and_then(WorkerOptionsBuilder::register_workflow::<ApprovalWorkflow>)
         .and_then(WorkerOptionsBuilder::register_workflow::<ScheduledCrawl>)
         .and_then(WorkerOptionsBuilder::register_workflow::<IdentitiesWorkflow>)
+        .and_then(WorkerOptionsBuilder::register_workflow::<ForecastWorkflow>)
         .and_then(WorkerOptionsBuilder::register_workflow::<AllWorkflow>)
         .map_err(|error| broken("cannot register its workflows", &error))?
         .register_activities(Activities { crawler, temporal })

@@ -23,6 +23,7 @@ mod kill;
 mod ledger;
 mod local;
 mod lying;
+mod plan;
 mod removed;
 mod rest;
 mod scopes;

@@ -25,6 +25,8 @@ pub struct Delivery {
     opened: bool,
     /// Nothing where a session is filled.
     changes: Option<Changes>,
+    /// Whether anything is sent.
+    sends: bool,
 }
 
 /// Changes of single documents.
@@ -48,13 +50,18 @@ pub(super) struct Changed {
 impl Delivery {
     /// A full crawl's pages.
     pub fn session(upload: Upload) -> Self {
-        Self { upload, opened: false, changes: None }
+        Self { upload, opened: false, changes: None, sends: true }
+    }
+
+    /// A full crawl's pages, of which Glean gets nothing.
+    pub fn nowhere(upload: Upload) -> Self {
+        Self { sends: false, ..Self::session(upload) }
     }
 
     /// An incremental crawl's pages.
     pub fn changes(upload: Upload, kept: KeptChanges) -> Self {
         let changes = Changes { kept, known: None, ours: HashSet::new() };
-        Self { upload, opened: false, changes: Some(changes) }
+        Self { upload, opened: false, changes: Some(changes), sends: true }
     }
 
     /// A session that an earlier step or attempt opened is open; so many pages were read before.
@@ -107,7 +114,7 @@ impl Delivery {
 
     /// The first page of a session goes alone. What was refused in it; nothing where it is open already.
     pub(super) async fn open(&mut self, batch: &Batch) -> Result<Option<Vec<Refused>>> {
-        if self.changes.is_some() || self.opened {
+        if self.changes.is_some() || self.opened || !self.sends {
             return Ok(None);
         }
         let refused = self.upload.open(Some(batch)).await?;
@@ -121,7 +128,14 @@ impl Delivery {
     ) -> impl Future<Output = std::result::Result<Vec<Refused>, glean::Error>> + Send + 'static
     {
         let (upload, session) = (self.upload.clone(), self.changes.is_none());
-        async move { if session { upload.bulk(&batch).await } else { upload.index(&batch).await } }
+        let sends = self.sends;
+        async move {
+            match (sends, session) {
+                (false, _) => Ok(Vec::new()),
+                (true, true) => upload.bulk(&batch).await,
+                (true, false) => upload.index(&batch).await,
+            }
+        }
     }
 
     pub(super) fn client(&self) -> Client {

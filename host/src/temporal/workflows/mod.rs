@@ -3,12 +3,13 @@
 //!
 //! [`indexing`] is one crawl, under one id a connection: Temporal itself keeps two apart. [`approval`]
 //! waits for a person where a crawl would delete too much, under an id of its own, so that incremental
-//! crawls may run meanwhile. [`identities`] tells who is who. [`scheduled`] is what a schedule starts, and [`all`] crawls many
+//! crawls may run meanwhile. [`identities`] tells who is who, [`forecast`] what a crawl would do. [`scheduled`] is what a schedule starts, and [`all`] crawls many
 //! connections; both run crawls as children.
 
 mod activity;
 pub mod all;
 pub mod approval;
+pub mod forecast;
 pub mod identities;
 pub mod indexing;
 mod reported;
@@ -16,6 +17,7 @@ pub mod scheduled;
 
 pub use all::{AllInput, AllWorkflow};
 pub use approval::{ApprovalInput, ApprovalWorkflow};
+pub use forecast::ForecastWorkflow;
 pub use identities::IdentitiesWorkflow;
 pub use indexing::{CrawlInput, IndexingWorkflow};
 pub use reported::reported;
@@ -28,6 +30,7 @@ mod tests {
         for code in [
             include_str!("indexing.rs"),
             include_str!("identities.rs"),
+            include_str!("forecast.rs"),
             include_str!("approval.rs"),
             include_str!("scheduled.rs"),
             include_str!("all.rs"),

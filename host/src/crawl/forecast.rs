@@ -1,0 +1,329 @@
+//! What a full crawl would do, for `sheaf plan`: everything is read, checked and compared as a full crawl does it, and
+//! nothing is sent.
+//!
+//! It has a place of its own beside the connection's, with a journal by which an interrupted one is resumed. No crawl
+//! waits for it, and it waits for none.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::census::Counted;
+use super::configure::scopes_of;
+use super::connection::Connection;
+use super::crawler::Crawler;
+use super::guard::Intent;
+use super::identities::{IdentityResult, Known};
+use super::lease::{Lease, Who};
+use super::plan::{Begun, Plan};
+use super::progress::{FailedScope, Quarantined};
+use super::request::{ModeName, upload_id};
+use super::result::{Outcome, joined};
+use super::totals::Account;
+use super::undefined::Undefined;
+use crate::cell::Connector;
+use crate::clock::Timestamp;
+use crate::connector::Digest;
+use crate::failure::{Failure, Result};
+use crate::ledger::compare::compare;
+use crate::ledger::{AccessShifts, Sample, journals};
+use crate::name::ConnectionName;
+
+/// What was read longer ago is read again.
+const RESUME_WITHIN: Duration = Duration::from_secs(24 * 3600);
+
+/// What a full crawl would come to: what `sheaf plan --json` prints.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Forecast {
+    pub connection: ConnectionName,
+    pub datasource: String,
+    pub connector: String,
+    pub digest: Digest,
+    /// How the crawl would end.
+    pub outcome: Outcome,
+    /// Documents that it would upload, each counted once.
+    pub documents: u64,
+    /// Documents that it would delete, those of others among them, and of how many.
+    pub deleted: u64,
+    pub of: u64,
+    /// Documents in Glean that are in no ledger of Sheaf's.
+    pub foreign: u64,
+    /// Documents that a crawl under way, or one that was interrupted, has uploaded. The ledger has them when it ends:
+    /// what is new and what is changed is held against what was there before.
+    pub under_way: u64,
+    pub added: u64,
+    pub changed: u64,
+    pub unchanged: u64,
+    /// Documents that the source does not have any more, and those that it has and that cannot be uploaded.
+    pub gone: u64,
+    pub withheld: u64,
+    /// Of the changed ones, how many would be found by others than before.
+    pub access: AccessShifts,
+    /// Some of each.
+    pub added_samples: Vec<Sample>,
+    pub changed_samples: Vec<Sample>,
+    pub gone_samples: Vec<Sample>,
+    pub withheld_samples: Vec<Sample>,
+    pub quarantined: u64,
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub quarantine: Vec<Quarantined>,
+    /// Documents of which the connector does not know who may find them: nobody would.
+    pub access_unknown: u64,
+    /// Groups and users that documents name and nobody told Glean of.
+    #[serde(default)]
+    pub undefined: Undefined,
+    /// Why a person would have to look first.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub held: Vec<String>,
+    /// Why not everything was read: then nothing would be deleted.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub reason: Option<String>,
+    /// What Glean would be told of users and groups, where the connector has them.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub identities: Option<IdentityResult>,
+    /// Why that is not known.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub identities_failure: Option<Failure>,
+    pub seconds: f64,
+    pub at: Timestamp,
+}
+
+/// Crawls that have not ended.
+#[derive(Default)]
+struct UnderWay {
+    documents: u64,
+    /// What Glean counted before.
+    counted: Option<Counted>,
+}
+
+/// Who asks for a forecast.
+#[derive(Clone, Copy, Debug)]
+pub struct Asking<'a> {
+    pub connection: &'a str,
+    pub who: &'a Who,
+    /// For people.
+    pub by: &'a str,
+    /// Read everything again.
+    pub restart: bool,
+}
+
+impl Crawler {
+    /// The same with a place of its own.
+    pub(super) fn aside(&self) -> Self {
+        Self { states: self.states.aside(), ..self.clone() }
+    }
+
+    /// Begins to read, or goes on with an interrupted forecast. `self` is aside.
+    pub(super) async fn begin_forecast(&self, real: &Self, asking: Asking<'_>) -> Result<Plan> {
+        let Asking { connection: name, who, by, restart } = asking;
+        let connection = self.connections.now().connection(name)?;
+        let connector = self.registry.pin(&connection.connector).await.map_err(|failure| {
+            failure.at_least(|| self.connections.now().place(&["connections", name, "connector"]))
+        })?;
+        let resumed = self.interrupted_forecast(&connection, &connector, restart).await?;
+        let upload_id = resumed.as_ref().map(|begun| begun.plan.upload_id.to_string());
+        let upload_id = upload_id.unwrap_or_else(|| upload_id_of(name));
+        let claims = self.states.claims(name);
+        claims.claim(&Lease::new(who.clone(), by, &upload_id)).await?;
+        self.kept.keep(&upload_id, by, &connection);
+        let runs = real.states.of(name).await?.runs;
+        let begun = if let Some(before) = resumed {
+            let plan = Plan { who: Some(who.clone()), runs, ..before.plan };
+            Begun { plan, by: by.to_owned(), ..before }
+        } else {
+            let usage = self.guests.usage(&upload_id, Duration::ZERO);
+            let mut guest = self.guests.start(&connection, &connector, usage).await?;
+            let scopes = scopes_of(&mut guest, name).await?;
+            let plan = Plan {
+                connection: name.into(),
+                datasource: connection.datasource.clone(),
+                connector: format!("{} {}", connector.manifest.name, connector.manifest.version),
+                digest: connector.digest.clone(),
+                mode: ModeName::Full,
+                upload_id: upload_id.as_str().into(),
+                glean: self.client.server_url().to_owned(),
+                scopes,
+                bookmarks: std::collections::BTreeMap::new(),
+                opened: false,
+                runs,
+                beside: None,
+                who: Some(who.clone()),
+                identities: connector.inspection.has_identities(),
+                planned: true,
+            };
+            let (settings, at) = (connection.settings_digest(), Timestamp::now());
+            Begun { plan, settings, by: by.to_owned(), at, counted: None, settling: false }
+        };
+        let journal = self.journal(name, &upload_id);
+        journal.begin(&begun).await?;
+        // A scope that failed then may be read now.
+        let failed = journal.failed_scopes().await?;
+        for scope in &begun.plan.scopes {
+            if let Some(before) = journal.failed_scope::<FailedScope>(&failed, &scope.id).await? {
+                journal.keep_failed_scope(&scope.id, &before.resumed()).await?;
+            }
+        }
+        Ok(begun.plan)
+    }
+
+    /// The one that can be resumed, if there is one. All others go.
+    async fn interrupted_forecast(
+        &self,
+        connection: &Arc<Connection>,
+        connector: &Connector,
+        restart: bool,
+    ) -> Result<Option<Begun>> {
+        let name = &connection.name;
+        let mut found: Option<Begun> = None;
+        for upload in journals(&self.store, &self.states.place(name)).await? {
+            let journal = self.journal(name, &upload);
+            let begun = journal.begun::<Begun>().await.ok().flatten();
+            let is_of_use = |begun: &Begun| {
+                !restart
+                    && begun.at.age() < RESUME_WITHIN
+                    && begun.plan.digest == connector.digest
+                    && begun.plan.datasource == connection.datasource
+                    && connection.has_settings(&begun.settings)
+            };
+            match begun.filter(is_of_use) {
+                Some(begun) if found.is_none() => found = Some(begun),
+                _ => journal.remove().await?,
+            }
+        }
+        Ok(found)
+    }
+
+    /// What users and groups would be told, and who would be defined then.
+    pub(super) async fn foresee_identities(
+        &self,
+        real: &Self,
+        plan: &Plan,
+    ) -> Result<Option<IdentityResult>> {
+        let Some((result, roster)) = real.judge_identities(&plan.connection).await? else {
+            return Ok(None);
+        };
+        let known = Known { roster, ..Known::default() };
+        self.kept_identities(&plan.connection).keep_known(&plan.datasource, &known).await?;
+        Ok(Some(result))
+    }
+
+    /// What was read, held against what Glean has. `self` is aside.
+    pub(super) async fn foretold(&self, real: &Self, plan: &Plan) -> Result<Forecast> {
+        let found = self.found(plan).await?;
+        if let Some(failure) = found.in_vain(plan) {
+            return Err(failure);
+        }
+        let sealed = self.sealed(plan).await?;
+        let state = real.states.of(&plan.connection).await?;
+        let Account { counts, mut reasons, .. } =
+            self.account(plan, &found, &sealed, state.runs.is_empty())?;
+        let now = std::slice::from_ref(&sealed.run);
+        let difference = compare(&self.store, &state.runs, now).await?;
+        let under_way = real.under_way(&plan.connection).await?;
+        let counted = match &under_way {
+            Some(under_way) => under_way.counted,
+            None if self.client.server_url().is_empty() => None,
+            None => real.counted(&plan.datasource).await?,
+        };
+        let mut census = state.census.clone();
+        let in_doubt = !census.crawled(counted, None, &difference, Timestamp::now());
+        let lost = state.scopes.iter().filter(|(id, _)| !found.read.contains_key(*id));
+        let intent = Intent {
+            doubt: state.doubt.as_ref().map(|doubt| doubt.what.clone()),
+            uploaded: sealed.uploaded,
+            foreign: census.foreign(),
+            in_doubt,
+            unsettled: state.unsettled,
+            lost_scopes: lost.map(|(_, title)| title.clone()).collect(),
+            difference,
+        };
+        let is_whole = reasons.is_empty();
+        let guard = &self.connection_of(plan)?.deletions;
+        let held = if is_whole { guard.objections(&intent) } else { Vec::new() };
+        reasons.dedup();
+        Ok(Forecast {
+            connection: plan.connection.clone(),
+            datasource: plan.datasource.clone(),
+            connector: plan.connector.clone(),
+            digest: plan.digest.clone(),
+            outcome: match (is_whole, held.is_empty()) {
+                (false, _) => Outcome::Partial,
+                (true, false) => Outcome::Held,
+                (true, true) => Outcome::Complete,
+            },
+            documents: counts.documents,
+            deleted: if is_whole { intent.deleted() } else { 0 },
+            of: intent.before(),
+            foreign: intent.foreign,
+            under_way: under_way.map_or(0, |under_way| under_way.documents),
+            added: intent.difference.added,
+            changed: intent.difference.changed,
+            unchanged: intent.difference.unchanged,
+            gone: intent.difference.gone,
+            withheld: intent.difference.withheld,
+            access: intent.difference.access,
+            added_samples: intent.difference.added_samples,
+            changed_samples: intent.difference.changed_samples,
+            gone_samples: intent.difference.gone_samples,
+            withheld_samples: intent.difference.withheld_samples,
+            quarantined: counts.quarantined,
+            quarantine: counts.samples,
+            access_unknown: counts.access_unknown,
+            undefined: counts.undefined,
+            held,
+            reason: joined(&reasons),
+            identities: None,
+            identities_failure: None,
+            seconds: 0.0,
+            at: Timestamp::now(),
+        })
+    }
+
+    /// What crawls that have not ended have done; nothing where there is none. The ledger does not know their documents
+    /// yet, and they are no others': so what Glean counts now says nothing.
+    async fn under_way(&self, name: &str) -> Result<Option<UnderWay>> {
+        let mut found: Option<UnderWay> = None;
+        for upload in journals(&self.store, &self.states.place(name)).await? {
+            let journal = self.journal(name, &upload);
+            // What cannot be read, its crawl tells of.
+            let Ok(Some(begun)) = journal.begun::<Begun>().await else { continue };
+            let under_way = found.get_or_insert_default();
+            under_way.counted = under_way.counted.or(begun.counted);
+            for scope in &begun.plan.scopes {
+                let head = journal.scope(&scope.id).await.ok().and_then(|(_, head)| head);
+                under_way.documents += head.map_or(0, |head| head.counts.documents);
+            }
+        }
+        Ok(found)
+    }
+
+    /// It was told: nothing of it is kept. `self` is aside.
+    pub(super) async fn end_forecast(&self, plan: &Plan, who: &Who) -> Result<()> {
+        self.journal(&plan.connection, &plan.upload_id).remove().await?;
+        self.store.remove_all(&format!("{}/ledger", self.states.place(&plan.connection))).await?;
+        self.states.claims(&plan.connection).release(who, &plan.upload_id).await
+    }
+}
+
+impl Forecast {
+    /// With what is known of users and groups.
+    pub(super) fn with_identities(&mut self, told: Result<Option<IdentityResult>>) {
+        match told {
+            Ok(result) => self.identities = result,
+            Err(failure) => self.identities_failure = Some(failure),
+        }
+        let outcome = match (&self.identities, &self.identities_failure) {
+            (_, Some(_)) => Outcome::Partial,
+            (Some(result), _) => result.outcome,
+            _ => return,
+        };
+        if self.outcome == Outcome::Complete {
+            self.outcome = outcome;
+        }
+    }
+}
+
+fn upload_id_of(connection: &str) -> String {
+    format!("plan-{}", upload_id(connection))
+}
