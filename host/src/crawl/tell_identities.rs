@@ -52,7 +52,7 @@ pub struct Wanted<'a> {
 }
 
 impl Crawler {
-    fn kept_identities(&self, connection: &str) -> KeptIdentities {
+    pub(super) fn kept_identities(&self, connection: &str) -> KeptIdentities {
         KeptIdentities::new(&self.store, &self.states.place(connection))
     }
 

@@ -1,14 +1,19 @@
 //! Who is who in a source, told to Glean: users, then groups, then who is in them.
 //!
 //! `reading` puts a guest's pages together, `roster` is what Glean was told, `changes` holds one against the other and
-//! says what waits for a person; `standing` is what is remembered of a crawl.
+//! says what waits for a person; `standing` is what is remembered of a crawl. `path` says who may find a document by that,
+//! and `differs` why Glean may say something else.
 
 mod changes;
+mod differs;
+mod path;
 mod reading;
 mod roster;
 mod standing;
 
 pub use changes::{Changes, Counts, Terms, changes};
+pub use differs::{Facts, Reason, reasons};
+pub use path::{Person, Verdict, verdict};
 pub use reading::{LeftOut, Read, Reading, Step};
 pub use roster::{Account, Doubt, Known, Member, Members, Roster};
 pub use standing::{HeldIdentities, IdentityResult, Standing};
