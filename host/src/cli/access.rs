@@ -144,7 +144,7 @@ fn since(answered: &Answered, verbose: u8) -> String {
         text.push_str(&format!(", upload {upload}"));
     }
     if let Some(at) = uploaded_at(answered) {
-        text.push_str(&format!(", in Glean since {at}"));
+        text.push_str(&format!(", last uploaded {at}"));
     }
     if let Some(why) = &here.not_from_source {
         text.push_str(&format!("\n             {}", bounded_reason(why, verbose)));
@@ -201,7 +201,7 @@ fn result(name: &str, asked: &str, answered: &Answered) -> Value {
         "since": {
             "seen": document.seen,
             "upload_id": document.upload_id,
-            "in_glean": uploaded_at(answered),
+            "uploaded_at": uploaded_at(answered),
             "identities_told": time(told_at),
             "identities_as_of": time(as_of),
         },
