@@ -270,6 +270,7 @@ const ROOMS: &[Room] = &[
             "context",
             "live",
             "identities",
+            "all_identities",
             "sync",
             "local_glean",
             "inspect",

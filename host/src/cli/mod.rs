@@ -1,6 +1,7 @@
 //! The command line: parsing and printing only. One file a command.
 
 mod access;
+mod all_identities;
 mod approve;
 mod cancel;
 mod check;

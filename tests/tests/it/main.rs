@@ -24,6 +24,7 @@ mod kill;
 mod ledger;
 mod local;
 mod lying;
+mod people;
 mod removed;
 mod rest;
 mod scopes;
