@@ -140,9 +140,6 @@ fn since(answered: &Answered, verbose: u8) -> String {
         None => {}
     }
     text.push_str(&format!("last crawled {}", document.seen));
-    if let Some(upload) = &document.upload_id {
-        text.push_str(&format!(", upload {upload}"));
-    }
     if let Some(at) = uploaded_at(answered) {
         text.push_str(&format!(", last uploaded {at}"));
     }

@@ -86,9 +86,10 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<Report> {
     };
     text.push_str(&format!("  settings fit the connector's schema\n  source   {said}\n"));
     text.push_str(&format!("  scopes   {}\n", count(scopes.len() as u64, "scope")));
-    text.push_str(match identities {
-        true => "  people   users and groups, which Glean is told of before each full crawl\n",
-        false => "  people   no users and groups\n",
+    text.push_str(if identities {
+        "  people   users and groups, which Glean is told of before each full crawl\n"
+    } else {
+        "  people   no users and groups\n"
     });
     result["source"] = json!(said);
     result["identities"] = json!(identities);

@@ -10,7 +10,9 @@ use super::connection::Connection;
 use super::connection_state::ConnectionState;
 use super::crawler::Crawler;
 use super::explain::{Fate, KnownDocument};
-use super::identities::{Facts, Known, Person, Reason, Standing, Verdict, reasons, verdict};
+use super::identities::{
+    Facts, Known, Person, Reason, Standing, Verdict, changed, reasons, verdict,
+};
 use super::result::Outcome;
 use crate::clock::Timestamp;
 use crate::document::key;
@@ -137,6 +139,8 @@ impl Crawler {
             Answered { datasource, document, person, here, glean, reasons, beside, told_at, as_of };
         if answered.differs() {
             answered.reasons = why(name, &answered, known.as_ref());
+        } else if let (Some(Ok(glean)), Some(now)) = (&answered.glean, &answered.here.allowed) {
+            answered.beside.extend(changed(name, &glean.document, now));
         }
         Ok(Access::Answered(Box::new(answered)))
     }
@@ -207,12 +211,11 @@ fn not_there(document: &KnownDocument) -> Here {
 fn why(connection: &str, answered: &Answered, known: Option<&Known>) -> Vec<Reason> {
     let Answered { person, here, glean, .. } = answered;
     let Some(Ok(InGlean { document, user, .. })) = glean else { return Vec::new() };
-    let nobody = Allowed::default();
     reasons(&Facts {
         connection,
         person,
         here: &here.verdict,
-        allowed: here.allowed.as_ref().unwrap_or(&nobody),
+        allowed: here.allowed.as_ref(),
         known,
         document,
         user: user.as_ref(),

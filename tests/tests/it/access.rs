@@ -139,8 +139,15 @@ async fn answers_that_differ_say_why_and_what_to_do() {
     let again = site.sheaf(&["sync", "docs", "--identities", "--local", "--restart"]).await;
     assert_eq!(again.code, 0, "{again:?}");
     assert_eq!(told(&site, "docs", "hr/one.md", "ann").await["differs"], false);
-    // The source has narrowed it since; and has not, as far as it was uploaded.
+    // The source has widened it since, which makes no difference to Ann.
     let mut rules = RULES;
+    rules[1].1 = "{ groups = [\"hr\", \"staff\"] }";
+    site.configure(&settings(&rules));
+    let same = ask(&site, "docs", "hr/one.md", "ann").await;
+    for part in ["docs: yes, Ann@x.com", "besides    the source has changed who may read it"] {
+        assert!(same.stdout.contains(part), "{part}: {same:?}");
+    }
+    // It has narrowed it; and has not, as far as it was uploaded.
     rules[1].1 = "{ groups = [\"none\"] }";
     site.configure(&settings(&rules));
     let differs = ask(&site, "docs", "hr/one.md", "ann").await;

@@ -23,8 +23,8 @@ pub struct Facts<'a> {
     pub connection: &'a str,
     pub person: &'a Person,
     pub here: &'a Verdict,
-    /// Who may find the document, as `here` has it.
-    pub allowed: &'a Allowed,
+    /// Who may find the document, as `here` has it; nothing where nobody says it.
+    pub allowed: Option<&'a Allowed>,
     /// As Glean was told.
     pub known: Option<&'a Known>,
     pub document: &'a DocumentInGlean,
@@ -49,10 +49,16 @@ fn is_missing(facts: &Facts<'_>) -> Found {
 }
 
 fn has_changed(facts: &Facts<'_>) -> Found {
-    let uploaded = facts.document.permissions.clone()?.normal();
-    (uploaded != facts.allowed.clone().normal()).then(|| {
-        let what = "the source has changed who may read it since it was uploaded";
-        (what.into(), format!("sheaf sync {}", facts.connection))
+    let Reason { what, next } = changed(facts.connection, facts.document, facts.allowed?)?;
+    Some((what, next))
+}
+
+/// Whether who may find the document is another than when it was uploaded.
+pub fn changed(connection: &str, document: &DocumentInGlean, now: &Allowed) -> Option<Reason> {
+    let uploaded = document.permissions.clone()?.normal();
+    (uploaded != now.clone().normal()).then(|| Reason {
+        what: "the source has changed who may read it since it was uploaded".into(),
+        next: format!("sheaf sync {connection}"),
     })
 }
 
@@ -64,7 +70,7 @@ fn is_not_indexed(facts: &Facts<'_>) -> Found {
 }
 
 fn is_unknown(facts: &Facts<'_>) -> Found {
-    let expected = facts.here.allowed == Some(true) && !facts.allowed.allow_anonymous_access;
+    let expected = facts.here.allowed == Some(true) && !facts.allowed?.allow_anonymous_access;
     let user = facts.user.filter(|_| expected)?;
     let name = facts.person.name();
     if user.is_missing() {
@@ -124,9 +130,9 @@ fn is_not_processed(facts: &Facts<'_>) -> Found {
         let next = format!("ask again later: Glean takes its time; {next}, {}", tell(facts, true));
         return Some((what, next));
     }
-    let direct = &facts.allowed.allowed_groups;
-    let all = facts.allowed.allowed_group_intersections.iter();
-    let mut named = direct.iter().chain(all.flat_map(|all| &all.required_groups));
+    let all = facts.allowed?.allowed_group_intersections.iter();
+    let all = all.flat_map(|all| &all.required_groups);
+    let mut named = facts.allowed?.allowed_groups.iter().chain(all);
     let group = named.find(|wire| user.groups.contains(wire))?;
     Some((
         format!("Glean still has {name} in {}", one_line(group)),
@@ -177,9 +183,9 @@ mod tests {
         let roster = known.map(|known| &known.roster);
         let person = Person::find("ann@x.com", roster).expect("Ann");
         let here = verdict(&allowed, &person, roster);
-        let (connection, person, user) = ("docs", &person, Some(user));
-        let facts =
-            Facts { connection, person, here: &here, allowed: &allowed, known, document, user };
+        let (connection, person, here) = ("docs", &person, &here);
+        let (allowed, user) = (Some(&allowed), Some(user));
+        let facts = Facts { connection, person, here, allowed, known, document, user };
         reasons(&facts).remove(0)
     }
 

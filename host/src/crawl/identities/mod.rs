@@ -12,7 +12,7 @@ mod roster;
 mod standing;
 
 pub use changes::{Changes, Counts, Terms, changes};
-pub use differs::{Facts, Reason, reasons};
+pub use differs::{Facts, Reason, changed, reasons};
 pub use path::{Person, Verdict, verdict};
 pub use reading::{LeftOut, Read, Reading, Step};
 pub use roster::{Account, Doubt, Known, Member, Members, Roster};
