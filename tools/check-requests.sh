@@ -67,6 +67,8 @@ held=$("$sheaf" --config "$work/sheaf.toml" approve docs --dry-run --json)
 upload=$("$venv/bin/python" -c 'import json, sys; print(json.loads(sys.argv[1])["result"]["upload_id"])' "$held")
 "$sheaf" --config "$work/sheaf.toml" approve docs --upload "$upload"
 "$sheaf" --config "$work/sheaf.toml" explain docs a.md
+"$sheaf" --config "$work/sheaf.toml" access docs people/b.html --as bob
+"$sheaf" --config "$work/sheaf.toml" access odd odd-1 --as ann@example.com
 # Users and groups that go, and are approved.
 printf '[groups]\nhr = ["ann@example.com"]\n' > "$work/docs/people.toml"
 "$sheaf" --config "$work/sheaf.toml" sync --local docs --identities || [[ $? -eq 5 ]]

@@ -77,7 +77,7 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<Report> {
         Some(failure) => Err(failure),
         None => answer(&crawler, &connection, &connector).await,
     };
-    let (said, scopes) = match answered {
+    let (said, scopes, identities) = match answered {
         Ok(answered) => answered,
         Err(failure) => {
             let summary = format!("{}: {failure}", args.name);
@@ -86,21 +86,30 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<Report> {
     };
     text.push_str(&format!("  settings fit the connector's schema\n  source   {said}\n"));
     text.push_str(&format!("  scopes   {}\n", count(scopes.len() as u64, "scope")));
+    text.push_str(if identities {
+        "  people   users and groups, which Glean is told of before each full crawl\n"
+    } else {
+        "  people   no users and groups\n"
+    });
     result["source"] = json!(said);
+    result["identities"] = json!(identities);
     result["scopes"] = json!(scopes);
     Ok(Report::new(format!("{}: {said}", args.name), result).text(text))
 }
 
-/// What the guest says of its source, and its scopes.
+/// What the guest says of its source, its scopes, and whether it tells who is who.
 async fn answer(
     crawler: &Crawler,
     connection: &Connection,
     connector: &Connector,
-) -> Result<(String, Vec<Scope>)> {
+) -> Result<(String, Vec<Scope>, bool)> {
     let mut guest = crawler.start(connection, connector).await?;
     // Settings that a schema cannot judge are judged here too.
     guest.datasource().await?;
-    Ok((guest.check().await?, guest.scopes().await?))
+    let (said, scopes) = (guest.check().await?, guest.scopes().await?);
+    let has_identities =
+        connector.inspection.has_identities() && guest.open_identities(None).await?.is_some();
+    Ok((said, scopes, has_identities))
 }
 
 /// What is asked for and what is given, a line each.

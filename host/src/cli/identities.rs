@@ -67,7 +67,7 @@ fn report(result: &IdentityResult, verbose: u8) -> Report {
     Report::new(summary, json!(result)).text(text).exit_code(code)
 }
 
-fn did(result: &IdentityResult) -> String {
+pub(super) fn did(result: &IdentityResult) -> String {
     let IdentityResult { users, groups, memberships, counts, .. } = result;
     let mut text = format!(
         "{}, {} and {} in {} ({:.1} s)",

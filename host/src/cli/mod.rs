@@ -1,5 +1,7 @@
 //! The command line: parsing and printing only. One file a command.
 
+mod access;
+mod all_identities;
 mod approve;
 mod cancel;
 mod check;
@@ -83,6 +85,8 @@ enum Command {
     Quarantine(quarantine::Args),
     /// Say all that is known of one document, here and in Glean.
     Explain(explain::Args),
+    /// Say whether somebody may find a document, and why, here and in Glean.
+    Access(access::Args),
     /// Find out what is wrong with this set-up.
     Doctor(doctor::Args),
     /// Run a local Glean with a search page, for trying out and for tests.
@@ -106,6 +110,7 @@ impl Command {
             Self::Schedules(_) => "schedules",
             Self::Quarantine(_) => "quarantine",
             Self::Explain(_) => "explain",
+            Self::Access(_) => "access",
             Self::Doctor(_) => "doctor",
             Self::LocalGlean(_) => "local-glean",
         }
@@ -167,6 +172,7 @@ pub fn main() -> ExitCode {
             Command::Schedules(args) => Box::pin(schedules::run(args, &context)).await,
             Command::Quarantine(args) => Box::pin(quarantine::run(args, &context)).await,
             Command::Explain(args) => explain::run(args, &context).await,
+            Command::Access(args) => access::run(args, &context).await,
             Command::Doctor(args) => doctor::run(args, &context).await,
             Command::LocalGlean(args) => local_glean::run(args).await,
         }

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::context::Context;
 use super::output::Report;
-use crate::crawl::preview::Preview;
+use crate::crawl::preview::{People, Preview};
 use crate::document::Unreadable;
 use crate::failure::Result;
 use crate::intake::judge::Judged;
@@ -35,7 +35,7 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<Report> {
         summary.push_str(&format!(", {quarantined} would be quarantined"));
     }
     summary.push_str("; nothing was uploaded");
-    let text = format!("{}{summary}", text(&read));
+    let text = format!("{}{}{summary}", text(&read), people(&read));
     let failure = read.failure.take();
     let report = Report::new(summary, result(&read)).text(text);
     // What was read before a failure is shown all the same.
@@ -67,6 +67,24 @@ fn text(read: &Preview) -> String {
     text
 }
 
+/// One line of whom Glean would be told of, where the connector tells who is who.
+fn people(read: &Preview) -> String {
+    match &read.identities {
+        Ok(None) => String::new(),
+        Ok(Some(People { users: 0, groups: 0, more: true })) => {
+            "Glean would be told of users and groups\n".to_owned()
+        }
+        Ok(Some(People { users, groups, more })) => {
+            let most = if *more { ", and more" } else { "" };
+            let (users, groups) = (count(*users, "user"), count(*groups, "group"));
+            format!("Glean would be told of {users} and {groups}{most}\n")
+        }
+        Err(failure) => {
+            format!("users and groups cannot be read: {}\n", short_line(&failure.what, LONGEST))
+        }
+    }
+}
+
 fn result(read: &Preview) -> Value {
     let document = |judged: &Judged| {
         let Judged { json, problem, note, .. } = judged;
@@ -77,6 +95,15 @@ fn result(read: &Preview) -> Value {
     json!({
         "documents": read.documents.iter().map(document).collect::<Vec<_>>(),
         "unreadable": read.unreadable.iter().map(unreadable).collect::<Vec<_>>(),
+        "identities": match &read.identities {
+            Ok(Some(People { users, groups, more })) => {
+                json!({ "users": users, "groups": groups, "more": more, "error": null })
+            }
+            Ok(None) => Value::Null,
+            Err(failure) => {
+                json!({ "users": null, "groups": null, "more": null, "error": failure.to_string() })
+            }
+        },
     })
 }
 

@@ -10,10 +10,10 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::context::{Context, connect};
-use super::identities;
 use super::live;
 use super::output::{Report, bounded_reason};
 use super::signals;
+use super::{all_identities, identities};
 use crate::config::Config;
 use crate::crawl::CrawlRequest;
 use crate::crawl::lease::Coordinator;
@@ -45,7 +45,7 @@ pub(super) struct Args {
     #[arg(long)]
     pub incremental: bool,
     /// Only users and groups: who is who in the source.
-    #[arg(long, conflicts_with_all = ["all", "incremental", "connector", "follow"])]
+    #[arg(long, conflicts_with_all = ["incremental", "connector", "follow"])]
     pub identities: bool,
     /// Run another connector than the connection's: a name, a file of the folder, or `sha256:…` of one
     /// that ran before.
@@ -76,6 +76,10 @@ impl Args {
         }
     }
 
+    fn coordinator(&self) -> Coordinator {
+        if self.local { Coordinator::Process } else { Coordinator::Temporal }
+    }
+
     fn mode(&self) -> ModeName {
         if self.incremental { ModeName::Incremental } else { ModeName::Full }
     }
@@ -97,6 +101,11 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<Report> {
         Some(name) if !args.all => {
             Box::pin(one(&args, name, config, &cancel, context.verbose)).await
         }
+        _ if args.identities => {
+            let (by, parallel) = (args.coordinator(), args.parallel);
+            let crawls = all_identities::sync(&config, by, args.restart, parallel, context.verbose);
+            Box::pin(crawls).await
+        }
         _ => all(&args, config, &cancel).await,
     }
 }
@@ -110,8 +119,8 @@ async fn one(
 ) -> Result<Report> {
     config.connection(name)?;
     if args.identities {
-        let coordinator = if args.local { Coordinator::Process } else { Coordinator::Temporal };
-        return Box::pin(identities::sync(&config, name, coordinator, args.restart, verbose)).await;
+        let crawl = identities::sync(&config, name, args.coordinator(), args.restart, verbose);
+        return Box::pin(crawl).await;
     }
     let (view, views) = watch::channel(CrawlView::default());
     let shown = tokio::spawn(live::show(views));

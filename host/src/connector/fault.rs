@@ -29,7 +29,9 @@ impl Remedy {
     /// What kind of failure it makes, and what the operator can do.
     pub(super) fn means(self) -> (Kind, &'static str) {
         match self {
-            Self::FixSettings => (Kind::Settings, "change the connection's settings"),
+            Self::FixSettings => {
+                (Kind::Settings, "correct the connection's settings, or what they name")
+            }
             Self::Reauthenticate => (Kind::SourceUnauthorized, "renew the connection's credential"),
             Self::Retry => (Kind::Source, "it is tried again from the last checkpoint"),
             Self::StartOver => (Kind::StartOver, "the scope is crawled again from its beginning"),

@@ -30,6 +30,8 @@ use crate::ledger::compare::compare;
 use crate::ledger::{AccessShifts, Sample, journals};
 use crate::name::ConnectionName;
 
+/// How long Glean is waited for.
+const PATIENCE: Duration = Duration::from_secs(10);
 /// What was read longer ago is read again.
 const RESUME_WITHIN: Duration = Duration::from_secs(24 * 3600);
 
@@ -223,8 +225,7 @@ impl Crawler {
         let under_way = real.under_way(&plan.connection).await?;
         let counted = match &under_way {
             Some(under_way) => under_way.counted,
-            None if self.client.server_url().is_empty() => None,
-            None => real.counted(&plan.datasource).await?,
+            None => real.counted_soon(&plan.datasource).await,
         };
         let mut census = state.census.clone();
         let in_doubt = !census.crawled(counted, None, &difference, Timestamp::now());
@@ -296,6 +297,20 @@ impl Crawler {
             }
         }
         Ok(found)
+    }
+
+    /// What Glean counts, where it answers soon.
+    async fn counted_soon(&self, datasource: &str) -> Option<Counted> {
+        if self.client.server_url().is_empty() {
+            return None;
+        }
+        let why = match tokio::time::timeout(PATIENCE, self.counted(datasource)).await {
+            Ok(Ok(counted)) => return counted,
+            Ok(Err(failure)) => failure.to_string(),
+            Err(_) => format!("it did not answer within {PATIENCE:?}"),
+        };
+        tracing::warn!("Glean was not asked whether others have documents in {datasource}: {why}");
+        None
     }
 
     /// It was told: nothing of it is kept. `self` is aside.

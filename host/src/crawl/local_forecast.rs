@@ -54,7 +54,10 @@ async fn read(
     };
     let again = Again { crawler: aside, name: &plan.connection, view, cancel };
     Box::pin(crawl_all_scopes(&again, &plan.travels())).await?;
-    let mut forecast = Box::pin(aside.foretold(crawler, plan)).await?;
+    let mut forecast = tokio::select! {
+        forecast = Box::pin(aside.foretold(crawler, plan)) => forecast?,
+        () = cancel.cancelled() => return Err(interrupted()),
+    };
     forecast.with_identities(identities);
     Ok(forecast)
 }

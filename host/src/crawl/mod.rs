@@ -6,9 +6,10 @@
 //! words that travel and are kept. [`quarantine`] and [`guard`] decide, and a [`census`] counts what
 //! others have in Glean. [`connection_state`] is what one crawl leaves to the next. [`pipeline`] is a
 //! scope's way into Glean. A [`crawler`] takes the steps: [`configure`], [`scope`], [`complete`],
-//! [`approval`]. [`local`] takes them in one process, and Temporal as activities. [`status`], [`explain`]
-//! and [`preview`] answer what people ask.
+//! [`approval`]. [`local`] takes them in one process, and Temporal as activities. [`status`], [`explain`],
+//! [`access`] and [`preview`] answer what people ask.
 
+pub mod access;
 pub mod agreement;
 pub mod approval;
 pub mod blame;
@@ -50,6 +51,7 @@ pub mod result;
 mod retry_changes;
 pub mod scope;
 mod send_identities;
+mod source_access;
 pub mod status;
 pub mod tell_identities;
 mod totals;

@@ -1,11 +1,14 @@
-//! The first documents of a connection, judged as a crawl judges them. Nothing is uploaded.
+//! The first documents of a connection, judged as a crawl judges them, and how many users and groups it tells of. Nothing
+//! is uploaded.
 
 use std::collections::HashSet;
+use std::time::Duration;
 
 use serde_json::Value;
 
 use super::connection::Connection;
 use super::crawler::Crawler;
+use super::identities::{Reading, Step};
 use super::progress::Counts;
 use crate::cell::Connector;
 use crate::document::{Crawl, Mode, PageLimits, Unreadable};
@@ -24,7 +27,24 @@ pub struct Preview {
     pub too_many: Option<Failure>,
     /// Why no more was read.
     pub failure: Option<Failure>,
+    /// Whom it tells of; nothing where it has no users and groups. It stops no document.
+    pub identities: Result<Option<People>>,
 }
+
+/// How many users and groups a connection has, as far as that is read for a preview.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct People {
+    pub users: u64,
+    pub groups: u64,
+    /// Whether there are more.
+    pub more: bool,
+}
+
+/// Pages of users and groups that a preview reads, of so many users and members as a wish.
+const PAGES: usize = 10;
+const PAGE: u32 = 1_000;
+/// It reads them for so long.
+const LONG_ENOUGH: Duration = Duration::from_secs(20);
 
 impl Preview {
     /// How many would be quarantined.
@@ -74,8 +94,16 @@ impl Crawler {
         }
         let Reader { documents, unreadable, .. } = reader;
         let manifest = &connector.manifest;
-        let connector = format!("{} {}", manifest.name, manifest.version);
-        let read = Preview { connector, documents, unreadable, too_many: None, failure };
+        let (read_by, connector) =
+            (connector.clone(), format!("{} {}", manifest.name, manifest.version));
+        let people = self.people(connection, &read_by);
+        let identities = match tokio::time::timeout(LONG_ENOUGH, people).await {
+            Ok(identities) => identities,
+            // It has them, and they take long.
+            Err(_) => Ok(Some(People { more: true, ..People::default() })),
+        };
+        let read =
+            Preview { connector, documents, unreadable, too_many: None, failure, identities };
         let quarantined = read.quarantined();
         let counts = Counts {
             documents: read.documents.len().saturating_sub(quarantined) as u64,
@@ -83,6 +111,29 @@ impl Crawler {
             ..Counts::default()
         };
         Ok(Preview { too_many: connection.quarantine.check(&counts).err(), ..read })
+    }
+
+    /// The first users and groups, counted.
+    async fn people(
+        &self,
+        connection: &Connection,
+        connector: &Connector,
+    ) -> Result<Option<People>> {
+        if !connector.inspection.has_identities() {
+            return Ok(None);
+        }
+        let guest = self.start(connection, connector).await?;
+        let Some(mut cursor) = guest.open_identities(None).await? else { return Ok(None) };
+        let (mut reading, mut more) = (Reading::default(), true);
+        for _ in 0..PAGES {
+            if reading.take(cursor.next(PAGE).await?)? == Step::Ended {
+                more = false;
+                break;
+            }
+        }
+        let read = reading.ended();
+        let (users, groups) = (read.users.len() as u64, read.groups.len() as u64);
+        Ok(Some(People { users, groups, more: more || read.partial.is_some() }))
     }
 }
 

@@ -129,7 +129,12 @@ impl Client {
     }
 
     /// Asks what Glean answers with JSON, which must be what the endpoint promises.
-    async fn ask(&self, path: &str, body: &Value, is: fn(&Value) -> bool) -> Result<Value> {
+    pub(super) async fn ask(
+        &self,
+        path: &str,
+        body: &Value,
+        is: fn(&Value) -> bool,
+    ) -> Result<Value> {
         let read = |answer: &[u8]| match serde_json::from_slice(answer) {
             Ok(value) if is(&value) => Ok(value),
             Ok(_) => Err("it is not what this endpoint answers with".to_owned()),

@@ -3,23 +3,29 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::ops::Range;
 use std::path::{Component, Path};
 
 use serde::Deserialize;
 use sheaf_sdk::identities::{Group, Member, Page, Reading, User};
-use sheaf_sdk::{Error, Result};
+use sheaf_sdk::{Error, Result, log};
+use toml::Spanned;
 
 use crate::hash::hash;
 use crate::settings::Settings;
 
 /// Larger files are refused.
 const MAX_BYTES: u64 = 64 << 20;
+/// Letters of a line that are shown.
+const SHOWN: usize = 100;
+/// Users who are listed twice are named up to so many times.
+const TWICE: usize = 20;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct People {
     #[serde(default)]
-    users: Vec<Person>,
+    users: Vec<Spanned<Person>>,
     /// Members by the group's name: an e-mail, `group:NAME`, or else a user's id.
     #[serde(default)]
     groups: BTreeMap<String, Vec<String>>,
@@ -52,10 +58,18 @@ impl PeopleReading {
     pub(crate) fn open(settings: &Settings, resume: Option<&str>) -> Result<Option<Self>> {
         let Some(name) = &settings.people else { return Ok(None) };
         let text = read(&settings.root, name)?;
-        let people: People = toml::from_str(&text)
-            .map_err(|error| Error::fix_settings(format!("`people`: {name}: {error}")))?;
+        let people: People = toml::from_str(&text).map_err(|error| wrong(name, &text, &error))?;
         let hash = hash(&text, 16);
-        let users: Vec<_> = people.users.into_iter().map(user).collect();
+        if resume.is_none() {
+            let twice = listed_twice(name, &text, &people.users);
+            for said in twice.iter().take(TWICE) {
+                log::warn!("{said}");
+            }
+            if let Some(more @ 1..) = twice.len().checked_sub(TWICE) {
+                log::warn!("{name}: {more} more users are listed twice");
+            }
+        }
+        let users: Vec<_> = people.users.into_iter().map(Spanned::into_inner).map(user).collect();
         let groups: Vec<_> = people
             .groups
             .into_iter()
@@ -133,13 +147,71 @@ fn read(root: &str, name: &str) -> Result<String> {
     let refused = |error: std::io::Error| {
         Error::fix_settings(format!("`people`: {name} cannot be read: {error}"))
     };
-    let size = fs::metadata(&path).map_err(refused)?.len();
+    let found = fs::symlink_metadata(&path).map_err(refused)?;
+    let kind = found.file_type();
+    if !kind.is_file() {
+        let what = match (kind.is_symlink(), kind.is_dir()) {
+            (true, _) => "is a symbolic link, and those are not followed",
+            (_, true) => "is a folder",
+            _ => "is a pipe, a socket or a device",
+        };
+        return Err(Error::fix_settings(format!("`people`: {name} {what}: put a file there")));
+    }
+    let size = found.len();
     if size > MAX_BYTES {
         return Err(Error::fix_settings(format!(
             "`people`: {name} has {size} bytes, more than 64 MiB"
         )));
     }
     fs::read_to_string(&path).map_err(refused)
+}
+
+/// What is wrong, in which line; the line has the key.
+fn wrong(name: &str, text: &str, error: &toml::de::Error) -> Error {
+    let message: String = error.message().trim().chars().take(3 * SHOWN).collect();
+    let Some(Range { start, .. }) = error.span() else {
+        return Error::fix_settings(format!("correct {name}: {message}"));
+    };
+    let number = line(text, start);
+    let shown = text.lines().nth(number - 1).unwrap_or_default().trim();
+    let shown: String = shown.chars().take(SHOWN).collect();
+    Error::fix_settings(format!("correct line {number} of {name}, `{shown}`: {message}"))
+}
+
+/// The line of a place in a text; the first is 1.
+fn line(text: &str, at: usize) -> usize {
+    1 + text.bytes().take(at).filter(|byte| *byte == b'\n').count()
+}
+
+/// Users that the host makes one of, though the file says different things of them.
+fn listed_twice(name: &str, text: &str, users: &[Spanned<Person>]) -> Vec<String> {
+    let mut first: BTreeMap<String, &Spanned<Person>> = BTreeMap::new();
+    let mut said = Vec::new();
+    for user in users {
+        let before = first.entry(user.as_ref().email.to_ascii_lowercase()).or_insert(user);
+        let (was, now) = (before.as_ref(), user.as_ref());
+        let mut differs = Vec::new();
+        for (is_other, what) in [
+            (was.id != now.id, "id"),
+            (was.name != now.name, "name"),
+            (was.active != now.active, "active"),
+        ] {
+            if is_other {
+                differs.push(what);
+            }
+        }
+        if differs.is_empty() {
+            continue;
+        }
+        let (again, line_before) = (line(text, user.span().start), line(text, before.span().start));
+        said.push(format!(
+            "{name}, line {again}: {} is in line {line_before} already, and differs in {}: they are one user, with the \
+             first id and name, and active if one of them is",
+            now.email,
+            differs.join(", ")
+        ));
+    }
+    said
 }
 
 fn user(person: Person) -> User {
@@ -206,6 +278,51 @@ mod tests {
             let hr = Group::new("hr", vec![Member::Email("ann@example.com".into())]);
             let members = vec![Member::Group("hr".into()), Member::Id("bob".into())];
             assert_eq!(groups, [hr, Group::new("staff", members)]);
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_told_with_its_line_and_who_is_listed_twice_as_well() {
+        for (text, said) in [
+            ("[groups]\nhr = 1", "correct line 2 of people.toml, `hr = 1`: "),
+            (
+                "[[users]]\nemail = \"a@x.com\"\nemial = 2",
+                "correct line 3 of people.toml, `emial = 2`: ",
+            ),
+            ("[[users]]\nname = \"Ann\"", "missing field `email`"),
+            ("[groups\n", "correct line 1 of people.toml"),
+        ] {
+            let error = toml::from_str::<People>(text).expect_err(text);
+            let error = wrong("people.toml", text, &error).to_string();
+            assert!(error.contains(said) && !error.contains('\n'), "{text}: {error}");
+        }
+        let long = format!("hr = {:?}", "ö".repeat(500));
+        let error = toml::from_str::<People>(&format!("[groups]\n{long}")).expect_err("long");
+        assert!(
+            wrong("people.toml", &format!("[groups]\n{long}"), &error).to_string().len() < 1_000
+        );
+        let twice = format!("{PEOPLE}\n[[users]]\nemail = \"ANN@example.com\"\nid = \"ann\"\n")
+            + "[[users]]\nemail = \"bob@example.com\"\nid = \"bob\"\nactive = false\n";
+        let people: People = toml::from_str(&twice).expect("people");
+        let said = listed_twice("people.toml", &twice, &people.users);
+        assert_eq!(said.len(), 1, "{said:?}");
+        let part = "line 15: ANN@example.com is in line 2 already, and differs in id, name";
+        assert!(said[0].contains(part), "{said:?}");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_is_no_file_is_told_by_what_it_is() {
+        let folder = tempfile::tempdir().expect("a folder");
+        fs::create_dir(folder.path().join("folder")).expect("a folder");
+        std::os::unix::fs::symlink("folder", folder.path().join("link")).expect("a link");
+        std::os::unix::net::UnixListener::bind(folder.path().join("socket")).expect("a socket");
+        for (name, what) in
+            [("folder", "is a folder"), ("link", "is a symbolic link"), ("socket", "is a pipe")]
+        {
+            let error = PeopleReading::open(&settings(folder.path(), name), None).err();
+            let said = error.map(|error| error.to_string()).unwrap_or_default();
+            assert!(said.contains(what), "{name}: {said}");
         }
     }
 

@@ -1,5 +1,6 @@
 //! Everything that is tested end to end, in one program: it is linked once, and its parts are built once.
 
+mod access;
 mod apart;
 mod approval;
 mod cells;
@@ -23,6 +24,7 @@ mod kill;
 mod ledger;
 mod local;
 mod lying;
+mod people;
 mod plan;
 mod removed;
 mod rest;
