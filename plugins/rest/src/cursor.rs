@@ -11,7 +11,7 @@ use crate::changes::Changes;
 use crate::checkpoint::Checkpoint;
 use crate::list::List;
 use crate::prepared::Prepared;
-use crate::walk::{PATIENCE, Stands, Walk, doubtful};
+use crate::walk::{PATIENCE, Stands, Walk};
 
 pub struct RestCursor {
     crawled: Crawled,
@@ -144,7 +144,7 @@ impl RestCursor {
         Ok(match self.walk.turn() {
             Stands::More => Progress::More(serde_json::to_string(&self.walk.checkpoint)?),
             Stands::Whole => Progress::Complete(self.bookmark()),
-            Stands::Doubtful => Progress::Partial(doubtful(&self.crawled.list())),
+            Stands::Doubtful => Progress::Partial(self.walk.doubt(&self.crawled.list())),
         })
     }
 

@@ -203,13 +203,19 @@ impl Walk {
         };
         format!("has {} items on its first page{page}", self.items.len())
     }
-}
 
-/// Why a list is not known to be whole, and what helps.
-pub(crate) fn doubtful(list: &List<'_>) -> String {
-    format!(
-        "the list of {} changed while it was read, and some of it may have been missed: let `total` or `total_header` \
-         in its `paging` say how many items there are, or sort it by what does not change",
-        list.listing
-    )
+    /// Why the list is not known to be whole, and what helps.
+    pub(crate) fn doubt(&self, list: &List<'_>) -> String {
+        let list = list.listing;
+        match self.coverage.lacks() {
+            Some((said, came)) => format!(
+                "{list} has {said} items by what it says of itself, and {came} came: correct its `paging`, or leave \
+                 `total` and `total_header` out of it if they count what is not listed"
+            ),
+            None => format!(
+                "the list of {list} changed while it was read, and some of it may have been missed: let `total` or \
+                 `total_header` in its `paging` say how many items there are, or sort it by what does not change"
+            ),
+        }
+    }
 }

@@ -17,7 +17,7 @@ use crate::identities::gathered::Gathered;
 use crate::identities::groups::Groups;
 use crate::identities::roll::{Roll, Rows};
 use crate::list::List;
-use crate::walk::{PATIENCE, Stands, Walk, doubtful};
+use crate::walk::{PATIENCE, Stands, Walk};
 
 /// Longer reasons for what was not read are cut: they travel with each checkpoint.
 const MOST_REASONS: usize = 2_000;
@@ -134,7 +134,7 @@ impl RestReading {
     fn turn(&mut self) -> Result<()> {
         let stands = self.walk.turn();
         if stands == Stands::Doubtful {
-            let why = doubtful(&self.rolls[self.place.list].list(&self.api));
+            let why = self.walk.doubt(&self.rolls[self.place.list].list(&self.api));
             self.not_whole(&why);
         }
         if stands != Stands::More {
@@ -286,7 +286,7 @@ impl RestReading {
                 self.open = None;
             }
             Stands::Doubtful => {
-                open.cannot_be_read(doubtful(&list), page);
+                open.cannot_be_read(open.walk.doubt(&list), page);
                 self.open = None;
             }
         }
