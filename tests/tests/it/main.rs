@@ -25,6 +25,8 @@ mod local;
 mod lying;
 mod removed;
 mod rest;
+mod rest_identities;
+mod rest_people;
 mod scopes;
 mod secrets;
 mod taken_over;

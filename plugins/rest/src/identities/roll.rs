@@ -60,9 +60,9 @@ impl Roll {
             }
             (None, Some(group)) => (Rows::Groups(Groups::new(group, &title)?), &group.name),
             (user, _) => {
-                let has = if user.is_some() { "both" } else { "neither" };
+                let (has, and) = if user.is_some() { ("both", "and") } else { ("neither", "nor") };
                 return Err(Error::fix_settings(format!(
-                    "{title} has {has} `user` and `group`: give it the one of them that its rows are"
+                    "{title} has {has} `user` {and} `group`: give it the one of them that its rows are"
                 )));
             }
         };
