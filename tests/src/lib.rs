@@ -116,6 +116,8 @@ impl Site {
     }
 
     pub fn with(connections: &str, glean: LocalGlean) -> Self {
+        // For what a test asks by HTTP itself.
+        let _ = rustls::crypto::ring::default_provider().install_default();
         let site =
             Self { folder: TempDir::new().expect("a folder"), glean, environment: Vec::new() };
         std::fs::create_dir(site.path("connectors")).expect("a folder");

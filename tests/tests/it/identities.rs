@@ -70,7 +70,6 @@ struct Firm {
 
 impl Firm {
     async fn new(groups: &[&str]) -> Self {
-        let _ = rustls::crypto::ring::default_provider().install_default();
         let rules = groups.iter().enumerate().map(|(number, group)| {
             format!("{{ glob = \"g{number}/**\", access = {{ groups = [{group:?}] }} }}")
         });

@@ -236,6 +236,12 @@ async fn a_reading_that_is_interrupted_at_any_request_comes_to_the_same() {
             let from_the_start = asked.iter().filter(|path| *path == "/users").count();
             assert_eq!(from_the_start, if at < resumes_from { 2 } else { 1 }, "{at}: {asked:?}");
         }
+        // The source gives out most of a group's members, and not the last: it keeps all.
+        api.answers("/groups/all/members?from=page-2", 403, json!("no"));
+        let whole = groups == 3;
+        let result = told(&site, if whole { 0 } else { 5 }).await;
+        assert_eq!(result["unreadable"]["count"], u64::from(!whole), "{result}");
+        assert_eq!(result["memberships"], memberships, "{result}");
     }
 }
 
@@ -300,15 +306,16 @@ async fn a_group_that_cannot_be_read_keeps_its_members_and_the_others_change() {
     assert_eq!(finders(&site, "open", &users).await, ["ann"]);
 }
 
+fn team(name: &str, id: u32, team: &str) -> Value {
+    let mut row = user(name, id);
+    row["teams"] = json!([team]);
+    row
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_list_that_ends_early_is_partial_and_a_page_that_fails_changes_nothing() {
     let (api, url) = Api::start().await;
     api.says("/documents", json!({}));
-    let team = |name: &str, id, team: &str| {
-        let mut row = user(name, id);
-        row["teams"] = json!([team]);
-        row
-    };
     let whole = vec![team("ann", 1, "a"), team("bob", 2, "b"), team("cid", 3, "b")];
     let in_rows = USERS
         .replace("active", "groups = [\"{teams}\"], active")
@@ -352,6 +359,35 @@ async fn a_list_that_ends_early_is_partial_and_a_page_that_fails_changes_nothing
     assert!(ended.stdout.contains("the first answer of `users` of `identities`"), "{ended:?}");
     assert!(ended.stdout.contains("`one_page = true`"), "{ended:?}");
     assert_eq!(site.glean.drill().requests(), requests, "nothing was asked of Glean");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_user_whose_details_are_not_given_out_stays_and_so_do_the_groups_it_may_be_in() {
+    let (api, url) = Api::start().await;
+    api.lists("users", &[vec![user("ann", 1), user("bob", 2)], vec![user("cid", 3)]]);
+    let says = |id: u32, team: &str| api.says(&format!("/users/{id}"), json!({ "team": team }));
+    says(1, "a");
+    says(2, "b");
+    says(3, "b");
+    let detail = "detail = { path = \"users/{id}\" }\nuser = ";
+    let by_detail =
+        USERS.replace("user = ", detail).replace("active", "groups = [\"{detail.team}\"], active");
+    let site = Site::new(&people(&url, &["a", "b"], &by_detail)).await.connector("sheaf_rest");
+    api.says("/documents", json!({}));
+    site.sync("people", 0).await;
+    let users = ["ann", "bob", "cid"];
+    says(2, "a");
+    api.answers("/users/3", 403, json!("no"));
+    let result = told(&site, 5).await;
+    let why = result["partial"].as_str().unwrap_or_default();
+    assert!(why.contains("3: its details answer 403"), "{result}");
+    assert_eq!((&result["users"], &result["unreadable"]["count"]), (&3.into(), &1.into()));
+    assert_eq!(finders(&site, "a", &users).await, ["ann"]);
+    assert_eq!(finders(&site, "b", &users).await, ["bob", "cid"]);
+    says(3, "b");
+    told(&site, 0).await;
+    assert_eq!(finders(&site, "a", &users).await, ["ann", "bob"]);
+    assert_eq!(finders(&site, "b", &users).await, ["cid"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
