@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Changes the wiki of mediawiki.sh: edits four pages, makes two, deletes one, renames one. Dated now.
+# Changes the wiki of mediawiki.sh: edits four pages, makes two, deletes one, renames one; one user
+# leaves a group, and one joins it. Dated now.
 #
 #   tests/servers/mediawiki-change.sh FOLDER
 set -euo pipefail

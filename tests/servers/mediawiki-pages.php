@@ -1,5 +1,6 @@
 <?php
 // Writes the pages of the wiki that mediawiki.sh sets up: `fill` once, `change` for what a later crawl must find.
+// `readers` prints which articles the wiki lets each of its users read.
 // The name of the wiki's settings is in MW_CONFIG_FILE.
 
 use MediaWiki\MediaWikiServices;
@@ -14,7 +15,7 @@ class Pages extends Maintenance {
 
 	public function __construct() {
 		parent::__construct();
-		$this->addArg( 'what', 'fill or change' );
+		$this->addArg( 'what', 'fill, change or readers' );
 	}
 
 	public function execute() {
@@ -24,10 +25,15 @@ class Pages extends Maintenance {
 				? User::newFromName( $name )
 				: User::createNew( $name, [ 'email' => strtolower( $name ) . '@example.com', 'real_name' => "$name Example" ] );
 		}
-		$this->getArg( 0 ) === 'fill' ? $this->fill() : $this->change();
+		[ 'fill' => fn () => $this->fill(), 'change' => fn () => $this->change(), 'readers' => fn () => $this->readers() ]
+			[$this->getArg( 0 )]();
 	}
 
 	private function fill() {
+		// Linus is in no group of its own.
+		foreach ( [ [ 0, 'staff' ], [ 1, 'staff' ], [ 1, 'finance' ] ] as [ $who, $group ] ) {
+			$this->groups()->addUserToGroup( $this->authors[$who], $group );
+		}
 		// Two hours lie between a page and the next, from a day long ago, so that each run is the same.
 		$clock = strtotime( '2024-01-01T08:00:00Z' );
 		$at = static function () use ( &$clock ) {
@@ -98,6 +104,8 @@ class Pages extends Maintenance {
 		$this->write( 'New page one', "Made later. $note\n[[Category:Sales]]", 1 );
 		$this->write( 'New page two', "Made later, too. $note\n[[Category:Restricted to staff]]", 2 );
 		$this->delete( 'Sales guide 3' );
+		$this->groups()->removeUserFromGroup( $this->authors[1], 'staff' );
+		$this->groups()->addUserToGroup( $this->authors[2], 'staff' );
 		// Its id stays, and a redirect with the old name and a new id takes its place.
 		$to = Title::newFromText( 'Travel guide nine' );
 		if ( !$to->exists() ) {
@@ -106,6 +114,23 @@ class Pages extends Maintenance {
 			$this->must( $move->move( $this->admin(), 'A better name', true ) );
 		}
 		$this->settle();
+	}
+
+	private function readers() {
+		$services = MediaWikiServices::getInstance();
+		$readers = [];
+		$pages = $services->getPageStore()->newSelectQueryBuilder()->whereNamespace( NS_MAIN )->fetchPageRecords();
+		$pages = iterator_to_array( $pages );
+		foreach ( [ ...$this->authors, $this->admin() ] as $user ) {
+			$reads = static fn ( $page ) => $services->getPermissionManager()->userCan( 'read', $user, $page );
+			$read = array_filter( $pages, static fn ( $page ) => !$page->isRedirect() && $reads( Title::castFromPageIdentity( $page ) ) );
+			$readers[$user->getName()] = array_values( array_map( static fn ( $page ) => (string)$page->getId(), $read ) );
+		}
+		$this->output( json_encode( $readers ) . "\n" );
+	}
+
+	private function groups(): MediaWiki\User\UserGroupManager {
+		return MediaWikiServices::getInstance()->getUserGroupManager();
 	}
 
 	private function admin(): User {

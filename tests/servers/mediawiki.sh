@@ -5,7 +5,7 @@
 #
 # Everything of the wiki is in FOLDER; what is there already is served again. It prints `ready URL` and stays
 # until it is killed. Exit code 3: packages are missing, and only root may install them.
-# mediawiki-change.sh changes a few pages, also while this runs.
+# mediawiki-change.sh changes a few pages, also while this runs; mediawiki-readers.sh tells who reads which.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 # shellcheck source=tests/servers/serve.sh
@@ -62,8 +62,30 @@ $wgExtraNamespaces[NS_BOARD_TALK] = 'Board_talk';
 $wgNamespaceProtection[NS_BOARD] = [ 'staff' ];
 $wgGroupPermissions['staff']['staff'] = true;
 $wgGroupPermissions['sysop']['staff'] = true;
+# Groups that only decide what is read.
+$wgGroupPermissions['finance']['read'] = true;
+$wgGroupPermissions['board']['read'] = true;
 $wgHooks['getUserPermissionsErrors'][] = static function ( $title, $user, $action, &$result ) {
 	if ( $action === 'read' && $title->getNamespace() === NS_BOARD && !$user->isAllowed( 'staff' ) ) {
+		$result = 'badaccess-group0';
+		return false;
+	}
+	return true;
+};
+# A page of `Category:Restricted to GROUP` is read by that group only. Who comes without an account is the connector,
+# which a gateway lets through.
+$wgHooks['getUserPermissionsErrors'][] = static function ( $title, $user, $action, &$result ) {
+	if ( $action !== 'read' || !$user->isRegistered() ) {
+		return true;
+	}
+	$groups = [];
+	foreach ( array_keys( $title->getParentCategories() ) as $category ) {
+		if ( str_starts_with( $category, 'Category:Restricted_to_' ) ) {
+			$groups[] = substr( $category, strlen( 'Category:Restricted_to_' ) );
+		}
+	}
+	$manager = MediaWiki\MediaWikiServices::getInstance()->getUserGroupManager();
+	if ( $groups && !array_intersect( $groups, $manager->getUserEffectiveGroups( $user ) ) ) {
 		$result = 'badaccess-group0';
 		return false;
 	}

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Changes the tracker of roundup.sh: four issues, two new ones, one retired. Dated now.
+# Changes the tracker of roundup.sh: four issues, two new ones, one retired; one user
+# leaves the staff, and one joins it. Dated now.
 #
 #   tests/servers/roundup-change.sh FOLDER
 set -euo pipefail

@@ -157,6 +157,13 @@ def change(home):
     db.issue.retire("4")
     db.commit()
     db.close()
+    # One leaves the staff, and one joins it.
+    db = tracker.open("admin")
+    db.tx_Source = "cli"
+    for name, roles in ("ada", "User"), ("linus", "User,Staff"):
+        db.user.set(db.user.lookup(name), roles=roles)
+    db.commit()
+    db.close()
 
 
 class Clock:

@@ -7,10 +7,11 @@ use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use sheaf_local_glean::{LocalGlean, Options};
 use tempfile::TempDir;
 
+pub mod servers;
 pub mod temporal;
 mod told;
 pub mod wait;
@@ -115,6 +116,8 @@ impl Site {
     }
 
     pub fn with(connections: &str, glean: LocalGlean) -> Self {
+        // For what a test asks by HTTP itself.
+        let _ = rustls::crypto::ring::default_provider().install_default();
         let site =
             Self { folder: TempDir::new().expect("a folder"), glean, environment: Vec::new() };
         std::fs::create_dir(site.path("connectors")).expect("a folder");
@@ -210,6 +213,28 @@ impl Site {
     pub async fn status(&self) -> Value {
         let status = self.sheaf(&["status", "--json"]).await.json();
         status["result"]["connections"][0].clone()
+    }
+
+    /// Whether Glean lets somebody see a document.
+    pub async fn sees(&self, email: &str, datasource: &str, kind: &str, id: &str) -> bool {
+        let path = "/api/index/v1/checkdocumentaccess";
+        let answer = self.asked(path, email, datasource, kind, id).await;
+        answer["hasAccess"].as_bool().unwrap_or_else(|| panic!("{answer}"))
+    }
+
+    /// What Glean answers to a question about somebody and a document.
+    pub async fn asked(
+        &self,
+        path: &str,
+        email: &str,
+        datasource: &str,
+        kind: &str,
+        id: &str,
+    ) -> Value {
+        let body = json!({ "datasource": datasource, "objectType": kind, "docId": id, "userEmail": email });
+        let url = format!("{}{path}", self.glean.url());
+        let answer = reqwest::Client::new().post(url).json(&body).send().await.expect("an answer");
+        answer.json().await.expect("JSON")
     }
 
     /// The ids that Glean has, in order.

@@ -107,6 +107,11 @@ impl Api {
     }
 }
 
+/// Whether a status says that one thing cannot be read, and nothing of others.
+pub(crate) fn keeps_to_itself(status: u16) -> bool {
+    matches!(status, 403 | 404 | 410)
+}
+
 /// A URL with more parameters, which take the place of its own of the same names.
 pub(crate) fn extended(mut url: Url, query: &BTreeMap<String, String>) -> Url {
     if !query.is_empty() {

@@ -5,7 +5,7 @@
 //! So the list's end proves nothing. Two things do:
 //!
 //! - The source says how many items there are, the same number with each page, and as many were seen.
-//! - The list was read twice, and the second reading saw everything that the first one saw. The first reading
+//! - It says of no more than were seen, and the list was read twice, and the second reading saw everything that the first one saw. The first reading
 //!   misses an item only when another is removed meanwhile, and that other one is missing from the second reading.
 //!   What only the second reading sees is delivered then.
 //!
@@ -143,11 +143,23 @@ impl Coverage {
         proves_only || last.is_some_and(|last| last < self.reading)
     }
 
+    /// How many items the source says that there are, where it is more than came; and how many came.
+    pub(crate) fn lacks(&self) -> Option<(u64, u64)> {
+        // Whoever resumed did not see all of a reading, and knows how long it was.
+        let came = if self.whole { self.items as u64 } else { self.tallies.now.items };
+        match self.total {
+            Total::Steady(said) if said > came => Some((said, came)),
+            _ => None,
+        }
+    }
+
     /// The list's last page was read.
     pub(crate) fn end(&self) -> Verdict {
         let counted = self.total == Total::Steady(self.items as u64);
         let Tallies { now, before } = self.tallies;
-        let proven = if self.whole {
+        let proven = if self.lacks().is_some() {
+            false
+        } else if self.whole {
             // Nothing can have moved where there is nothing.
             counted || self.items == 0 || self.before == Some(self.again)
         } else {
@@ -247,6 +259,21 @@ mod tests {
         assert_eq!(verdict(3, 3), Verdict::Whole);
         assert_eq!(verdict(4, 4), Verdict::ReadAgain, "one was not seen");
         assert_eq!(verdict(4, 3), Verdict::ReadAgain, "one was removed meanwhile");
+    }
+
+    #[test]
+    fn a_list_that_is_shorter_than_its_total_is_not_whole_however_often_it_is_read() {
+        let mut coverage = Coverage::new(true, Tallies::default());
+        for _ in 1..MOST_READINGS {
+            read(&mut coverage, &[&["a", "b"], &["c"]], Some(4));
+            assert_eq!(coverage.end(), Verdict::ReadAgain);
+            coverage.read_again();
+        }
+        read(&mut coverage, &[&["a", "b"], &["c"]], Some(4));
+        assert_eq!((coverage.end(), coverage.lacks()), (Verdict::Unknown, Some((4, 3))));
+        let mut none = Coverage::new(true, Tallies::default());
+        read(&mut none, &[&[]], Some(4));
+        assert_eq!(none.end(), Verdict::ReadAgain);
     }
 
     #[test]

@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 use sheaf_sdk::Result;
 use sheaf_sdk::schemars::{self, JsonSchema};
 
-use crate::api::Api;
+use crate::api::{Api, keeps_to_itself};
 use crate::expression::{Expression, shown};
-use crate::template::Template;
+use crate::request::Request;
 
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -26,8 +26,7 @@ pub(crate) struct Detail {
 
 /// The setting `detail`, ready for use.
 pub(crate) struct Details {
-    path: Template,
-    query: Vec<(String, Template)>,
+    request: Request,
     each: Option<Expression>,
 }
 
@@ -36,17 +35,35 @@ type Found = std::result::Result<Value, String>;
 
 impl Details {
     pub(crate) fn new(detail: &Detail) -> Result<Self> {
-        let query = detail.query.iter();
-        let query = query.map(|(name, text)| Ok((name.clone(), Template::new(text)?)));
         Ok(Self {
-            path: Template::new(&detail.path)?,
-            query: query.collect::<Result<_>>()?,
+            request: Request::new(&detail.path, &detail.query)?,
             each: detail.each.as_deref().map(Expression::new).transpose()?,
         })
     }
 
+    /// The item with what is known of it besides the list, as `detail`.
+    pub(crate) fn add(
+        &self,
+        api: &Api,
+        error: Option<&Expression>,
+        mut item: Value,
+    ) -> Result<Found> {
+        let detail = match self.ask(api, error, &item)? {
+            Ok(detail) => detail,
+            Err(why) => return Ok(Err(why)),
+        };
+        Ok(Ok(match item.as_object_mut() {
+            Some(fields) => {
+                fields.insert("detail".into(), detail);
+                item
+            }
+            // A list of plain ids.
+            None => json!({ "value": item, "detail": detail }),
+        }))
+    }
+
     /// Asks for what is known of an item besides the list. `error` finds what an answer says went wrong.
-    pub(crate) fn ask(&self, api: &Api, error: Option<&Expression>, item: &Value) -> Result<Found> {
+    fn ask(&self, api: &Api, error: Option<&Expression>, item: &Value) -> Result<Found> {
         let Some(each) = &self.each else { return self.ask_once(api, error, item) };
         let mut all = Vec::new();
         for element in each.find(item)?.as_array().into_iter().flatten() {
@@ -59,15 +76,11 @@ impl Details {
     }
 
     fn ask_once(&self, api: &Api, error: Option<&Expression>, element: &Value) -> Result<Found> {
-        let Some(path) = self.path.url(element)? else {
+        let Some(url) = self.request.url(api, element)? else {
             return Ok(Err("the path of `detail` finds nothing in the item".into()));
         };
-        let mut query = BTreeMap::new();
-        for (name, template) in &self.query {
-            query.extend(template.text(element)?.map(|text| (name.clone(), text)));
-        }
-        let response = api.get(&api.url(&path, &query)?)?;
-        if matches!(response.status, 403 | 404 | 410) {
+        let response = api.get(&url)?;
+        if keeps_to_itself(response.status) {
             return Ok(Err(format!("its details answer {}", response.status)));
         }
         let json: Value = response.success()?.json()?;

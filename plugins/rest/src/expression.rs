@@ -122,7 +122,7 @@ pub(crate) fn outside_quotes(text: &str) -> impl Iterator<Item = (usize, char)> 
     })
 }
 
-/// One runtime for all: JMESPath's own functions, and `replace` and `lower` besides.
+/// One runtime for all: JMESPath's own functions, and `replace`, `lower` and `split` besides.
 fn runtime() -> &'static Runtime {
     // Expressions borrow it for as long as they live. It is leaked once, as a guest has one thread.
     thread_local! {
@@ -146,6 +146,13 @@ fn with_functions() -> Runtime {
         Ok(Rcvar::new(Variable::String(text(&arguments[0]).to_lowercase())))
     };
     runtime.register_function("lower", Box::new(CustomFunction::new(strings(1), Box::new(lower))));
+    let split = move |arguments: &[Rcvar], _: &mut Context<'_>| {
+        let (whole, separator) = (text(&arguments[0]), text(&arguments[1]));
+        let parts = whole.split(&separator).map(str::trim).filter(|part| !part.is_empty());
+        let parts = parts.map(|part| Rcvar::new(Variable::String(part.to_owned())));
+        Ok(Rcvar::new(Variable::Array(parts.collect())))
+    };
+    runtime.register_function("split", Box::new(CustomFunction::new(strings(2), Box::new(split))));
     runtime
 }
 

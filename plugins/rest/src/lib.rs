@@ -1,5 +1,5 @@
 //! Any JSON API, as its settings describe it: which requests list its items, how they are paged, and
-//! which parts of an item become the parts of a document.
+//! which parts of an item become the parts of a document. Lists of users and groups are described alike.
 //!
 //! Each endpoint is a scope. A checkpoint is the request of the page being read and the last item of it
 //! that was delivered, so that a crawl resumes in the middle of a page. A crawl's bookmark is the
@@ -16,16 +16,23 @@ mod cursor;
 mod detail;
 mod document;
 mod expression;
+mod identities;
 mod list;
+mod listing;
 mod paging;
 mod prepared;
+mod request;
 mod settings;
 mod template;
 mod time;
+mod walk;
 
+use sheaf_sdk::identities::Identities;
 use sheaf_sdk::{Connector, Crawl, Datasource, Error, Manifest, Result, Scope, property_type};
 
 pub use cursor::RestCursor;
+pub use identities::RestReading;
+use identities::rolls;
 use prepared::prepare;
 pub use settings::Settings;
 /// For tests that feed it any text.
@@ -51,6 +58,7 @@ impl Connector for Rest {
 
     fn datasource(settings: &Settings) -> Result<Datasource> {
         prepare(settings)?;
+        rolls(&settings.identities)?;
         let name = settings.display_name.as_deref().unwrap_or("REST");
         let mut datasource = Datasource::new(name, &settings.category, &settings.url_regex());
         for object_type in settings.object_types() {
@@ -69,6 +77,12 @@ impl Connector for Rest {
             let name = endpoint.setting.name.clone();
             match RestCursor::at_its_beginning(api.clone(), endpoint).look() {
                 Ok(said) => found.push(format!("{name} {said}")),
+                Err(error) => wrong.push(error),
+            }
+        }
+        for roll in rolls(&settings.identities)? {
+            match roll.look(&api) {
+                Ok(said) => found.push(format!("{} {said}", roll.setting.name)),
                 Err(error) => wrong.push(error),
             }
         }
@@ -98,8 +112,17 @@ impl Connector for Rest {
     }
 }
 
+impl Identities for Rest {
+    type Reading = RestReading;
+
+    fn open(settings: Settings, resume: Option<String>) -> Result<Option<RestReading>> {
+        RestReading::open(settings.api(), rolls(&settings.identities)?, resume.as_deref())
+    }
+}
+
 #[cfg(target_family = "wasm")]
 #[allow(unsafe_code)]
 mod exports {
     sheaf_sdk::export!(super::Rest);
+    sheaf_sdk::export_identities!(super::Rest);
 }

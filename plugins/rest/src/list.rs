@@ -5,21 +5,24 @@ use sheaf_sdk::http::Response;
 use sheaf_sdk::url::Url;
 use sheaf_sdk::{Error, Result};
 
-use crate::api::{Api, clock, extended};
+use crate::api::{Api, clock, extended, keeps_to_itself};
+use crate::changes::Lookups;
 use crate::expression::{Expression, shown};
+use crate::listing::Listing;
 use crate::paging::{Next, Place, Said};
-use crate::prepared::Prepared;
 
-/// How a list is read: the endpoint's own, that of its changes, or the answers to a lookup.
+/// How a list is read: as its settings describe it, or that of its changes, or the answers to a lookup.
 pub(crate) struct List<'a> {
     pub api: &'a Api,
-    pub endpoint: &'a Prepared,
+    pub listing: &'a Listing,
     /// Where the items are in an answer.
     pub items: Option<&'a Expression>,
-    /// Whether an answer may have only a part of its items, as the setting `whole` says.
-    pub comes_in_parts: bool,
+    /// Where the list only names its items: how they are asked for.
+    pub lookups: Option<&'a Lookups>,
     /// Whether the setting `total` is about this list.
     pub has_total: bool,
+    /// Whether the first page may be all of it, without a word about a next one.
+    pub one_page: bool,
 }
 
 /// A page that was read.
@@ -34,22 +37,54 @@ pub(crate) struct Listed {
     pub now: i64,
 }
 
-impl List<'_> {
+/// The source answers, and not with this list: for a list of many that is a reason to leave this one out.
+pub(crate) struct Refusal {
+    pub why: String,
+    /// The same for a list that must be read.
+    pub error: Error,
+}
+
+type Answered<T> = Result<std::result::Result<T, Refusal>>;
+
+impl<'a> List<'a> {
+    /// The list as its settings describe it.
+    pub(crate) fn new(api: &'a Api, listing: &'a Listing) -> Self {
+        Self {
+            api,
+            listing,
+            items: listing.items.as_ref(),
+            lookups: None,
+            has_total: true,
+            one_page: listing.pages.as_ref().is_none_or(|pages| pages.one_page),
+        }
+    }
+
+    /// What tells an item of this list from all others.
+    pub(crate) fn id(&self, item: &Value) -> Result<Option<String>> {
+        match self.lookups {
+            Some(lookups) => lookups.id(item),
+            None => self.listing.id(item),
+        }
+    }
+
     /// The page at `url`, with what follows on it.
-    pub(crate) fn read(&self, mut url: Url, mut place: Place) -> Result<Listed> {
+    pub(crate) fn read(&self, mut url: Url, mut place: Place) -> Answered<Listed> {
         let mut items: Vec<Value> = Vec::new();
         let (mut began, mut totals, mut shifts) = (None, Vec::new(), false);
         loop {
-            let (answer, response) = self.answer(&url)?;
+            let (answer, response) = match self.answer(&url)? {
+                Ok(answer) => answer,
+                Err(refusal) => return Ok(Err(refusal)),
+            };
             let now = *began.get_or_insert(clock(&response));
             let some = self.items(&answer)?;
             let header = |name: &str| response.headers(name);
             let said = Said { answer: &answer, header: &header, items: some.len() };
-            let mut next = match &self.endpoint.pages {
+            let mut next = match &self.listing.pages {
                 Some(pages) => pages.next(&place, &said)?,
                 None => Next::End { said: true },
             };
-            if let Some(pages) = &self.endpoint.pages {
+            if let Some(pages) = &self.listing.pages {
                 if self.has_total {
                     totals.extend(pages.total(&said)?);
                 }
@@ -61,8 +96,8 @@ impl List<'_> {
                 }
             }
             self.merge(&mut items, some)?;
-            let whole = match &self.endpoint.whole {
-                Some(whole) if self.comes_in_parts => whole.holds(&answer)?,
+            let whole = match &self.listing.whole {
+                Some(whole) if self.lookups.is_none() => whole.holds(&answer)?,
                 _ => true,
             };
             match next {
@@ -73,28 +108,36 @@ impl List<'_> {
                     };
                     place = next;
                 }
-                next => return Ok(Listed { items, next, totals, shifts, now }),
+                next => return Ok(Ok(Listed { items, next, totals, shifts, now })),
             }
         }
     }
 
     /// An answer's JSON, and the answer.
-    fn answer(&self, url: &Url) -> Result<(Value, Response)> {
-        let response = self.api.get(url)?.success()?;
+    fn answer(&self, url: &Url) -> Answered<(Value, Response)> {
+        let response = self.api.get(url)?;
+        let status = response.status;
+        let response = match response.success() {
+            Ok(response) => response,
+            Err(error) if keeps_to_itself(status) => {
+                return Ok(Err(Refusal { why: format!("the source answers {status}"), error }));
+            }
+            Err(error) => return Err(error),
+        };
         let json: Value = response.json()?;
-        if let Some(error) = &self.endpoint.error
+        if let Some(error) = &self.listing.error
             && error.holds(&json)?
         {
             let said = error.find(&json)?;
             let said = shown(&said).unwrap_or_else(|| said.to_string());
-            let name = &self.endpoint.setting.name;
-            return Err(Error::retry(format!("the endpoint `{name}` says: {said}")));
+            let error = Error::retry(format!("{} says: {said}", self.listing));
+            return Ok(Err(Refusal { why: format!("the source says: {said}"), error }));
         }
-        Ok((json, response))
+        Ok(Ok((json, response)))
     }
 
     fn items(&self, answer: &Value) -> Result<Vec<Value>> {
-        let name = &self.endpoint.setting.name;
+        let list = self.listing;
         let found = match self.items {
             Some(expression) => expression.find(answer)?,
             None => answer.clone(),
@@ -103,13 +146,13 @@ impl List<'_> {
             Value::Array(items) => Ok(items),
             // A map of items by their ids.
             Value::Object(items) => Ok(items.into_iter().map(|(_, item)| item).collect()),
-            Value::Null if self.endpoint.setting.items_optional => Ok(Vec::new()),
+            Value::Null if list.items_optional => Ok(Vec::new()),
             Value::Null => Err(Error::retry(format!(
-                "an answer of the endpoint `{name}` has no items where `items` looks for them: {}",
+                "an answer of {list} has no items where `items` looks for them: {}",
                 answer.to_string().chars().take(100).collect::<String>()
             ))),
             other => Err(Error::fix_settings(format!(
-                "`items` of the endpoint `{name}` finds no list, but {}",
+                "`items` of {list} finds no list, but {}",
                 other.to_string().chars().take(60).collect::<String>()
             ))),
         }
@@ -117,15 +160,15 @@ impl List<'_> {
 
     /// Puts the parts of items together that came in several answers.
     fn merge(&self, all: &mut Vec<Value>, some: Vec<Value>) -> Result<()> {
-        if self.endpoint.whole.is_none() || all.is_empty() {
+        if self.listing.whole.is_none() || all.is_empty() {
             all.extend(some);
             return Ok(());
         }
         for item in some {
-            let id = self.endpoint.mapper.id(&item)?;
+            let id = self.listing.id(&item)?;
             let mut known = None;
             for candidate in all.iter_mut() {
-                if id.is_some() && self.endpoint.mapper.id(candidate)? == id {
+                if id.is_some() && self.listing.id(candidate)? == id {
                     known = Some(candidate);
                     break;
                 }
@@ -136,6 +179,25 @@ impl List<'_> {
             }
         }
         Ok(())
+    }
+
+    /// The items themselves, where the list only names them.
+    pub(crate) fn looked_up(&self, listed: Vec<Value>) -> Result<Vec<Value>> {
+        let Some(lookups) = self.lookups else { return Ok(listed) };
+        let list = List { items: self.listing.items.as_ref(), lookups: None, ..*self };
+        let mut found = Vec::new();
+        for (path, query) in lookups.requests(&listed)? {
+            let page = list.read(self.api.url(&path, &query)?, Place::default())?;
+            let Listed { items, next, .. } = page.map_err(|refusal| refusal.error)?;
+            if matches!(next, Next::Page(_)) {
+                return Err(Error::fix_settings(format!(
+                    "`lookup` of {} asks for more than fits on a page: lower its `size`",
+                    self.listing
+                )));
+            }
+            found.extend(items);
+        }
+        Ok(found)
     }
 }
 

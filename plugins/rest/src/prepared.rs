@@ -9,16 +9,14 @@ use crate::changes::Changes;
 use crate::detail::Details;
 use crate::document::Mapper;
 use crate::expression::Expression;
-use crate::paging::Pages;
+use crate::listing::{ListSettings, Listing, expression};
 use crate::settings::{Endpoint, Settings};
+use crate::template::Template;
 
 /// An endpoint, ready for use.
 pub(crate) struct Prepared {
     pub setting: Endpoint,
-    pub items: Option<Expression>,
-    pub pages: Option<Pages>,
-    pub error: Option<Expression>,
-    pub whole: Option<Expression>,
+    pub listing: Listing,
     pub skip: Option<Expression>,
     pub deleted: Option<Expression>,
     pub details: Option<Details>,
@@ -47,26 +45,20 @@ pub(crate) fn prepare(settings: &Settings) -> Result<Vec<Prepared>> {
 
 impl Prepared {
     fn new(setting: Endpoint) -> Result<Self> {
-        let pages = setting.paging.as_ref().map(|paging| Pages::new(paging, &setting.name));
-        let pages = pages.transpose()?;
-        if pages.as_ref().is_some_and(Pages::counts)
-            && setting.items.as_ref().is_some_and(|items| items.contains("[?"))
-        {
-            return Err(Error::fix_settings(format!(
-                "the endpoint `{}` counts its items to find the next page, so `items` must not filter them: \
-                 use `skip`",
-                setting.name
-            )));
-        }
-        let expression = |text: &Option<String>| text.as_deref().map(Expression::new).transpose();
+        let list = ListSettings {
+            items: setting.items.as_ref(),
+            items_optional: setting.items_optional,
+            whole: setting.whole.as_ref(),
+            paging: setting.paging.as_ref(),
+            error: setting.error.as_ref(),
+        };
+        let title = format!("the endpoint `{}`", setting.name);
+        let listing = Listing::new(title, &list, vec![Template::new(&setting.document.id)?])?;
         let access = AccessRules::new(setting.access.as_ref(), &setting.access_rules)?;
         Ok(Self {
-            items: expression(&setting.items)?,
-            pages,
-            error: expression(&setting.error)?,
-            whole: expression(&setting.whole)?,
-            skip: expression(&setting.skip)?,
-            deleted: expression(&setting.deleted)?,
+            listing,
+            skip: expression(setting.skip.as_ref())?,
+            deleted: expression(setting.deleted.as_ref())?,
             details: setting.detail.as_ref().map(Details::new).transpose()?,
             mapper: Mapper::new(&setting.document, access)?,
             changes: setting.incremental.as_ref().map(Changes::new).transpose()?,

@@ -11,6 +11,7 @@ use crate::api::{Api, CredentialName};
 use crate::changes::Incremental;
 use crate::detail::Detail;
 use crate::document::Mapping;
+use crate::identities::IdentityEndpoint;
 use crate::paging::Paging;
 
 /// Settings of the rest connector. Expressions are JMESPath, or JSON Pointers where they begin with a
@@ -29,6 +30,9 @@ pub struct Settings {
     pub(crate) headers: BTreeMap<String, String>,
     /// What is read. Each endpoint is crawled on its own.
     pub(crate) endpoints: Vec<Endpoint>,
+    /// Lists of users and of groups, where Glean shall know who is in which group of `access`.
+    #[serde(default)]
+    pub(crate) identities: Vec<IdentityEndpoint>,
     /// What Glean calls the datasource.
     pub(crate) display_name: Option<String>,
     /// Glean's category of the datasource and its documents, such as "TICKETS".

@@ -148,6 +148,9 @@ mod tests {
         ] {
             assert_eq!(text(template).as_deref(), expected, "{template}");
         }
+        let roles = Template::new("{split(roles, ',')}").expect("a template");
+        let roles = roles.texts(&json!({ "roles": "User, Staff,," })).expect("found");
+        assert_eq!(roles, ["User", "Staff"]);
         assert_eq!(text("{ {a: id}.a }").as_deref(), Some("7"), "JMESPath's own braces");
         let tags = Template::new("{tags[].name}").expect("a template").texts(&item).expect("found");
         assert_eq!(tags, ["one", "Category:two"]);
@@ -233,6 +236,7 @@ mod tests {
         "name",
         "replace(",
         "lower(",
+        "split(",
         "sort_by(",
         "max_by(",
         "merge(",

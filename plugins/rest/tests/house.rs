@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// A module knows only modules that come before it.
-const ORDER: [&str; 21] = [
+const ORDER: [&str; 31] = [
     "time",
     "expression",
     "template",
@@ -17,13 +17,23 @@ const ORDER: [&str; 21] = [
     "paging/way",
     "paging/pages",
     "paging/mod",
+    "request",
     "detail",
     "changes",
     "coverage",
-    "settings",
-    "prepared",
+    "listing",
     "list",
     "checkpoint",
+    "walk",
+    "identities/setting",
+    "identities/users",
+    "identities/groups",
+    "identities/roll",
+    "identities/gathered",
+    "identities/reading",
+    "identities/mod",
+    "settings",
+    "prepared",
     "cursor",
     "lib",
 ];

@@ -28,6 +28,8 @@ mod people;
 mod plan;
 mod removed;
 mod rest;
+mod rest_identities;
+mod rest_people;
 mod scopes;
 mod secrets;
 mod taken_over;

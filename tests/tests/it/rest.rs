@@ -2,72 +2,14 @@
 //! in `examples/`), and against lists that change while they are read.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
-use std::process::Stdio;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use axum::Json;
 use axum::extract::{Query, State};
 use axum::routing::get;
 use serde_json::{Value, json};
-use sheaf_tests::{Site, root};
-use tempfile::TempDir;
-use tokio::io::{AsyncBufReadExt as _, BufReader};
-use tokio::process::{Child, Command};
-
-/// A real server, which ends with its script.
-struct Server {
-    folder: TempDir,
-    _script: Child,
-    port: u16,
-}
-
-fn script(name: &str) -> PathBuf {
-    root().join("tests/servers").join(name)
-}
-
-impl Server {
-    /// Nothing, where it can be neither found nor installed.
-    async fn start(name: &str) -> Option<Self> {
-        let folder = TempDir::new().expect("a folder");
-        let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-        let port = free.local_addr().expect("an address").port();
-        drop(free);
-        let mut script = Command::new(script(name))
-            .arg(folder.path())
-            .arg(port.to_string())
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .expect("the script runs");
-        let mut lines = BufReader::new(script.stdout.take().expect("piped")).lines();
-        let line = tokio::time::timeout(Duration::from_secs(300), lines.next_line());
-        let line = line.await.expect("the server starts").expect("a line");
-        let Some(line) = line else {
-            let status = script.wait().await.expect("ended");
-            assert_eq!(status.code(), Some(3), "{name} did not start");
-            eprintln!("SKIPPED: {name} cannot be installed here");
-            return None;
-        };
-        assert!(line.starts_with("ready "), "{line}");
-        Some(Self { folder, _script: script, port })
-    }
-
-    async fn change(&self, name: &str) {
-        let status = Command::new(script(name)).arg(self.folder.path()).status().await;
-        assert!(status.expect("the script runs").success(), "{name}");
-    }
-
-    /// The example's connections, at this server.
-    fn site_toml(&self, example: &Path, usual: &str) -> String {
-        let text =
-            std::fs::read_to_string(root().join("examples").join(example)).expect("an example");
-        let (_, connections) = text.split_once("\n[connections").expect("connections");
-        format!("[connections{}", connections.replace(usual, &format!("127.0.0.1:{}", self.port)))
-    }
-}
+use sheaf_tests::Site;
+use sheaf_tests::servers::Server;
 
 async fn sync(site: &Site, connection: &str, arguments: &[&str]) -> Value {
     let ended = site.sheaf(&[&["sync", connection, "--local", "--json"], arguments].concat()).await;
@@ -88,7 +30,7 @@ async fn document(site: &Site, datasource: &str, id: &str) -> Value {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_real_mediawiki_is_crawled_with_its_changes_and_its_restricted_pages() {
     let Some(server) = Server::start("mediawiki.sh").await else { return };
-    let toml = server.site_toml(Path::new("rest_mediawiki/sheaf.toml"), "127.0.0.1:8088");
+    let toml = server.connections("rest_mediawiki", "127.0.0.1:8088");
     // So few categories in one answer that pages come in parts.
     let toml = toml.replace("cllimit = \"max\"", "cllimit = \"10\"");
     assert_eq!(toml.matches("cllimit = \"10\"").count(), 2);
@@ -133,7 +75,7 @@ async fn a_real_mediawiki_is_crawled_with_its_changes_and_its_restricted_pages()
 #[tokio::test(flavor = "multi_thread")]
 async fn a_real_issue_tracker_is_crawled_with_its_changes_and_its_private_issues() {
     let Some(server) = Server::start("roundup.sh").await else { return };
-    let toml = server.site_toml(Path::new("rest_roundup/sheaf.toml"), "127.0.0.1:8089");
+    let toml = server.connections("rest_roundup", "127.0.0.1:8089");
     let mut site = Site::new(&format!(
         "{toml}\n[connections.issues.limits]\nhost_requests_per_second = 1000.0\n"
     ))
@@ -143,7 +85,8 @@ async fn a_real_issue_tracker_is_crawled_with_its_changes_and_its_private_issues
     let result = sync(&site, "issues", &[]).await;
     assert_eq!(result["documents"], 148, "{result}");
     let private = document(&site, "issues", "10").await;
-    assert_eq!(private["permissions"]["allowedGroups"], serde_json::json!(["Staff"]), "{private}");
+    let roles = json!(["Staff", "Crawler", "Admin"]);
+    assert_eq!(private["permissions"]["allowedGroups"], roles, "{private}");
     assert!(private["permissions"]["allowedUsers"][0]["email"].is_string(), "{private}");
     let open = document(&site, "issues", "9").await;
     assert_eq!(open["permissions"]["allowAnonymousAccess"], true);
@@ -159,7 +102,7 @@ async fn a_real_issue_tracker_is_crawled_with_its_changes_and_its_private_issues
         "two are new, and a retired one is still there"
     );
     let became = document(&site, "issues", "3").await;
-    assert_eq!(became["permissions"]["allowedGroups"], serde_json::json!(["Staff"]));
+    assert_eq!(became["permissions"]["allowedGroups"], roles);
     sync(&site, "issues", &[]).await;
     assert_eq!(site.ids("issues").await.len(), 149, "a full crawl notices what was retired");
 

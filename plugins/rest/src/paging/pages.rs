@@ -26,11 +26,11 @@ enum Total {
 }
 
 impl Pages {
-    pub(crate) fn new(paging: &Paging, endpoint: &str) -> Result<Self> {
-        let way = Way::new(paging, endpoint)?;
+    pub(crate) fn new(paging: &Paging, list: &str) -> Result<Self> {
+        let way = Way::new(paging, list)?;
         let total = match (&paging.total, &paging.total_header) {
             (Some(_), Some(_)) => {
-                return Err(wrong(endpoint, "has both `total` and `total_header`"));
+                return Err(wrong(list, "has both `total` and `total_header`"));
             }
             (Some(total), None) => Some(Total::Found(Expression::new(total)?)),
             (None, Some(header)) => Some(Total::Header(header.clone())),

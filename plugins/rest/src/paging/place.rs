@@ -4,6 +4,10 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use sheaf_sdk::Result;
+use sheaf_sdk::url::Url;
+
+use crate::api::extended;
 
 /// Which page: a URL of its own, or the list's with more parameters.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -18,6 +22,16 @@ pub(crate) struct Place {
     /// Pages before it.
     #[serde(default)]
     pub pages: u64,
+}
+
+impl Place {
+    /// The URL of this page, where the list's is `first`.
+    pub(crate) fn url(&self, first: Url) -> Result<Url> {
+        Ok(match &self.url {
+            Some(named) => named.parse()?,
+            None => extended(first, &self.parameters),
+        })
+    }
 }
 
 /// What follows on a page.

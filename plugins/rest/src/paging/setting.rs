@@ -1,4 +1,4 @@
-//! The setting `paging` of an endpoint.
+//! The setting `paging` of a list.
 
 use serde::Deserialize;
 use sheaf_sdk::Error;
@@ -64,7 +64,7 @@ impl Kind {
     }
 }
 
-/// What is wrong with the `paging` of an endpoint.
-pub(crate) fn wrong(endpoint: &str, what: &str) -> Error {
-    Error::fix_settings(format!("`paging` of the endpoint `{endpoint}` {what}"))
+/// What is wrong with the `paging` of a list.
+pub(crate) fn wrong(list: &str, what: &str) -> Error {
+    Error::fix_settings(format!("`paging` of {list} {what}"))
 }

@@ -20,16 +20,16 @@ pub(crate) enum Way {
 }
 
 impl Way {
-    pub(crate) fn new(paging: &Paging, endpoint: &str) -> Result<Self> {
+    pub(crate) fn new(paging: &Paging, list: &str) -> Result<Self> {
         let kind = paging.kind;
         let name = kind.name();
         let value = || match &paging.value {
             Some(value) => Expression::new(value),
-            None => Err(wrong(endpoint, &format!("lacks `value`, which `{name}` needs"))),
+            None => Err(wrong(list, &format!("lacks `value`, which `{name}` needs"))),
         };
         let parameter = || match &paging.parameter {
             Some(parameter) => Ok(parameter.clone()),
-            None => Err(wrong(endpoint, &format!("lacks `parameter`, which `{name}` needs"))),
+            None => Err(wrong(list, &format!("lacks `parameter`, which `{name}` needs"))),
         };
         let way = match kind {
             Kind::LinkHeader => Self::LinkHeader,
@@ -47,10 +47,7 @@ impl Way {
             ("first", paging.first.is_some(), kind == Kind::PageNumber),
         ] {
             if given && !taken {
-                return Err(wrong(
-                    endpoint,
-                    &format!("has `{key}`, for which `{name}` has no use"),
-                ));
+                return Err(wrong(list, &format!("has `{key}`, for which `{name}` has no use")));
             }
         }
         Ok(way)
