@@ -91,7 +91,8 @@ pub(super) async fn run(args: Args, decision: Decision, context: &Context) -> Re
         let summary = format!("{name}: not approved, nothing deleted; it still waits");
         return Ok(Report::new(summary, json!(waiting)).exit_code(Outcome::Held.exit_code()));
     }
-    let result = decide(&config, &crawler, name, held, decision, client).await?;
+    let decided = Box::pin(decide(&config, &crawler, name, held, decision, client));
+    let result = decided.await?;
     let said = match decision {
         Decision::Approve => "approved",
         _ => "rejected",

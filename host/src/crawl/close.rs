@@ -182,5 +182,5 @@ pub(super) fn differ(result: &mut CrawlResult, intent: &Intent) {
     result.changed = intent.difference.changed;
     result.unchanged = intent.difference.unchanged;
     result.deleted = intent.deleted();
-    result.access = intent.difference.access.without_samples();
+    *result.access = intent.difference.access.without_samples();
 }

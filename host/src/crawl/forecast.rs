@@ -61,7 +61,7 @@ pub struct Forecast {
     pub gone: u64,
     pub withheld: u64,
     /// Of the changed ones, how many would be found by others than before.
-    pub access: AccessShifts,
+    pub access: Box<AccessShifts>,
     /// Some of each.
     pub added_samples: Vec<Sample>,
     pub changed_samples: Vec<Sample>,
@@ -74,7 +74,7 @@ pub struct Forecast {
     pub access_unknown: u64,
     /// Groups and users that documents name and nobody told Glean of.
     #[serde(default)]
-    pub undefined: Undefined,
+    pub undefined: Box<Undefined>,
     /// Why a person would have to look first.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub held: Vec<String>,
@@ -83,7 +83,7 @@ pub struct Forecast {
     pub reason: Option<String>,
     /// What Glean would be told of users and groups, where the connector has them.
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub identities: Option<IdentityResult>,
+    pub identities: Option<Box<IdentityResult>>,
     /// Why that is not known.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub identities_failure: Option<Failure>,
@@ -325,7 +325,7 @@ impl Forecast {
     /// With what is known of users and groups.
     pub(super) fn with_identities(&mut self, told: Result<Option<IdentityResult>>) {
         match told {
-            Ok(result) => self.identities = result,
+            Ok(result) => self.identities = result.map(Box::new),
             Err(failure) => self.identities_failure = Some(failure),
         }
         let outcome = match (&self.identities, &self.identities_failure) {

@@ -62,8 +62,8 @@ pub struct Counts {
     /// The most memory that one guest had, in bytes.
     pub memory: u64,
     /// Groups and users that documents name and nobody told Glean of.
-    #[serde(skip_serializing_if = "Undefined::is_empty")]
-    pub undefined: Undefined,
+    #[serde(skip_serializing_if = "is_all_defined")]
+    pub undefined: Box<Undefined>,
     /// The first of the quarantined documents, with their reasons.
     pub samples: Vec<Quarantined>,
 }
@@ -120,8 +120,13 @@ impl Counts {
     /// Only the numbers: what is long need not travel.
     #[must_use]
     pub fn without_samples(&self) -> Self {
-        Self { samples: Vec::new(), undefined: Undefined::default(), ..self.clone() }
+        Self { samples: Vec::new(), undefined: Box::default(), ..self.clone() }
     }
+}
+
+#[allow(clippy::borrowed_box)]
+fn is_all_defined(undefined: &Box<Undefined>) -> bool {
+    undefined.is_empty()
 }
 
 /// What the journal says of a scope.

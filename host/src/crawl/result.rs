@@ -72,12 +72,12 @@ pub struct CrawlResult {
     pub deleted: u64,
     /// Of the changed ones, how many may be found by others than before.
     #[serde(default)]
-    pub access: AccessShifts,
+    pub access: Box<AccessShifts>,
     pub quarantined: u64,
     pub access_unknown: u64,
     /// Groups and users that documents name and nobody told Glean of.
-    #[serde(skip_serializing_if = "Undefined::is_empty", default)]
-    pub undefined: Undefined,
+    #[serde(default)]
+    pub undefined: Box<Undefined>,
     pub batches: u64,
     pub bytes: u64,
     /// Time that the guests computed, in milliseconds, and the most memory that one of them had, in
@@ -124,7 +124,7 @@ impl CrawlResult {
             changed: 0,
             unchanged: 0,
             deleted: total.deleted,
-            access: AccessShifts::default(),
+            access: Box::default(),
             quarantined: total.quarantined,
             access_unknown: total.access_unknown,
             undefined: total.undefined.clone(),

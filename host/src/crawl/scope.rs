@@ -287,7 +287,8 @@ impl Crawler {
     ) -> blame::Result<()> {
         let scope = start.scope.clone();
         let opened = start.frontier.opened;
-        let failure = match self.crawl_from(work, start, part, report, cancel).await {
+        let from_there = Box::pin(self.crawl_from(work, start, part, report, cancel));
+        let failure = match from_there.await {
             Err(Stopped::Scope(failure)) if failure.kind == Kind::StartOver => failure,
             ended => return ended,
         };
@@ -310,7 +311,7 @@ impl Crawler {
         let (mut part, _) = work.journal.scope(&scope).await?;
         part.commit(&[], &restarted).await?;
         report.send_replace(Report { head: restarted.clone(), in_flight: 0 });
-        self.crawl_from(work, restarted, part, report, cancel).await
+        Box::pin(self.crawl_from(work, restarted, part, report, cancel)).await
     }
 
     async fn crawl_from(

@@ -166,7 +166,7 @@ pub struct Difference {
     pub changed_samples: Vec<Sample>,
     /// Of the changed ones, how many may be found by others than before.
     #[serde(default)]
-    pub access: AccessShifts,
+    pub access: Box<AccessShifts>,
 }
 
 /// Documents whose access is another than before.
@@ -288,7 +288,6 @@ impl Difference {
         let old = old.filter(|known| known.in_glean);
         self.before += u64::from(old.is_some());
         match (old, new) {
-            (None, None) => {}
             (Some(old), None) => {
                 self.gone += 1;
                 sample(&mut self.gone_samples, &old.record);
@@ -316,7 +315,7 @@ impl Difference {
                 self.added += 1;
                 sample(&mut self.added_samples, &new.record);
             }
-            (None, Some(_)) => {}
+            (None, _) => {}
         }
     }
 }

@@ -64,7 +64,7 @@ pub struct Terms<'a> {
 
 pub fn changes(known: &Known, read: Read, terms: &Terms<'_>) -> Changes {
     let mut objections = Objections::new(terms.approved, &known.waits);
-    if objections.to_what_is_lost(terms.lost, &read) || objections.to_nobody(&known.roster, &read) {
+    if objections.hold_lost(terms.lost, &read) || objections.hold_nobody(&known.roster, &read) {
         let (target, waits) = (known.roster.clone(), known.waits.clone());
         return Changes { target, held: objections.held, waits, ..Changes::default() };
     }
@@ -95,7 +95,7 @@ pub fn changes(known: &Known, read: Read, terms: &Terms<'_>) -> Changes {
             }
         }
     }
-    objections.to_shrunk(&known.roster, &users, &resolved, &mut kept);
+    objections.hold_shrunk(&known.roster, &users, &resolved, &mut kept);
     objections.carry_over(&kept, is_whole);
     keep_members_of_held(&known.roster, &mut users, &objections);
     let target = put_together(&known.roster, users, resolved, &kept);
@@ -112,7 +112,7 @@ fn users_of(
 ) -> BTreeMap<String, Account> {
     let gone: Vec<_> = known.users.keys().filter(|key| !users.contains_key(*key)).collect();
     let stay: BTreeSet<String> = if is_whole {
-        objections.to_gone_users(&gone, known.users.len())
+        objections.hold_gone_users(&gone, known.users.len())
     } else {
         gone.into_iter().cloned().collect()
     };
@@ -140,7 +140,7 @@ fn kept_groups(
             gone.push(name);
         }
     }
-    kept.extend(objections.to_gone_groups(&gone, known));
+    kept.extend(objections.hold_gone_groups(&gone, known));
     kept
 }
 

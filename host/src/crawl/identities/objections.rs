@@ -96,7 +96,7 @@ impl<'a> Objections<'a> {
     }
 
     /// Whether nothing at all is done, because nobody knows any more what Glean was told.
-    pub(super) fn to_what_is_lost(&mut self, lost: Option<&str>, read: &Read) -> bool {
+    pub(super) fn hold_lost(&mut self, lost: Option<&str>, read: &Read) -> bool {
         let Some(why) = lost else { return false };
         let mut text = format!(
             "it is not known what Glean was told, so a list that was cut off would not be noticed: {why}; the \
@@ -113,7 +113,7 @@ impl<'a> Objections<'a> {
     }
 
     /// Whether nothing at all is done, because nobody was delivered.
-    pub(super) fn to_nobody(&mut self, known: &Roster, read: &Read) -> bool {
+    pub(super) fn hold_nobody(&mut self, known: &Roster, read: &Read) -> bool {
         let is_whole = read.partial.is_none() && read.unreadable.is_empty();
         let is_empty = read.users.is_empty() && read.groups.is_empty() && is_whole;
         let had_any = !known.users.is_empty() || !known.groups.is_empty();
@@ -131,9 +131,9 @@ impl<'a> Objections<'a> {
     }
 
     /// Which of the users that are gone may not go.
-    pub(super) fn to_gone_users(&mut self, gone: &[&String], of: usize) -> BTreeSet<String> {
+    pub(super) fn hold_gone_users(&mut self, gone: &[&String], of: usize) -> BTreeSet<String> {
         let waited = &self.waited.users;
-        let held = match self.to_gone(gone, of, "user", |name| waited.contains(name)) {
+        let held = match self.hold_gone(gone, of, "user", |name| waited.contains(name)) {
             Some((held, true)) => held,
             _ => BTreeSet::new(),
         };
@@ -142,10 +142,14 @@ impl<'a> Objections<'a> {
     }
 
     /// Which of the groups that are gone may not go.
-    pub(super) fn to_gone_groups(&mut self, gone: &[&String], known: &Roster) -> BTreeSet<String> {
+    pub(super) fn hold_gone_groups(
+        &mut self,
+        gone: &[&String],
+        known: &Roster,
+    ) -> BTreeSet<String> {
         let waited = &self.waited.groups;
         let of = known.groups.len();
-        let held = match self.to_gone(gone, of, "group", |name| waited.contains_key(name)) {
+        let held = match self.hold_gone(gone, of, "group", |name| waited.contains_key(name)) {
             Some((held, true)) => held,
             Some((approved, false)) => {
                 self.let_go = approved;
@@ -161,7 +165,7 @@ impl<'a> Objections<'a> {
     }
 
     /// Those that are too many to go without approval, if so, and whether they are held.
-    fn to_gone(
+    fn hold_gone(
         &mut self,
         gone: &[&String],
         of: usize,
@@ -184,7 +188,7 @@ impl<'a> Objections<'a> {
     }
 
     /// Groups that would lose too many of their members keep them. One that goes loses all.
-    pub(super) fn to_shrunk(
+    pub(super) fn hold_shrunk(
         &mut self,
         known: &Roster,
         users: &BTreeMap<String, Account>,
