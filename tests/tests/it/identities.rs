@@ -581,3 +581,39 @@ async fn the_page_of_local_glean_tells_why_somebody_sees_a_document_and_why_not(
         assert_eq!(answer, json!({ "hasAccess": allowed, "why": why }));
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_group_of_fifty_thousand_is_told_page_by_page_and_whole_whenever_it_is_interrupted() {
+    let firm = Firm::new(&["all"]).await;
+    let emails: Vec<String> = (0..50_000).map(|number| format!("u{number:05}@x.com")).collect();
+    let written = |members: &[String]| {
+        let members: Vec<_> = members.iter().map(|email| format!("{email:?}")).collect();
+        let text = format!("[groups]\nall = [\n{}\n]\n", members.join(",\n"));
+        firm.site.write("docs/people.toml", &text);
+    };
+    written(&emails[..49_999]);
+    assert_eq!(firm.told(0).await["memberships"], 49_999);
+    firm.site.sync("docs", 0).await;
+    for (email, may) in [(&emails[0], true), (&emails[49_998], true), (&emails[49_999], false)] {
+        assert_eq!(firm.sees(email, 0).await, may, "{email}");
+    }
+    // Killed at a page in the middle, and at the last: nobody is left out, and the next crawl tells it whole.
+    written(&emails[1..]);
+    let drill = firm.site.glean.drill();
+    for skip in [20, 50] {
+        let path = "/bulkindexmemberships".into();
+        drill.add(Fault { path, skip, times: 1, hold: Some(0), ..Fault::default() });
+        let arguments = ["sync", "docs", "--identities", "--local"];
+        let mut crawl = firm.site.command(&arguments).spawn().expect("a crawl");
+        until("a page is held", async || drill.held() > 0).await;
+        crawl.kill().await.expect("killed");
+        drill.clear();
+        assert!(firm.sees(&emails[0], 0).await, "killed at page {skip}");
+        assert!(firm.sees(&emails[49_998], 0).await, "killed at page {skip}");
+    }
+    assert_eq!(firm.told(0).await["changed_groups"], 1);
+    drill.release().await;
+    for (email, may) in [(&emails[0], false), (&emails[1], true), (&emails[49_999], true)] {
+        assert_eq!(firm.sees(email, 0).await, may, "{email}");
+    }
+}
