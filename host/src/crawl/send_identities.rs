@@ -3,6 +3,8 @@
 //! It may end at any request. What is about to be asked for is written down as in doubt before it is, and as told
 //! afterwards: whatever happens between the two, the next crawl tells it again.
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 
 use super::identities::{Account, Changes, Doubt, Known, LeftOut, Member};
@@ -35,22 +37,32 @@ impl Sending<'_> {
         upload.client.add_datasource(config).await?;
         let before = known.doubt.clone();
         let told = changes.while_told(&known);
-        drop(known);
+        let had = known.roster.groups.into_keys().collect();
         let mut known = told;
         self.keep(&known).await?;
         for name in &changes.emptied {
-            self.empty(name).await?;
+            match left(self.empty(name).await?, before.members.get(name).copied()) {
+                Some(at) => drop(known.doubt.members.insert(name.clone(), at)),
+                None => drop(known.doubt.members.remove(name)),
+            }
         }
         if changes.users {
             let told = upload.replace(Replaced::Users, || target.users.values().map(user)).await?;
             known.doubt.users = left(told, before.users);
+        }
+        let mut shaky = Shaky::default();
+        if known.doubt.users.is_some() {
+            shaky.names.extend(changes.again.iter().cloned());
         }
         if changes.groups {
             let rows = || target.groups.keys().map(String::as_str).map(group);
             known.doubt.groups = left(upload.replace(Replaced::Groups, rows).await?, before.groups);
             known.roster.groups.retain(|name, _| target.groups.contains_key(name));
         }
-        let refused = self.tell_members(&mut known, &before, changes).await?;
+        // One that deletes a group may come when the group is back.
+        shaky.new = before.groups.filter(|at| Doubt::may_come_late(*at));
+        shaky.known = had;
+        let refused = self.tell_members(&mut known, &before, &shaky, changes).await?;
         self.keep(&known).await?;
         Ok(refused)
     }
@@ -60,10 +72,10 @@ impl Sending<'_> {
     }
 
     /// Nobody is in it any more. One that Glean does not know has nobody.
-    async fn empty(&self, name: &str) -> Result<()> {
+    async fn empty(&self, name: &str) -> Result<Told> {
         match self.upload.replace(Replaced::MembersOf(name), std::iter::empty).await {
-            Err(error) if !error.is_refusal() => Err(error.into()),
-            _ => Ok(()),
+            Err(error) if error.is_refusal() => Ok(Told::Certain),
+            told => Ok(told?),
         }
     }
 
@@ -71,6 +83,7 @@ impl Sending<'_> {
         &self,
         known: &mut Known,
         before: &Doubt,
+        shaky: &Shaky,
         changes: &Changes,
     ) -> Result<LeftOut> {
         let (mut refused, mut in_a_row) = (LeftOut::default(), 0);
@@ -84,7 +97,8 @@ impl Sending<'_> {
                     Ok(told) => {
                         in_a_row = 0;
                         known.roster.groups.insert(name.clone(), members.clone());
-                        match left(told, before.members.get(name).copied()) {
+                        let left = left(told, before.members.get(name).copied());
+                        match left.or_else(|| shaky.since(name)) {
                             Some(at) => drop(known.doubt.members.insert(name.clone(), at)),
                             None => drop(known.doubt.members.remove(name)),
                         }
@@ -102,6 +116,25 @@ impl Sending<'_> {
         }
         self.upload.process_memberships().await?;
         Ok(refused)
+    }
+}
+
+/// Groups whose members a late request of users or groups may take away, also after they were told.
+#[derive(Default)]
+struct Shaky {
+    names: BTreeSet<String>,
+    /// Since when groups that are new may go again.
+    new: Option<Timestamp>,
+    /// Groups that are not new.
+    known: BTreeSet<String>,
+}
+
+impl Shaky {
+    fn since(&self, name: &str) -> Option<Timestamp> {
+        if self.names.contains(name) {
+            return Some(Timestamp::now());
+        }
+        self.new.filter(|_| !self.known.contains(name))
     }
 }
 

@@ -258,7 +258,7 @@ impl Job<'_> {
         let refused = if changes.has_any() {
             // Whoever begins anew has Glean forget what it has besides, unless something waits for a person.
             let is_anew = self.is_restarted() && changes.held.is_empty();
-            let approved = !standing.approved().is_empty() || is_anew;
+            let approved = !changes.used.is_empty() || is_anew;
             self.sending(approved).tell(&config, known, &changes).await?
         } else {
             let is_known = lost.is_none() || changes.held.is_empty();
@@ -271,8 +271,8 @@ impl Job<'_> {
         };
         result.ended(refused, started.elapsed());
         let by = self.wanted.map_or(Coordinator::Process, |wanted| wanted.who.coordinator());
-        let given = standing.approved();
-        let ended = |state: &mut ConnectionState| state.identities.ended(&result, given, began, by);
+        let ended =
+            |state: &mut ConnectionState| state.identities.ended(&result, &changes.used, began, by);
         let state = self.crawler.states.update(name, ended).await?;
         self.kept.forget_reading().await?;
         result.held_as = state.identities.held.map(|held| held.upload_id);

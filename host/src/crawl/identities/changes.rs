@@ -24,12 +24,16 @@ pub struct Changes {
     /// Groups whose members are sent.
     pub memberships: Vec<String>,
     pub counts: Counts,
+    /// Of those that are sent, groups that lose members with a user who goes, and have them again afterwards.
+    pub again: BTreeSet<String>,
     /// Groups that are to go, and are emptied before: Glean may take its time to delete them, or hold that back.
     pub emptied: Vec<String>,
     /// What is not done without approval, and why.
     pub held: Vec<Objection>,
     /// Of whom that is.
     pub waits: Waits,
+    /// Approvals that applied, by their digests.
+    pub used: Vec<String>,
     /// Groups that keep the members they had, because theirs were not read.
     pub unreadable: LeftOut,
     /// What was delivered and cannot be told.
@@ -66,7 +70,8 @@ pub fn changes(known: &Known, read: Read, terms: &Terms<'_>) -> Changes {
     let mut objections = Objections::new(terms.approved, &known.waits);
     if objections.hold_lost(terms.lost, &read) || objections.hold_nobody(&known.roster, &read) {
         let (target, waits) = (known.roster.clone(), known.waits.clone());
-        return Changes { target, held: objections.held, waits, ..Changes::default() };
+        let Objections { held, used, .. } = objections;
+        return Changes { target, held, used, waits, ..Changes::default() };
     }
     let Read { users, ids, groups, unreadable, partial, mut left_out } = read;
     let is_whole = partial.is_none();
@@ -97,10 +102,10 @@ pub fn changes(known: &Known, read: Read, terms: &Terms<'_>) -> Changes {
     }
     objections.hold_shrunk(&known.roster, &users, &resolved, &mut kept);
     objections.carry_over(&kept, is_whole);
-    keep_members_of_held(&known.roster, &mut users, &objections);
+    objections.keep_members(&known.roster, &mut users, &resolved, &mut kept);
     let target = put_together(&known.roster, users, resolved, &kept);
-    let Objections { held, waits, .. } = objections;
-    Changes { held, waits, unreadable: unread, left_out, ..told(known, target) }
+    let Objections { held, waits, used, .. } = objections;
+    Changes { held, waits, used, unreadable: unread, left_out, ..told(known, target) }
 }
 
 /// The users that Glean is to know: those that were read, and of the others those that may not go.
@@ -144,32 +149,6 @@ fn kept_groups(
     kept
 }
 
-/// Glean deletes memberships with their user: who is in a group that is held stays for as long as it is.
-fn keep_members_of_held(
-    known: &Roster,
-    users: &mut BTreeMap<String, Account>,
-    objections: &Objections<'_>,
-) {
-    let held = known.groups.iter().filter(|(name, _)| objections.holds_group(name));
-    let names: BTreeSet<&str> = held
-        .flat_map(|(_, members)| members)
-        .filter_map(|member| match member {
-            Member::User(name) => Some(name.as_str()),
-            Member::Group(_) => None,
-        })
-        .collect();
-    if names.is_empty() {
-        return;
-    }
-    let is_in = |user: &Account| {
-        names.contains(user.email.as_str())
-            || user.id.as_deref().is_some_and(|id| names.contains(id))
-    };
-    let stay = known.users.iter().filter(|(key, user)| !users.contains_key(*key) && is_in(user));
-    let stay: Vec<_> = stay.map(own).collect();
-    users.extend(stay);
-}
-
 fn put_together(
     known: &Roster,
     users: BTreeMap<String, Account>,
@@ -203,8 +182,9 @@ fn told(known: &Known, target: Roster) -> Changes {
     // With a user go the memberships, also of one who is no user any more and still in a group.
     let gone = Gone::new(before, &target.users);
     let lost = target.groups.iter().filter(|(_, members)| gone.is_in(members));
-    let again = in_doubt.chain(lost.map(|(name, _)| name));
-    let memberships: BTreeSet<&String> = different.iter().copied().chain(again).collect();
+    let again: BTreeSet<String> = lost.map(|(name, _)| name.clone()).collect();
+    let told_again = in_doubt.chain(&again);
+    let memberships: BTreeSet<&String> = different.iter().copied().chain(told_again).collect();
     let memberships: Vec<_> = memberships.into_iter().cloned().collect();
     let changed =
         |(key, now): &(&String, &Account)| before.users.get(*key).is_some_and(|was| was != *now);
@@ -222,6 +202,7 @@ fn told(known: &Known, target: Roster) -> Changes {
             || doubt.users.is_some(),
         groups: counts.new_groups + counts.gone_groups > 0 || doubt.groups.is_some(),
         memberships,
+        again,
         emptied: gone_groups(before, &target).cloned().collect(),
         counts,
         target,
@@ -242,15 +223,21 @@ impl Changes {
         let all = self.target.groups.keys().chain(&self.emptied);
         let had = |name: &String| known.roster.groups.get(name).cloned().unwrap_or_default();
         let groups = all.map(|name| (name.clone(), had(name))).collect();
-        let members =
-            before.members.iter().filter(|(name, _)| self.target.groups.contains_key(*name));
+        // Of a group that is gone a late request may still come, when it is back.
+        let is_of_use = |(name, at): &(&String, &Timestamp)| {
+            self.target.groups.contains_key(*name) || Doubt::may_come_late(**at)
+        };
+        let members = before.members.iter().filter(is_of_use);
+        let mut doubt = Doubt {
+            users: self.users.then(|| before.users.unwrap_or(now)),
+            groups: self.groups.then(|| before.groups.unwrap_or(now)),
+            members: members.map(|(name, at)| (name.clone(), *at)).collect(),
+        };
+        // These change with what is sent before them.
+        doubt.of_members(self.emptied.iter().chain(&self.again));
         Known {
             roster: Roster { users: self.target.users.clone(), groups },
-            doubt: Doubt {
-                users: self.users.then(|| before.users.unwrap_or(now)),
-                groups: self.groups.then(|| before.groups.unwrap_or(now)),
-                members: members.map(|(name, at)| (name.clone(), *at)).collect(),
-            },
+            doubt,
             waits: self.waits.clone(),
         }
     }

@@ -11,7 +11,7 @@ use xxhash_rust::xxh3::Xxh3Default;
 use super::people::Names;
 use super::reading::Read;
 use super::roster::{Account, Member, Members, Roster, Waits};
-use crate::text::{count, grouped, one_line};
+use crate::text::{count, cut, grouped, one_line};
 
 /// A group of so many members or more is held where it would lose more than half of them.
 const LARGE: usize = 10;
@@ -21,6 +21,7 @@ const MANY: usize = 100;
 const SHARE: usize = 10;
 /// What is held is named up to so many times.
 const MAX_NAMES: usize = 20;
+const MAX_NAME: usize = 200;
 
 /// Something that is not done unless a person approves it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,7 +45,7 @@ impl Objection {
             hash.update(name.as_bytes());
             count += 1;
             if first.len() < MAX_NAMES {
-                first.push(one_line(name).into_owned());
+                first.push(one_line(&cut(name, MAX_NAME)).into_owned());
             }
         }
         Self { why, count, names: first, digest: format!("{:016x}", hash.digest()) }
@@ -73,6 +74,8 @@ pub(super) struct Objections<'a> {
     waited: &'a Waits,
     pub(super) held: Vec<Objection>,
     pub(super) waits: Waits,
+    /// Approvals that applied, by their digests.
+    pub(super) used: Vec<String>,
     /// Groups that go, and a person has said so.
     let_go: BTreeSet<String>,
     /// A person has let everything go.
@@ -81,18 +84,25 @@ pub(super) struct Objections<'a> {
 
 impl<'a> Objections<'a> {
     pub(super) fn new(approved: &'a [Objection], waited: &'a Waits) -> Self {
-        let (held, waits, let_go) = (Vec::new(), Waits::default(), BTreeSet::new());
-        Self { approved, waited, held, waits, let_go, none: false }
+        let (held, waits, used) = (Vec::new(), Waits::default(), Vec::new());
+        let leaving = waited.leaving.iter().filter_map(|member| match member {
+            Member::Group(name) => Some(name.clone()),
+            Member::User(_) => None,
+        });
+        Self { approved, waited, held, waits, used, let_go: leaving.collect(), none: false }
     }
 
     /// Whether it is held.
     fn hold(&mut self, objection: Objection) -> bool {
-        let is_approved = || self.approved.iter().any(|one| one.digest == objection.digest);
-        let holds = !self.none && !is_approved();
-        if holds {
-            self.held.push(objection);
+        if self.approved.iter().any(|one| one.digest == objection.digest) {
+            self.used.push(objection.digest);
+            return false;
         }
-        holds
+        if self.none {
+            return false;
+        }
+        self.held.push(objection);
+        true
     }
 
     /// Whether nothing at all is done, because nobody knows any more what Glean was told.
@@ -107,8 +117,12 @@ impl<'a> Objections<'a> {
         if read.partial.is_some() || !read.unreadable.is_empty() {
             text.push_str("; and not all was read, so that who is missing would be deleted");
         }
-        let all = read.users.keys().chain(read.groups.keys()).map(String::as_str);
-        let objection = Objection::new(text, "lost", all);
+        // All that would be told: another list is looked at again.
+        let users = read.users.keys().cloned();
+        let groups = read.groups.iter().map(|(name, members)| format!("{name}\n{members:?}"));
+        let all: Vec<_> = users.chain(groups).collect();
+        let kind = if read.partial.is_some() { "lost, and partial" } else { "lost" };
+        let objection = Objection::new(text, kind, all.iter().map(String::as_str));
         self.hold(Objection { count: 0, names: Vec::new(), ..objection })
     }
 
@@ -125,15 +139,19 @@ impl<'a> Objections<'a> {
             count(known.users.len() as u64, "user"),
             count(known.groups.len() as u64, "group")
         );
-        let holds = self.hold(Objection::new(text, "nobody", std::iter::empty()));
+        let all = known.users.keys().chain(known.groups.keys()).map(String::as_str);
+        let objection = Objection::new(text, "nobody", all);
+        let holds = self.hold(Objection { count: 0, names: Vec::new(), ..objection });
         self.none = !holds;
         holds
     }
 
     /// Which of the users that are gone may not go.
     pub(super) fn hold_gone_users(&mut self, gone: &[&String], of: usize) -> BTreeSet<String> {
-        let waited = &self.waited.users;
-        let held = match self.hold_gone(gone, of, "user", |name| waited.contains(name)) {
+        let waited = self.waited;
+        let may_go = |name: &String| waited.leaving.contains(&Member::User(name.clone()));
+        let gone: Vec<_> = gone.iter().copied().filter(|name| !may_go(name)).collect();
+        let held = match self.hold_gone(&gone, of, "user", |name| waited.users.contains(name)) {
             Some((held, true)) => held,
             _ => BTreeSet::new(),
         };
@@ -149,10 +167,12 @@ impl<'a> Objections<'a> {
     ) -> BTreeSet<String> {
         let waited = &self.waited.groups;
         let of = known.groups.len();
-        let held = match self.hold_gone(gone, of, "group", |name| waited.contains_key(name)) {
+        let gone: Vec<_> =
+            gone.iter().copied().filter(|name| !self.let_go.contains(*name)).collect();
+        let held = match self.hold_gone(&gone, of, "group", |name| waited.contains_key(name)) {
             Some((held, true)) => held,
             Some((approved, false)) => {
-                self.let_go = approved;
+                self.let_go.extend(approved);
                 BTreeSet::new()
             }
             None => BTreeSet::new(),
@@ -218,7 +238,7 @@ impl<'a> Objections<'a> {
         for one in large {
             let text = format!(
                 "the group `{}` would lose {} of {}",
-                one_line(one.name),
+                one_line(&cut(one.name, MAX_NAME)),
                 grouped(one.lost.len() as u64),
                 count(one.of as u64, "member")
             );
@@ -267,12 +287,47 @@ impl<'a> Objections<'a> {
         }
         if !is_whole {
             self.waits.users.extend(self.waited.users.iter().cloned());
+            self.waits.leaving.extend(self.waited.leaving.iter().cloned());
         }
     }
 
-    /// Whether this group keeps its members until a person has looked.
-    pub(super) fn holds_group(&self, name: &str) -> bool {
-        self.waits.groups.contains_key(name)
+    /// Glean deletes memberships with their user or group: who is in a group that waits stays for as long as it does,
+    /// and so does each group in it.
+    pub(super) fn keep_members(
+        &mut self,
+        known: &Roster,
+        users: &mut BTreeMap<String, Account>,
+        groups: &BTreeMap<String, Members>,
+        kept: &mut BTreeSet<String>,
+    ) {
+        let mut left: Vec<&str> = self.waits.groups.keys().map(String::as_str).collect();
+        let mut names = BTreeSet::new();
+        let mut stay = Vec::new();
+        while let Some(group) = left.pop() {
+            for member in known.groups.get(group).into_iter().flatten() {
+                match member {
+                    Member::User(name) => drop(names.insert(name.as_str())),
+                    Member::Group(name) if groups.contains_key(name) || kept.contains(name) => {}
+                    Member::Group(name) => {
+                        if known.groups.contains_key(name) && kept.insert(name.clone()) {
+                            stay.push(member.clone());
+                            left.push(name);
+                        }
+                    }
+                }
+            }
+        }
+        let is_in = |user: &Account| {
+            let id = user.id.as_deref();
+            names.contains(user.email.as_str()) || id.is_some_and(|id| names.contains(id))
+        };
+        for (key, user) in &known.users {
+            if !users.contains_key(key) && is_in(user) {
+                stay.push(Member::User(key.clone()));
+                users.insert(key.clone(), user.clone());
+            }
+        }
+        self.waits.leaving.extend(stay);
     }
 }
 

@@ -67,6 +67,8 @@ pub struct Waits {
     pub users: BTreeSet<String>,
     /// Groups, and which of their members would go.
     pub groups: BTreeMap<String, Members>,
+    /// Users and groups that may go, and stay only because a group that waits has them as members.
+    pub leaving: BTreeSet<Member>,
 }
 
 /// Each with the time of the last request of which nobody knows what became.
@@ -84,7 +86,7 @@ const LATE: Duration = Duration::from_secs(30 * 60);
 
 impl Doubt {
     /// These are about to be asked for.
-    pub fn of_members(&mut self, names: &[String]) {
+    pub fn of_members<'a>(&mut self, names: impl IntoIterator<Item = &'a String>) {
         for name in names {
             self.members.entry(name.clone()).or_insert_with(Timestamp::now);
         }
@@ -99,6 +101,11 @@ impl Doubt {
 
     /// What is left of a doubt once what it is about was told for certain: a request from before may still come.
     pub fn after_telling(before: Option<Timestamp>) -> Option<Timestamp> {
-        before.filter(|at| at.age() < LATE)
+        before.filter(|at| Self::may_come_late(*at))
+    }
+
+    /// Whether a request from then may still come.
+    pub fn may_come_late(at: Timestamp) -> bool {
+        at.age() < LATE
     }
 }

@@ -69,7 +69,8 @@ impl Standing {
     pub fn approve(&mut self, upload_id: &str) -> bool {
         let waits = self.held.take_if(|held| held.upload_id == upload_id);
         let Some(HeldIdentities { reasons, .. }) = waits else { return false };
-        self.approved = Some(reasons);
+        // What was approved before and is not done yet stays so.
+        self.approved.get_or_insert_default().extend(reasons);
         true
     }
 
@@ -84,33 +85,39 @@ impl Standing {
         waited || self.approved.take_if(|_| upload_id.is_none()).is_some()
     }
 
-    /// `given`: what was approved when it began.
+    /// `used`: which approvals applied, by their digests.
     pub fn ended(
         &mut self,
         result: &IdentityResult,
-        given: &[Objection],
+        used: &[String],
         began: Timestamp,
         coordinator: Coordinator,
     ) {
         let before = self.held.take();
-        if !result.held.is_empty() {
+        // What was not read says nothing of what waits, or of what was approved.
+        let is_read = result.partial.is_none() && result.unreadable.count == 0;
+        let mut reasons = result.held.clone();
+        if !is_read {
+            let waited = before.iter().flat_map(|held| &held.reasons);
+            let is_open = |one: &&Objection| {
+                !used.contains(&one.digest)
+                    && !result.held.iter().any(|held| held.digest == one.digest)
+            };
+            reasons.extend(waited.filter(is_open).cloned());
+        }
+        if !reasons.is_empty() {
             let (upload_id, since) = match before {
                 // The same still waits, under the name that people know.
-                Some(held) if held.has(&result.held) => (held.upload_id, held.since),
+                Some(held) if held.has(&reasons) => (held.upload_id, held.since),
                 Some(held) => (result.upload_id.clone(), held.since),
                 None => (result.upload_id.clone(), result.ended_at),
             };
-            let reasons = result.held.clone();
             self.held = Some(HeldIdentities { upload_id, since, reasons, coordinator });
-        } else if result.partial.is_some() {
-            // What was not read says nothing of what waits.
-            self.held = before;
         }
-        // It is done, unless not all was read, or told.
-        let is_done = result.partial.is_none() && result.refused.count == 0;
-        if is_done && self.approved() == given {
-            self.approved = None;
-        }
+        let open = self.approved.take().unwrap_or_default();
+        let open: Vec<_> =
+            open.into_iter().filter(|one| !is_read && !used.contains(&one.digest)).collect();
+        self.approved = (!open.is_empty()).then_some(open);
         if result.is_whole() {
             self.as_of = Some(began);
         }
@@ -210,5 +217,43 @@ impl IdentityResult {
         };
         self.seconds = (took.as_secs_f64() * 1000.0).round() / 1000.0;
         self.ended_at = Timestamp::now();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn objection(digest: &str) -> Objection {
+        Objection { why: digest.into(), count: 1, names: Vec::new(), digest: digest.into() }
+    }
+
+    fn result(held: &[&str], unreadable: u64) -> IdentityResult {
+        let mut result = IdentityResult::new(&"docs".into(), "docs", &format!("{held:?}"));
+        result.held = held.iter().map(|digest| objection(digest)).collect();
+        result.unreadable.count = unreadable;
+        result
+    }
+
+    fn ended(standing: &mut Standing, result: &IdentityResult, used: &[&str]) {
+        let used: Vec<_> = used.iter().map(|&digest| digest.to_owned()).collect();
+        standing.ended(result, &used, Timestamp::now(), Coordinator::Process);
+    }
+
+    #[test]
+    fn what_was_not_read_neither_ends_what_waits_nor_what_was_approved() {
+        let mut standing = Standing::default();
+        ended(&mut standing, &result(&["hr"], 0), &[]);
+        let upload = standing.held.clone().expect("it waits").upload_id;
+        ended(&mut standing, &result(&[], 1), &[]);
+        assert_eq!(standing.held.clone().expect("it waits").upload_id, upload);
+        assert!(standing.approve(&upload));
+        ended(&mut standing, &result(&[], 1), &[]);
+        assert_eq!(standing.approved().len(), 1, "it was not read yet");
+        ended(&mut standing, &result(&["it"], 0), &["hr"]);
+        assert!(standing.approved.is_none(), "it is done, once");
+        // What is not there any more needs no word.
+        ended(&mut standing, &result(&[], 0), &[]);
+        assert!(standing.held.is_none());
     }
 }

@@ -316,6 +316,9 @@ fn who_is_no_user_any_more_and_still_in_a_group_is_told_again() {
     let without = || read(&texts(&many(20))[1..], &[("g", &["u00@x", "u01@x"])]);
     let found = changes(&known, without(), &BY_EMAIL);
     assert_eq!((found.counts.gone_users, &found.memberships[..]), (1, &["g".to_owned()][..]));
+    // Whoever ends between the two tells it again.
+    let interrupted = changes(&found.while_told(&known), without(), &BY_EMAIL);
+    assert_eq!(interrupted.memberships, ["g"]);
     let known = Known { roster: found.target, ..Known::default() };
     assert!(!changes(&known, without(), &BY_EMAIL).has_any());
 }
@@ -330,4 +333,58 @@ fn a_group_that_goes_is_emptied_and_known_until_glean_was_told() {
     assert_eq!(found.emptied, ["g"]);
     let interrupted = found.while_told(&known);
     assert_eq!(changes(&interrupted, read(&["a@x"], &[("h", &[])]), &approved).emptied, ["g"]);
+    // It was emptied, and nothing else yet, when the source has it again.
+    let back = changes(&interrupted, read(&["a@x"], &[("g", &["a@x"]), ("h", &[])]), &BY_EMAIL);
+    assert_eq!(back.memberships, ["g"]);
+}
+
+#[test]
+fn groups_in_a_group_that_is_held_stay_with_it() {
+    let names: Vec<_> = (0..100).map(|number| format!("g{number:02}")).collect();
+    let inside: Vec<_> = names[..12].iter().map(|name| format!("group:{name}")).collect();
+    let inside = texts(&inside);
+    let mut groups: Vec<(&str, &[&str])> =
+        names.iter().map(|name| (name.as_str(), &["a@x", "b@x"][..])).collect();
+    groups.push(("staff", &inside));
+    let known = told_of(read(&["a@x", "b@x"], &groups));
+    // Seven of a hundred are not too many to go; and seven of twelve are, in one group.
+    let mut cut = groups.clone();
+    cut.drain(..7);
+    cut.pop();
+    cut.push(("staff", &inside[7..]));
+    let found = changes(&known, read(&["a@x", "b@x"], &cut), &BY_EMAIL);
+    assert_eq!((found.held.len(), &found.target), (1, &known.roster), "{:?}", found.held);
+    let approved =
+        changes(&known, read(&["a@x", "b@x"], &cut), &Terms { approved: &found.held, ..BY_EMAIL });
+    assert_eq!((approved.held.len(), approved.counts.gone_groups), (0, 7), "{:?}", approved.held);
+    // One word is enough, also for the crawl after.
+    let known = Known { roster: found.target, waits: found.waits, ..Known::default() };
+    let next =
+        changes(&known, read(&["a@x", "b@x"], &cut), &Terms { approved: &found.held, ..BY_EMAIL });
+    assert_eq!((next.held.len(), next.counts.gone_groups), (0, 7), "{:?}", next.held);
+}
+
+#[test]
+fn what_follows_from_what_was_approved_is_asked_once_and_then_done() {
+    let many: Vec<_> = (0..100).map(|number| format!("u{number:02}@x=i{number:02}")).collect();
+    let many = texts(&many);
+    let ids: Vec<_> = (0..24).map(|number| format!("i{number:02}")).collect();
+    let ids = texts(&ids);
+    // Twenty users are gone, and a group still names sixteen of them by their ids.
+    let now = || read(&many[20..], &[("hr", &ids[..16])]);
+    let mut known = told_of(read(&many, &[("hr", &ids)]));
+    let mut words = 0;
+    let mut approved = Vec::new();
+    while words < 5 {
+        let found = changes(&known, now(), &Terms { approved: &approved, ..BY_ID });
+        let (held, used) = (found.held, found.used);
+        known = Known { roster: found.target, waits: found.waits, ..Known::default() };
+        approved.retain(|one: &Objection| !used.contains(&one.digest));
+        if held.is_empty() {
+            break;
+        }
+        approved.extend(held);
+        words += 1;
+    }
+    assert_eq!((known.roster.users.len(), words), (80, 2));
 }
