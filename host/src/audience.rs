@@ -108,8 +108,7 @@ fn user_hash(user: &UserRef) -> u64 {
 #[serde(rename_all = "lowercase")]
 pub enum Named {
     Group(String),
-    /// By e-mail where it has one, or by id.
-    User(String),
+    User { email: Option<String>, id: Option<String> },
 }
 
 /// Everybody whom a document names.
@@ -121,8 +120,11 @@ pub fn named(access: &Access) -> impl Iterator<Item = Named> {
     to.into_iter().flat_map(|to| {
         let together = to.group_intersections.iter().flatten();
         let groups = to.groups.iter().chain(together).cloned().map(Named::Group);
-        let name = |user: &UserRef| user.email.clone().or_else(|| user.id.clone());
-        groups.chain(to.users.iter().filter_map(name).map(Named::User))
+        let user = |UserRef { email, id, name: _ }: &UserRef| Named::User {
+            email: email.clone(),
+            id: id.clone(),
+        };
+        groups.chain(to.users.iter().map(user))
     })
 }
 

@@ -1,5 +1,7 @@
 //! `sheaf plan NAME`: what a full crawl would do, before it does.
 
+use std::time::Duration;
+
 use clap::Args as ClapArgs;
 use serde_json::json;
 use tokio::sync::watch;
@@ -14,7 +16,6 @@ use crate::crawl::connection_state::lock_of_plan;
 use crate::crawl::forecast::{Asking, Forecast};
 use crate::crawl::lease::Who;
 use crate::crawl::local_forecast;
-use crate::crawl::result::Outcome;
 use crate::failure::Result;
 use crate::ledger::{Sample, Shifted};
 use crate::temporal::forecasts;
@@ -32,6 +33,8 @@ pub(super) struct Args {
     restart: bool,
 }
 
+/// What was begun longer ago is said to be so.
+const RESUMED: Duration = Duration::from_secs(60);
 /// So many documents of a kind are named; with `-v` as many as are kept.
 const SHOWN: usize = 5;
 
@@ -78,6 +81,12 @@ fn report(forecast: &Forecast, verbose: u8) -> Report {
         forecast.seconds,
     );
     let mut text = summary.clone();
+    if forecast.at.since(forecast.since) > RESUMED {
+        text.push_str(&format!(
+            "\n  an interrupted plan was resumed: read since {}; `--restart` reads everything again",
+            forecast.since
+        ));
+    }
     for reason in &forecast.held {
         text.push_str(&format!("\n  would be held: {}", bounded_reason(reason, verbose)));
     }
@@ -95,11 +104,8 @@ fn report(forecast: &Forecast, verbose: u8) -> Report {
     access(forecast, shown, &mut text);
     documents(forecast, shown, &mut text);
     people(forecast, verbose, &mut text);
-    let code = match forecast.outcome {
-        Outcome::Complete => 0,
-        _ => Outcome::Held.exit_code(),
-    };
-    Report::new(summary, json!(forecast)).text(text).exit_code(signals::code().unwrap_or(code))
+    let code = signals::code().unwrap_or(forecast.exit_code());
+    Report::new(summary, json!(forecast)).text(text).exit_code(code)
 }
 
 /// Who may find documents that could not before, first of all everyone.
@@ -116,10 +122,10 @@ fn access(forecast: &Forecast, shown: usize, text: &mut String) {
             named(samples, *number, shown, text);
         }
     }
-    let unknown = shifts.not_known_before;
+    let unknown = shifts.not_known;
     if unknown > 0 {
         text.push_str(&format!(
-            "\n  of {} that would change it is not known who finds them now: an earlier version of Sheaf uploaded them",
+            "\n  of {} that would change it is not known who finds them now: Sheaf's ledger does not say",
             count(unknown, "document")
         ));
     }

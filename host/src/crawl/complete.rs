@@ -92,7 +92,8 @@ impl Crawler {
     ) -> Result<CrawlResult> {
         let plan = &begun.plan;
         let sealed = self.sealed(plan).await?;
-        let account = self.account(plan, found, &sealed, state.runs.is_empty())?;
+        let mut account = self.account(plan, found, &sealed, state.runs.is_empty())?;
+        self.forget_defined(plan, &mut account.counts).await?;
         let crawled = ReadCrawl { begun, found, sealed, account, seconds };
         match plan.mode {
             ModeName::Incremental => self.finish_incremental(crawled).await,

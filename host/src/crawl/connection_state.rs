@@ -137,8 +137,12 @@ impl States {
 
     /// Where a connection's ledger, journals and state are kept.
     pub fn place(&self, connection: &str) -> String {
-        let aside = if self.aside { "/plan" } else { "" };
-        format!("connections/{connection}/{}{aside}", self.glean)
+        if self.aside {
+            // There need not be a Glean for what is kept here.
+            let glean = if self.glean.is_empty() { "none" } else { self.glean.as_str() };
+            return format!("connections/{connection}/{glean}/plan");
+        }
+        format!("connections/{connection}/{}", self.glean)
     }
 
     /// The same with places of its own.

@@ -111,7 +111,7 @@ impl Crawler {
         let state = self.states.of(connection).await?;
         let mut known = Merged::open(&self.store, &state.runs).await?;
         let (mut documents, mut count) = (Vec::new(), 0);
-        while let Some(Known { record, in_glean }) = known.next().await? {
+        while let Some(Known { record, in_glean, .. }) = known.next().await? {
             if record.is_quarantined() {
                 count += 1;
                 if documents.len() < most {

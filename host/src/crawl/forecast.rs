@@ -1,8 +1,8 @@
 //! What a full crawl would do, for `sheaf plan`: everything is read, checked and compared as a full crawl does it, and
 //! nothing is sent.
 //!
-//! It has a place of its own beside the connection's, with a journal by which an interrupted one is resumed. No crawl
-//! waits for it, and it waits for none.
+//! It has a place of its own beside the connection's, with a journal by which an interrupted one is resumed: no crawl
+//! waits for its end, and it waits for none's. Its guests are counted with those of the crawls.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,7 +19,7 @@ use super::lease::{Lease, Who};
 use super::plan::{Begun, Plan};
 use super::progress::{FailedScope, Quarantined};
 use super::request::{ModeName, upload_id};
-use super::result::{Outcome, joined};
+use super::result::{Outcome, joined, listed};
 use super::totals::Account;
 use super::undefined::Undefined;
 use crate::cell::Connector;
@@ -32,8 +32,8 @@ use crate::name::ConnectionName;
 
 /// How long Glean is waited for.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// What was read longer ago is read again.
-const RESUME_WITHIN: Duration = Duration::from_secs(24 * 3600);
+/// What was read longer ago is read again: it may be another by now.
+const RESUME_WITHIN: Duration = Duration::from_secs(3600);
 
 /// What a full crawl would come to: what `sheaf plan --json` prints.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -42,7 +42,9 @@ pub struct Forecast {
     pub datasource: String,
     pub connector: String,
     pub digest: Digest,
-    /// How the crawl would end.
+    /// Since when what is told here was read.
+    pub since: Timestamp,
+    /// How the crawl would end: what fails of users and groups stops no document.
     pub outcome: Outcome,
     /// Documents that it would upload, each counted once.
     pub documents: u64,
@@ -123,10 +125,11 @@ impl Crawler {
         let connector = self.registry.pin(&connection.connector).await.map_err(|failure| {
             failure.at_least(|| self.connections.now().place(&["connections", name, "connector"]))
         })?;
+        // Before anything of another one's is touched.
+        let (claims, new) = (self.states.claims(name), upload_id_of(name));
+        claims.claim(&Lease::new(who.clone(), by, &new)).await?;
         let resumed = self.interrupted_forecast(&connection, &connector, restart).await?;
-        let upload_id = resumed.as_ref().map(|begun| begun.plan.upload_id.to_string());
-        let upload_id = upload_id.unwrap_or_else(|| upload_id_of(name));
-        let claims = self.states.claims(name);
+        let upload_id = resumed.as_ref().map_or(new, |begun| begun.plan.upload_id.to_string());
         claims.claim(&Lease::new(who.clone(), by, &upload_id)).await?;
         self.kept.keep(&upload_id, by, &connection);
         let runs = real.states.of(name).await?.runs;
@@ -202,12 +205,17 @@ impl Crawler {
         real: &Self,
         plan: &Plan,
     ) -> Result<Option<IdentityResult>> {
-        let Some((result, roster)) = real.judge_identities(&plan.connection).await? else {
-            return Ok(None);
+        let judged = real.judge_identities(&plan.connection).await;
+        let known = match &judged {
+            Ok(Some((_, roster))) => Known { roster: roster.clone(), ..Known::default() },
+            // Documents are held against what was told before.
+            _ => {
+                let known = real.kept_identities(&plan.connection).known(&plan.datasource).await?;
+                known.ok().flatten().unwrap_or_default()
+            }
         };
-        let known = Known { roster, ..Known::default() };
         self.kept_identities(&plan.connection).keep_known(&plan.datasource, &known).await?;
-        Ok(Some(result))
+        Ok(judged?.map(|(result, _)| result))
     }
 
     /// What was read, held against what Glean has. `self` is aside.
@@ -248,6 +256,7 @@ impl Crawler {
             datasource: plan.datasource.clone(),
             connector: plan.connector.clone(),
             digest: plan.digest.clone(),
+            since: self.begun(&plan.travels()).await?.at,
             outcome: match (is_whole, held.is_empty()) {
                 (false, _) => Outcome::Partial,
                 (true, false) => Outcome::Held,
@@ -272,7 +281,7 @@ impl Crawler {
             quarantine: counts.samples,
             access_unknown: counts.access_unknown,
             undefined: counts.undefined,
-            held,
+            held: listed(held),
             reason: joined(&reasons),
             identities: None,
             identities_failure: None,
@@ -316,7 +325,10 @@ impl Crawler {
     /// It was told: nothing of it is kept. `self` is aside.
     pub(super) async fn end_forecast(&self, plan: &Plan, who: &Who) -> Result<()> {
         self.journal(&plan.connection, &plan.upload_id).remove().await?;
-        self.store.remove_all(&format!("{}/ledger", self.states.place(&plan.connection))).await?;
+        let place = self.states.place(&plan.connection);
+        for part in ["ledger", "identities"] {
+            self.store.remove_all(&format!("{place}/{part}")).await?;
+        }
         self.states.claims(&plan.connection).release(who, &plan.upload_id).await
     }
 }
@@ -328,14 +340,15 @@ impl Forecast {
             Ok(result) => self.identities = result.map(Box::new),
             Err(failure) => self.identities_failure = Some(failure),
         }
-        let outcome = match (&self.identities, &self.identities_failure) {
-            (_, Some(_)) => Outcome::Partial,
-            (Some(result), _) => result.outcome,
-            _ => return,
-        };
-        if self.outcome == Outcome::Complete {
-            self.outcome = outcome;
+    }
+
+    /// 0 where the crawl would be complete, and nothing of users and groups would wait.
+    pub fn exit_code(&self) -> u8 {
+        let people = self.identities.as_ref().map_or(Outcome::Complete, |result| result.outcome);
+        if self.identities_failure.is_some() {
+            return Outcome::Partial.exit_code();
         }
+        self.outcome.exit_code().max(people.exit_code())
     }
 }
 

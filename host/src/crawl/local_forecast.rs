@@ -27,7 +27,11 @@ pub async fn run(
         plan = begin => plan?,
         () = cancel.cancelled() => return Err(interrupted()),
     };
-    let read = read(crawler, &aside, &plan, view, cancel).await;
+    let claims = aside.states.claims(&plan.connection);
+    let read = tokio::select! {
+        read = Box::pin(read(crawler, &aside, &plan, view, cancel)) => read,
+        failure = claims.renew_until_it_fails(asking.who, &plan.upload_id) => Err(failure),
+    };
     match read {
         Ok(mut forecast) => {
             forecast.seconds = (started.elapsed().as_secs_f64() * 1000.0).round() / 1000.0;

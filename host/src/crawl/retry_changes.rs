@@ -216,7 +216,7 @@ impl Crawler {
         let mut found = BTreeMap::new();
         let Some(last) = keys.last() else { return Ok(found) };
         let mut records = Merged::open(&self.store, runs).await?;
-        while let Some(Known { record, in_glean }) = records.next().await? {
+        while let Some(Known { record, in_glean, .. }) = records.next().await? {
             let key = record.key();
             if key > *last {
                 break;

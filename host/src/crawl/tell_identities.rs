@@ -99,9 +99,15 @@ impl Crawler {
         let (kept, upload_id) = (self.kept_identities(name), upload_id(name));
         let job = Job { crawler: self, kept, connection, connector, upload_id, wanted: None };
         let started = Instant::now();
-        let Some(opened) = job.open(None).await? else { return Ok(None) };
-        let (config, _, read) = job.read_all(opened).await?;
         let standing = job.standing().await?;
+        let (config, read) = match job.open(None).await? {
+            Some(opened) => {
+                let (config, _, read) = job.read_all(opened).await?;
+                (config, read)
+            }
+            None if job.was_told(&standing).await? => (job.guest().await?.1, Read::default()),
+            None => return Ok(None),
+        };
         let (known, lost) = job.known(&standing).await?;
         let judged = job.judged(&config, &known, read, &standing, lost.as_deref());
         let Judged { mut result, changes } = judged;
@@ -183,17 +189,21 @@ impl Job<'_> {
     /// Whether Glean was told of anybody. Where nobody is left to tell of, what failed before is over.
     async fn had_any(&self) -> Result<bool> {
         let standing = self.standing().await?;
-        let had = match self.kept.known(&self.connection.datasource).await? {
-            Ok(known) => known.is_some_and(|Known { roster, doubt, .. }| {
-                !(roster.users.is_empty() && roster.groups.is_empty()) || doubt != Doubt::default()
-            }),
-            Err(_) => standing.last.is_some(),
-        };
+        let had = self.was_told(&standing).await?;
         if !had && (standing.last.is_some() || standing.failing.is_some()) {
             let forget = |state: &mut ConnectionState| state.identities = Standing::default();
             self.crawler.states.update(&self.connection.name, forget).await?;
         }
         Ok(had)
+    }
+
+    async fn was_told(&self, standing: &Standing) -> Result<bool> {
+        Ok(match self.kept.known(&self.connection.datasource).await? {
+            Ok(known) => known.is_some_and(|Known { roster, doubt, .. }| {
+                !(roster.users.is_empty() && roster.groups.is_empty()) || doubt != Doubt::default()
+            }),
+            Err(_) => standing.last.is_some(),
+        })
     }
 
     async fn standing(&self) -> Result<Standing> {

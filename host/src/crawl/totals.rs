@@ -119,6 +119,17 @@ impl Crawler {
         Ok(Found { read, failed })
     }
 
+    /// Groups and users that Glean was told of while the crawl was under way are not missing any more.
+    pub(super) async fn forget_defined(&self, plan: &Plan, counts: &mut Counts) -> Result<()> {
+        if counts.undefined.is_empty() {
+            return Ok(());
+        }
+        let known = self.kept_identities(&plan.connection).known(&plan.datasource).await?;
+        let known = known.ok().flatten().unwrap_or_default();
+        counts.undefined.forget_defined(&known.roster.defined(false));
+        Ok(())
+    }
+
     /// What a crawl's scopes came to.
     pub(super) fn account(
         &self,

@@ -25,10 +25,12 @@ impl Defined {
     fn has(&self, named: &Named) -> bool {
         match named {
             Named::Group(name) => self.groups.contains(name),
-            Named::User(name) => {
-                (self.by_email && name.contains('@'))
-                    || self.users.contains(name)
-                    || self.users.contains(&name.to_ascii_lowercase())
+            Named::User { email, id } => {
+                let is_known = |email: &String| {
+                    self.by_email || self.users.contains(&email.to_ascii_lowercase())
+                };
+                email.as_ref().is_some_and(is_known)
+                    || id.as_ref().is_some_and(|id| self.users.contains(id))
             }
         }
     }
@@ -62,7 +64,10 @@ impl Undefined {
     fn note(&mut self, named: &Named) {
         let (all, name) = match named {
             Named::Group(name) => (&mut self.groups, name),
-            Named::User(name) => (&mut self.users, name),
+            Named::User { email: Some(name), .. } | Named::User { id: Some(name), .. } => {
+                (&mut self.users, name)
+            }
+            Named::User { .. } => return,
         };
         let name = one_line(&cut(name, MAX_NAME)).into_owned();
         if all.len() < MAX_NAMES {
@@ -72,12 +77,20 @@ impl Undefined {
         }
     }
 
+    /// What is defined by now was told after the document that names it.
+    pub fn forget_defined(&mut self, defined: &Defined) {
+        self.groups.retain(|name| !defined.groups.contains(name));
+        self.users.retain(|name| {
+            !defined.users.contains(name) && !defined.users.contains(&name.to_ascii_lowercase())
+        });
+    }
+
     pub fn add(&mut self, other: &Self) {
         for name in &other.groups {
             self.note(&Named::Group(name.clone()));
         }
         for name in &other.users {
-            self.note(&Named::User(name.clone()));
+            self.note(&Named::User { email: None, id: Some(name.clone()) });
         }
         self.more |= other.more;
     }
@@ -111,20 +124,24 @@ mod tests {
         let by_id = Defined { groups, users, by_email: false };
         let mut undefined = Undefined::default();
         for name in ["ann@x.com", "ANN@x.com", "7", "bob@x.com", "8"] {
-            undefined.hear(&Named::User(name.into()), &by_id);
+            let name = Some(name.to_owned());
+            let is_email = name.as_ref().is_some_and(|name| name.contains('@'));
+            let (email, id) = if is_email { (name, None) } else { (None, name) };
+            undefined.hear(&Named::User { email, id }, &by_id);
         }
         undefined.hear(&Named::Group("hr".into()), &by_id);
         undefined.hear(&Named::Group("it".into()), &by_id);
         assert_eq!(undefined.to_string(), "1 group (`it`) and 2 users (`8`, `bob@x.com`)");
         let mut known = Undefined::default();
-        known.hear(
-            &Named::User("bob@x.com".into()),
-            &Defined { by_email: true, ..Defined::default() },
-        );
+        let (email, id) = (Some("bob@x.com".to_owned()), None);
+        known.hear(&Named::User { email, id }, &Defined { by_email: true, ..Defined::default() });
         assert!(known.is_empty(), "Glean knows people by their e-mails");
         for number in 0..30 {
             undefined.hear(&Named::Group(format!("g{number}")), &by_id);
         }
+        let (email, id) = (Some("eve@y.com".to_owned()), Some("7".to_owned()));
+        known.hear(&Named::User { email, id }, &by_id);
+        assert!(known.is_empty(), "by her id");
         let twice = undefined.clone();
         undefined.add(&twice);
         assert!(undefined.groups.len() == 20 && undefined.more, "{undefined}");

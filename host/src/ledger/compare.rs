@@ -10,7 +10,7 @@ use super::journal::Journal;
 use super::record::{Entry, Record, State};
 use super::run::{Known, Merged, Run, RunWriter};
 use super::sort::Sorter;
-use crate::audience::Shift;
+use crate::audience::{Audience, Shift};
 use crate::store::Store;
 use crate::text::cut;
 
@@ -179,8 +179,8 @@ pub struct AccessShifts {
     pub narrower: Shifted,
     /// Other people may, and whether more or fewer is not known.
     pub others: Shifted,
-    /// Documents that were changed, and of which an earlier version kept no access.
-    pub not_known_before: u64,
+    /// Documents that were changed, and of which it is not known who found them before, or finds them now.
+    pub not_known: u64,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -201,16 +201,16 @@ impl AccessShifts {
             wider: number(&self.wider),
             narrower: number(&self.narrower),
             others: number(&self.others),
-            not_known_before: self.not_known_before,
+            not_known: self.not_known,
         }
     }
 
-    fn count(&mut self, before: &Record, now: &Record) {
-        let audience = before.entry().audience;
-        if !audience.is_known() {
-            self.not_known_before += 1;
+    fn count(&mut self, before: Audience, now: &Record) {
+        let audience = now.entry().audience;
+        if !before.is_known() || !audience.is_known() {
+            self.not_known += 1;
         }
-        let Some(shift) = audience.shift(now.entry().audience) else { return };
+        let Some(shift) = before.shift(audience) else { return };
         let shifted = match shift {
             Shift::ToEveryone => &mut self.to_everyone,
             Shift::Wider => &mut self.wider,
@@ -308,7 +308,7 @@ impl Difference {
                 State::Uploaded => {
                     self.changed += 1;
                     sample(&mut self.changed_samples, &new.record);
-                    self.access.count(&old.record, &new.record);
+                    self.access.count(old.audience, &new.record);
                 }
             },
             (None, Some(new)) if new.record.state() == State::Uploaded => {
@@ -329,7 +329,6 @@ fn sample(samples: &mut Vec<Sample>, record: &Record) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::audience::Audience;
     use crate::document::key;
     use crate::store::Location;
 

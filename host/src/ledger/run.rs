@@ -8,6 +8,7 @@ use xxhash_rust::xxh3::Xxh3;
 
 use super::error::{Error, Result};
 use super::record::{Entry, Record, State, Unread};
+use crate::audience::Audience;
 use crate::failure::{self, Failure};
 use crate::store::Store;
 
@@ -148,6 +149,20 @@ pub struct Known {
     pub record: Record,
     /// Whether Glean has it, in whatever version.
     pub in_glean: bool,
+    /// Who may find the version that Glean has.
+    pub audience: Audience,
+}
+
+impl Known {
+    fn after(before: Option<&Self>, record: Record) -> Self {
+        let in_glean = record.state().is_in_glean(before.is_some_and(|before| before.in_glean));
+        let audience = match record.state() {
+            State::Uploaded | State::Outdated => record.entry().audience,
+            State::Quarantined => before.map_or(Audience::NONE, |before| before.audience),
+            State::Deleted => Audience::NONE,
+        };
+        Self { record, in_glean, audience }
+    }
 }
 
 impl Merged {
@@ -168,8 +183,7 @@ impl Merged {
             // The usual case, and the fast one.
             let Some(record) = head.take() else { return Ok(None) };
             *head = reader.next().await?;
-            let in_glean = record.state().is_in_glean(false);
-            return Ok(Some(Known { record, in_glean }));
+            return Ok(Some(Known::after(None, record)));
         }
         let Some(least) = self.heads.iter().flatten().map(Record::key).min() else {
             return Ok(None);
@@ -187,9 +201,7 @@ impl Merged {
         records.sort_by_key(Record::at);
         let mut known: Option<Known> = None;
         for record in records {
-            let before = known.as_ref().is_some_and(|known| known.in_glean);
-            let in_glean = record.state().is_in_glean(before);
-            known = Some(Known { record, in_glean });
+            known = Some(Known::after(known.as_ref(), record));
         }
         Ok(known)
     }
@@ -200,12 +212,12 @@ pub async fn compact(store: &Store, runs: &[Run], name: String) -> Result<Run> {
     let mut merged = Merged::open(store, runs).await?;
     let mut writer = RunWriter::new(store, name);
     let mut buffer = Vec::new();
-    while let Some(Known { record, in_glean }) = merged.next().await? {
+    while let Some(Known { record, in_glean, audience }) = merged.next().await? {
         match (record.state(), in_glean) {
             (State::Deleted, _) => {}
             (State::Quarantined, true) => {
                 buffer.clear();
-                Entry { state: State::Outdated, ..record.entry() }.write(&mut buffer);
+                Entry { state: State::Outdated, audience, ..record.entry() }.write(&mut buffer);
                 writer.push(&buffer).await?;
             }
             _ => writer.push(record.bytes()).await?,

@@ -82,7 +82,7 @@ pub async fn run(
     let ended = patiently(result, detach, look).await.map_err(|failure| match failure.kind {
         Kind::Interrupted => {
             Failure::new(Kind::Interrupted, "stopped watching; the worker reads on")
-                .next(format!("`sheaf plan {name} --temporal` shows what it came to"))
+                .next(format!("while it runs, `sheaf plan {name} --temporal` follows it"))
         }
         _ => failure,
     })?;

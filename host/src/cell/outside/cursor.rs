@@ -253,9 +253,10 @@ fn row(row: Row) -> Result<Row, String> {
 
 /// A name, as long as one of Glean's.
 fn named(named: Named) -> Named {
+    let text = |text: String| bounded(redacted(text), MAX_TEXT);
     match named {
-        Named::Group(name) => Named::Group(bounded(name, MAX_TEXT)),
-        Named::User(name) => Named::User(bounded(name, MAX_TEXT)),
+        Named::Group(name) => Named::Group(text(name)),
+        Named::User { email, id } => Named::User { email: email.map(text), id: id.map(text) },
     }
 }
 

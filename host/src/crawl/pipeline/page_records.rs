@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
+use crate::audience::Audience;
 use crate::crawl::progress::{Counts, ScopeHead};
 use crate::document::{self, DocumentRef};
 use crate::glean::upload::Refused;
@@ -89,7 +90,9 @@ impl PageRecords {
                 None => (State::Uploaded, ""),
                 Some(reason) => (State::Quarantined, reason.as_str()),
             };
-            let (key, content, url, audience) = (*key, *content, *address, *audience);
+            let (key, content, url) = (*key, *content, *address);
+            // Of a version that Glean does not get, nobody finds anything.
+            let audience = if quarantined.is_some() { Audience::NONE } else { *audience };
             Entry { key, content, state, id, object_type, title, reason, url, audience, ..entry }
                 .write(&mut records);
         }
@@ -144,8 +147,8 @@ impl PageRecords {
             };
             match refused {
                 Some((id, reason)) => {
-                    Entry { state: State::Quarantined, reason: &reason, ..entry }
-                        .write(&mut corrected);
+                    let (state, audience) = (State::Quarantined, Audience::NONE);
+                    Entry { state, audience, reason: &reason, ..entry }.write(&mut corrected);
                     self.settled.push(Refused { id, reason });
                 }
                 None => corrected.extend_from_slice(record.bytes()),
