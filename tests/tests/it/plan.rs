@@ -138,7 +138,7 @@ async fn a_plan_is_resumed_waits_for_no_crawl_and_needs_no_glean() {
         let all = walk(&journal).into_iter().filter(|path| path.contains("/plan/crawls/"));
         all.filter_map(|path| std::fs::metadata(path).ok()).map(|file| file.len()).sum()
     };
-    until("some of it is read", async || size() > 50_000).await;
+    until("some of it is read", async || size() > 200_000).await;
     killed.kill().await.expect("killed");
     let resumed = site.sheaf(&["plan", "docs", "--json", "-vv"]).await;
     assert_eq!(resumed.json()["result"]["documents"], 40_000, "{resumed:?}");
