@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # A real shrink: the kernel's documentation of one version, then of a later one, under one connection.
-# What left between them is held, named, and goes when it is approved; when it is rejected, nothing goes.
+# What left between them is held, named, and goes when it is approved; when it is rejected, nothing goes. What
+# `sheaf plan` says before each crawl is what the crawl does.
 #
 #   tools/shrink-drill.sh [OLD] [NEW]      (folders; Debian's linux-doc-6.1 and -6.12 if none are named)
 set -euo pipefail
@@ -51,6 +52,21 @@ folders = { "/content" = "$1" }
 TOML
 }
 run() { "$sheaf" --config "$drill/sheaf.toml" "$@" 2>>"$drill/sheaf.log" || true; }
+# What a plan says, and what the crawl after it did.
+planned() {
+    "$sheaf" --config "$drill/sheaf.toml" plan kernel --json 2>>"$drill/sheaf.log" >"$drill/plan.json" || true
+    "$sheaf" --config "$drill/sheaf.toml" sync kernel --local --json 2>>"$drill/sheaf.log" >"$drill/crawl.json" || true
+    python3 - "$drill/plan.json" "$drill/crawl.json" <<'PY'
+import json, sys
+plan, crawl = (json.load(open(name))["result"] for name in sys.argv[1:])
+names = ["outcome", "documents", "added", "changed", "unchanged", "quarantined"]
+said, did = [{name: one[name] for name in names} for one in (plan, crawl)]
+said["deleted"], did["deleted"] = plan["deleted"], (crawl.get("held") or {}).get("would_go", crawl["deleted"])
+print("plan ", said)
+print("crawl", did)
+sys.exit(said != did)
+PY
+}
 # What `find` says, to compare with.
 names() { (cd "$1" && find . -name '*.rst' | sed 's,^\./,,' | LC_ALL=C sort); }
 names "$drill/old" >"$drill/old.txt"
@@ -59,10 +75,10 @@ gone=$(LC_ALL=C comm -23 "$drill/old.txt" "$drill/new.txt" | wc -l)
 echo "find: $(wc -l <"$drill/old.txt") before, $gone gone, $(LC_ALL=C comm -13 "$drill/old.txt" "$drill/new.txt" | wc -l) new"
 
 configure "$drill/old"
-run sync kernel --local
+planned
 configure "$drill/new"
 echo "--- the later version"
-run sync kernel --local
+planned
 echo "--- rejected"
 run reject kernel
 run sync kernel --local | head -n 1
