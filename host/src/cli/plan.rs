@@ -33,7 +33,7 @@ pub(super) struct Args {
     restart: bool,
 }
 
-/// What was begun longer ago is said to be so.
+/// What was begun so long before is said to be so.
 const RESUMED: Duration = Duration::from_secs(60);
 /// So many documents of a kind are named; with `-v` as many as are kept.
 const SHOWN: usize = 5;
@@ -81,7 +81,8 @@ fn report(forecast: &Forecast, verbose: u8) -> Report {
         forecast.seconds,
     );
     let mut text = summary.clone();
-    if forecast.at.since(forecast.since) > RESUMED {
+    let now = Duration::from_secs_f64(forecast.seconds);
+    if forecast.at.since(forecast.since) > now + RESUMED {
         text.push_str(&format!(
             "\n  an interrupted plan was resumed: read since {}; `--restart` reads everything again",
             forecast.since

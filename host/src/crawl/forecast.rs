@@ -206,13 +206,12 @@ impl Crawler {
         plan: &Plan,
     ) -> Result<Option<IdentityResult>> {
         let judged = real.judge_identities(&plan.connection).await;
-        let known = match &judged {
-            Ok(Some((_, roster))) => Known { roster: roster.clone(), ..Known::default() },
+        let known = if let Ok(Some((_, roster))) = &judged {
+            Known { roster: roster.clone(), ..Known::default() }
+        } else {
             // Documents are held against what was told before.
-            _ => {
-                let known = real.kept_identities(&plan.connection).known(&plan.datasource).await?;
-                known.ok().flatten().unwrap_or_default()
-            }
+            let known = real.kept_identities(&plan.connection).known(&plan.datasource).await?;
+            known.ok().flatten().unwrap_or_default()
         };
         self.kept_identities(&plan.connection).keep_known(&plan.datasource, &known).await?;
         Ok(judged?.map(|(result, _)| result))

@@ -71,7 +71,7 @@ pub fn changes(known: &Known, read: Read, terms: &Terms<'_>) -> Changes {
     if objections.hold_lost(terms.lost, &read) || objections.hold_nobody(&known.roster, &read) {
         let (target, waits) = (known.roster.clone(), known.waits.clone());
         let Objections { held, used, .. } = objections;
-        return Changes { target, held, used, waits, ..Changes::default() };
+        return Changes { target, held, waits, used, ..Changes::default() };
     }
     let Read { users, ids, groups, unreadable, partial, mut left_out } = read;
     let is_whole = partial.is_none();
