@@ -9,7 +9,7 @@ use crate::api::Api;
 use crate::expression::Expression;
 use crate::identities::setting::{GroupMap, Members};
 use crate::listing::{ListSettings, Listing, expression};
-use crate::request::Request;
+use crate::request::{Gaps, Request};
 use crate::template::{Template, all_texts};
 
 /// The setting `group`, ready for use.
@@ -137,16 +137,17 @@ impl Place {
         let Who { mut users, user_ids, groups } = Who::new(members)?;
         users.extend(user_ids);
         users.extend(groups);
-        let request = Request::new(path, &members.query)?;
+        let request = Request::new(path, &members.query, Gaps::Refused)?;
         let listing = Listing::new(title, &list, users)?;
         Ok(Self::List(Box::new(MemberList { request, listing })))
     }
 }
 
 impl MemberList {
-    /// Nothing where the path finds nothing in the group's row.
-    pub(crate) fn url(&self, api: &Api, row: &Value) -> Result<Option<Url>> {
-        self.request.url(api, row)
+    /// The URL, or why there is none.
+    pub(crate) fn url(&self, api: &Api, row: &Value) -> Result<std::result::Result<Url, String>> {
+        let url = self.request.url(api, row)?;
+        Ok(url.map_err(|part| format!("{part} of `members` finds nothing in the group's row")))
     }
 }
 

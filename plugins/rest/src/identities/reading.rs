@@ -255,8 +255,9 @@ impl RestReading {
         let Some(list) = groups.list() else {
             return Ok(groups.in_row(&row)?.map(Some));
         };
-        let Some(url) = list.url(&self.api, &row)? else {
-            return Ok(Err("the path of `members` finds nothing in the group's row".into()));
+        let url = match list.url(&self.api, &row)? {
+            Ok(url) => url,
+            Err(why) => return Ok(Err(why)),
         };
         let began = resumed.is_some();
         let walk = Walk::new(resumed.unwrap_or_default());

@@ -15,6 +15,7 @@ use crate::identities::setting::IdentityEndpoint;
 use crate::identities::users::Users;
 use crate::list::List;
 use crate::listing::{ListSettings, Listing, expression};
+use crate::request::Gaps;
 use crate::template::Template;
 use crate::walk::Walk;
 
@@ -74,10 +75,11 @@ impl Roll {
             error: setting.error.as_ref(),
         };
         let listing = Listing::new(title, &list, vec![Template::new(id)?])?;
+        let details = setting.detail.as_ref().map(|detail| Details::new(detail, Gaps::Refused));
         Ok(Self {
             listing,
             skip: expression(setting.skip.as_ref())?,
-            details: setting.detail.as_ref().map(Details::new).transpose()?,
+            details: details.transpose()?,
             rows,
             setting,
         })
