@@ -13,6 +13,8 @@ use crate::template::{Template, all_texts};
 pub(crate) struct ListSettings<'a> {
     pub items: Option<&'a String>,
     pub items_optional: bool,
+    /// Whether an answer that is an object may be the list where there is no `items`.
+    pub maps: bool,
     pub whole: Option<&'a String>,
     pub paging: Option<&'a Paging>,
     pub error: Option<&'a String>,
@@ -25,6 +27,8 @@ pub(crate) struct Listing {
     /// Where the items are in an answer.
     pub items: Option<Expression>,
     pub items_optional: bool,
+    /// Whether an answer that is an object may be the list where there is no `items`.
+    pub maps: bool,
     pub pages: Option<Pages>,
     pub error: Option<Expression>,
     pub whole: Option<Expression>,
@@ -52,6 +56,7 @@ impl Listing {
             title,
             items: expression(list.items)?,
             items_optional: list.items_optional,
+            maps: list.maps,
             pages,
             error: expression(list.error)?,
             whole: expression(list.whole)?,

@@ -49,6 +49,7 @@ impl Prepared {
         let list = ListSettings {
             items: setting.items.as_ref(),
             items_optional: setting.items_optional,
+            maps: true,
             whole: setting.whole.as_ref(),
             paging: setting.paging.as_ref(),
             error: setting.error.as_ref(),

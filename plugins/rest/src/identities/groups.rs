@@ -129,6 +129,7 @@ impl Place {
         let list = ListSettings {
             items: members.items.as_ref(),
             items_optional: members.items_optional,
+            maps: false,
             whole: None,
             paging: members.paging.as_ref(),
             error: members.error.as_ref(),

@@ -70,6 +70,7 @@ impl Roll {
         let list = ListSettings {
             items: setting.items.as_ref(),
             items_optional: setting.items_optional,
+            maps: false,
             whole: setting.whole.as_ref(),
             paging: setting.paging.as_ref(),
             error: setting.error.as_ref(),
