@@ -166,7 +166,7 @@ async fn members_are_named_by_mail_by_id_and_by_group_and_whoever_has_no_mail_is
     );
     api.says("/groups", json!({ "items": [{ "slug": "all" }, { "slug": "hr" }, { "id": 7 }] }));
     let inner = json!({ "type": "group", "slug": "hr" });
-    api.lists("groups/all/members", &[vec![inner], vec![by_id(3)], vec![by_id(4), json!({})]]);
+    api.lists("groups/all/members", &[vec![inner], vec![by_id(3)], vec![by_id(4)]]);
     api.lists("groups/hr/members", &[vec![json!({ "email": "ANN@x.com" })]]);
     let site = Site::new(&people(&url, &["all", "hr"], &format!("{GROUPS}{USERS}")))
         .await
@@ -180,7 +180,7 @@ async fn members_are_named_by_mail_by_id_and_by_group_and_whoever_has_no_mail_is
     let result = told(&site, 5).await;
     assert_eq!((&result["users"], &result["groups"]), (&4.into(), &2.into()), "{result}");
     let why = |key: &str| result[key]["samples"].to_string();
-    assert_eq!(result["left_out"]["count"], 3, "the user, and two members: {result}");
+    assert_eq!(result["left_out"]["count"], 2, "the user, and the same as a member: {result}");
     assert!(why("left_out").contains("(no e-mail: 4)"), "{result}");
     assert!(why("unreadable").contains("row 3 of `groups` of `identities`"), "{result}");
     // In rows of their own, and in the group's row.
@@ -304,6 +304,66 @@ async fn a_group_that_cannot_be_read_keeps_its_members_and_the_others_change() {
     let result = told(&site, 5).await;
     assert!(result["unreadable"]["samples"].to_string().contains("`name`"), "{result}");
     assert_eq!(finders(&site, "open", &users).await, ["ann"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_list_of_members_changes_no_group() {
+    let (api, url) = Api::start().await;
+    let names = ["bare", "rows", "later"];
+    let rows = ["bare", "rows", "later"].map(|name| json!({ "slug": name, "kind": "team" }));
+    api.lists("users", &[vec![user("ann", 1), user("bob", 2), user("cid", 3)]]);
+    api.says("/groups", json!({ "items": rows }));
+    api.says("/documents", json!({}));
+    // The answer itself is the list.
+    let groups = |page: &str| {
+        GROUPS
+            .replace("path = \"groups/{slug}/members\"\nitems = \"items\"", page)
+            .replace("paging = { kind = \"next-url\", value = \"next\" }\nusers", "users")
+    };
+    let asks = "path = \"members\"\nquery = { of = \"{slug}\", kind = \"{kind}\" }";
+    let toml = people(&url, &names, &format!("{USERS}{}", groups(asks)));
+    assert!(!toml.contains("groups/{slug}/members"), "{toml}");
+    let site = Site::new(&toml).await.connector("sheaf_rest");
+    let of = |name: &str| format!("/members?kind=team&of={name}");
+    for name in names {
+        api.says(&of(name), json!([by_id(1), by_id(2)]));
+    }
+    site.sync("people", 0).await;
+    let users = ["ann", "bob", "cid"];
+    for name in names {
+        assert_eq!(finders(&site, name, &users).await, ["ann", "bob"], "{name}");
+    }
+    api.says(&of("bare"), json!({ "error": "backend timeout" }));
+    // A token that may not see who they are.
+    api.says(&of("rows"), json!([by_id(1), { "type": "user" }]));
+    api.says(&of("later"), json!([by_id(3)]));
+    let result = told(&site, 5).await;
+    let why = result["unreadable"]["samples"].to_string();
+    assert_eq!(result["unreadable"]["count"], 2, "{result}");
+    assert!(why.contains("bare: an answer is no list"), "{result}");
+    assert!(why.contains("rows: ") && why.contains("member 2"), "{result}");
+    for name in ["bare", "rows"] {
+        assert_eq!(finders(&site, name, &users).await, ["ann", "bob"], "{name}");
+    }
+    assert_eq!(finders(&site, "later", &users).await, ["cid"]);
+    // Without the parameters the list is everybody.
+    api.says("/members", json!([by_id(1), by_id(2), by_id(3)]));
+    api.says("/members?of=rows", json!([by_id(1), by_id(2), by_id(3)]));
+    api.says(
+        "/groups",
+        json!({ "items": [{ "slug": "rows", "kind": "" }, { "slug": "later", "kind": "team" }] }),
+    );
+    let result = told(&site, 5).await;
+    let why = result["unreadable"]["samples"].to_string();
+    assert!(why.contains("rows: `kind` in the query of `members` finds nothing"), "{result}");
+    assert_eq!(finders(&site, "rows", &users).await, ["ann", "bob"]);
+    // Nor is an object a list of users: that is tried again.
+    let in_answer = USERS.replace("items = \"items\"\n", "");
+    site.configure(&people(&url, &names, &in_answer));
+    api.says("/users", json!({ "error": "backend timeout" }));
+    let ended = run(&site).await;
+    assert_eq!(ended.code, 4, "{ended:?}");
+    assert!(ended.stdout.contains("backend timeout"), "{ended:?}");
 }
 
 fn team(name: &str, id: u32, team: &str) -> Value {

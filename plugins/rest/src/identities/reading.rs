@@ -278,7 +278,14 @@ impl RestReading {
             self.open = None;
             return Ok(1);
         }
-        let found = open.take_page(&list, groups)?;
+        let found = match open.take_page(&list, groups)? {
+            Ok(found) => found,
+            Err(why) => {
+                open.cannot_be_read(why, page);
+                self.open = None;
+                return Ok(1);
+            }
+        };
         let count = found.len() + 1;
         match open.walk.turn() {
             Stands::More => open.deliver(found, true, page),
@@ -319,13 +326,20 @@ fn its_group_is_gone() -> Error {
 }
 
 impl Open {
-    /// What is left of the page of members that was read.
-    fn take_page(&mut self, list: &List<'_>, groups: &Groups) -> Result<Vec<Member>> {
+    /// What is left of the page of members that was read, or why the group cannot be.
+    fn take_page(
+        &mut self,
+        list: &List<'_>,
+        groups: &Groups,
+    ) -> Result<std::result::Result<Vec<Member>, String>> {
         let mut members = Vec::new();
         while let Some(item) = self.walk.take(list)? {
-            members.extend(groups.members(&item)?);
+            match groups.members(&item, self.walk.row())? {
+                Ok(named) => members.extend(named),
+                Err(why) => return Ok(Err(why)),
+            }
         }
-        Ok(members)
+        Ok(Ok(members))
     }
 
     fn deliver(&self, members: Vec<Member>, continues: bool, page: &mut Page) {
