@@ -52,7 +52,7 @@ impl Crawled {
         List {
             items: changes.and_then(|changes| changes.items.as_ref()).or(list.items),
             lookups: changes.and_then(|changes| changes.lookups.as_ref()),
-            has_total: !changes.is_some_and(Changes::are_a_list),
+            has_total: changes.is_none_or(Changes::have_the_total),
             // Changes may well fit on a page: the full crawl before them has found the way.
             one_page: self.incremental || list.one_page,
             ..list

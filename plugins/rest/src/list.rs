@@ -9,7 +9,7 @@ use crate::api::{Api, clock, extended, keeps_to_itself};
 use crate::changes::Lookups;
 use crate::expression::{Expression, shown};
 use crate::listing::Listing;
-use crate::paging::{Next, Place, Said};
+use crate::paging::{Next, Pages, Place, Said};
 
 /// How a list is read: as its settings describe it, or that of its changes, or the answers to a lookup.
 pub(crate) struct List<'a> {
@@ -65,6 +65,11 @@ impl<'a> List<'a> {
             Some(lookups) => lookups.id(item),
             None => self.listing.id(item),
         }
+    }
+
+    /// Whether it says how many items it has.
+    pub(crate) fn tells_total(&self) -> bool {
+        self.has_total && self.listing.pages.as_ref().is_some_and(Pages::tells_total)
     }
 
     /// The page at `url`, with what follows on it.

@@ -64,19 +64,25 @@ impl Walk {
             Ok(page) => page,
             Err(refusal) => return Ok(Err(refusal)),
         };
+        self.begin(list, page)?;
+        Ok(Ok(()))
+    }
+
+    /// A page was read.
+    fn begin(&mut self, list: &List<'_>, page: Listed) -> Result<()> {
         self.checkpoint.began.get_or_insert(page.now);
         self.found_a_way_on(list, &page)?;
         // Whether pages are counted shows with the first or the second.
         let begins = self.checkpoint.place.pages < 2;
         self.checkpoint.shifts |= begins && page.shifts;
         let mut listed = page.items;
-        if begins || self.checkpoint.shifts || !page.totals.is_empty() {
+        // Where a total is said with one of the answers, the rows of all of them are compared with it.
+        if begins || self.checkpoint.shifts || list.tells_total() {
             listed = self.unseen(list, listed, &page.totals)?;
         }
         self.next = Some(page.next);
         self.items = list.looked_up(listed)?.into();
-        self.leave_out_what_was_taken(list)?;
-        Ok(Ok(()))
+        self.leave_out_what_was_taken(list)
     }
 
     /// Where the page is the same as before the interruption, the reading resumes after what was taken; otherwise
@@ -164,7 +170,7 @@ impl Walk {
         match self.next.take() {
             Some(Next::Page(place)) => self.turn_to(place),
             None => {}
-            Some(Next::End { .. }) => match self.verdict() {
+            Some(Next::End { .. }) => match self.coverage.end(self.checkpoint.shifts) {
                 Verdict::Whole => return Stands::Whole,
                 Verdict::ReadAgain => {
                     log::info!(
@@ -184,12 +190,6 @@ impl Walk {
         self.checkpoint.tallies = self.coverage.tallies();
         self.checkpoint.place = place;
         self.checkpoint.after = None;
-    }
-
-    /// Whether the list's end proves that all of it was seen.
-    fn verdict(&self) -> Verdict {
-        let proves = self.checkpoint.shifts || self.coverage.is_told();
-        if proves { self.coverage.end() } else { Verdict::Whole }
     }
 
     /// What is on the first page, for people.
@@ -216,6 +216,91 @@ impl Walk {
                 "the list of {list} changed while it was read, and some of it may have been missed: let `total` or \
                  `total_header` in its `paging` say how many items there are, or sort it by what does not change"
             ),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use serde_json::json;
+
+    use crate::api::Api;
+    use crate::listing::{ListSettings, Listing};
+    use crate::template::Template;
+
+    use super::*;
+
+    /// A list by a cursor, with a total.
+    fn listing(id: &str) -> Listing {
+        let paging =
+            json!({ "kind": "cursor", "value": "next", "parameter": "c", "total": "total" });
+        let paging = serde_json::from_value(paging).expect("paging");
+        let list = ListSettings {
+            items: None,
+            items_optional: false,
+            maps: false,
+            whole: None,
+            paging: Some(&paging),
+            error: None,
+        };
+        let id = Template::new(id).expect("a template");
+        Listing::new("the list".into(), &list, vec![id]).expect("a listing")
+    }
+
+    fn list(listing: &Listing, test: impl FnOnce(&List<'_>)) {
+        let api = Api::new("https://a.example.com", None, &BTreeMap::new());
+        test(&List::new(&api, listing));
+    }
+
+    /// The page at the walk's place, of which there are `pages`.
+    fn page(walk: &Walk, items: Vec<Value>, total: Option<u64>, pages: u64) -> Listed {
+        let place = &walk.checkpoint.place;
+        let number = place.pages + 1;
+        let next = Place {
+            parameters: BTreeMap::from([("c".to_owned(), format!("token-{number}"))]),
+            items: place.items + items.len() as u64,
+            pages: number,
+            url: None,
+        };
+        let next = if number < pages { Next::Page(next) } else { Next::End { said: true } };
+        Listed { items, next, totals: total.into_iter().collect(), shifts: false, now: 0 }
+    }
+
+    #[test]
+    fn the_rows_of_all_pages_are_compared_with_a_total_that_is_said_with_the_first() {
+        let listing = listing("{id}");
+        let stands = |totals: [Option<u64>; 4], stop: Option<u64>| {
+            let mut last = Stands::More;
+            list(&listing, |list| {
+                let mut walk = Walk::new(Checkpoint::default());
+                for (total, number) in totals.into_iter().zip(0u64..) {
+                    if stop == Some(number) {
+                        let noted = serde_json::to_string(&walk.checkpoint).expect("JSON");
+                        walk = Walk::new(Checkpoint::parse(Some(&noted)).expect("a checkpoint"));
+                    }
+                    let items = vec![json!({ "id": 2 * number }), json!({ "id": 2 * number + 1 })];
+                    walk.begin(list, page(&walk, items, total, 4)).expect("a page");
+                    while walk.take(list).expect("an item").is_some() {}
+                    last = walk.turn();
+                }
+            });
+            last
+        };
+        for stop in [None, Some(1), Some(2), Some(3)] {
+            for (totals, whole) in [
+                ([Some(8), None, None, None], true),
+                ([None, None, None, Some(8)], true),
+                ([None; 4], true),
+                ([Some(7), Some(8), Some(8), Some(9)], true),
+                ([Some(9), None, None, None], false),
+                ([None, None, None, Some(9)], false),
+                ([Some(9), Some(10), Some(9), Some(10)], false),
+            ] {
+                let stands = stands(totals, stop);
+                assert_eq!(stands == Stands::Whole, whole, "{totals:?}, {stop:?}: {stands:?}");
+            }
         }
     }
 }
