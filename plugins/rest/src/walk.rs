@@ -1,6 +1,7 @@
 //! A list that is read, page after page and item after item, from where an earlier reading was interrupted.
 
 use std::collections::VecDeque;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -89,9 +90,9 @@ impl Walk {
     /// all of the page is taken again.
     fn leave_out_what_was_taken(&mut self, list: &List<'_>) -> Result<()> {
         self.taken = 0;
-        if let Some((count, id)) = &self.checkpoint.after
+        if let Some((count, mark)) = &self.checkpoint.after
             && let Some(last) = count.checked_sub(1).and_then(|last| self.items.get(last))
-            && list.listing.id(last)?.as_ref() == Some(id)
+            && self::mark(list, last)? == *mark
         {
             self.taken = *count;
             self.items.drain(..*count);
@@ -157,8 +158,7 @@ impl Walk {
     pub(crate) fn take(&mut self, list: &List<'_>) -> Result<Option<Value>> {
         let Some(item) = self.items.pop_front() else { return Ok(None) };
         self.taken += 1;
-        let id = list.listing.id(&item)?;
-        self.checkpoint.after = id.map(|id| (self.taken, id));
+        self.checkpoint.after = Some((self.taken, mark(list, &item)?));
         Ok(Some(item))
     }
 
@@ -218,6 +218,15 @@ impl Walk {
             ),
         }
     }
+}
+
+/// What an item that was taken is known by when a reading resumes: its id or, as a checkpoint is short, a hash of it.
+fn mark(list: &List<'_>, item: &Value) -> Result<String> {
+    Ok(list.listing.id(item)?.unwrap_or_else(|| {
+        let mut hasher = DefaultHasher::new();
+        item.to_string().hash(&mut hasher);
+        format!("without an id, {:016x}", hasher.finish())
+    }))
 }
 
 #[cfg(test)]
@@ -302,5 +311,33 @@ mod tests {
                 assert_eq!(stands == Stands::Whole, whole, "{totals:?}, {stop:?}: {stands:?}");
             }
         }
+    }
+
+    #[test]
+    fn a_reading_goes_on_from_a_row_without_an_id() {
+        let listing = listing("{id}");
+        list(&listing, |list| {
+            let rows =
+                vec![json!({ "n": 1 }), json!({ "n": 2 }), json!({ "n": 3 }), json!({ "id": 4 })];
+            let mut walk = Walk::new(Checkpoint::default());
+            walk.begin(list, page(&walk, rows.clone(), None, 1)).expect("a page");
+            let mut noted = Vec::new();
+            for number in 1..=rows.len() {
+                walk.take(list).expect("an item");
+                let checkpoint = serde_json::to_string(&walk.checkpoint).expect("JSON");
+                assert!(!noted.contains(&checkpoint), "{checkpoint}");
+                let mut other = Walk::new(Checkpoint::parse(Some(&checkpoint)).expect("parsed"));
+                other.begin(list, page(&other, rows.clone(), None, 1)).expect("a page");
+                assert_eq!(other.take(list).expect("an item").as_ref(), rows.get(number));
+                // Another row is where it was.
+                let mut others = rows.clone();
+                others[number - 1] = json!({ "n": 9 });
+                let mut other = Walk::new(Checkpoint::parse(Some(&checkpoint)).expect("parsed"));
+                other.begin(list, page(&other, others.clone(), None, 1)).expect("a page");
+                assert_eq!(other.take(list).expect("an item").as_ref(), others.first());
+                assert!(other.lost_its_place());
+                noted.push(checkpoint);
+            }
+        });
     }
 }
