@@ -60,9 +60,9 @@ impl<'a> List<'a> {
     }
 
     /// What tells an item of this list from all others.
-    pub(crate) fn id(&self, item: &Value) -> Result<Option<String>> {
+    pub(crate) fn id(&self, item: &Value) -> Option<String> {
         match self.lookups {
-            Some(lookups) => lookups.id(item),
+            Some(lookups) => lookups.id(item).ok()?,
             None => self.listing.id(item),
         }
     }
@@ -103,7 +103,7 @@ impl<'a> List<'a> {
                     next.url = Some(self.api.next(&url, named, pages.keep_host)?.into());
                 }
             }
-            self.merge(&mut items, some)?;
+            self.merge(&mut items, some);
             let whole = match &self.listing.whole {
                 Some(whole) if self.lookups.is_none() => whole.holds(&answer)?,
                 _ => true,
@@ -176,26 +176,22 @@ impl<'a> List<'a> {
     }
 
     /// Puts the parts of items together that came in several answers.
-    fn merge(&self, all: &mut Vec<Value>, some: Vec<Value>) -> Result<()> {
+    fn merge(&self, all: &mut Vec<Value>, some: Vec<Value>) {
         if self.listing.whole.is_none() || all.is_empty() {
             all.extend(some);
-            return Ok(());
+            return;
         }
         for item in some {
-            let id = self.listing.id(&item)?;
+            let id = self.listing.id(&item);
             let mut known = None;
-            for candidate in all.iter_mut() {
-                if id.is_some() && self.listing.id(candidate)? == id {
-                    known = Some(candidate);
-                    break;
-                }
+            if id.is_some() {
+                known = all.iter_mut().find(|candidate| self.listing.id(candidate) == id);
             }
             match (known, item) {
                 (Some(Value::Object(known)), Value::Object(fields)) => add(known, fields),
                 (_, item) => all.push(item),
             }
         }
-        Ok(())
     }
 
     /// The items themselves, where the list only names them.

@@ -72,9 +72,11 @@ impl Listing {
         })
     }
 
-    /// What tells an item from all others; nothing where it has none of it.
-    pub(crate) fn id(&self, item: &Value) -> Result<Option<String>> {
-        Ok(Some(all_texts(&self.id, item)?.join("\n")).filter(|id| !id.is_empty()))
+    /// What tells an item from all others; nothing where it has none of it, or where an expression for it fails: the
+    /// item may be one that is to be left out, and otherwise whoever takes it tells of that.
+    pub(crate) fn id(&self, item: &Value) -> Option<String> {
+        let texts = all_texts(&self.id, item).ok()?;
+        Some(texts.join("\n")).filter(|id| !id.is_empty())
     }
 }
 

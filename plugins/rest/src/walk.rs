@@ -83,22 +83,22 @@ impl Walk {
         }
         self.next = Some(page.next);
         self.items = list.looked_up(listed)?.into();
-        self.leave_out_what_was_taken(list)
+        self.leave_out_what_was_taken(list);
+        Ok(())
     }
 
     /// Where the page is the same as before the interruption, the reading resumes after what was taken; otherwise
     /// all of the page is taken again.
-    fn leave_out_what_was_taken(&mut self, list: &List<'_>) -> Result<()> {
+    fn leave_out_what_was_taken(&mut self, list: &List<'_>) {
         self.taken = 0;
         if let Some((count, mark)) = &self.checkpoint.after
             && let Some(last) = count.checked_sub(1).and_then(|last| self.items.get(last))
-            && self::mark(list, last)? == *mark
+            && self::mark(list, last) == *mark
         {
             self.taken = *count;
             self.items.drain(..*count);
         }
         self.lost_its_place = self.taken == 0 && self.checkpoint.after.is_some();
-        Ok(())
     }
 
     /// Whether the page is another than before the interruption, so that some of it may be taken again.
@@ -139,7 +139,7 @@ impl Walk {
         }
         let mut names = Vec::with_capacity(listed.len());
         for item in &listed {
-            names.push(list.id(item)?.unwrap_or_else(|| item.to_string()));
+            names.push(list.id(item).unwrap_or_else(|| item.to_string()));
         }
         let known = self.coverage.page(names.iter().map(String::as_str));
         let counts = list.listing.pages.as_ref().is_some_and(Pages::counts);
@@ -155,11 +155,11 @@ impl Walk {
     }
 
     /// The next item of the page.
-    pub(crate) fn take(&mut self, list: &List<'_>) -> Result<Option<Value>> {
-        let Some(item) = self.items.pop_front() else { return Ok(None) };
+    pub(crate) fn take(&mut self, list: &List<'_>) -> Option<Value> {
+        let item = self.items.pop_front()?;
         self.taken += 1;
-        self.checkpoint.after = Some((self.taken, mark(list, &item)?));
-        Ok(Some(item))
+        self.checkpoint.after = Some((self.taken, mark(list, &item)));
+        Some(item)
     }
 
     /// How the list stands. Where a page was taken to its end, the walk turns to what follows on it.
@@ -221,12 +221,12 @@ impl Walk {
 }
 
 /// What an item that was taken is known by when a reading resumes: its id or, as a checkpoint is short, a hash of it.
-fn mark(list: &List<'_>, item: &Value) -> Result<String> {
-    Ok(list.listing.id(item)?.unwrap_or_else(|| {
+fn mark(list: &List<'_>, item: &Value) -> String {
+    list.listing.id(item).unwrap_or_else(|| {
         let mut hasher = DefaultHasher::new();
         item.to_string().hash(&mut hasher);
         format!("without an id, {:016x}", hasher.finish())
-    }))
+    })
 }
 
 #[cfg(test)]
@@ -291,7 +291,7 @@ mod tests {
                     }
                     let items = vec![json!({ "id": 2 * number }), json!({ "id": 2 * number + 1 })];
                     walk.begin(list, page(&walk, items, total, 4)).expect("a page");
-                    while walk.take(list).expect("an item").is_some() {}
+                    while walk.take(list).is_some() {}
                     last = walk.turn();
                 }
             });
@@ -323,21 +323,36 @@ mod tests {
             walk.begin(list, page(&walk, rows.clone(), None, 1)).expect("a page");
             let mut noted = Vec::new();
             for number in 1..=rows.len() {
-                walk.take(list).expect("an item");
+                walk.take(list);
                 let checkpoint = serde_json::to_string(&walk.checkpoint).expect("JSON");
                 assert!(!noted.contains(&checkpoint), "{checkpoint}");
                 let mut other = Walk::new(Checkpoint::parse(Some(&checkpoint)).expect("parsed"));
                 other.begin(list, page(&other, rows.clone(), None, 1)).expect("a page");
-                assert_eq!(other.take(list).expect("an item").as_ref(), rows.get(number));
+                assert_eq!(other.take(list).as_ref(), rows.get(number));
                 // Another row is where it was.
                 let mut others = rows.clone();
                 others[number - 1] = json!({ "n": 9 });
                 let mut other = Walk::new(Checkpoint::parse(Some(&checkpoint)).expect("parsed"));
                 other.begin(list, page(&other, others.clone(), None, 1)).expect("a page");
-                assert_eq!(other.take(list).expect("an item").as_ref(), others.first());
+                assert_eq!(other.take(list).as_ref(), others.first());
                 assert!(other.lost_its_place());
                 noted.push(checkpoint);
             }
+        });
+    }
+
+    #[test]
+    fn a_row_whose_id_cannot_be_made_is_a_row_without_one() {
+        let listing = listing("{lower(id)}");
+        list(&listing, |list| {
+            let mut walk = Walk::new(Checkpoint::default());
+            let rows = vec![json!({ "id": 1, "kind": "robot" }), json!({ "id": "B" })];
+            walk.begin(list, page(&walk, rows.clone(), Some(2), 1)).expect("a page");
+            for row in rows {
+                assert_eq!(walk.take(list), Some(row));
+            }
+            assert_eq!(walk.checkpoint.after, Some((2, "b".into())));
+            assert_eq!(walk.turn(), Stands::Whole);
         });
     }
 }

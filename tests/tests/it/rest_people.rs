@@ -366,6 +366,44 @@ async fn what_is_no_list_of_members_changes_no_group() {
     assert!(ended.stdout.contains("backend timeout"), "{ended:?}");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_that_are_left_out_need_no_id_and_rows_without_one_end_no_reading() {
+    let (api, url) = Api::start().await;
+    api.says("/documents", json!({}));
+    let robot = |slug: Value| json!({ "slug": slug, "id": 7, "email": 7, "kind": "robot" });
+    let mut users: Vec<_> = (0..1500).map(|id| user(&format!("u{id}"), id)).collect();
+    for user in &mut users[200..] {
+        user["id"] = Value::Null;
+    }
+    users.push(robot(json!(null)));
+    api.says("/users", json!({ "items": users }));
+    api.says("/groups", json!({ "items": [robot(json!(7)), { "slug": "HR" }] }));
+    let members = vec![robot(json!(null)), json!({ "type": "user", "email": "U1@x.com" })];
+    api.lists("groups/HR/members", &[members]);
+    let group = "[connections.people.settings.identities.group]";
+    let skip = "skip = \"kind == 'robot'\"";
+    let users = USERS
+        .replace("user = ", &format!("{skip}\nuser = "))
+        .replace("\"{email}\"", "\"{lower(email)}\"")
+        .replace("paging = { kind = \"next-url\", value = \"next\" }\n", "");
+    let groups = GROUPS
+        .replace(group, &format!("{skip}\n{group}"))
+        .replace("name = \"{slug}\"", "name = \"{lower(slug)}\"")
+        .replace("value = \"next\" }\n", &format!("value = \"next\" }}\n{skip}\n"))
+        .replace("\"{email}\"", "\"{lower(email)}\"");
+    let toml = people(&url, &["hr"], &format!("{groups}{users}"));
+    assert_eq!(toml.matches("robot").count(), 3, "{toml}");
+    let site = Site::new(&toml).await.connector("sheaf_rest");
+    let result = told(&site, 0).await;
+    assert_eq!((&result["users"], &result["groups"]), (&1500.into(), &1.into()), "{result}");
+    assert_eq!(result["memberships"], 1, "{result}");
+    // A row that is not left out is an error.
+    api.says("/groups", json!({ "items": [{ "slug": 7 }] }));
+    let ended = run(&site).await;
+    assert_eq!(ended.code, 2, "{ended:?}");
+    assert!(ended.stdout.contains("`lower(slug)` cannot be applied"), "{ended:?}");
+}
+
 fn team(name: &str, id: u32, team: &str) -> Value {
     let mut row = user(name, id);
     row["teams"] = json!([team]);

@@ -120,7 +120,7 @@ impl RestReading {
             let read = self.walk.read(&list, || roll.url(&self.api))?;
             read.map_err(|refusal| refusal.error)?;
             let before = self.walk.checkpoint.clone();
-            if let Some(row) = self.walk.take(&list)? {
+            if let Some(row) = self.walk.take(&list) {
                 count = self.take(row, before, page)?;
             }
         }
@@ -170,7 +170,7 @@ impl RestReading {
     fn take_user(&mut self, row: Value, page: &mut Page) -> Result<usize> {
         let roll = &self.rolls[self.place.list];
         let Rows::Users(users) = &roll.rows else { return Ok(0) };
-        let id = roll.listing.id(&row)?;
+        let id = roll.listing.id(&row);
         let number = self.row();
         match roll.whole(&self.api, row)? {
             Ok(row) => {
@@ -333,7 +333,7 @@ impl Open {
         groups: &Groups,
     ) -> Result<std::result::Result<Vec<Member>, String>> {
         let mut members = Vec::new();
-        while let Some(item) = self.walk.take(list)? {
+        while let Some(item) = self.walk.take(list) {
             match groups.members(&item, self.walk.row())? {
                 Ok(named) => members.extend(named),
                 Err(why) => return Ok(Err(why)),
