@@ -116,6 +116,12 @@ impl<'a> List<'a> {
                     };
                     place = next;
                 }
+                Next::End { .. } if !whole => {
+                    return Err(Error::retry(format!(
+                        "{} ends with an answer in which `whole` does not hold",
+                        self.listing
+                    )));
+                }
                 next => return Ok(Ok(Listed { items, next, totals, shifts, now })),
             }
         }

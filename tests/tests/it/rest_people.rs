@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use axum::Json;
 use axum::extract::State;
 use axum::http::{StatusCode, Uri};
+use axum::response::{IntoResponse as _, Response};
 use serde_json::{Value, json};
 use sheaf_tests::temporal::QUICK;
 use sheaf_tests::{Ended, Site};
@@ -20,6 +21,8 @@ struct Answers {
     requests: Vec<String>,
     /// Which of the next requests fails, counted from 0.
     fails: Option<usize>,
+    /// The path of which the next request is one too many.
+    limited: Option<String>,
 }
 
 impl Api {
@@ -34,16 +37,20 @@ impl Api {
 
     // A handler is async.
     #[allow(clippy::unused_async)]
-    async fn answer(State(Self(answers)): State<Self>, uri: Uri) -> (StatusCode, Json<Value>) {
+    async fn answer(State(Self(answers)): State<Self>, uri: Uri) -> Response {
         let mut answers = answers.lock().expect("answers");
         let asked = uri.path_and_query().expect("a path").to_string();
         answers.requests.push(asked.clone());
         if answers.fails == Some(answers.requests.len() - 1) {
-            return (StatusCode::INTERNAL_SERVER_ERROR, Json(json!("not now")));
+            return (StatusCode::INTERNAL_SERVER_ERROR, Json(json!("not now"))).into_response();
+        }
+        if answers.limited.take_if(|path| *path == asked).is_some() {
+            return (StatusCode::FORBIDDEN, [("retry-after", "1")], Json(json!("slowly")))
+                .into_response();
         }
         let (status, answer) =
             answers.by_path.get(&asked).cloned().unwrap_or((404, json!("nothing here")));
-        (StatusCode::from_u16(status).expect("a status"), Json(answer))
+        (StatusCode::from_u16(status).expect("a status"), Json(answer)).into_response()
     }
 
     fn says(&self, path: &str, answer: Value) {
@@ -282,6 +289,11 @@ async fn a_group_that_cannot_be_read_keeps_its_members_and_the_others_change() {
     for name in ["open", "short"] {
         assert_eq!(finders(&site, name, &users).await, ["bob", "cid"], "{name}");
     }
+    // A refusal of one more request is none of the group.
+    api.0.lock().expect("answers").limited = Some("/groups/open/members?from=page-1".into());
+    let result = told(&site, 5).await;
+    assert_eq!(result["unreadable"]["count"], 3, "{result}");
+    assert_eq!(api.0.lock().expect("answers").limited, None);
     // A list of members that ends before it should.
     let total = GROUPS.replace("value = \"next\"", "value = \"next\", total = \"total\"");
     site.configure(&people(&url, &names, &format!("{USERS}{total}")));
@@ -457,6 +469,25 @@ async fn a_list_that_ends_early_is_partial_and_a_page_that_fails_changes_nothing
     assert!(ended.stdout.contains("the first answer of `users` of `identities`"), "{ended:?}");
     assert!(ended.stdout.contains("`one_page = true`"), "{ended:?}");
     assert_eq!(site.glean.drill().requests(), requests, "nothing was asked of Glean");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_whose_last_answer_is_not_whole_is_not_read_to_its_end() {
+    let (api, url) = Api::start().await;
+    let paged = USERS.replace("user = ", "whole = \"done\"\nuser = ");
+    let one_page = paged.replace("paging = { kind = \"next-url\", value = \"next\" }\n", "");
+    assert!(!one_page.contains("paging"), "{one_page}");
+    let site = Site::new(&people(&url, &[], &paged)).await.connector("sheaf_rest");
+    for identities in [&paged, &one_page] {
+        site.configure(&people(&url, &[], identities));
+        for (done, code) in [(false, 4), (true, 0)] {
+            let answer = json!({ "items": [user("ann", 1)], "next": null, "done": done });
+            api.says("/users", answer);
+            let ended = run(&site).await;
+            assert_eq!(ended.code, code, "{done}: {ended:?}");
+            assert_eq!(ended.stdout.contains("`whole` does not hold"), !done, "{ended:?}");
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
