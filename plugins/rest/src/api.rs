@@ -93,13 +93,13 @@ impl Api {
             request = request.credential_in(header, "api")?;
         }
         let response = request.send_any()?;
-        let pause = pause(&response);
-        if response.status == 429 && response.header("retry-after").is_none() {
-            let seconds = pause.map_or(60, |pause| u32::try_from(pause.as_secs()).unwrap_or(60));
+        let (status, header) =
+            (response.status, |name: &str| response.header(name).map(str::to_owned));
+        if let Some(seconds) = refuses_for(status, &header) {
             return Err(Error::retry(format!("{} allows no more requests for now", self.base_url))
                 .after(seconds));
         }
-        if let Some(pause) = pause.filter(|pause| *pause <= PATIENCE) {
+        if let Some(pause) = pause(status, &header).filter(|pause| *pause <= PATIENCE) {
             log::info!("the API allows no more requests for {pause:?}");
             std::thread::sleep(pause);
         }
@@ -125,26 +125,98 @@ pub(crate) fn extended(mut url: Url, query: &BTreeMap<String, String>) -> Url {
     url
 }
 
+/// An answer's headers, by name.
+type Headers<'a> = &'a dyn Fn(&str) -> Option<String>;
+
+/// For how many seconds an API refuses to answer, where it does not refuse the thing that was asked for but one more
+/// request. 429 with `Retry-After` is left to the host.
+fn refuses_for(status: u16, header: Headers<'_>) -> Option<u32> {
+    let retry_after = header("retry-after");
+    match status {
+        429 if retry_after.is_none() => {}
+        403 if retry_after.is_some() || rate_limit("remaining", header).is_some_and(is_none) => {}
+        _ => return None,
+    }
+    let wait = retry_after.and_then(|text| until(text.trim())).or_else(|| pause(status, header));
+    let seconds = wait.map_or(60, |wait| wait.as_secs() + u64::from(wait.subsec_nanos() > 0));
+    Some(u32::try_from(seconds).unwrap_or(u32::MAX))
+}
+
+/// How long it is until what `Retry-After` says: seconds, or a time.
+fn until(text: &str) -> Option<Duration> {
+    if let Ok(seconds) = text.parse::<u32>() {
+        return Some(Duration::from_secs(seconds.into()));
+    }
+    let at = u64::try_from(time::parse_http(text)?).ok()?;
+    Some(Duration::from_secs(at).saturating_sub(since_1970()))
+}
+
 /// How long an API wants to be left alone, where it says so before it refuses: `X-RateLimit-Remaining` and
 /// `X-RateLimit-Reset`, or the same without `X-`.
-fn pause(response: &Response) -> Option<Duration> {
-    let header = |name: &str| {
-        let value = response.header(&format!("x-ratelimit-{name}"));
-        value.or_else(|| response.header(&format!("ratelimit-{name}")))?.trim().parse::<f64>().ok()
-    };
-    if header("remaining")? >= 1.0 && response.status != 429 {
+fn pause(status: u16, header: Headers<'_>) -> Option<Duration> {
+    let remaining = rate_limit("remaining", header)?;
+    if !is_none(remaining) && status != 429 {
         return None;
     }
-    let reset = header("reset").filter(|reset| reset.is_finite())?;
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
+    let reset = rate_limit("reset", header).filter(|reset| reset.is_finite())?;
     // Either a moment, or how far it is.
-    let seconds = if reset > 1_000_000_000.0 { reset - now } else { reset };
+    let seconds = if reset > 1_000_000_000.0 { reset - since_1970().as_secs_f64() } else { reset };
     Some(Duration::from_secs_f64(seconds.clamp(0.0, 86_400.0)))
+}
+
+fn rate_limit(name: &str, header: Headers<'_>) -> Option<f64> {
+    let value = header(&format!("x-ratelimit-{name}"));
+    value.or_else(|| header(&format!("ratelimit-{name}")))?.trim().parse().ok()
+}
+
+/// Whether so many requests are none.
+fn is_none(remaining: f64) -> bool {
+    remaining < 1.0
+}
+
+fn since_1970() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
 /// What the source's own clock said.
 pub(crate) fn clock(response: &Response) -> i64 {
-    let local = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
     let date = response.header("date").and_then(time::parse_http);
-    date.unwrap_or_else(|| i64::try_from(local()).unwrap_or(0))
+    date.unwrap_or_else(|| i64::try_from(since_1970().as_secs()).unwrap_or(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_of_one_more_request_is_told_from_one_of_what_was_asked_for() {
+        let refuses = |status: u16, headers: &[(&str, &str)]| {
+            let header = |name: &str| {
+                let found = headers.iter().find(|(known, _)| *known == name);
+                found.map(|(_, value)| (*value).to_owned())
+            };
+            refuses_for(status, &header)
+        };
+        let soon = (since_1970().as_secs() + 100).to_string();
+        for (status, headers, seconds) in [
+            (403, &[][..], None),
+            (403, &[("x-ratelimit-remaining", "12"), ("x-ratelimit-reset", "30")], None),
+            (200, &[("x-ratelimit-remaining", "0"), ("x-ratelimit-reset", "30")], None),
+            (404, &[("retry-after", "7")], None),
+            (429, &[("retry-after", "7")], None),
+            (403, &[("retry-after", "7")], Some(7)),
+            (403, &[("retry-after", "soon")], Some(60)),
+            (403, &[("retry-after", "Thu, 01 Jan 1970 00:00:00 GMT")], Some(0)),
+            (403, &[("x-ratelimit-remaining", "0"), ("x-ratelimit-reset", "30")], Some(30)),
+            (403, &[("ratelimit-remaining", "0")], Some(60)),
+            (403, &[("ratelimit-remaining", "0"), ("retry-after", "5")], Some(5)),
+            (429, &[("ratelimit-remaining", "3"), ("ratelimit-reset", "30")], Some(30)),
+            (429, &[], Some(60)),
+        ] {
+            assert_eq!(refuses(status, headers), seconds, "{status} {headers:?}");
+        }
+        let headers = [("x-ratelimit-remaining", "0"), ("x-ratelimit-reset", soon.as_str())];
+        let seconds = refuses(403, &headers).expect("refused");
+        assert!((95..=100).contains(&seconds), "{seconds}");
+    }
 }

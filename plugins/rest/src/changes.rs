@@ -97,9 +97,10 @@ impl Changes {
         Ok(began - self.setting.overlap_seconds)
     }
 
-    /// Whether changes are a list of their own, and not the endpoint's with other parameters.
-    pub(crate) fn are_a_list(&self) -> bool {
-        self.setting.path.is_some()
+    /// Whether the endpoint's total is theirs: they are no list of their own, but the endpoint's with other parameters,
+    /// and none of it is left out.
+    pub(crate) fn have_the_total(&self) -> bool {
+        self.setting.path.is_none() && !self.items.as_ref().is_some_and(Expression::filters)
     }
 
     /// The request for the changes; `path` and `query` are those of the endpoint's list.

@@ -20,7 +20,7 @@ pub(crate) struct Checkpoint {
     pub readings: u32,
     #[serde(default, skip_serializing_if = "is_new")]
     pub tallies: Tallies,
-    /// How many items of that page were delivered, and the last one's id.
+    /// How many items of that page were delivered, and what the last one is known by.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<(usize, String)>,
 }

@@ -5,9 +5,12 @@
 //! So the list's end proves nothing. Two things do:
 //!
 //! - The source says how many items there are, the same number with each page, and as many were seen.
-//! - It says of no more than were seen, and the list was read twice, and the second reading saw everything that the first one saw. The first reading
-//!   misses an item only when another is removed meanwhile, and that other one is missing from the second reading.
-//!   What only the second reading sees is delivered then.
+//! - The list was read twice, and the second reading saw everything that the first one saw. The first reading misses
+//!   an item only when another is removed meanwhile, and that other one is missing from the second reading. What only
+//!   the second reading sees is delivered then.
+//!
+//! Neither does where a reading has fewer rows than the source said that there are. Rows that come twice count twice
+//! there, as the source counts them so. Of a list whose items do not move that is all that there is to prove.
 //!
 //! A process that resumes where another was interrupted does not know which items that one saw. It knows how many
 //! there were, and the sum of their names' hashes. So it reads the list once more, and delivers nothing of it: the
@@ -33,6 +36,9 @@ pub(crate) struct Tally {
 pub(crate) struct Tallies {
     now: Tally,
     before: Option<Tally>,
+    /// The smallest number of items that the source named in this reading.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    total: Option<u64>,
 }
 
 impl Tally {
@@ -55,17 +61,11 @@ pub(crate) struct Coverage {
     again: usize,
     /// How many the reading before saw.
     before: Option<usize>,
-    total: Total,
+    /// Whether the source named the same number each time.
+    steady: bool,
     /// The page before, to notice one that comes again.
     page: Vec<(u64, u64)>,
     repeats: bool,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Total {
-    Unsaid,
-    Steady(u64),
-    Changed,
 }
 
 /// What is known at the end of a reading.
@@ -90,7 +90,7 @@ impl Coverage {
             items: 0,
             again: 0,
             before: None,
-            total: Total::Unsaid,
+            steady: true,
             page: Vec::new(),
             repeats: false,
         }
@@ -103,16 +103,9 @@ impl Coverage {
 
     /// An answer says how many items there are.
     pub(crate) fn said(&mut self, total: u64) {
-        self.total = match self.total {
-            Total::Unsaid => Total::Steady(total),
-            Total::Steady(before) if before == total => Total::Steady(total),
-            _ => Total::Changed,
-        };
-    }
-
-    /// Whether the source says how many items there are.
-    pub(crate) fn is_told(&self) -> bool {
-        self.total != Total::Unsaid
+        let least = self.tallies.total.get_or_insert(total);
+        self.steady &= *least == total;
+        *least = total.min(*least);
     }
 
     /// Takes a page's items, by their names. For each, whether it was delivered by an earlier reading, or may
@@ -145,25 +138,22 @@ impl Coverage {
 
     /// How many items the source says that there are, where it is more than came; and how many came.
     pub(crate) fn lacks(&self) -> Option<(u64, u64)> {
-        // Whoever resumed did not see all of a reading, and knows how long it was.
-        let came = if self.whole { self.items as u64 } else { self.tallies.now.items };
-        match self.total {
-            Total::Steady(said) if said > came => Some((said, came)),
-            _ => None,
-        }
+        let came = self.tallies.now.items;
+        self.tallies.total.filter(|said| *said > came).map(|said| (said, came))
     }
 
-    /// The list's last page was read.
-    pub(crate) fn end(&self) -> Verdict {
-        let counted = self.total == Total::Steady(self.items as u64);
-        let Tallies { now, before } = self.tallies;
+    /// The list's last page was read. `shifts`: whether items move to other pages.
+    pub(crate) fn end(&self, shifts: bool) -> Verdict {
+        let Tallies { now, before, total } = self.tallies;
+        let counted = self.steady && total == Some(self.items as u64);
         let proven = if self.lacks().is_some() {
             false
         } else if self.whole {
             // Nothing can have moved where there is nothing.
-            counted || self.items == 0 || self.before == Some(self.again)
+            !shifts || counted || self.items == 0 || self.before == Some(self.again)
         } else {
-            before == Some(now)
+            // What another process did not deliver in its reading, this one does not deliver either.
+            before == Some(now) || !shifts && before.is_none()
         };
         let another = if self.whole { self.reading < MOST_READINGS } else { before.is_none() };
         match (proven, another) {
@@ -175,12 +165,12 @@ impl Coverage {
 
     /// Another reading begins.
     pub(crate) fn read_again(&mut self) {
-        self.tallies = Tallies { now: Tally::default(), before: Some(self.tallies.now) };
+        self.tallies = Tallies { before: Some(self.tallies.now), ..Tallies::default() };
         self.before = Some(self.items);
         self.reading += 1;
         self.items = 0;
         self.again = 0;
-        self.total = Total::Unsaid;
+        self.steady = true;
         self.page.clear();
     }
 }
@@ -217,11 +207,11 @@ mod tests {
     fn a_list_is_whole_when_a_second_reading_sees_all_of_the_first() {
         let mut coverage = Coverage::new(true, Tallies::default());
         read(&mut coverage, &[&["a", "b"], &["c"]], None);
-        assert_eq!(coverage.end(), Verdict::ReadAgain);
+        assert_eq!(coverage.end(true), Verdict::ReadAgain);
         coverage.read_again();
         // What has come meanwhile is no sign of something missed.
         assert_eq!(read(&mut coverage, &[&["n", "a"], &["b", "c"]], None), ["n"]);
-        assert_eq!(coverage.end(), Verdict::Whole);
+        assert_eq!(coverage.end(true), Verdict::Whole);
     }
 
     #[test]
@@ -231,10 +221,10 @@ mod tests {
         read(&mut coverage, &[&["a", "b"], &["d", "e"]], None);
         coverage.read_again();
         assert_eq!(read(&mut coverage, &[&["b", "c"], &["d", "e"]], None), ["c"]);
-        assert_eq!(coverage.end(), Verdict::ReadAgain, "`a` is gone: something may be missing");
+        assert_eq!(coverage.end(true), Verdict::ReadAgain, "`a` is gone: something may be missing");
         coverage.read_again();
         assert!(read(&mut coverage, &[&["b", "c"], &["d", "e"]], None).is_empty());
-        assert_eq!(coverage.end(), Verdict::Whole);
+        assert_eq!(coverage.end(true), Verdict::Whole);
     }
 
     #[test]
@@ -245,7 +235,7 @@ mod tests {
         read(&mut coverage, &[&["b", "c"]], None);
         coverage.read_again();
         read(&mut coverage, &[&["c"]], None);
-        assert_eq!(coverage.end(), Verdict::Unknown);
+        assert_eq!(coverage.end(true), Verdict::Unknown);
     }
 
     #[test]
@@ -254,7 +244,7 @@ mod tests {
             let mut coverage = Coverage::new(true, Tallies::default());
             read(&mut coverage, &[&["a", "b"]], Some(first));
             read(&mut coverage, &[&["c"]], Some(last));
-            coverage.end()
+            coverage.end(true)
         };
         assert_eq!(verdict(3, 3), Verdict::Whole);
         assert_eq!(verdict(4, 4), Verdict::ReadAgain, "one was not seen");
@@ -266,14 +256,16 @@ mod tests {
         let mut coverage = Coverage::new(true, Tallies::default());
         for _ in 1..MOST_READINGS {
             read(&mut coverage, &[&["a", "b"], &["c"]], Some(4));
-            assert_eq!(coverage.end(), Verdict::ReadAgain);
+            assert_eq!(coverage.end(true), Verdict::ReadAgain);
             coverage.read_again();
         }
         read(&mut coverage, &[&["a", "b"], &["c"]], Some(4));
-        assert_eq!((coverage.end(), coverage.lacks()), (Verdict::Unknown, Some((4, 3))));
+        for shifts in [true, false] {
+            assert_eq!((coverage.end(shifts), coverage.lacks()), (Verdict::Unknown, Some((4, 3))));
+        }
         let mut none = Coverage::new(true, Tallies::default());
         read(&mut none, &[&[]], Some(4));
-        assert_eq!(none.end(), Verdict::ReadAgain);
+        assert_eq!(none.end(true), Verdict::ReadAgain);
     }
 
     #[test]
@@ -283,13 +275,13 @@ mod tests {
             read(&mut first, &[&["a", "b"]], None);
             let mut other = Coverage::new(false, first.tallies());
             assert_eq!(read(&mut other, &[&["c"]], Some(1)), ["c"]);
-            assert_eq!(other.end(), Verdict::ReadAgain, "one process did not see all of it");
+            assert_eq!(other.end(true), Verdict::ReadAgain, "one process did not see all of it");
             other.read_again();
             assert!(read(&mut other, &pages[..1], None).is_empty(), "perhaps it was delivered");
             // It is interrupted, too.
             let mut last = Coverage::new(false, other.tallies());
             assert!(read(&mut last, &pages[1..], None).is_empty());
-            last.end()
+            last.end(true)
         };
         assert_eq!(taken_over(&[&["a", "b"], &["c"]]), Verdict::Whole);
         assert_eq!(taken_over(&[&["b", "x"], &["c"]]), Verdict::Unknown);
@@ -299,10 +291,53 @@ mod tests {
     fn an_empty_list_is_whole_and_a_page_that_comes_again_is_noticed() {
         let mut coverage = Coverage::new(true, Tallies::default());
         read(&mut coverage, &[&[]], None);
-        assert_eq!(coverage.end(), Verdict::Whole);
+        assert_eq!(coverage.end(true), Verdict::Whole);
         read(&mut coverage, &[&["a", "b"]], None);
         assert!(!coverage.repeats());
         read(&mut coverage, &[&["a", "b"]], None);
         assert!(coverage.repeats());
+    }
+
+    #[test]
+    fn rows_that_come_twice_are_rows_of_the_total() {
+        let mut coverage = Coverage::new(true, Tallies::default());
+        read(&mut coverage, &[&["a", "a"]], Some(2));
+        assert_eq!((coverage.lacks(), coverage.end(false)), (None, Verdict::Whole));
+        // Where items move it may be one that moved: another was missed, perhaps.
+        assert_eq!(coverage.end(true), Verdict::ReadAgain);
+        coverage.read_again();
+        read(&mut coverage, &[&["a", "a"]], Some(2));
+        assert_eq!(coverage.end(true), Verdict::Whole);
+    }
+
+    #[test]
+    fn the_smallest_total_of_a_reading_is_remembered_by_whoever_resumes_too() {
+        let mut coverage = Coverage::new(true, Tallies::default());
+        for last in [Verdict::ReadAgain, Verdict::ReadAgain, Verdict::Unknown] {
+            read(&mut coverage, &[&["a"]], Some(4));
+            read(&mut coverage, &[&["b"]], Some(3));
+            read(&mut coverage, &[&[]], Some(5));
+            assert_eq!((coverage.lacks(), coverage.end(false)), (Some((3, 2)), last));
+            coverage.read_again();
+        }
+        let mut first = Coverage::new(true, Tallies::default());
+        read(&mut first, &[&["a", "b"]], Some(4));
+        let other = |rest: &[&str]| {
+            let mut other = Coverage::new(false, first.tallies());
+            read(&mut other, &[rest], None);
+            (other.lacks(), other.end(false))
+        };
+        assert_eq!(other(&["c"]), (Some((4, 3)), Verdict::ReadAgain));
+        assert_eq!(other(&["c", "d"]), (None, Verdict::Whole));
+    }
+
+    #[test]
+    fn whoever_resumes_and_finds_more_in_another_reading_has_not_delivered_it() {
+        let mut other = Coverage::new(false, Tallies::default());
+        read(&mut other, &[&["a"]], Some(2));
+        assert_eq!(other.end(false), Verdict::ReadAgain);
+        other.read_again();
+        assert!(read(&mut other, &[&["a", "b"]], Some(2)).is_empty());
+        assert_eq!(other.end(false), Verdict::Unknown);
     }
 }

@@ -52,7 +52,7 @@ impl Crawled {
         List {
             items: changes.and_then(|changes| changes.items.as_ref()).or(list.items),
             lookups: changes.and_then(|changes| changes.lookups.as_ref()),
-            has_total: !changes.is_some_and(Changes::are_a_list),
+            has_total: changes.is_none_or(Changes::have_the_total),
             // Changes may well fit on a page: the full crawl before them has found the way.
             one_page: self.incremental || list.one_page,
             ..list
@@ -62,16 +62,18 @@ impl Crawled {
     /// Adds an item to a page; how many bytes it is, roughly.
     fn take(&self, mut item: Value, page: &mut Page) -> Result<usize> {
         let endpoint = &self.endpoint;
-        let id = endpoint.mapper.id(&item)?;
+        let id = endpoint.mapper.id(&item);
         for left_out in [&endpoint.deleted, &endpoint.skip].into_iter().flatten() {
             if left_out.holds(&item)? {
                 // What is skipped now may have been delivered before.
                 if self.incremental {
+                    let id = id.ok().flatten();
                     page.deleted.extend(id.map(|id| endpoint.mapper.reference(id)));
                 }
                 return Ok(0);
             }
         }
+        let id = id?;
         if let Some(details) = &endpoint.details {
             match details.add(&self.api, endpoint.listing.error.as_ref(), item)? {
                 Ok(whole) => item = whole,
@@ -132,7 +134,7 @@ impl RestCursor {
             && bytes < limits.bytes as usize
             && since.elapsed() < PATIENCE
         {
-            let Some(item) = self.walk.take(&self.crawled.list())? else { break };
+            let Some(item) = self.walk.take(&self.crawled.list()) else { break };
             bytes += self.crawled.take(item, &mut page)?;
         }
         page.progress = self.progress()?;

@@ -9,7 +9,7 @@ use sheaf_sdk::schemars::{self, JsonSchema};
 
 use crate::api::{Api, keeps_to_itself};
 use crate::expression::{Expression, shown};
-use crate::request::Request;
+use crate::request::{Gaps, Request};
 
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -34,9 +34,9 @@ pub(crate) struct Details {
 type Found = std::result::Result<Value, String>;
 
 impl Details {
-    pub(crate) fn new(detail: &Detail) -> Result<Self> {
+    pub(crate) fn new(detail: &Detail, gaps: Gaps) -> Result<Self> {
         Ok(Self {
-            request: Request::new(&detail.path, &detail.query)?,
+            request: Request::new(&detail.path, &detail.query, gaps)?,
             each: detail.each.as_deref().map(Expression::new).transpose()?,
         })
     }
@@ -76,8 +76,9 @@ impl Details {
     }
 
     fn ask_once(&self, api: &Api, error: Option<&Expression>, element: &Value) -> Result<Found> {
-        let Some(url) = self.request.url(api, element)? else {
-            return Ok(Err("the path of `detail` finds nothing in the item".into()));
+        let url = match self.request.url(api, element)? {
+            Ok(url) => url,
+            Err(part) => return Ok(Err(format!("{part} of `detail` finds nothing in the item"))),
         };
         let response = api.get(&url)?;
         if keeps_to_itself(response.status) {

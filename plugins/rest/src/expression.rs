@@ -63,6 +63,14 @@ impl Expression {
         }
     }
 
+    /// Whether it leaves out some of what it finds.
+    pub(crate) fn filters(&self) -> bool {
+        let outside = || outside_quotes(&self.text);
+        let mut pairs = outside().zip(outside().skip(1));
+        matches!(self.kind, Kind::Path(_))
+            && pairs.any(|((at, one), (next, other))| (one, other, next) == ('[', '?', at + 1))
+    }
+
     /// Whether what it points at is there, even if it is null or empty. That is known only for a pointer, and for
     /// names joined by dots.
     pub(crate) fn is_there(&self, json: &Value) -> bool {

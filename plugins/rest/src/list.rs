@@ -9,7 +9,7 @@ use crate::api::{Api, clock, extended, keeps_to_itself};
 use crate::changes::Lookups;
 use crate::expression::{Expression, shown};
 use crate::listing::Listing;
-use crate::paging::{Next, Place, Said};
+use crate::paging::{Next, Pages, Place, Said};
 
 /// How a list is read: as its settings describe it, or that of its changes, or the answers to a lookup.
 pub(crate) struct List<'a> {
@@ -60,11 +60,16 @@ impl<'a> List<'a> {
     }
 
     /// What tells an item of this list from all others.
-    pub(crate) fn id(&self, item: &Value) -> Result<Option<String>> {
+    pub(crate) fn id(&self, item: &Value) -> Option<String> {
         match self.lookups {
-            Some(lookups) => lookups.id(item),
+            Some(lookups) => lookups.id(item).ok()?,
             None => self.listing.id(item),
         }
+    }
+
+    /// Whether it says how many items it has.
+    pub(crate) fn tells_total(&self) -> bool {
+        self.has_total && self.listing.pages.as_ref().is_some_and(Pages::tells_total)
     }
 
     /// The page at `url`, with what follows on it.
@@ -77,7 +82,10 @@ impl<'a> List<'a> {
                 Err(refusal) => return Ok(Err(refusal)),
             };
             let now = *began.get_or_insert(clock(&response));
-            let some = self.items(&answer)?;
+            let some = match self.items(&answer)? {
+                Ok(some) => some,
+                Err(refusal) => return Ok(Err(refusal)),
+            };
             let header = |name: &str| response.headers(name);
             let said = Said { answer: &answer, header: &header, items: some.len() };
             let mut next = match &self.listing.pages {
@@ -95,7 +103,7 @@ impl<'a> List<'a> {
                     next.url = Some(self.api.next(&url, named, pages.keep_host)?.into());
                 }
             }
-            self.merge(&mut items, some)?;
+            self.merge(&mut items, some);
             let whole = match &self.listing.whole {
                 Some(whole) if self.lookups.is_none() => whole.holds(&answer)?,
                 _ => true,
@@ -107,6 +115,12 @@ impl<'a> List<'a> {
                         None => extended(url, &next.parameters),
                     };
                     place = next;
+                }
+                Next::End { .. } if !whole => {
+                    return Err(Error::retry(format!(
+                        "{} ends with an answer in which `whole` does not hold",
+                        self.listing
+                    )));
                 }
                 next => return Ok(Ok(Listed { items, next, totals, shifts, now })),
             }
@@ -136,17 +150,26 @@ impl<'a> List<'a> {
         Ok(Ok((json, response)))
     }
 
-    fn items(&self, answer: &Value) -> Result<Vec<Value>> {
+    fn items(&self, answer: &Value) -> Answered<Vec<Value>> {
         let list = self.listing;
         let found = match self.items {
             Some(expression) => expression.find(answer)?,
+            // Otherwise an error that comes with status 200 would be a list of its texts.
+            None if !list.maps && !answer.is_array() => {
+                let answer: String = answer.to_string().chars().take(100).collect();
+                let why = format!("an answer is no list: {answer}");
+                let error = Error::retry(format!(
+                    "an answer of {list} is no list, and `items` says of none in it: {answer}"
+                ));
+                return Ok(Err(Refusal { why, error }));
+            }
             None => answer.clone(),
         };
         match found {
-            Value::Array(items) => Ok(items),
+            Value::Array(items) => Ok(Ok(items)),
             // A map of items by their ids.
-            Value::Object(items) => Ok(items.into_iter().map(|(_, item)| item).collect()),
-            Value::Null if list.items_optional => Ok(Vec::new()),
+            Value::Object(items) => Ok(Ok(items.into_iter().map(|(_, item)| item).collect())),
+            Value::Null if list.items_optional => Ok(Ok(Vec::new())),
             Value::Null => Err(Error::retry(format!(
                 "an answer of {list} has no items where `items` looks for them: {}",
                 answer.to_string().chars().take(100).collect::<String>()
@@ -159,26 +182,22 @@ impl<'a> List<'a> {
     }
 
     /// Puts the parts of items together that came in several answers.
-    fn merge(&self, all: &mut Vec<Value>, some: Vec<Value>) -> Result<()> {
+    fn merge(&self, all: &mut Vec<Value>, some: Vec<Value>) {
         if self.listing.whole.is_none() || all.is_empty() {
             all.extend(some);
-            return Ok(());
+            return;
         }
         for item in some {
-            let id = self.listing.id(&item)?;
+            let id = self.listing.id(&item);
             let mut known = None;
-            for candidate in all.iter_mut() {
-                if id.is_some() && self.listing.id(candidate)? == id {
-                    known = Some(candidate);
-                    break;
-                }
+            if id.is_some() {
+                known = all.iter_mut().find(|candidate| self.listing.id(candidate) == id);
             }
             match (known, item) {
                 (Some(Value::Object(known)), Value::Object(fields)) => add(known, fields),
                 (_, item) => all.push(item),
             }
         }
-        Ok(())
     }
 
     /// The items themselves, where the list only names them.
@@ -210,6 +229,47 @@ fn add(known: &mut Map<String, Value>, fields: Map<String, Value>) {
                 known.extend(new);
             }
             (_, value) => drop(known.insert(name, value)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use serde_json::json;
+
+    use crate::listing::ListSettings;
+
+    use super::*;
+
+    #[test]
+    fn where_no_map_is_a_list_an_answer_that_is_one_is_an_error_to_try_again() {
+        let api = Api::new("https://a.example.com", None, &BTreeMap::new());
+        let items = |maps, items: Option<&str>, answer: &Value| {
+            let items = items.map(str::to_owned);
+            let list = ListSettings {
+                items: items.as_ref(),
+                items_optional: true,
+                maps,
+                whole: None,
+                paging: None,
+                error: None,
+            };
+            let listing = Listing::new("the list".into(), &list, Vec::new()).expect("a listing");
+            List::new(&api, &listing).items(answer).expect("an answer")
+        };
+        let error = json!({ "error": "backend timeout" });
+        assert_eq!(items(true, None, &error).ok().map(|items| items.len()), Some(1));
+        for answer in [&error, &json!({}), &json!(null), &json!("not now")] {
+            let refusal = items(false, None, answer).expect_err("refused");
+            assert!(refusal.why.contains(&answer.to_string()), "{}", refusal.why);
+            assert!(format!("{:?}", refusal.error).contains("Retry"), "{:?}", refusal.error);
+        }
+        for maps in [true, false] {
+            assert_eq!(items(maps, None, &json!([1, 2])).ok().map(|items| items.len()), Some(2));
+            let by_id = json!({ "all": { "1": {}, "2": {} } });
+            assert_eq!(items(maps, Some("all"), &by_id).ok().map(|items| items.len()), Some(2));
         }
     }
 }

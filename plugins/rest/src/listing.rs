@@ -13,6 +13,8 @@ use crate::template::{Template, all_texts};
 pub(crate) struct ListSettings<'a> {
     pub items: Option<&'a String>,
     pub items_optional: bool,
+    /// Whether an answer that is an object may be the list where there is no `items`.
+    pub maps: bool,
     pub whole: Option<&'a String>,
     pub paging: Option<&'a Paging>,
     pub error: Option<&'a String>,
@@ -25,6 +27,8 @@ pub(crate) struct Listing {
     /// Where the items are in an answer.
     pub items: Option<Expression>,
     pub items_optional: bool,
+    /// Whether an answer that is an object may be the list where there is no `items`.
+    pub maps: bool,
     pub pages: Option<Pages>,
     pub error: Option<Expression>,
     pub whole: Option<Expression>,
@@ -41,17 +45,26 @@ impl fmt::Display for Listing {
 impl Listing {
     pub(crate) fn new(title: String, list: &ListSettings<'_>, id: Vec<Template>) -> Result<Self> {
         let pages = list.paging.map(|paging| Pages::new(paging, &title)).transpose()?;
-        if pages.as_ref().is_some_and(Pages::counts)
-            && list.items.is_some_and(|items| items.contains("[?"))
+        let items = expression(list.items)?;
+        if let Some(pages) = &pages
+            && items.as_ref().is_some_and(Expression::filters)
         {
-            return Err(Error::fix_settings(format!(
-                "{title} counts its items to find the next page, so `items` must not filter them: use `skip`"
-            )));
+            let why = if pages.counts() {
+                "counts its items to find the next page"
+            } else {
+                "compares how many came with its total"
+            };
+            if pages.counts() || pages.tells_total() {
+                return Err(Error::fix_settings(format!(
+                    "{title} {why}, so `items` must not filter them: use `skip`"
+                )));
+            }
         }
         Ok(Self {
             title,
-            items: expression(list.items)?,
+            items,
             items_optional: list.items_optional,
+            maps: list.maps,
             pages,
             error: expression(list.error)?,
             whole: expression(list.whole)?,
@@ -59,13 +72,59 @@ impl Listing {
         })
     }
 
-    /// What tells an item from all others; nothing where it has none of it.
-    pub(crate) fn id(&self, item: &Value) -> Result<Option<String>> {
-        Ok(Some(all_texts(&self.id, item)?.join("\n")).filter(|id| !id.is_empty()))
+    /// What tells an item from all others; nothing where it has none of it, or where an expression for it fails: the
+    /// item may be one that is to be left out, and otherwise whoever takes it tells of that.
+    pub(crate) fn id(&self, item: &Value) -> Option<String> {
+        let texts = all_texts(&self.id, item).ok()?;
+        Some(texts.join("\n")).filter(|id| !id.is_empty())
     }
 }
 
 /// An expression, where the settings have one.
 pub(crate) fn expression(text: Option<&String>) -> Result<Option<Expression>> {
     text.map(|text| Expression::new(text)).transpose()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn items_that_are_filtered_are_not_counted() {
+        let listing = |items: &str, paging: Value| {
+            let (items, paging) =
+                (items.to_owned(), serde_json::from_value(paging).expect("paging"));
+            let list = ListSettings {
+                items: Some(&items),
+                items_optional: false,
+                maps: true,
+                whole: None,
+                paging: Some(&paging),
+                error: None,
+            };
+            Listing::new("the list".into(), &list, Vec::new()).map(|_| ())
+        };
+        let cursor = json!({ "kind": "cursor", "value": "next", "parameter": "c" });
+        let with = |name: &str| {
+            let mut paging = cursor.clone();
+            paging[name] = "total".into();
+            paging
+        };
+        let offset = json!({ "kind": "offset", "parameter": "o" });
+        let filtered = "results[?kind == 'user']";
+        for (paging, why) in [
+            (offset.clone(), "to find the next page"),
+            (with("total"), "with its total"),
+            (with("total_header"), "with its total"),
+        ] {
+            let error = listing(filtered, paging).expect_err("refused").to_string();
+            assert!(error.contains(why) && error.contains("use `skip`"), "{error}");
+        }
+        assert!(listing(filtered, cursor.clone()).is_ok());
+        for paging in [offset, with("total")] {
+            assert!(listing("results.\"[?\"", paging).is_ok());
+        }
+    }
 }

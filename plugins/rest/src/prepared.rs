@@ -10,6 +10,7 @@ use crate::detail::Details;
 use crate::document::Mapper;
 use crate::expression::Expression;
 use crate::listing::{ListSettings, Listing, expression};
+use crate::request::Gaps;
 use crate::settings::{Endpoint, Settings};
 use crate::template::Template;
 
@@ -48,6 +49,7 @@ impl Prepared {
         let list = ListSettings {
             items: setting.items.as_ref(),
             items_optional: setting.items_optional,
+            maps: true,
             whole: setting.whole.as_ref(),
             paging: setting.paging.as_ref(),
             error: setting.error.as_ref(),
@@ -55,11 +57,12 @@ impl Prepared {
         let title = format!("the endpoint `{}`", setting.name);
         let listing = Listing::new(title, &list, vec![Template::new(&setting.document.id)?])?;
         let access = AccessRules::new(setting.access.as_ref(), &setting.access_rules)?;
+        let details = setting.detail.as_ref().map(|detail| Details::new(detail, Gaps::LeftOut));
         Ok(Self {
             listing,
             skip: expression(setting.skip.as_ref())?,
             deleted: expression(setting.deleted.as_ref())?,
-            details: setting.detail.as_ref().map(Details::new).transpose()?,
+            details: details.transpose()?,
             mapper: Mapper::new(&setting.document, access)?,
             changes: setting.incremental.as_ref().map(Changes::new).transpose()?,
             setting,

@@ -71,6 +71,18 @@ impl Template {
         Ok(Some(text).filter(|text| !text.is_empty()))
     }
 
+    /// Whether it makes a text, and each of its expressions finds one that is not empty.
+    pub(crate) fn is_filled(&self, json: &Value) -> Result<bool> {
+        for part in &self.0 {
+            if let Part::Value(expression) = part
+                && shown(&expression.find(json)?).is_none_or(|found| found.is_empty())
+            {
+                return Ok(false);
+            }
+        }
+        Ok(!self.0.is_empty())
+    }
+
     /// Several texts, where it is a single expression that finds a list.
     pub fn texts(&self, json: &Value) -> Result<Vec<String>> {
         if let [Part::Value(expression)] = self.0.as_slice() {

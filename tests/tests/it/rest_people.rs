@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use axum::Json;
 use axum::extract::State;
 use axum::http::{StatusCode, Uri};
+use axum::response::{IntoResponse as _, Response};
 use serde_json::{Value, json};
 use sheaf_tests::temporal::QUICK;
 use sheaf_tests::{Ended, Site};
@@ -20,6 +21,8 @@ struct Answers {
     requests: Vec<String>,
     /// Which of the next requests fails, counted from 0.
     fails: Option<usize>,
+    /// The path of which the next request is one too many.
+    limited: Option<String>,
 }
 
 impl Api {
@@ -34,16 +37,20 @@ impl Api {
 
     // A handler is async.
     #[allow(clippy::unused_async)]
-    async fn answer(State(Self(answers)): State<Self>, uri: Uri) -> (StatusCode, Json<Value>) {
+    async fn answer(State(Self(answers)): State<Self>, uri: Uri) -> Response {
         let mut answers = answers.lock().expect("answers");
         let asked = uri.path_and_query().expect("a path").to_string();
         answers.requests.push(asked.clone());
         if answers.fails == Some(answers.requests.len() - 1) {
-            return (StatusCode::INTERNAL_SERVER_ERROR, Json(json!("not now")));
+            return (StatusCode::INTERNAL_SERVER_ERROR, Json(json!("not now"))).into_response();
+        }
+        if answers.limited.take_if(|path| *path == asked).is_some() {
+            return (StatusCode::FORBIDDEN, [("retry-after", "1")], Json(json!("slowly")))
+                .into_response();
         }
         let (status, answer) =
             answers.by_path.get(&asked).cloned().unwrap_or((404, json!("nothing here")));
-        (StatusCode::from_u16(status).expect("a status"), Json(answer))
+        (StatusCode::from_u16(status).expect("a status"), Json(answer)).into_response()
     }
 
     fn says(&self, path: &str, answer: Value) {
@@ -166,7 +173,7 @@ async fn members_are_named_by_mail_by_id_and_by_group_and_whoever_has_no_mail_is
     );
     api.says("/groups", json!({ "items": [{ "slug": "all" }, { "slug": "hr" }, { "id": 7 }] }));
     let inner = json!({ "type": "group", "slug": "hr" });
-    api.lists("groups/all/members", &[vec![inner], vec![by_id(3)], vec![by_id(4), json!({})]]);
+    api.lists("groups/all/members", &[vec![inner], vec![by_id(3)], vec![by_id(4)]]);
     api.lists("groups/hr/members", &[vec![json!({ "email": "ANN@x.com" })]]);
     let site = Site::new(&people(&url, &["all", "hr"], &format!("{GROUPS}{USERS}")))
         .await
@@ -180,7 +187,7 @@ async fn members_are_named_by_mail_by_id_and_by_group_and_whoever_has_no_mail_is
     let result = told(&site, 5).await;
     assert_eq!((&result["users"], &result["groups"]), (&4.into(), &2.into()), "{result}");
     let why = |key: &str| result[key]["samples"].to_string();
-    assert_eq!(result["left_out"]["count"], 3, "the user, and two members: {result}");
+    assert_eq!(result["left_out"]["count"], 2, "the user, and the same as a member: {result}");
     assert!(why("left_out").contains("(no e-mail: 4)"), "{result}");
     assert!(why("unreadable").contains("row 3 of `groups` of `identities`"), "{result}");
     // In rows of their own, and in the group's row.
@@ -282,6 +289,11 @@ async fn a_group_that_cannot_be_read_keeps_its_members_and_the_others_change() {
     for name in ["open", "short"] {
         assert_eq!(finders(&site, name, &users).await, ["bob", "cid"], "{name}");
     }
+    // A refusal of one more request is none of the group.
+    api.0.lock().expect("answers").limited = Some("/groups/open/members?from=page-1".into());
+    let result = told(&site, 5).await;
+    assert_eq!(result["unreadable"]["count"], 3, "{result}");
+    assert_eq!(api.0.lock().expect("answers").limited, None);
     // A list of members that ends before it should.
     let total = GROUPS.replace("value = \"next\"", "value = \"next\", total = \"total\"");
     site.configure(&people(&url, &names, &format!("{USERS}{total}")));
@@ -304,6 +316,104 @@ async fn a_group_that_cannot_be_read_keeps_its_members_and_the_others_change() {
     let result = told(&site, 5).await;
     assert!(result["unreadable"]["samples"].to_string().contains("`name`"), "{result}");
     assert_eq!(finders(&site, "open", &users).await, ["ann"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_list_of_members_changes_no_group() {
+    let (api, url) = Api::start().await;
+    let names = ["bare", "rows", "later"];
+    let rows = ["bare", "rows", "later"].map(|name| json!({ "slug": name, "kind": "team" }));
+    api.lists("users", &[vec![user("ann", 1), user("bob", 2), user("cid", 3)]]);
+    api.says("/groups", json!({ "items": rows }));
+    api.says("/documents", json!({}));
+    // The answer itself is the list.
+    let groups = |page: &str| {
+        GROUPS
+            .replace("path = \"groups/{slug}/members\"\nitems = \"items\"", page)
+            .replace("paging = { kind = \"next-url\", value = \"next\" }\nusers", "users")
+    };
+    let asks = "path = \"members\"\nquery = { of = \"{slug}\", kind = \"{kind}\" }";
+    let toml = people(&url, &names, &format!("{USERS}{}", groups(asks)));
+    assert!(!toml.contains("groups/{slug}/members"), "{toml}");
+    let site = Site::new(&toml).await.connector("sheaf_rest");
+    let of = |name: &str| format!("/members?kind=team&of={name}");
+    for name in names {
+        api.says(&of(name), json!([by_id(1), by_id(2)]));
+    }
+    site.sync("people", 0).await;
+    let users = ["ann", "bob", "cid"];
+    for name in names {
+        assert_eq!(finders(&site, name, &users).await, ["ann", "bob"], "{name}");
+    }
+    api.says(&of("bare"), json!({ "error": "backend timeout" }));
+    // A token that may not see who they are.
+    api.says(&of("rows"), json!([by_id(1), { "type": "user" }]));
+    api.says(&of("later"), json!([by_id(3)]));
+    let result = told(&site, 5).await;
+    let why = result["unreadable"]["samples"].to_string();
+    assert_eq!(result["unreadable"]["count"], 2, "{result}");
+    assert!(why.contains("bare: an answer is no list"), "{result}");
+    assert!(why.contains("rows: ") && why.contains("member 2"), "{result}");
+    for name in ["bare", "rows"] {
+        assert_eq!(finders(&site, name, &users).await, ["ann", "bob"], "{name}");
+    }
+    assert_eq!(finders(&site, "later", &users).await, ["cid"]);
+    // Without the parameters the list is everybody.
+    api.says("/members", json!([by_id(1), by_id(2), by_id(3)]));
+    api.says("/members?of=rows", json!([by_id(1), by_id(2), by_id(3)]));
+    api.says(
+        "/groups",
+        json!({ "items": [{ "slug": "rows", "kind": "" }, { "slug": "later", "kind": "team" }] }),
+    );
+    let result = told(&site, 5).await;
+    let why = result["unreadable"]["samples"].to_string();
+    assert!(why.contains("rows: `kind` in the query of `members` finds nothing"), "{result}");
+    assert_eq!(finders(&site, "rows", &users).await, ["ann", "bob"]);
+    // Nor is an object a list of users: that is tried again.
+    let in_answer = USERS.replace("items = \"items\"\n", "");
+    site.configure(&people(&url, &names, &in_answer));
+    api.says("/users", json!({ "error": "backend timeout" }));
+    let ended = run(&site).await;
+    assert_eq!(ended.code, 4, "{ended:?}");
+    assert!(ended.stdout.contains("backend timeout"), "{ended:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_that_are_left_out_need_no_id_and_rows_without_one_end_no_reading() {
+    let (api, url) = Api::start().await;
+    api.says("/documents", json!({}));
+    let robot = |slug: Value| json!({ "slug": slug, "id": 7, "email": 7, "kind": "robot" });
+    let mut users: Vec<_> = (0..1500).map(|id| user(&format!("u{id}"), id)).collect();
+    for user in &mut users[200..] {
+        user["id"] = Value::Null;
+    }
+    users.push(robot(json!(null)));
+    api.says("/users", json!({ "items": users }));
+    api.says("/groups", json!({ "items": [robot(json!(7)), { "slug": "HR" }] }));
+    let members = vec![robot(json!(null)), json!({ "type": "user", "email": "U1@x.com" })];
+    api.lists("groups/HR/members", &[members]);
+    let group = "[connections.people.settings.identities.group]";
+    let skip = "skip = \"kind == 'robot'\"";
+    let users = USERS
+        .replace("user = ", &format!("{skip}\nuser = "))
+        .replace("\"{email}\"", "\"{lower(email)}\"")
+        .replace("paging = { kind = \"next-url\", value = \"next\" }\n", "");
+    let groups = GROUPS
+        .replace(group, &format!("{skip}\n{group}"))
+        .replace("name = \"{slug}\"", "name = \"{lower(slug)}\"")
+        .replace("value = \"next\" }\n", &format!("value = \"next\" }}\n{skip}\n"))
+        .replace("\"{email}\"", "\"{lower(email)}\"");
+    let toml = people(&url, &["hr"], &format!("{groups}{users}"));
+    assert_eq!(toml.matches("robot").count(), 3, "{toml}");
+    let site = Site::new(&toml).await.connector("sheaf_rest");
+    let result = told(&site, 0).await;
+    assert_eq!((&result["users"], &result["groups"]), (&1500.into(), &1.into()), "{result}");
+    assert_eq!(result["memberships"], 1, "{result}");
+    // A row that is not left out is an error.
+    api.says("/groups", json!({ "items": [{ "slug": 7 }] }));
+    let ended = run(&site).await;
+    assert_eq!(ended.code, 2, "{ended:?}");
+    assert!(ended.stdout.contains("`lower(slug)` cannot be applied"), "{ended:?}");
 }
 
 fn team(name: &str, id: u32, team: &str) -> Value {
@@ -359,6 +469,25 @@ async fn a_list_that_ends_early_is_partial_and_a_page_that_fails_changes_nothing
     assert!(ended.stdout.contains("the first answer of `users` of `identities`"), "{ended:?}");
     assert!(ended.stdout.contains("`one_page = true`"), "{ended:?}");
     assert_eq!(site.glean.drill().requests(), requests, "nothing was asked of Glean");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_whose_last_answer_is_not_whole_is_not_read_to_its_end() {
+    let (api, url) = Api::start().await;
+    let paged = USERS.replace("user = ", "whole = \"done\"\nuser = ");
+    let one_page = paged.replace("paging = { kind = \"next-url\", value = \"next\" }\n", "");
+    assert!(!one_page.contains("paging"), "{one_page}");
+    let site = Site::new(&people(&url, &[], &paged)).await.connector("sheaf_rest");
+    for identities in [&paged, &one_page] {
+        site.configure(&people(&url, &[], identities));
+        for (done, code) in [(false, 4), (true, 0)] {
+            let answer = json!({ "items": [user("ann", 1)], "next": null, "done": done });
+            api.says("/users", answer);
+            let ended = run(&site).await;
+            assert_eq!(ended.code, code, "{done}: {ended:?}");
+            assert_eq!(ended.stdout.contains("`whole` does not hold"), !done, "{ended:?}");
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

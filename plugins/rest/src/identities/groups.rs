@@ -9,7 +9,7 @@ use crate::api::Api;
 use crate::expression::Expression;
 use crate::identities::setting::{GroupMap, Members};
 use crate::listing::{ListSettings, Listing, expression};
-use crate::request::Request;
+use crate::request::{Gaps, Request};
 use crate::template::{Template, all_texts};
 
 /// The setting `group`, ready for use.
@@ -83,20 +83,34 @@ impl Groups {
             }
         };
         let mut members = Vec::new();
-        for item in &found {
-            members.extend(self.members(item)?);
+        for (item, number) in found.iter().zip(1..) {
+            match self.members(item, number)? {
+                Ok(named) => members.extend(named),
+                Err(why) => return Ok(Err(why)),
+            }
         }
         Ok(Ok(members))
     }
 
-    /// Whom a member's item names.
-    pub(crate) fn members(&self, item: &Value) -> Result<Vec<Member>> {
+    /// Whom a member's item names; or why nobody knows whom. `number` is which of the members it is.
+    pub(crate) fn members(
+        &self,
+        item: &Value,
+        number: u64,
+    ) -> Result<std::result::Result<Vec<Member>, String>> {
         if let Some(skip) = &self.skip
             && skip.holds(item)?
         {
-            return Ok(Vec::new());
+            return Ok(Ok(Vec::new()));
         }
-        self.who.members(item)
+        let members = self.who.members(item)?;
+        if members.is_empty() {
+            return Ok(Err(format!(
+                "`users`, `user_ids` and `groups` of `members` find nobody in member {number}: may the credential see \
+                 who that is? Rows that are no members are left out with `skip`"
+            )));
+        }
+        Ok(Ok(members))
     }
 }
 
@@ -129,6 +143,7 @@ impl Place {
         let list = ListSettings {
             items: members.items.as_ref(),
             items_optional: members.items_optional,
+            maps: false,
             whole: None,
             paging: members.paging.as_ref(),
             error: members.error.as_ref(),
@@ -137,16 +152,17 @@ impl Place {
         let Who { mut users, user_ids, groups } = Who::new(members)?;
         users.extend(user_ids);
         users.extend(groups);
-        let request = Request::new(path, &members.query)?;
+        let request = Request::new(path, &members.query, Gaps::Refused)?;
         let listing = Listing::new(title, &list, users)?;
         Ok(Self::List(Box::new(MemberList { request, listing })))
     }
 }
 
 impl MemberList {
-    /// Nothing where the path finds nothing in the group's row.
-    pub(crate) fn url(&self, api: &Api, row: &Value) -> Result<Option<Url>> {
-        self.request.url(api, row)
+    /// The URL, or why there is none.
+    pub(crate) fn url(&self, api: &Api, row: &Value) -> Result<std::result::Result<Url, String>> {
+        let url = self.request.url(api, row)?;
+        Ok(url.map_err(|part| format!("{part} of `members` finds nothing in the group's row")))
     }
 }
 
@@ -162,18 +178,53 @@ impl Who {
     }
 
     fn members(&self, item: &Value) -> Result<Vec<Member>> {
-        let mut users = all_texts(&self.users, item)?;
-        users.retain(|email| !email.is_empty());
-        let ids = if users.is_empty() { all_texts(&self.user_ids, item)? } else { Vec::new() };
-        let groups = all_texts(&self.groups, item)?;
+        let named = |templates: &[Template]| -> Result<Vec<String>> {
+            let mut texts = all_texts(templates, item)?;
+            texts.retain(|text| !text.trim().is_empty());
+            Ok(texts)
+        };
+        let users = named(&self.users)?;
+        let ids = if users.is_empty() { named(&self.user_ids)? } else { Vec::new() };
+        let groups = named(&self.groups)?;
         let users = users.into_iter().map(Member::Email);
         let ids = ids.into_iter().map(Member::Id);
-        let mut all: Vec<_> =
-            users.chain(ids).chain(groups.into_iter().map(Member::Group)).collect();
-        if all.is_empty() {
-            // The host tells the operator of a member that is called nothing.
-            all.push(Member::Id(String::new()));
+        Ok(users.chain(ids).chain(groups.into_iter().map(Member::Group)).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_group_in_one_of_whose_members_nobody_is_found_cannot_be_read() {
+        let setting = json!({
+            "name": "{slug}",
+            "members": {
+                "items": "people", "skip": "kind == 'robot'", "users": ["{mail}"], "user_ids": ["{id}"],
+                "groups": ["{team}"],
+            },
+        });
+        let setting = serde_json::from_value(setting).expect("a setting");
+        let groups = Groups::new(&setting, "the list").expect("groups");
+        let members = |people: Value| {
+            groups.in_row(&json!({ "slug": "hr", "people": people })).expect("a row")
+        };
+        let named =
+            json!([{ "mail": "a@x.com", "id": 1 }, { "mail": "", "id": 2 }, { "team": "t" }]);
+        let expected = vec![
+            Member::Email("a@x.com".into()),
+            Member::Id("2".into()),
+            Member::Group("t".into()),
+        ];
+        assert_eq!(members(named), Ok(expected));
+        assert_eq!(members(json!([])), Ok(Vec::new()));
+        assert_eq!(members(json!([{ "kind": "robot" }])), Ok(Vec::new()), "it is left out");
+        for nobody in [json!({}), json!({ "mail": null }), json!({ "id": "", "team": " " })] {
+            let why = members(json!([{ "id": 1 }, nobody])).expect_err("nobody");
+            assert!(why.contains("find nobody in member 2"), "{why}");
         }
-        Ok(all)
     }
 }

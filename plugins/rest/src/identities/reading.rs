@@ -120,7 +120,7 @@ impl RestReading {
             let read = self.walk.read(&list, || roll.url(&self.api))?;
             read.map_err(|refusal| refusal.error)?;
             let before = self.walk.checkpoint.clone();
-            if let Some(row) = self.walk.take(&list)? {
+            if let Some(row) = self.walk.take(&list) {
                 count = self.take(row, before, page)?;
             }
         }
@@ -170,7 +170,7 @@ impl RestReading {
     fn take_user(&mut self, row: Value, page: &mut Page) -> Result<usize> {
         let roll = &self.rolls[self.place.list];
         let Rows::Users(users) = &roll.rows else { return Ok(0) };
-        let id = roll.listing.id(&row)?;
+        let id = roll.listing.id(&row);
         let number = self.row();
         match roll.whole(&self.api, row)? {
             Ok(row) => {
@@ -255,8 +255,9 @@ impl RestReading {
         let Some(list) = groups.list() else {
             return Ok(groups.in_row(&row)?.map(Some));
         };
-        let Some(url) = list.url(&self.api, &row)? else {
-            return Ok(Err("the path of `members` finds nothing in the group's row".into()));
+        let url = match list.url(&self.api, &row)? {
+            Ok(url) => url,
+            Err(why) => return Ok(Err(why)),
         };
         let began = resumed.is_some();
         let walk = Walk::new(resumed.unwrap_or_default());
@@ -277,7 +278,14 @@ impl RestReading {
             self.open = None;
             return Ok(1);
         }
-        let found = open.take_page(&list, groups)?;
+        let found = match open.take_page(&list, groups)? {
+            Ok(found) => found,
+            Err(why) => {
+                open.cannot_be_read(why, page);
+                self.open = None;
+                return Ok(1);
+            }
+        };
         let count = found.len() + 1;
         match open.walk.turn() {
             Stands::More => open.deliver(found, true, page),
@@ -318,13 +326,20 @@ fn its_group_is_gone() -> Error {
 }
 
 impl Open {
-    /// What is left of the page of members that was read.
-    fn take_page(&mut self, list: &List<'_>, groups: &Groups) -> Result<Vec<Member>> {
+    /// What is left of the page of members that was read, or why the group cannot be.
+    fn take_page(
+        &mut self,
+        list: &List<'_>,
+        groups: &Groups,
+    ) -> Result<std::result::Result<Vec<Member>, String>> {
         let mut members = Vec::new();
-        while let Some(item) = self.walk.take(list)? {
-            members.extend(groups.members(&item)?);
+        while let Some(item) = self.walk.take(list) {
+            match groups.members(&item, self.walk.row())? {
+                Ok(named) => members.extend(named),
+                Err(why) => return Ok(Err(why)),
+            }
         }
-        Ok(members)
+        Ok(Ok(members))
     }
 
     fn deliver(&self, members: Vec<Member>, continues: bool, page: &mut Page) {

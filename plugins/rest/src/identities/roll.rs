@@ -15,6 +15,7 @@ use crate::identities::setting::IdentityEndpoint;
 use crate::identities::users::Users;
 use crate::list::List;
 use crate::listing::{ListSettings, Listing, expression};
+use crate::request::Gaps;
 use crate::template::Template;
 use crate::walk::Walk;
 
@@ -69,15 +70,17 @@ impl Roll {
         let list = ListSettings {
             items: setting.items.as_ref(),
             items_optional: setting.items_optional,
+            maps: false,
             whole: setting.whole.as_ref(),
             paging: setting.paging.as_ref(),
             error: setting.error.as_ref(),
         };
         let listing = Listing::new(title, &list, vec![Template::new(id)?])?;
+        let details = setting.detail.as_ref().map(|detail| Details::new(detail, Gaps::Refused));
         Ok(Self {
             listing,
             skip: expression(setting.skip.as_ref())?,
-            details: setting.detail.as_ref().map(Details::new).transpose()?,
+            details: details.transpose()?,
             rows,
             setting,
         })

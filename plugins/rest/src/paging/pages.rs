@@ -46,6 +46,11 @@ impl Pages {
         self.way.counts()
     }
 
+    /// Whether the settings say how to know how many items the list has.
+    pub(crate) fn tells_total(&self) -> bool {
+        self.total.is_some()
+    }
+
     /// How many items the list has, where the settings say how to know.
     pub(crate) fn total(&self, said: &Said<'_>) -> Result<Option<u64>> {
         let (found, setting) = match &self.total {
