@@ -246,7 +246,7 @@ async fn without_users_and_groups_it_is_not_known_here_and_glean_is_asked() {
     let asked = ask(&site, "odd", "odd-1", "bob@x.com").await;
     for part in [
         "odd: no, bob@x.com may not read odd-1",
-        "not known: only group g1, whoever is in all of g2, g3 may read it; who is in what is not known here",
+        "not known: only group g1, whoever is in all of g2, g3 may read it; who is who, and in what, is not known here",
         "this connection has told Glean of no users and groups; others may have",
     ] {
         assert!(asked.stdout.contains(part), "{part}: {asked:?}");

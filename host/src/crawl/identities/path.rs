@@ -8,7 +8,7 @@ use super::reading::key;
 use super::roster::{Account, Member, Roster};
 use crate::text::{cut, grouped, one_line};
 use crate::wire::identities::group_name;
-use crate::wire::permissions::Allowed;
+use crate::wire::permissions::{Allowed, AllowedUser};
 
 /// Users, groups and paths that are named, each.
 const SHOWN: usize = 10;
@@ -149,13 +149,14 @@ fn refused(
     }
     let only = format!("only {} may read it", listed(who.into_iter()));
     let groups: BTreeSet<&String> = groups_in(allowed).collect();
-    let by_id = allowed.allowed_users.iter().any(|user| user.datasource_user_id.is_some());
+    let names_any = |by: fn(&AllowedUser) -> bool| allowed.allowed_users.iter().any(by);
     let depends = !groups.is_empty()
         || allowed.allow_all_datasource_users_access
-        || (by_id && person.id.is_none());
+        || (person.id.is_none() && names_any(|user| user.datasource_user_id.is_some()))
+        || (person.email.is_none() && names_any(|user| user.email.is_some()));
     let Some(roster) = roster else {
         let allowed = if depends { None } else { Some(false) };
-        let unknown = "; who is in what is not known here";
+        let unknown = "; who is who, and in what, is not known here";
         let why = format!("{only}{}", if depends { unknown } else { "" });
         return Verdict::plain(allowed, &why);
     };
@@ -411,6 +412,9 @@ mod tests {
         let named = allowed(serde_json::json!({ "allowedUsers": [{ "email": "ann@x.com" }] }));
         assert_eq!(asked(&named, "ann@x.com", None).0, Some(true));
         assert_eq!(asked(&named, "bob@x.com", None).0, Some(false));
+        let (may, why) = asked(&named, "7", None);
+        assert_eq!(may, None, "whose e-mail that is: {why}");
+        assert!(why.contains("only ann@x.com may read it; who is"), "{why}");
         let source = allowed(serde_json::json!({ "allowAllDatasourceUsersAccess": true }));
         assert_eq!(asked(&source, "ann@x.com", None).0, None);
         let by_id = allowed(serde_json::json!({ "allowedUsers": [{ "datasourceUserId": "7" }] }));
