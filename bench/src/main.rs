@@ -85,7 +85,7 @@ async fn run() -> Result<(), Failure> {
     match cli.part {
         Some(Part::Sink) => sink::serve().await,
         Some(Part::Crawl(crawl)) => {
-            println!("{}", serde_json::to_string(&crawl.run().await?)?);
+            println!("{}", serde_json::to_string(&Box::pin(crawl.run()).await?)?);
             Ok(())
         }
         Some(Part::Start(start)) => {
