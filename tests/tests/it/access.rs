@@ -293,8 +293,9 @@ async fn odd_glean(site: &Site) {
     let missing = || async { Json(json!({ "status": { "uploadStatus": "NOT_UPLOADED" } })) };
     let may = || async { Json(json!({ "hasAccess": true })) };
     let forward = move |uri: Uri, body: Bytes| async move {
-        let sent = reqwest::Client::new().post(format!("{url}{}", uri.path())).body(body).send();
-        let answer = sent.await.expect("an answer");
+        let request = reqwest::Client::new().post(format!("{url}{}", uri.path()));
+        let request = request.header("content-type", "application/json").body(body);
+        let answer = request.send().await.expect("an answer");
         let status = answer.status();
         (status, answer.bytes().await.expect("a body"))
     };
