@@ -87,7 +87,7 @@ fn report(name: &str, asked: &str, answered: Answered, verbose: u8) -> Report {
     let result = result(name, asked, &answered);
     let is_known = here.or(in_glean).is_some();
     let report = Report::new(summary, result).text(text);
-    match answered.glean {
+    match answered.glean.map(|said| said.allowed) {
         // Half an answer.
         Some(Err(failure)) => report.failure(failure),
         _ if is_known => report,
@@ -108,15 +108,16 @@ fn text(answered: &Answered, verbose: u8) -> String {
     let mut text = format!("  here       {}: {}\n", word(here.verdict.allowed), here.verdict.why);
     text.push_str(&match glean {
         None => "  Glean      not asked: no Glean is configured\n".to_owned(),
-        Some(Err(failure)) => {
+        Some(InGlean { allowed: Err(failure), .. }) => {
             format!("  Glean      not known: {}\n", bounded_reason(&failure.to_string(), verbose))
         }
-        Some(Ok(InGlean { allowed: None, .. })) => {
+        Some(InGlean { allowed: Ok(None), .. }) => {
             "  Glean      not asked: it knows people by e-mail, and this one's is not known\n"
                 .into()
         }
-        Some(Ok(InGlean { allowed, document, .. })) => {
-            let note = if document.is_missing() { ": it does not have the document" } else { "" };
+        Some(said @ InGlean { allowed: Ok(allowed @ Some(may)), .. }) => {
+            let is_missing = !may && said.is_missing();
+            let note = if is_missing { ": it does not have the document" } else { "" };
             format!("  Glean      {}{note}\n", word(*allowed))
         }
     });
@@ -160,20 +161,20 @@ fn since(answered: &Answered, verbose: u8) -> String {
 }
 
 fn uploaded_at(answered: &Answered) -> Option<&str> {
-    let Some(Ok(InGlean { document, .. })) = &answered.glean else { return None };
+    let Some(InGlean { document: Ok(document), .. }) = &answered.glean else { return None };
     document.last_uploaded_at.as_deref()
 }
 
 fn result(name: &str, asked: &str, answered: &Answered) -> Value {
     let Answered { document, person, here, glean, reasons, beside, told_at, as_of, .. } = answered;
     let Here { verdict, allowed, from, not_from_source } = here;
-    let said = glean.as_ref().map(|glean| match glean {
-        Ok(InGlean { allowed, document, user }) => {
-            json!({ "allowed": allowed, "document": document, "user": user, "why_not": null })
-        }
-        Err(why) => {
-            json!({ "allowed": null, "document": null, "user": null, "why_not": why.to_string() })
-        }
+    let said = glean.as_ref().map(|InGlean { allowed, document, user, .. }| {
+        json!({
+            "allowed": allowed.as_ref().ok(),
+            "document": document.as_ref().ok(),
+            "user": user.as_ref().and_then(|user| user.as_ref().ok()),
+            "why_not": allowed.as_ref().err().map(ToString::to_string),
+        })
     });
     let time = |at: &Option<Timestamp>| at.map(|at| at.to_string());
     json!({

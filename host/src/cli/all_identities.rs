@@ -5,7 +5,7 @@ use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use super::context::connect;
-use super::identities::did;
+use super::identities::{did, not_whole, outcome};
 use super::output::{Report, bounded_reason};
 use super::signals;
 use crate::config::Config;
@@ -125,7 +125,7 @@ fn line((name, ended): &Ended, verbose: u8) -> String {
         Ok(None) => format!("  {name}"),
         Ok(Some(result)) => {
             let mark = if result.outcome == Outcome::Complete { '✓' } else { '!' };
-            let mut text = format!("{mark} {name}: {}", did(result));
+            let mut text = format!("{mark} {name}: {}{}", did(result), outcome(result));
             for reason in &result.held {
                 text.push_str(&format!(
                     "\n  held: {}",
@@ -135,6 +135,7 @@ fn line((name, ended): &Ended, verbose: u8) -> String {
             if !result.held.is_empty() {
                 text.push_str(&format!("\n  next: sheaf approve {name} --identities --dry-run"));
             }
+            text.push_str(&not_whole(result, verbose));
             text
         }
         Err(failure) => {

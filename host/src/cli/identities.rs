@@ -116,7 +116,7 @@ pub(super) fn would_do(result: &IdentityResult, verbose: u8) -> String {
     text
 }
 
-fn outcome(result: &IdentityResult) -> String {
+pub(super) fn outcome(result: &IdentityResult) -> String {
     match result.outcome {
         Outcome::Complete => String::new(),
         other => format!("; {other}"),
@@ -124,7 +124,7 @@ fn outcome(result: &IdentityResult) -> String {
 }
 
 /// What was not read, not told, or refused.
-fn not_whole(result: &IdentityResult, verbose: u8) -> String {
+pub(super) fn not_whole(result: &IdentityResult, verbose: u8) -> String {
     let mut text = String::new();
     if let Some(reason) = &result.partial {
         text.push_str(&format!("\n  the rest was not read: {}", bounded_reason(reason, verbose)));

@@ -4,7 +4,6 @@
 use std::time::Duration;
 
 use serde::Serialize;
-use serde_json::Value;
 
 use super::connection::Connection;
 use super::connection_state::ConnectionState;
@@ -14,16 +13,20 @@ use super::identities::{
     Facts, Known, Person, Reason, Standing, Verdict, changed, reasons, verdict,
 };
 use super::result::Outcome;
+use super::source_access::FromSource;
 use crate::clock::Timestamp;
 use crate::document::key;
 use crate::failure::{Failure, Result};
 use crate::glean;
 use crate::glean::access::{DocumentInGlean, UserInGlean};
+use crate::glean::error::Outage;
 use crate::text::{one_line, short_line};
 use crate::wire::permissions::Allowed;
 
 /// Bytes that are told of a reason.
 const LONGEST: usize = 400;
+/// How long Glean is asked, all in all.
+const ASKED_FOR: Duration = Duration::from_secs(5);
 
 /// What is asked.
 pub struct Question<'a> {
@@ -52,7 +55,7 @@ pub struct Answered {
     pub person: Person,
     pub here: Here,
     /// Nothing where no Glean is configured.
-    pub glean: Option<Result<InGlean>>,
+    pub glean: Option<InGlean>,
     /// Why the two differ, if they do; the most certain first.
     pub reasons: Vec<Reason>,
     /// What waits, fails or is not known, and may be why somebody asks.
@@ -85,16 +88,27 @@ pub enum Origin {
 
 /// What Glean says.
 pub struct InGlean {
-    /// Nothing where it cannot be asked, because their e-mail is not known.
-    pub allowed: Option<bool>,
-    pub document: DocumentInGlean,
-    pub user: Option<UserInGlean>,
+    /// Whether they may find it. Nothing where that cannot be asked, because their e-mail is not known.
+    pub allowed: Result<Option<bool>>,
+    /// What it was told of the document, or why it does not say: this and the next are only for the reasons.
+    pub document: Result<DocumentInGlean, String>,
+    /// And of them; nothing where it was not asked.
+    pub user: Option<Result<UserInGlean, String>>,
+    /// Whether it knows users of the datasource by their e-mails.
+    pub by_email: Option<bool>,
+}
+
+impl InGlean {
+    /// Whether it says that it does not have the document.
+    pub fn is_missing(&self) -> bool {
+        self.document.as_ref().is_ok_and(DocumentInGlean::is_missing)
+    }
 }
 
 impl Answered {
     /// What Glean says, if it does.
     pub fn in_glean(&self) -> Option<bool> {
-        self.glean.as_ref()?.as_ref().ok()?.allowed
+        *self.glean.as_ref()?.allowed.as_ref().ok()?
     }
 
     pub fn differs(&self) -> bool {
@@ -118,20 +132,22 @@ impl Crawler {
             return Ok(Access::NoUser(Box::new(document)));
         };
         let glean = self.ask_glean(datasource, &document, &person).await;
-        let uploaded =
-            glean.as_ref().and_then(|said| said.as_ref().ok()?.document.permissions.clone());
         let here = if document.in_glean {
             let source = if read_for.is_zero() {
-                Err("the source was not asked".to_owned())
+                FromSource { allowed: Err("the source was not asked".into()), by_email: None }
             } else {
                 self.source_access(connection, &document, read_for).await
             };
-            judged(source, uploaded, |allowed| verdict(allowed, &person, roster))
+            let said = glean.as_ref();
+            let by_email = said.and_then(|said| said.by_email).or(source.by_email);
+            let uploaded = said.and_then(|said| said.document.as_ref().ok()?.permissions.clone());
+            judged(source.allowed, uploaded, |allowed| verdict(allowed, &person, roster, by_email))
         } else {
             not_there(&document)
         };
         let state = self.states.of(name).await?;
-        let beside = beside(name, &document, &state, (known.as_ref(), lost), &here);
+        let mut beside = beside(name, &document, &state, (known.as_ref(), lost), &here);
+        beside.extend(glean.iter().flat_map(unsaid));
         let Standing { as_of, last, .. } = state.identities;
         let told_at = last.map(|last| last.ended_at);
         let (datasource, reasons) = (datasource.clone(), Vec::new());
@@ -139,42 +155,75 @@ impl Crawler {
             Answered { datasource, document, person, here, glean, reasons, beside, told_at, as_of };
         if answered.differs() {
             answered.reasons = why(name, &answered, known.as_ref());
-        } else if let (Some(Ok(glean)), Some(now)) = (&answered.glean, &answered.here.allowed) {
-            answered.beside.extend(changed(name, &glean.document, now));
+        } else if let (Some(InGlean { document: Ok(uploaded), .. }), Some(now)) =
+            (&answered.glean, &answered.here.allowed)
+        {
+            answered.beside.extend(changed(name, uploaded, now));
         }
         Ok(Access::Answered(Box::new(answered)))
     }
 
+    /// All at once: what some of it does not answer, or refuses, takes nothing from the rest.
     async fn ask_glean(
         &self,
         datasource: &str,
         document: &KnownDocument,
         person: &Person,
-    ) -> Option<Result<InGlean>> {
+    ) -> Option<InGlean> {
         if self.client.server_url().is_empty() {
             return None;
         }
-        Some(self.says(datasource, document, person).await.map_err(Failure::from))
+        let KnownDocument { object_type, id, .. } = document;
+        let email = person.email.as_deref();
+        let allowed = async {
+            let Some(email) = email else { return Ok(None) };
+            self.soon(self.client.check_access(datasource, object_type, id, email)).await.map(Some)
+        };
+        let user = async { Some(self.soon(self.client.user_status(datasource, email?)).await) };
+        let (allowed, uploaded, user, by_email) = tokio::join!(
+            allowed,
+            self.soon(self.client.uploaded_document(datasource, object_type, id)),
+            user,
+            self.soon(self.client.knows_users_by_email(datasource)),
+        );
+        let is_missing = uploaded.as_ref().is_ok_and(DocumentInGlean::is_missing);
+        let allowed = match allowed {
+            // Of one that is not there Glean describes no answer.
+            Err(error) if is_missing && error.is_refusal() => Ok(Some(false)),
+            other => other,
+        };
+        let why = |error: glean::Error| error.to_string();
+        Some(InGlean {
+            allowed: allowed.map_err(Failure::from),
+            document: uploaded.map_err(why),
+            user: user.map(|user| user.map_err(why)),
+            by_email: by_email.ok(),
+        })
     }
 
-    async fn says(
+    /// Somebody waits for the answer.
+    async fn soon<T>(
         &self,
-        datasource: &str,
-        document: &KnownDocument,
-        person: &Person,
-    ) -> Result<InGlean, glean::Error> {
-        let (object_type, id) = (&document.object_type, &document.id);
-        let said: Value = self.client.document_status(datasource, object_type, id).await?;
-        let said = DocumentInGlean::from(&said);
-        let Some(email) = &person.email else {
-            return Ok(InGlean { allowed: None, document: said, user: None });
-        };
-        let user = self.client.user_status(datasource, email).await?;
-        // Of one that is not there Glean describes no answer.
-        let allowed = !said.is_missing()
-            && self.client.check_access(datasource, object_type, id, email).await?;
-        Ok(InGlean { allowed: Some(allowed), document: said, user: Some(user) })
+        asked: impl Future<Output = Result<T, glean::Error>>,
+    ) -> Result<T, glean::Error> {
+        tokio::time::timeout(ASKED_FOR, asked).await.unwrap_or_else(|_| {
+            let what = format!("Glean does not answer: no answer within {ASKED_FOR:?}");
+            let server = self.client.server_url().to_owned();
+            Err(glean::Error::Unreachable(Outage { server, what, retry_after: None }))
+        })
     }
+}
+
+/// What Glean does not say though it says whether they may find it: it may be why reasons are missing.
+fn unsaid(said: &InGlean) -> Vec<Reason> {
+    let InGlean { allowed: Ok(_), document, user, .. } = said else { return Vec::new() };
+    let document = document.as_ref().err().map(|why| ("the document", why));
+    let user = user.as_ref().and_then(|user| user.as_ref().err()).map(|why| ("the user", why));
+    let reason = |(of, why): (&str, &String)| Reason {
+        what: format!("Glean does not say what it was told of {of}: {}", short_line(why, LONGEST)),
+        next: "nothing: whether they may read it does not depend on that".into(),
+    };
+    document.into_iter().chain(user).map(reason).collect()
 }
 
 fn judged(
@@ -209,16 +258,21 @@ fn not_there(document: &KnownDocument) -> Here {
 }
 
 fn why(connection: &str, answered: &Answered, known: Option<&Known>) -> Vec<Reason> {
-    let Answered { person, here, glean, .. } = answered;
-    let Some(Ok(InGlean { document, user, .. })) = glean else { return Vec::new() };
+    let Answered { document, person, here, glean, .. } = answered;
+    let Some(InGlean { document: uploaded, user, .. }) = glean else { return Vec::new() };
+    let nothing = DocumentInGlean::default();
     reasons(&Facts {
         connection,
         person,
         here: &here.verdict,
         allowed: here.allowed.as_ref(),
+        gone: (!document.in_glean).then_some(match document.state {
+            Fate::Quarantined => "quarantined",
+            Fate::Deleted | Fate::Uploaded => "deleted",
+        }),
         known,
-        document,
-        user: user.as_ref(),
+        document: uploaded.as_ref().unwrap_or(&nothing),
+        user: user.as_ref().and_then(|user| user.as_ref().ok()),
     })
 }
 

@@ -89,6 +89,12 @@ fn says(status: Option<&str>, what: &str) -> bool {
 }
 
 impl Client {
+    /// Whether a datasource knows users by their e-mails, as it is registered.
+    pub async fn knows_users_by_email(&self, datasource: &str) -> Result<bool> {
+        let config = self.datasource_config(datasource).await?;
+        Ok(config["isUserReferencedByEmail"].as_bool().unwrap_or(false))
+    }
+
     /// Whether somebody, by e-mail, finds a document. A document that is not there may be refused.
     pub async fn check_access(
         &self,
@@ -106,6 +112,17 @@ impl Client {
         };
         let said = self.ask("/checkdocumentaccess", &body, is).await?;
         Ok(said["hasAccess"].as_bool().unwrap_or(false))
+    }
+
+    /// What Glean was told of a document.
+    pub async fn uploaded_document(
+        &self,
+        datasource: &str,
+        object_type: &str,
+        id: &str,
+    ) -> Result<DocumentInGlean> {
+        let said = self.document_status(datasource, object_type, id).await?;
+        Ok(DocumentInGlean::from(&said))
     }
 
     /// What Glean was told of somebody, by e-mail.

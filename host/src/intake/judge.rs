@@ -21,6 +21,8 @@ pub struct Seen {
     #[serde(deserialize_with = "crate::lists::counted")]
     pub unreadable: Vec<Unreadable>,
     pub more: bool,
+    /// Why the rest of the scope is not delivered.
+    pub partial: Option<String>,
 }
 
 /// A document, and what a crawl would do with it.
@@ -61,6 +63,9 @@ impl Seen {
         for found in &mut self.unreadable {
             found.reason = short_line(&found.reason, LONGEST);
         }
+        if let Some(why) = &mut self.partial {
+            *why = short_line(why, LONGEST);
+        }
         self
     }
 }
@@ -76,7 +81,11 @@ pub(crate) fn page(page: Page, rules: &Rules, datasource: &str, most: usize) -> 
         view_url: found.view_url.map(|url| cut(&url, LONGEST)),
         ..found
     });
-    Seen { documents, unreadable: unreadable.collect(), more }
+    let partial = match page.progress {
+        Progress::Partial(why) => Some(cut(&why, LONGEST)),
+        Progress::More(_) | Progress::Complete(_) => None,
+    };
+    Seen { documents, unreadable: unreadable.collect(), more, partial }
 }
 
 fn judged(document: &Document, rules: &Rules, datasource: &str, most: usize) -> Judged {

@@ -1,7 +1,7 @@
 //! Users and groups, out of one TOML file of the folder. A reading that is resumed reads it again: a checkpoint counts
 //! what was delivered of the file as it was, which its hash tells.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::ops::Range;
 use std::path::{Component, Path};
@@ -26,7 +26,7 @@ const TWICE: usize = 20;
 struct People {
     #[serde(default)]
     users: Vec<Spanned<Person>>,
-    /// Members by the group's name: an e-mail, `group:NAME`, or else a user's id.
+    /// Members by the group's name: `group:NAME`, the id of a user who is listed, an e-mail, or else an id.
     #[serde(default)]
     groups: BTreeMap<String, Vec<String>>,
 }
@@ -70,11 +70,11 @@ impl PeopleReading {
             }
         }
         let users: Vec<_> = people.users.into_iter().map(Spanned::into_inner).map(user).collect();
-        let groups: Vec<_> = people
-            .groups
-            .into_iter()
-            .map(|(name, members)| Group::new(name, members.into_iter().map(member).collect()))
-            .collect();
+        let ids: BTreeSet<&str> = users.iter().filter_map(|user| user.id.as_deref()).collect();
+        let all = |members: Vec<String>| members.into_iter().map(|named| member(named, &ids));
+        let groups = people.groups.into_iter();
+        let groups: Vec<_> =
+            groups.map(|(name, members)| Group::new(name, all(members).collect())).collect();
         let mut cursor = Self { hash, users, groups, delivered: 0 };
         cursor.users.reverse();
         cursor.groups.reverse();
@@ -219,9 +219,11 @@ fn user(person: Person) -> User {
     User { email, id, name, active }
 }
 
-fn member(named: String) -> Member {
+/// `ids`: of the users that are listed. Many a source's ids look like e-mails.
+fn member(named: String, ids: &BTreeSet<&str>) -> Member {
     match named.strip_prefix("group:") {
         Some(group) => Member::Group(group.to_owned()),
+        None if ids.contains(named.as_str()) => Member::Id(named),
         None if named.contains('@') => Member::Email(named),
         None => Member::Id(named),
     }
@@ -308,6 +310,21 @@ mod tests {
         assert_eq!(said.len(), 1, "{said:?}");
         let part = "line 15: ANN@example.com is in line 2 already, and differs in id, name";
         assert!(said[0].contains(part), "{said:?}");
+    }
+
+    #[test]
+    fn a_listed_id_is_that_id_though_it_looks_like_an_e_mail() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let text = "[[users]]\nemail = \"ann@example.com\"\nid = \"ann@corp\"\n\
+                    [groups]\nhr = [\"ann@corp\", \"ann@example.com\", \"bob@example.com\", \"bob\"]";
+        fs::write(folder.path().join("people.toml"), text).expect("written");
+        let open = PeopleReading::open(&settings(folder.path(), "people.toml"), None);
+        let page = open.expect("opens").expect("a cursor").next(100).expect("a page");
+        let email = |email: &str| Member::Email(email.into());
+        let id = |id: &str| Member::Id(id.into());
+        let all =
+            vec![id("ann@corp"), email("ann@example.com"), email("bob@example.com"), id("bob")];
+        assert_eq!(page.groups, [Group::new("hr", all)]);
     }
 
     #[cfg(unix)]

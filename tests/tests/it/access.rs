@@ -1,6 +1,13 @@
 //! Whether somebody may find a document: what `sheaf access` says here, what Glean says, and why they differ.
 
+use std::time::{Duration, Instant};
+
+use axum::body::Bytes;
+use axum::http::Uri;
+use axum::routing::post;
+use axum::{Json, Router};
 use serde_json::{Value, json};
+use sheaf_local_glean::Fault;
 use sheaf_tests::{Ended, Site, files, odd};
 
 const PEOPLE: &str = r#"
@@ -173,6 +180,31 @@ async fn answers_that_differ_say_why_and_what_to_do() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_was_deleted_here_and_is_in_glean_all_the_same_is_said_to_be_that() {
+    let site = firm().await;
+    for number in 0..20 {
+        site.write(&format!("docs/all/{number}.md"), "# More");
+    }
+    site.sync("docs", 0).await;
+    std::fs::remove_file(site.path("docs/all/one.md")).expect("removed");
+    site.sync("docs", 0).await;
+    let document = json!({
+        "datasource": "docs", "objectType": "File", "id": "all/one.md",
+        "viewURL": "https://docs.example.com/all/one.md",
+        "permissions": { "allowAnonymousAccess": true },
+    });
+    others_tell(&site, "/indexdocument", json!({ "document": document })).await;
+    let differs = ask(&site, "docs", "all/one.md", "ann").await;
+    for part in [
+        "docs: here no, in Glean yes",
+        "probably   Glean has the document all the same: here it was deleted",
+    ] {
+        assert!(differs.stdout.contains(part), "{part}: {differs:?}");
+    }
+    assert_eq!(differs.stdout.matches("probably").count(), 1, "{differs:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_waits_for_a_person_is_told_beside_the_answer() {
     let site = firm().await;
     site.write("docs/people.toml", "");
@@ -209,7 +241,7 @@ async fn an_unknown_document_an_unknown_id_and_a_glean_that_is_away_are_told() {
     let config = std::fs::read_to_string(site.path("sheaf.toml")).expect("a file");
     let fast = config.replace("[glean]\n", "[glean]\npatience = \"1s\"\n");
     site.write("sheaf.toml", &fast);
-    let fault = sheaf_local_glean::Fault { times: 1_000, status: Some(503), ..Default::default() };
+    let fault = Fault { times: 1_000, status: Some(503), ..Fault::default() };
     site.glean.drill().add(fault);
     let away = ask(&site, "docs", "hr/one.md", "ann").await;
     assert_eq!(away.code, 3, "{away:?}");
@@ -246,11 +278,134 @@ async fn without_users_and_groups_it_is_not_known_here_and_glean_is_asked() {
     let asked = ask(&site, "odd", "odd-1", "bob@x.com").await;
     for part in [
         "odd: no, bob@x.com may not read odd-1",
-        "not known: only group g1, whoever is in all of g2, g3 may read it; who is in what is not known here",
+        "not known: only group g1, whoever is in all of g2, g3 may read it; who is who, and in what, is not known here",
         "this connection has told Glean of no users and groups; others may have",
     ] {
         assert!(asked.stdout.contains(part), "{part}: {asked:?}");
     }
     let nobody = ask(&site, "odd", "odd-3", "ann@x.com").await;
     assert!(nobody.stdout.contains("nobody may read it"), "{nobody:?}");
+}
+
+/// In front of the local Glean: it says that it has no document, and somebody may read it.
+async fn odd_glean(site: &Site) {
+    let url = site.glean.url();
+    let missing = || async { Json(json!({ "status": { "uploadStatus": "NOT_UPLOADED" } })) };
+    let may = || async { Json(json!({ "hasAccess": true })) };
+    let forward = move |uri: Uri, body: Bytes| async move {
+        let request = reqwest::Client::new().post(format!("{url}{}", uri.path()));
+        let request = request.header("content-type", "application/json").body(body);
+        let answer = request.send().await.expect("an answer");
+        let status = answer.status();
+        (status, answer.bytes().await.expect("a body"))
+    };
+    let routes = Router::new()
+        .route("/api/index/v1/debug/docs/document", post(missing))
+        .route("/api/index/v1/checkdocumentaccess", post(may))
+        .fallback(forward);
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let url = format!("http://{}", listener.local_addr().expect("an address"));
+    tokio::spawn(async move { axum::serve(listener, routes).await });
+    let config = std::fs::read_to_string(site.path("sheaf.toml")).expect("a file");
+    site.write("sheaf.toml", &config.replace(&site.glean.url(), &url));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_glean_says_of_an_upload_does_not_stand_for_its_answer() {
+    let site = Site::new(&settings(&RULES)).await.connector("sheaf_files");
+    odd_glean(&site).await;
+    site.write("docs/hr/one.md", "# One");
+    site.write("docs/people.toml", PEOPLE);
+    site.sync("docs", 0).await;
+    let answer = told(&site, "docs", "hr/one.md", "ann").await;
+    assert_eq!(answer["glean"]["document"]["upload_status"], "NOT_UPLOADED", "{answer}");
+    assert_eq!(answer["glean"]["allowed"], true, "{answer}");
+    assert_eq!(answer["differs"], false, "{answer}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_glean_does_not_say_of_uploads_takes_nothing_from_its_answer() {
+    let site = firm().await;
+    for status in [400, 429] {
+        for path in ["/debug/docs/document", "/debug/docs/user"] {
+            let fault =
+                Fault { path: path.into(), times: 1_000, status: Some(status), ..Fault::default() };
+            site.glean.drill().add(fault);
+        }
+        let answer = told(&site, "docs", "hr/one.md", "ann").await;
+        site.glean.drill().clear();
+        let (here, glean) = (&answer["here"]["allowed"], &answer["glean"]);
+        assert_eq!((here, &glean["allowed"]), (&json!(true), &json!(true)), "{answer}");
+        assert_eq!((&glean["document"], &glean["user"]), (&json!(null), &json!(null)), "{answer}");
+        let beside = answer["beside"].to_string();
+        for of in ["the document", "the user"] {
+            let part = format!("Glean does not say what it was told of {of}: ");
+            assert!(beside.contains(&part), "{part}: {answer}");
+        }
+    }
+    // Glean keeps a connection, and says nothing.
+    site.glean.drill().add(Fault { times: 1_000, delay_ms: 50_000, ..Fault::default() });
+    let began = Instant::now();
+    let silent = ask(&site, "docs", "hr/one.md", "ann").await;
+    assert!(began.elapsed() < Duration::from_secs(25), "{silent:?}");
+    assert_eq!(silent.code, 3, "{silent:?}");
+    assert!(silent.stdout.contains("Ann@x.com is in hr, and hr may read it"), "{silent:?}");
+    assert!(silent.stdout.contains("Glean      not known: "), "{silent:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_id_that_a_document_names_counts_where_glean_knows_users_by_id() {
+    let site = firm().await;
+    let permissions = json!({ "allowedUsers": [{ "datasourceUserId": "ann" }] });
+    let document = json!({
+        "datasource": "docs", "objectType": "File", "id": "named/one.md", "permissions": permissions,
+    });
+    others_tell(&site, "/updatepermissions", document).await;
+    let arguments = ["access", "docs", "named/one.md", "--as", "ann", "--read-for", "0s"];
+    let by_email = site.sheaf(&arguments).await;
+    for part in ["here       not known: only ann may read it", "Glean knows users by e-mail"] {
+        assert!(by_email.stdout.contains(part), "{part}: {by_email:?}");
+    }
+    let by_id = json!({
+        "name": "docs", "displayName": "Docs", "datasourceCategory": "KNOWLEDGE_HUB",
+        "urlRegex": "https://docs.example.com/.*", "isUserReferencedByEmail": false,
+    });
+    others_tell(&site, "/adddatasource", by_id).await;
+    let by_id = site.sheaf(&arguments).await;
+    assert!(by_id.stdout.contains("here       yes: the document names Ann@x.com"), "{by_id:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_source_does_not_deliver_now_is_told_as_what_it_is() {
+    let good = "pages = 2";
+    let site = Site::new(&odd(good)).await.connector("guest_odd");
+    site.sync("odd", 0).await;
+    for (misdeed, id, why) in [
+        ("partial", "odd-15", "it had not come when scope `0` broke off: the source stopped"),
+        ("unreadable", "odd-9", "the source has it, and cannot read it: it is locked"),
+        ("foreign-url", "odd-3", "as the source has it now, it would be quarantined: "),
+        ("nameless", "odd-4", "now, unless it is among 4 documents that could not be read and"),
+        ("empty", "odd-4", "the source does not deliver it any more in scope `0`"),
+    ] {
+        site.configure(&odd(&format!("{good}, misdeed = \"{misdeed}\"")));
+        let answer = told(&site, "odd", id, "ann@x.com").await;
+        let said = answer["here"]["not_from_source"].as_str().unwrap_or_default();
+        assert!(said.contains(why), "{misdeed}: {answer}");
+        assert_eq!(answer["here"]["permissions_from"], "uploaded", "{misdeed}: {answer}");
+        assert_eq!(answer["here"]["allowed"], true, "{misdeed}: {answer}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_e_mail_that_a_document_names_may_be_whose_id_is_asked() {
+    // Nobody has told of users and groups.
+    let site = Site::new(&odd("pages = 1, misdeed = \"everything\"")).await.connector("guest_odd");
+    site.sync("odd", 0).await;
+    let named = json!({ "allowedUsers": [{ "email": "ann@x.com" }] });
+    let document =
+        json!({ "datasource": "odd", "objectType": "Page", "id": "odd-1", "permissions": named });
+    others_tell(&site, "/updatepermissions", document).await;
+    let asked = site.sheaf(&["access", "odd", "odd-1", "--as", "7", "--read-for", "0s"]).await;
+    assert_eq!(asked.code, 1, "{asked:?}");
+    assert!(asked.stdout.contains("it is not known whether 7 may read odd-1"), "{asked:?}");
 }

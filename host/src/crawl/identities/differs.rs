@@ -1,10 +1,12 @@
 //! Why Glean may say something else of somebody's access than what is known here. Pure: it weighs what Glean says of the
 //! document and of the user against what it was told.
 
+use std::collections::BTreeSet;
+
 use serde::Serialize;
 
-use super::path::{Person, Verdict};
-use super::roster::{Doubt, Known};
+use super::path::{Person, Verdict, groups_in};
+use super::roster::{Doubt, Known, Member, Roster};
 use crate::glean::access::{DocumentInGlean, UserInGlean};
 use crate::text::one_line;
 use crate::wire::identities::group_name;
@@ -25,6 +27,8 @@ pub struct Facts<'a> {
     pub here: &'a Verdict,
     /// Who may find the document, as `here` has it; nothing where nobody says it.
     pub allowed: Option<&'a Allowed>,
+    /// What became of the document here, where Glean should not have it: `deleted` or `quarantined`.
+    pub gone: Option<&'static str>,
     /// As Glean was told.
     pub known: Option<&'a Known>,
     pub document: &'a DocumentInGlean,
@@ -33,6 +37,12 @@ pub struct Facts<'a> {
 
 /// The most certain first; at least one.
 pub fn reasons(facts: &Facts<'_>) -> Vec<Reason> {
+    if let Some(gone) = facts.gone {
+        // No user and no group makes a difference to it.
+        let what = format!("Glean has the document all the same: here it was {gone}");
+        let next = "ask again later: Glean takes its time; if it stays, sheaf sync";
+        return vec![Reason { what, next: format!("{next} {}", facts.connection) }];
+    }
     let of_document = [is_missing(facts), has_changed(facts), is_not_indexed(facts)];
     let of_people = [is_unknown(facts), is_in_doubt(facts), is_not_processed(facts)];
     let found = of_document.into_iter().chain(of_people).flatten();
@@ -43,7 +53,8 @@ pub fn reasons(facts: &Facts<'_>) -> Vec<Reason> {
 type Found = Option<(String, String)>;
 
 fn is_missing(facts: &Facts<'_>) -> Found {
-    facts.document.is_missing().then(|| {
+    let is_missing = facts.here.allowed == Some(true) && facts.document.is_missing();
+    is_missing.then(|| {
         ("Glean does not have the document".into(), format!("sheaf sync {}", facts.connection))
     })
 }
@@ -99,17 +110,41 @@ fn tell(facts: &Facts<'_>, again: bool) -> String {
 }
 
 fn is_in_doubt(facts: &Facts<'_>) -> Found {
-    let Doubt { users, groups, members } = &facts.known?.doubt;
-    let on_the_way = facts.here.groups();
-    let concerns =
-        |group: &&String| on_the_way.contains(group.as_str()) || facts.here.allowed == Some(false);
-    let what = match (members.keys().find(concerns), users.or(*groups)) {
+    let (Known { doubt, roster, .. }, allowed) = (facts.known?, facts.allowed?);
+    let Doubt { users, groups, members } = doubt;
+    let on_the_way = match facts.here.allowed {
+        Some(true) => facts.here.groups(),
+        _ => leading(allowed, roster),
+    };
+    let by_user = !allowed.allow_anonymous_access;
+    let (users, groups) = (users.filter(|_| by_user), groups.filter(|_| !on_the_way.is_empty()));
+    let group = members.keys().find(|group| on_the_way.contains(group.as_str()));
+    let what = match (group, users.or(groups)) {
         (Some(group), _) => format!("the members of {}", one_line(group)),
         (None, Some(_)) => "users and groups".into(),
         (None, None) => return None,
     };
     let what = format!("it is not certain that Glean has heard the last change of {what}");
     Some((what, tell(facts, false)))
+}
+
+/// The groups that are named, and those that are in them, by their names in the source.
+fn leading<'a>(allowed: &Allowed, roster: &'a Roster) -> BTreeSet<&'a str> {
+    let named: BTreeSet<&String> = groups_in(allowed).collect();
+    let is_named = |group: &&String| named.contains(&group_name(group).into_owned());
+    let mut waiting: Vec<&String> = roster.groups.keys().filter(is_named).collect();
+    let mut found = BTreeSet::new();
+    while let Some(group) = waiting.pop() {
+        // Each is found once: circles end.
+        if found.insert(group.as_str()) {
+            let inner = roster.groups.get(group).into_iter().flatten();
+            waiting.extend(inner.filter_map(|member| match member {
+                Member::Group(inner) => Some(inner),
+                Member::User(_) => None,
+            }));
+        }
+    }
+    found
 }
 
 fn is_not_processed(facts: &Facts<'_>) -> Found {
@@ -130,10 +165,10 @@ fn is_not_processed(facts: &Facts<'_>) -> Found {
         let next = format!("ask again later: Glean takes its time; {next}, {}", tell(facts, true));
         return Some((what, next));
     }
-    let all = facts.allowed?.allowed_group_intersections.iter();
-    let all = all.flat_map(|all| &all.required_groups);
-    let mut named = facts.allowed?.allowed_groups.iter().chain(all);
-    let group = named.find(|wire| user.groups.contains(wire))?;
+    // What they are in here too is no difference.
+    let is_other = |wire: &&String| !facts.here.inside.contains(*wire);
+    let group =
+        groups_in(facts.allowed?).filter(is_other).find(|wire| user.groups.contains(wire))?;
     Some((
         format!("Glean still has {name} in {}", one_line(group)),
         format!("ask again later: Glean takes its time; if it stays, {}", tell(facts, true)),
@@ -162,7 +197,8 @@ fn unexplained(facts: &Facts<'_>) -> Reason {
 mod tests {
     use super::*;
     use crate::clock::Timestamp;
-    use crate::crawl::identities::{Member, Roster, verdict};
+    use crate::crawl::identities::verdict;
+    use crate::wire::permissions::AllOf;
 
     fn known(groups: &[(&str, &str)]) -> Known {
         let group = |(name, user): &(&str, &str)| {
@@ -180,12 +216,21 @@ mod tests {
     /// What is said first of ann@x.com and a document for `hr`.
     fn first(known: Option<&Known>, document: &DocumentInGlean, user: &UserInGlean) -> Reason {
         let allowed = Allowed { allowed_groups: vec!["hr".to_owned()], ..Allowed::default() };
+        first_of(&allowed, known, document, user)
+    }
+
+    fn first_of(
+        allowed: &Allowed,
+        known: Option<&Known>,
+        document: &DocumentInGlean,
+        user: &UserInGlean,
+    ) -> Reason {
         let roster = known.map(|known| &known.roster);
         let person = Person::find("ann@x.com", roster).expect("Ann");
-        let here = verdict(&allowed, &person, roster);
-        let (connection, person, here) = ("docs", &person, &here);
-        let (allowed, user) = (Some(&allowed), Some(user));
-        let facts = Facts { connection, person, here, allowed, known, document, user };
+        let here = verdict(allowed, &person, roster, Some(true));
+        let (connection, person, here, gone) = ("docs", &person, &here, None);
+        let (allowed, user) = (Some(allowed), Some(user));
+        let facts = Facts { connection, person, here, allowed, gone, known, document, user };
         reasons(&facts).remove(0)
     }
 
@@ -219,5 +264,60 @@ mod tests {
             assert!(reason.what.contains(what), "{what}: {reason:?}");
             assert!(reason.next.contains(next), "{next}: {reason:?}");
         }
+    }
+
+    #[test]
+    fn groups_that_make_no_difference_are_no_reason() {
+        let both = Allowed {
+            allowed_group_intersections: vec![AllOf {
+                required_groups: vec!["a".into(), "b".into()],
+            }],
+            ..Allowed::default()
+        };
+        let document =
+            DocumentInGlean { permissions: Some(both.clone()), ..DocumentInGlean::default() };
+        let mut known = known(&[("a", "ann@x.com"), ("b", "bob@x.com"), ("other", "ann@x.com")]);
+        let inner = Member::Group("c".into());
+        known.roster.groups.entry("b".into()).or_default().insert(inner);
+        known.roster.groups.insert("c".into(), [Member::Group("b".into())].into());
+        let in_glean = |groups: &[&str]| UserInGlean {
+            groups: groups.iter().map(|group| (*group).to_owned()).collect(),
+            ..UserInGlean::default()
+        };
+        let first = |known: &Known, user: &[&str]| {
+            first_of(&both, Some(known), &document, &in_glean(user)).what
+        };
+        // She is rightly in a.
+        assert_eq!(first(&known, &["a", "b"]), "Glean still has ann@x.com in b");
+        let said = first(&known, &["a"]);
+        assert!(said.contains("or others have told it more"), "{said}");
+        known.doubt.members.insert("other".into(), Timestamp::default());
+        known.doubt.members.insert("a-third".into(), Timestamp::default());
+        assert_eq!(first(&known, &["a", "b"]), "Glean still has ann@x.com in b");
+        // What leads to one of them may be why.
+        known.doubt.members.insert("c".into(), Timestamp::default());
+        let said = first(&known, &["a", "b"]);
+        assert!(said.contains("the last change of the members of c"), "{said}");
+    }
+
+    #[test]
+    fn what_is_gone_here_and_still_in_glean_has_a_reason_of_its_own() {
+        let mut known = known(&[("hr", "ann@x.com")]);
+        known.doubt.users = Some(Timestamp::default());
+        let person = Person::find("ann@x.com", Some(&known.roster)).expect("Ann");
+        let here = Verdict::plain(Some(false), "nobody finds it: it was deleted in Glean");
+        let facts = Facts {
+            connection: "docs",
+            person: &person,
+            here: &here,
+            allowed: None,
+            gone: Some("deleted"),
+            known: Some(&known),
+            document: &uploaded("hr"),
+            user: None,
+        };
+        let [Reason { what, next }] = &reasons(&facts)[..] else { panic!("one reason") };
+        assert_eq!(what, "Glean has the document all the same: here it was deleted");
+        assert!(next.ends_with("if it stays, sheaf sync docs"), "{next}");
     }
 }

@@ -8,7 +8,7 @@ use super::reading::key;
 use super::roster::{Account, Member, Roster};
 use crate::text::{cut, grouped, one_line};
 use crate::wire::identities::group_name;
-use crate::wire::permissions::Allowed;
+use crate::wire::permissions::{Allowed, AllowedUser};
 
 /// Users, groups and paths that are named, each.
 const SHOWN: usize = 10;
@@ -59,6 +59,10 @@ impl Person {
         self.is_email(named) || self.id.as_deref() == Some(named)
     }
 
+    fn is_id(&self, user: &AllowedUser) -> bool {
+        user.datasource_user_id.is_some() && user.datasource_user_id == self.id
+    }
+
     fn is_email(&self, named: &str) -> bool {
         self.email.as_deref().is_some_and(|email| email.eq_ignore_ascii_case(named))
     }
@@ -75,26 +79,37 @@ pub struct Verdict {
     pub paths: Vec<Vec<String>>,
     /// Groups that the document names and nobody has told of.
     pub undefined: Vec<String>,
+    /// Where they may not: the groups that they are in all the same, as documents name them.
+    pub inside: BTreeSet<String>,
 }
 
 impl Verdict {
     /// Without any path.
     pub fn plain(allowed: Option<bool>, why: &str) -> Self {
-        Self { allowed, why: why.to_owned(), paths: Vec::new(), undefined: Vec::new() }
+        Self { allowed, ..Self::yes(why.to_owned(), Vec::new()) }
     }
 
     fn yes(why: String, paths: Vec<Vec<String>>) -> Self {
-        Self { allowed: Some(true), why, paths, undefined: Vec::new() }
+        let (undefined, inside) = Default::default();
+        Self { allowed: Some(true), why, paths, undefined, inside }
     }
 
-    /// The groups that it depends on, by their names in the source.
+    /// The groups that a yes depends on, by their names in the source.
     pub fn groups(&self) -> BTreeSet<&str> {
         self.paths.iter().flat_map(|path| path.iter().skip(1)).map(String::as_str).collect()
     }
 }
 
 /// Whether a person may find what is allowed to these; `roster` is nothing where it is not known what Glean was told.
-pub fn verdict(allowed: &Allowed, person: &Person, roster: Option<&Roster>) -> Verdict {
+///
+/// `by_email`: whether the datasource knows users by their e-mails, if that is known. Glean: "whether email is used to
+/// reference users in document ACLs and in group memberships". So somebody's id is theirs only where it is not.
+pub fn verdict(
+    allowed: &Allowed,
+    person: &Person,
+    roster: Option<&Roster>,
+    by_email: Option<bool>,
+) -> Verdict {
     let name = person.name();
     if allowed.allow_anonymous_access {
         return Verdict::yes("everyone may read it".into(), Vec::new());
@@ -105,18 +120,18 @@ pub fn verdict(allowed: &Allowed, person: &Person, roster: Option<&Roster>) -> V
     }
     let is_named = allowed.allowed_users.iter().any(|user| {
         user.email.as_deref().is_some_and(|email| person.is_email(email))
-            || user.datasource_user_id.is_some() && user.datasource_user_id == person.id
+            || by_email == Some(false) && person.is_id(user)
     });
     if is_named {
         return Verdict::yes(format!("the document names {name}"), vec![vec![name]]);
     }
     let names = Names::new(roster);
     let inside = roster.map(|roster| groups_of(roster, person)).unwrap_or_default();
-    let is_in = |wire: &String| inside.contains_key(names.source(wire));
-    let path = |wire: &String| way(&person.name(), names.source(wire), &inside);
+    let is_in = |wire: &String| names.source(wire).is_some_and(|name| inside.contains_key(name));
+    let path = |wire: &String| way(&name, names.source(wire).unwrap_or(wire), &inside);
     if let Some(group) = allowed.allowed_groups.iter().find(|wire| is_in(wire)) {
         let path = path(group);
-        let why = format!("{}, and {} may read it", steps(&path), shown(names.source(group)));
+        let why = format!("{}, and {} may read it", steps(&path), names.shown(group));
         return Verdict::yes(why, vec![path]);
     }
     let all = allowed.allowed_group_intersections.iter();
@@ -126,19 +141,19 @@ pub fn verdict(allowed: &Allowed, person: &Person, roster: Option<&Roster>) -> V
         let ways: Vec<_> = paths.iter().map(|path| steps(path)).collect();
         let why = format!(
             "whoever is in all of {} may read it: {}",
-            listed(all.required_groups.iter().map(|wire| shown(names.source(wire)))),
+            listed(all.required_groups.iter().map(|wire| names.shown(wire))),
             ways.join("; ")
         );
         return Verdict::yes(why, paths);
     }
-    refused(allowed, person, roster, &names, &inside)
+    refused(allowed, person, (roster, by_email), &names, &inside)
 }
 
 /// Why not, or why that is not known.
 fn refused(
     allowed: &Allowed,
     person: &Person,
-    roster: Option<&Roster>,
+    (roster, by_email): (Option<&Roster>, Option<bool>),
     names: &Names<'_>,
     inside: &Inside<'_>,
 ) -> Verdict {
@@ -148,18 +163,26 @@ fn refused(
         return Verdict::plain(Some(false), why);
     }
     let only = format!("only {} may read it", listed(who.into_iter()));
+    let name = person.name();
+    if allowed.allowed_users.iter().any(|user| person.is_id(user)) {
+        let unknown = match by_email {
+            Some(_) => "Glean knows users by e-mail, and does not say what an id counts for",
+            None => "whether Glean knows users by e-mail or by id is not known here",
+        };
+        return Verdict::plain(None, &format!("{only}; that names {name} by id: {unknown}"));
+    }
     let groups: BTreeSet<&String> = groups_in(allowed).collect();
-    let by_id = allowed.allowed_users.iter().any(|user| user.datasource_user_id.is_some());
+    let names_any = |by: fn(&AllowedUser) -> bool| allowed.allowed_users.iter().any(by);
     let depends = !groups.is_empty()
         || allowed.allow_all_datasource_users_access
-        || (by_id && person.id.is_none());
-    let Some(roster) = roster else {
+        || (person.id.is_none() && names_any(|user| user.datasource_user_id.is_some()))
+        || (person.email.is_none() && names_any(|user| user.email.is_some()));
+    if roster.is_none() {
         let allowed = if depends { None } else { Some(false) };
-        let unknown = "; who is in what is not known here";
+        let unknown = "; who is who, and in what, is not known here";
         let why = format!("{only}{}", if depends { unknown } else { "" });
         return Verdict::plain(allowed, &why);
-    };
-    let name = person.name();
+    }
     let mut why = vec![only];
     match person.active {
         Some(false) if allowed.allow_all_datasource_users_access => {
@@ -176,14 +199,15 @@ fn refused(
     }
     let undefined: Vec<_> = groups
         .into_iter()
-        .filter(|wire| !roster.groups.contains_key(names.source(wire)))
+        .filter(|wire| names.source(wire).is_none())
         .map(|wire| shown(wire))
         .collect();
     if !undefined.is_empty() {
         let all = listed(undefined.iter().cloned());
         why.push(format!("Glean was told of no group {all}, so nobody is in it"));
     }
-    Verdict { undefined, ..Verdict::plain(Some(false), &why.join("; ")) }
+    let inside = inside.keys().map(|group| group_name(group).into_owned()).collect();
+    Verdict { undefined, inside, ..Verdict::plain(Some(false), &why.join("; ")) }
 }
 
 /// Who may at all.
@@ -193,9 +217,9 @@ fn who_may(allowed: &Allowed, names: &Names<'_>) -> Vec<String> {
     let named = allowed.allowed_users.iter();
     let named = named.filter_map(|user| user.email.as_ref().or(user.datasource_user_id.as_ref()));
     let named = named.map(|name| shown(name));
-    let group = |wire: &String| format!("group {}", shown(names.source(wire)));
+    let group = |wire: &String| format!("group {}", names.shown(wire));
     let all = allowed.allowed_group_intersections.iter().map(|all| {
-        let all = all.required_groups.iter().map(|wire| shown(names.source(wire)));
+        let all = all.required_groups.iter().map(|wire| names.shown(wire));
         format!("whoever is in all of {}", listed(all))
     });
     let groups = allowed.allowed_groups.iter().map(group);
@@ -203,7 +227,7 @@ fn who_may(allowed: &Allowed, names: &Names<'_>) -> Vec<String> {
 }
 
 /// All groups that it names.
-fn groups_in(allowed: &Allowed) -> impl Iterator<Item = &String> {
+pub(super) fn groups_in(allowed: &Allowed) -> impl Iterator<Item = &String> {
     let all = allowed.allowed_group_intersections.iter().flat_map(|all| &all.required_groups);
     allowed.allowed_groups.iter().chain(all)
 }
@@ -217,11 +241,14 @@ impl<'a> Names<'a> {
         Self(groups.map(|name| (group_name(name).into_owned(), name.as_str())).collect())
     }
 
-    fn source<'b>(&self, wire: &'b str) -> &'b str
-    where
-        'a: 'b,
-    {
-        self.0.get(wire).copied().unwrap_or(wire)
+    /// Nothing for a group that nobody has told of: another may have what documents name as its name in the source.
+    fn source(&self, wire: &str) -> Option<&'a str> {
+        self.0.get(wire).copied()
+    }
+
+    /// For people.
+    fn shown(&self, wire: &str) -> String {
+        shown(self.source(wire).unwrap_or(wire))
     }
 }
 
@@ -290,144 +317,4 @@ fn listed(names: impl ExactSizeIterator<Item = String>) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Users are `email`, `email=id`, or with a `-` in front inactive; members of groups as in `people.toml`.
-    fn roster(users: &[&str], groups: &[(&str, &[&str])]) -> Roster {
-        let user = |text: &&str| {
-            let active = !text.starts_with('-');
-            let text = text.trim_start_matches('-');
-            let (email, id) =
-                text.split_once('=').map_or((text, None), |(email, id)| (email, Some(id)));
-            let (email, id) = (email.to_owned(), id.map(str::to_owned));
-            (key(&email), Account { email, id, name: None, active })
-        };
-        let member = |text: &&str| match text.strip_prefix("group:") {
-            Some(group) => Member::Group(group.to_owned()),
-            None => Member::User((*text).to_owned()),
-        };
-        let group = |(name, members): &(&str, &[&str])| {
-            ((*name).to_owned(), members.iter().map(member).collect())
-        };
-        Roster {
-            users: users.iter().map(user).collect(),
-            groups: groups.iter().map(group).collect(),
-        }
-    }
-
-    fn allowed(json: serde_json::Value) -> Allowed {
-        serde_json::from_value(json).expect("permissions")
-    }
-
-    fn asked(allowed: &Allowed, who: &str, roster: Option<&Roster>) -> (Option<bool>, String) {
-        let person = Person::find(who, roster).expect("somebody");
-        let Verdict { allowed, why, .. } = verdict(allowed, &person, roster);
-        (allowed, why)
-    }
-
-    fn groups(names: &[&str]) -> Allowed {
-        allowed(serde_json::json!({ "allowedGroups": names }))
-    }
-
-    #[test]
-    fn the_path_through_groups_is_told_and_a_circle_ends() {
-        let roster = roster(
-            &["Ann@x.com=ann", "bob@x.com"],
-            &[
-                ("staff", &["ann@x.com", "group:ring"]),
-                ("Site Owners", &["group:staff"]),
-                ("ring", &["group:Site Owners"]),
-                ("other", &["bob@x.com"]),
-            ],
-        );
-        let owners = groups(&["Site%20Owners"]);
-        let way = "Ann@x.com is in staff, staff is in Site Owners, and Site Owners may read it";
-        for who in ["ANN@x.com", "ann", "Ann@x.com"] {
-            assert_eq!(asked(&owners, who, Some(&roster)), (Some(true), way.into()), "{who}");
-        }
-        let person = Person::find("ann", Some(&roster)).expect("Ann");
-        let found = verdict(&owners, &person, Some(&roster));
-        assert_eq!(found.paths, [["Ann@x.com", "staff", "Site Owners"]]);
-        assert_eq!(found.groups().into_iter().collect::<Vec<_>>(), ["Site Owners", "staff"]);
-        let (may, why) = asked(&owners, "bob@x.com", Some(&roster));
-        assert_eq!(may, Some(false));
-        assert_eq!(why, "only group Site Owners may read it; bob@x.com is in other");
-    }
-
-    #[test]
-    fn all_groups_of_an_intersection_are_required_and_none_is_no_intersection() {
-        let roster = roster(
-            &["ann@x.com", "bob@x.com"],
-            &[("a", &["ann@x.com", "bob@x.com"]), ("b", &["group:c"]), ("c", &["ann@x.com"])],
-        );
-        let both = allowed(serde_json::json!({
-            "allowedGroupIntersections": [{ "requiredGroups": [] }, { "requiredGroups": ["a", "b"] }],
-        }));
-        let (may, why) = asked(&both, "ann@x.com", Some(&roster));
-        assert_eq!(may, Some(true));
-        assert!(why.ends_with("ann@x.com is in a; ann@x.com is in c, c is in b"), "{why}");
-        let (may, why) = asked(&both, "bob@x.com", Some(&roster));
-        assert_eq!(may, Some(false));
-        assert!(
-            why.contains("whoever is in all of a, b") && why.contains("bob@x.com is in a"),
-            "{why}"
-        );
-    }
-
-    #[test]
-    fn everyone_everyone_of_the_source_and_those_that_are_named() {
-        let roster = roster(&["ann@x.com=7", "-bob@x.com=8"], &[]);
-        let everyone = allowed(serde_json::json!({ "allowAnonymousAccess": true }));
-        let source = allowed(serde_json::json!({ "allowAllDatasourceUsersAccess": true }));
-        let named = allowed(serde_json::json!({
-            "allowedUsers": [{ "datasourceUserId": "7" }, { "email": "CID@x.com" }],
-        }));
-        for (rule, who, may) in [
-            (&everyone, "nobody@x.com", true),
-            (&source, "ann@x.com", true),
-            (&source, "bob@x.com", false),
-            (&source, "nobody@x.com", false),
-            (&named, "ann@x.com", true),
-            (&named, "cid@x.com", true),
-            (&named, "8", false),
-            (&Allowed::default(), "ann@x.com", false),
-        ] {
-            assert_eq!(asked(rule, who, Some(&roster)).0, Some(may), "{rule:?} {who}");
-        }
-        assert!(asked(&source, "bob@x.com", Some(&roster)).1.contains("bob@x.com is inactive"));
-        let (_, why) = asked(&source, "nobody@x.com", Some(&roster));
-        assert!(why.contains("Glean was told of no user nobody@x.com"), "{why}");
-        assert!(asked(&Allowed::default(), "7", Some(&roster)).1.contains("nobody may"));
-        assert_eq!(Person::find("9", Some(&roster)), None, "nobody's id");
-    }
-
-    #[test]
-    fn what_is_not_known_is_not_denied_and_a_group_that_nobody_defined_is_named() {
-        let hr = groups(&["hr"]);
-        let (may, why) = asked(&hr, "ann@x.com", None);
-        assert_eq!(may, None);
-        assert!(why.contains("only group hr may read it") && why.contains("not known"), "{why}");
-        let named = allowed(serde_json::json!({ "allowedUsers": [{ "email": "ann@x.com" }] }));
-        assert_eq!(asked(&named, "ann@x.com", None).0, Some(true));
-        assert_eq!(asked(&named, "bob@x.com", None).0, Some(false));
-        let source = allowed(serde_json::json!({ "allowAllDatasourceUsersAccess": true }));
-        assert_eq!(asked(&source, "ann@x.com", None).0, None);
-        let by_id = allowed(serde_json::json!({ "allowedUsers": [{ "datasourceUserId": "7" }] }));
-        assert_eq!(asked(&by_id, "7", None).0, Some(true));
-        assert_eq!(asked(&by_id, "8", None).0, Some(false));
-        assert_eq!(asked(&by_id, "ann@x.com", None).0, None, "her id is not known");
-        let (may, why) = asked(&hr, "ann@x.com", Some(&Roster::default()));
-        assert_eq!(may, Some(false));
-        assert!(why.contains("told of no group hr"), "{why}");
-    }
-
-    #[test]
-    fn what_is_long_is_cut_and_what_is_unseen_is_shown() {
-        let odd = "a\nb\u{202e}".repeat(200);
-        let many: Vec<String> = (0..50).map(|number| format!("g{number}")).collect();
-        let many: Vec<&str> = many.iter().map(String::as_str).chain([odd.as_str()]).collect();
-        let (_, why) = asked(&groups(&many), "ann@x.com", Some(&Roster::default()));
-        assert!(why.contains("41 more") && why.len() < 2_000 && !why.contains('\n'), "{why}");
-    }
-}
+mod tests;
