@@ -15,8 +15,8 @@ pub struct Audience(u64);
 /// From the fewest to the most.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Width {
-    /// The connector does not know: Glean is told nobody.
-    Unknown = 1,
+    /// Also where the connector does not know: Glean is told nobody.
+    Nobody = 1,
     Restricted,
     SourceUsers,
     Everyone,
@@ -39,7 +39,8 @@ impl Audience {
 
     pub fn of(access: &Access) -> Self {
         let (width, hash) = match access {
-            Access::Unknown => (Width::Unknown, 0),
+            Access::Unknown => (Width::Nobody, 0),
+            Access::Restricted(to) if is_nobody(to) => (Width::Nobody, 0),
             Access::Restricted(to) => (Width::Restricted, hash(to)),
             Access::SourceUsers => (Width::SourceUsers, 0),
             Access::Everyone => (Width::Everyone, 0),
@@ -61,7 +62,7 @@ impl Audience {
 
     fn width(self) -> Option<Width> {
         Some(match self.0 >> 56 {
-            1 => Width::Unknown,
+            1 => Width::Nobody,
             2 => Width::Restricted,
             3 => Width::SourceUsers,
             4 => Width::Everyone,
@@ -82,6 +83,10 @@ impl Audience {
             std::cmp::Ordering::Equal => Shift::Others,
         })
     }
+}
+
+fn is_nobody(to: &Restricted) -> bool {
+    to.users.is_empty() && to.groups.is_empty() && to.group_intersections.is_empty()
 }
 
 /// The same whatever order they come in.
@@ -147,6 +152,7 @@ mod tests {
         assert_eq!(shift(&Access::Unknown, &hr), Some(Shift::Wider));
         assert_eq!(shift(&Access::Everyone, &hr), Some(Shift::Narrower));
         assert_eq!(shift(&hr, &it), Some(Shift::Others));
+        assert_eq!(shift(&hr, &groups(&[])), Some(Shift::Narrower));
         assert_eq!(shift(&groups(&["a", "b"]), &groups(&["b", "a"])), None);
         // Records of an earlier version say nothing.
         assert_eq!(Audience::default().shift(Audience::of(&hr)), None);

@@ -17,6 +17,16 @@ pub enum Member {
     Group(String),
 }
 
+impl std::fmt::Display for Member {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Email(email) => write!(f, "{email}"),
+            Self::Id(id) => write!(f, "the id {id}"),
+            Self::Group(name) => write!(f, "the group {name}"),
+        }
+    }
+}
+
 /// A group, or a part of one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Group {

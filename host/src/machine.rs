@@ -62,7 +62,16 @@ impl Machine {
             Ok(()) => Ok(file),
             Err(TryLockError::WouldBlock) => Err(Failure::new(
                 Kind::Busy,
-                format!("`{connection}` is being crawled by another process on this machine"),
+                match connection.split_once('.') {
+                    Some((connection, what)) => format!(
+                        "another process on this machine is at the {what} of `{connection}` already"
+                    ),
+                    None => {
+                        format!(
+                            "`{connection}` is being crawled by another process on this machine"
+                        )
+                    }
+                },
             )
             .next("wait for it to end, or stop it")),
             Err(TryLockError::Error(error)) => Err(unusable(error)),

@@ -133,6 +133,7 @@ pub(super) fn not_whole(result: &IdentityResult, verbose: u8) -> String {
         ("could not be read, and keeps its members", &result.unreadable),
         ("refused by Glean, and tried again", &result.refused),
         ("left out", &result.left_out),
+        ("no user of the source, and told by e-mail", &result.strangers),
     ] {
         text.push_str(&samples(what, left, verbose));
     }
@@ -363,5 +364,14 @@ pub(super) async fn approve(
     if !is_done {
         return Err(overtaken(name, &held.upload_id));
     }
-    Box::pin(sync(config, name, held.coordinator, false, verbose)).await
+    let done = Box::pin(sync(config, name, held.coordinator, false, verbose)).await;
+    done.map_err(|failure| Failure {
+        what: format!("approved, and not done yet: {}", failure.what),
+        next: Some(format!(
+            "{}; the next crawl does what was approved, unless `sheaf reject {name} --identities` \
+             takes it back",
+            failure.next.as_deref().unwrap_or("see `sheaf status`")
+        )),
+        ..failure
+    })
 }

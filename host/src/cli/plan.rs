@@ -99,7 +99,7 @@ fn report(forecast: &Forecast, verbose: u8) -> Report {
     if forecast.under_way > 0 {
         let of = count(forecast.under_way, "document");
         text.push_str(&format!(
-            "\n  a crawl that has not ended has uploaded {of}: they are held against what was there before it"
+            "\n  a crawl that has not ended has uploaded {of}: they are compared with what was there before it"
         ));
     }
     access(forecast, shown, &mut text);

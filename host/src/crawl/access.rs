@@ -307,7 +307,7 @@ fn beside(
     if let Some(failing) = failing {
         let what = short_line(&failing.failure.what, LONGEST);
         let what = format!(
-            "users and groups are as they were: reading them fails since {}: {what}",
+            "users and groups may be as they were: reading or telling them fails since {}: {what}",
             failing.since
         );
         add(what, failing.failure.next.clone().unwrap_or_else(|| "sheaf status".into()));

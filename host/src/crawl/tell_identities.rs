@@ -109,10 +109,17 @@ impl Crawler {
             None => return Ok(None),
         };
         let (known, lost) = job.known(&standing).await?;
+        let (users, groups) = (read.users.clone(), read.groups.keys().cloned().collect::<Vec<_>>());
         let judged = job.judged(&config, &known, read, &standing, lost.as_deref());
         let Judged { mut result, changes } = judged;
         result.ended(LeftOut::default(), started.elapsed());
-        Ok(Some((result, changes.target)))
+        // What is held is defined as soon as a person says so.
+        let mut roster = changes.target;
+        roster.users.extend(users);
+        for name in groups {
+            roster.groups.entry(name).or_default();
+        }
+        Ok(Some((result, roster)))
     }
 
     /// Remembers that a crawl failed for good.

@@ -218,7 +218,7 @@ impl AccessShifts {
             Shift::Others => &mut self.others,
         };
         shifted.count += 1;
-        sample(&mut shifted.samples, now);
+        sample_of(&mut shifted.samples, now);
     }
 }
 
@@ -307,16 +307,23 @@ impl Difference {
                 }
                 State::Uploaded => {
                     self.changed += 1;
-                    sample(&mut self.changed_samples, &new.record);
+                    sample_of(&mut self.changed_samples, &new.record);
                     self.access.count(old.audience, &new.record);
                 }
             },
             (None, Some(new)) if new.record.state() == State::Uploaded => {
                 self.added += 1;
-                sample(&mut self.added_samples, &new.record);
+                sample_of(&mut self.added_samples, &new.record);
             }
             (None, _) => {}
         }
+    }
+}
+
+/// The same without a reason: what shares its id and was quarantined is another.
+fn sample_of(samples: &mut Vec<Sample>, record: &Record) {
+    if samples.len() < SAMPLES {
+        samples.push(Sample { reason: String::new(), ..Sample::of(record) });
     }
 }
 

@@ -120,7 +120,7 @@ async fn all_connections_that_have_users_and_groups_tell_of_them_here_and_on_tem
     // What is left out is told as it is of one alone.
     site.write("docs/people.toml", &format!("{PEOPLE}staff = [\"bob@x.com\", \"dot\"]\n"));
     let all = site.sheaf(&["sync", "--all", "--identities"]).await;
-    assert!(all.stdout.contains("\n  left out: Id(\"dot\") of group staff"), "{all:?}");
+    assert!(all.stdout.contains("\n  left out: the id dot of group staff"), "{all:?}");
     // One that fails is told, and stops no other.
     site.write("docs/people.toml", "[groups");
     let failed = site.sheaf(&["sync", "--all", "--identities"]).await;

@@ -38,6 +38,8 @@ pub struct Changes {
     pub unreadable: LeftOut,
     /// What was delivered and cannot be told.
     pub left_out: LeftOut,
+    /// Members who are no users of a source that tells of users. Glean is told of them by their e-mails.
+    pub strangers: LeftOut,
 }
 
 /// What is done, in numbers.
@@ -84,12 +86,16 @@ pub fn changes(known: &Known, read: Read, terms: &Terms<'_>) -> Changes {
         unread.add(&format!("{name}: {why}"));
     }
     let mut resolved = BTreeMap::new();
+    let mut strangers = LeftOut::default();
     for (name, members) in &groups {
+        for email in people.strangers(members) {
+            strangers.add(&format!("{email} of group {name}"));
+        }
         match people.all(members, &names) {
             Ok(members) => drop(resolved.insert(name.clone(), members)),
             Err((members, unknown)) if is_whole => {
                 for member in unknown {
-                    left_out.add(&format!("{member:?} of group {name}: nobody who was delivered"));
+                    left_out.add(&format!("{member} of group {name}: nobody who was delivered"));
                 }
                 resolved.insert(name.clone(), members);
             }
@@ -105,7 +111,7 @@ pub fn changes(known: &Known, read: Read, terms: &Terms<'_>) -> Changes {
     objections.keep_members(&known.roster, &mut users, &resolved, &mut kept);
     let target = put_together(&known.roster, users, resolved, &kept);
     let Objections { held, waits, used, .. } = objections;
-    Changes { held, waits, used, unreadable: unread, left_out, ..told(known, target) }
+    Changes { held, waits, used, unreadable: unread, left_out, strangers, ..told(known, target) }
 }
 
 /// The users that Glean is to know: those that were read, and of the others those that may not go.

@@ -74,6 +74,20 @@ impl<'a> People<'a> {
         if unknown.is_empty() { Ok(known) } else { Err((known, unknown)) }
     }
 
+    /// Members by an e-mail that no user has, where the source tells of users.
+    pub(super) fn strangers<'m>(
+        &self,
+        members: &'m BTreeSet<identities::Member>,
+    ) -> impl Iterator<Item = &'m str> {
+        let is_told = self.by_email && !self.users.is_empty();
+        members.iter().filter(move |_| is_told).filter_map(|member| match member {
+            identities::Member::Email(email) if !self.users.contains_key(&key(email)) => {
+                Some(email.as_str())
+            }
+            _ => None,
+        })
+    }
+
     fn one(&self, member: &identities::Member, groups: &BTreeSet<String>) -> Option<Member> {
         match member {
             identities::Member::Email(email) => match self.users.get(&key(email)) {

@@ -154,6 +154,9 @@ pub struct IdentityResult {
     pub unreadable: LeftOut,
     /// What was delivered and cannot be told to Glean.
     pub left_out: LeftOut,
+    /// Members who are no users of the source, and told by their e-mails.
+    #[serde(default)]
+    pub strangers: LeftOut,
     /// Groups whose members Glean refused.
     pub refused: LeftOut,
     /// Why a person has to look.
@@ -180,6 +183,7 @@ impl IdentityResult {
             partial: None,
             unreadable: LeftOut::default(),
             left_out: LeftOut::default(),
+            strangers: LeftOut::default(),
             refused: LeftOut::default(),
             held: Vec::new(),
             held_as: None,
@@ -197,6 +201,7 @@ impl IdentityResult {
         self.held.clone_from(&changes.held);
         self.unreadable = changes.unreadable.clone();
         self.left_out = changes.left_out.clone();
+        self.strangers = changes.strangers.clone();
     }
 
     /// Whether all was read and told.

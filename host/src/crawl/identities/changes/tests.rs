@@ -388,3 +388,16 @@ fn what_follows_from_what_was_approved_is_asked_once_and_then_done() {
     }
     assert_eq!((known.roster.users.len(), words), (80, 2));
 }
+
+#[test]
+fn a_member_who_is_no_user_of_the_source_is_told_by_e_mail_and_named() {
+    let many = many(20);
+    let many = texts(&many);
+    let group = [("g", &["u00@x", "u01@x"][..])];
+    let known = told_of(read(&many, &group));
+    let left = changes(&known, read(&many[1..], &group), &BY_EMAIL).strangers;
+    assert_eq!((left.count, &left.samples[..]), (1, &["u00@x of group g".to_owned()][..]));
+    // A source that tells of no users says nothing of who is one.
+    let none = changes(&Known::default(), read(&[], &[("g", &["a@x"])]), &BY_EMAIL);
+    assert_eq!(none.strangers.count, 0);
+}
