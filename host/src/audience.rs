@@ -2,7 +2,7 @@
 //! groups and users a document names.
 
 use serde::{Deserialize, Serialize};
-use xxhash_rust::xxh3::xxh3_64;
+use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 use crate::document::{Access, Restricted, UserRef};
 
@@ -91,7 +91,7 @@ fn is_nobody(to: &Restricted) -> bool {
 
 /// The same whatever order they come in.
 fn hash(to: &Restricted) -> u64 {
-    let group = |name: &String| xxh3_64(format!("g{name}").as_bytes());
+    let group = |name: &String| xxh3_64_with_seed(name.as_bytes(), 1);
     let users = to.users.iter().map(user_hash).fold(0, u64::wrapping_add);
     let groups = to.groups.iter().map(group).fold(0, u64::wrapping_add);
     let together = |names: &Vec<String>| {
@@ -104,32 +104,51 @@ fn hash(to: &Restricted) -> u64 {
 
 fn user_hash(user: &UserRef) -> u64 {
     let UserRef { email, id, name: _ } = user;
-    let text = |text: &Option<String>| text.as_deref().unwrap_or_default().to_owned();
-    xxh3_64(format!("u{}\0{}", text(email), text(id)).as_bytes())
+    let [email, id] = [email, id].map(|text| text.as_deref().unwrap_or_default().as_bytes());
+    xxh3_64_with_seed(id, xxh3_64_with_seed(email, 2))
 }
 
 /// A group or a user that a document names.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Named {
     Group(String),
     User { email: Option<String>, id: Option<String> },
 }
 
+/// The same in a document.
+#[derive(Clone, Copy, Debug, Hash)]
+pub enum Mention<'a> {
+    Group(&'a str),
+    User { email: Option<&'a str>, id: Option<&'a str> },
+}
+
+impl From<Mention<'_>> for Named {
+    fn from(mention: Mention<'_>) -> Self {
+        match mention {
+            Mention::Group(name) => Self::Group(name.to_owned()),
+            Mention::User { email, id } => {
+                let [email, id] = [email, id].map(|text| text.map(str::to_owned));
+                Self::User { email, id }
+            }
+        }
+    }
+}
+
 /// Everybody whom a document names.
-pub fn named(access: &Access) -> impl Iterator<Item = Named> {
+pub fn named(access: &Access) -> impl Iterator<Item = Mention<'_>> {
     let to = match access {
         Access::Restricted(to) => Some(to),
         _ => None,
     };
     to.into_iter().flat_map(|to| {
         let together = to.group_intersections.iter().flatten();
-        let groups = to.groups.iter().chain(together).cloned().map(Named::Group);
-        let user = |UserRef { email, id, name: _ }: &UserRef| Named::User {
-            email: email.clone(),
-            id: id.clone(),
-        };
-        groups.chain(to.users.iter().map(user))
+        let groups = to.groups.iter().chain(together).map(|name| Mention::Group(name));
+        let users = to.users.iter().map(|UserRef { email, id, name: _ }| Mention::User {
+            email: email.as_deref(),
+            id: id.as_deref(),
+        });
+        groups.chain(users)
     })
 }
 

@@ -40,6 +40,11 @@ impl Timestamp {
         u32::try_from(self.0).unwrap_or(u32::MAX)
     }
 
+    /// As a part of a file's name: not all have colons.
+    pub fn in_names(self) -> String {
+        self.to_string().replace(':', "")
+    }
+
     /// How long it is after an earlier time; nothing where that is later.
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_secs(self.0.saturating_sub(earlier.0))
@@ -81,6 +86,11 @@ impl fmt::Display for Timestamp {
 }
 
 /// A clock that stands still until it is moved, for the tests of one thread.
+/// Seconds for people and scripts, to the millisecond.
+pub fn to_milliseconds(seconds: f64) -> f64 {
+    (seconds * 1000.0).round() / 1000.0
+}
+
 #[cfg(test)]
 pub mod stopped {
     use std::cell::Cell;

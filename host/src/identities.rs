@@ -10,6 +10,11 @@ pub struct User {
     pub active: bool,
 }
 
+/// What an e-mail is found by. Only letters of which everybody knows the small ones: others may look alike.
+pub fn key(email: &str) -> String {
+    email.to_ascii_lowercase()
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Member {
     Email(String),

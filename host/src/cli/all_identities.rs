@@ -5,8 +5,8 @@ use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use super::context::connect;
-use super::identities::{did, not_whole, outcome};
-use super::output::{Report, bounded_reason};
+use super::identities::{did, not_whole, objection, outcome};
+use super::output::Report;
 use super::signals;
 use crate::config::Config;
 use crate::crawl::blame::interrupted;
@@ -127,10 +127,7 @@ fn line((name, ended): &Ended, verbose: u8) -> String {
             let mark = if result.outcome == Outcome::Complete { '✓' } else { '!' };
             let mut text = format!("{mark} {name}: {}{}", did(result), outcome(result));
             for reason in &result.held {
-                text.push_str(&format!(
-                    "\n  held: {}",
-                    bounded_reason(&reason.to_string(), verbose)
-                ));
+                text.push_str(&format!("\n  held: {}", objection(reason, verbose)));
             }
             if !result.held.is_empty() {
                 text.push_str(&format!("\n  next: sheaf approve {name} --identities --dry-run"));

@@ -12,7 +12,7 @@ use super::signals;
 use crate::clock::Timestamp;
 use crate::config::Config;
 use crate::crawl::connection_state::ConnectionState;
-use crate::crawl::identities::{HeldIdentities, IdentityResult, LeftOut, Standing};
+use crate::crawl::identities::{HeldIdentities, IdentityResult, LeftOut, Objection, Standing};
 use crate::crawl::lease::Coordinator;
 use crate::crawl::local_identities;
 use crate::crawl::result::Outcome;
@@ -57,7 +57,7 @@ fn report(result: &IdentityResult, verbose: u8) -> Report {
     let summary = format!("{}: {}{}", result.connection, did(result), outcome(result));
     let mut text = summary.clone();
     for reason in &result.held {
-        text.push_str(&format!("\n  held: {}", bounded_reason(&reason.to_string(), verbose)));
+        text.push_str(&format!("\n  held: {}", objection(reason, verbose)));
     }
     if let Some(held_as) = &result.held_as {
         text.push_str(&format!("\n{}", word(&result.connection, held_as)));
@@ -109,8 +109,7 @@ pub(super) fn did(result: &IdentityResult) -> String {
 pub(super) fn would_do(result: &IdentityResult, verbose: u8) -> String {
     let mut text = format!("users and groups would be told: {}{}", did(result), outcome(result));
     for reason in &result.held {
-        let reason = reason.to_string();
-        text.push_str(&format!("\n    would be held: {}", bounded_reason(&reason, verbose)));
+        text.push_str(&format!("\n    would be held: {}", objection(reason, verbose)));
     }
     text.push_str(&not_whole(result, verbose).replace("\n  ", "\n    "));
     text
@@ -153,6 +152,11 @@ fn samples(what: &str, left: &LeftOut, verbose: u8) -> String {
     text
 }
 
+/// Why it is held, as long as it may be.
+pub(super) fn objection(objection: &Objection, verbose: u8) -> String {
+    bounded_reason(&objection.to_string(), verbose).into_owned()
+}
+
 fn word(name: &str, upload_id: &str) -> String {
     format!(
         "  `sheaf reject {name} --identities` leaves it, and this does it:\n  {}",
@@ -193,16 +197,14 @@ pub(super) fn standing(standing: &Standing, name: &str, max_age: Duration, verbo
     }
     if let Some(held) = &standing.held {
         for reason in &held.reasons {
-            let reason = reason.to_string();
-            let reason = bounded_reason(&reason, verbose);
+            let reason = objection(reason, verbose);
             text.push_str(&format!("    held since {}: {reason}\n", held.since));
         }
         text.push_str(&format!("{}\n", word(name, &held.upload_id)));
     }
     if let Some(approved) = &standing.approved {
         for reason in approved {
-            let reason = reason.to_string();
-            let reason = bounded_reason(&reason, verbose);
+            let reason = objection(reason, verbose);
             text.push_str(&format!("    approved, and not done yet: {reason}\n"));
         }
         text.push_str(&format!(

@@ -14,6 +14,7 @@ use super::live;
 use super::output::{Report, bounded_reason};
 use super::signals;
 use super::{all_identities, identities};
+use crate::clock::to_milliseconds;
 use crate::config::Config;
 use crate::crawl::CrawlRequest;
 use crate::crawl::lease::Coordinator;
@@ -365,7 +366,7 @@ fn failed(name: &str, mode: ModeName, view: &CrawlView, seconds: f64, failure: F
         "quarantined": total.quarantined,
         "batches": total.batches,
         "bytes": total.bytes,
-        "seconds": (seconds * 1000.0).round() / 1000.0,
+        "seconds": to_milliseconds(seconds),
         "reason": failure.what,
     });
     let code = signals::code().unwrap_or(failure.kind.exit_code());

@@ -37,12 +37,6 @@ impl ReadCrawl<'_> {
     fn result(&self, outcome: Outcome, reasons: &[String]) -> CrawlResult {
         CrawlResult::new(&self.begun.plan, outcome, &self.account.counts, self.seconds, reasons)
     }
-
-    /// Titles of scopes that the last full crawl had, and this one has not.
-    fn lost_scopes(&self, state: &ConnectionState) -> Vec<String> {
-        let lost = state.scopes.iter().filter(|(id, _)| !self.found.read.contains_key(*id));
-        lost.map(|(_, title)| title.clone()).collect()
-    }
 }
 
 impl Crawler {
@@ -154,7 +148,7 @@ impl Crawler {
             foreign: then.census.foreign(),
             in_doubt,
             unsettled: state.unsettled,
-            lost_scopes: crawled.lost_scopes(state),
+            lost_scopes: found.lost_scopes(state),
         };
         if let Some((result, held)) = self.held(&crawled, &intent).await? {
             return Box::pin(self.end(plan, first, result, &sealed.run, Some(held), heard)).await;

@@ -212,16 +212,22 @@ impl Crawler {
         }
         let plan = Plan { who: Some(start.who.clone()), ..begun.plan };
         let begun = Begun { plan: plan.clone(), by: start.by.clone(), ..begun };
-        let journal = self.journal(name, &upload_id);
-        journal.begin(&begun).await?;
-        // A scope that failed in that crawl may be read in this one.
+        self.begin_again(&begun).await?;
+        Ok(plan)
+    }
+
+    /// An interrupted crawl is resumed: a scope that failed in it may be read now.
+    pub(super) async fn begin_again(&self, begun: &Begun) -> Result<()> {
+        let plan = &begun.plan;
+        let journal = self.journal(&plan.connection, &plan.upload_id);
+        journal.begin(begun).await?;
         let failed = journal.failed_scopes().await?;
         for scope in &plan.scopes {
             if let Some(before) = journal.failed_scope::<FailedScope>(&failed, &scope.id).await? {
                 journal.keep_failed_scope(&scope.id, &before.resumed()).await?;
             }
         }
-        Ok(plan)
+        Ok(())
     }
 
     /// A newer full crawl takes the place of one that waits for approval.

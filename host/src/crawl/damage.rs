@@ -26,7 +26,7 @@ impl Crawler {
             (Some("crawls"), Some(upload)) => format!("crawls/{upload}"),
             _ => below.to_owned(),
         };
-        let stamp = Timestamp::now().to_string().replace(':', "");
+        let stamp = Timestamp::now().in_names();
         let aside = format!("{place}/damaged/{stamp}/{part}");
         self.store.move_all(&format!("{place}/{part}"), &aside).await?;
         let aside = self.store.place(&aside);

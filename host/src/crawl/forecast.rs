@@ -17,7 +17,7 @@ use super::guard::Intent;
 use super::identities::{IdentityResult, Known};
 use super::lease::{Lease, Who};
 use super::plan::{Begun, Plan};
-use super::progress::{FailedScope, Quarantined};
+use super::progress::Quarantined;
 use super::request::{ModeName, upload_id};
 use super::result::{Outcome, joined, listed};
 use super::totals::Account;
@@ -119,7 +119,7 @@ impl Crawler {
     }
 
     /// Begins to read, or goes on with an interrupted forecast. `self` is aside.
-    pub(super) async fn begin_forecast(&self, real: &Self, asking: Asking<'_>) -> Result<Plan> {
+    pub(super) async fn begin_forecast(&self, real: &Self, asking: Asking<'_>) -> Result<Begun> {
         let Asking { connection: name, who, by, restart } = asking;
         let connection = self.connections.now().connection(name)?;
         let connector = self.registry.pin(&connection.connector).await.map_err(|failure| {
@@ -160,16 +160,8 @@ impl Crawler {
             let (settings, at) = (connection.settings_digest(), Timestamp::now());
             Begun { plan, settings, by: by.to_owned(), at, counted: None, settling: false }
         };
-        let journal = self.journal(name, &upload_id);
-        journal.begin(&begun).await?;
-        // A scope that failed then may be read now.
-        let failed = journal.failed_scopes().await?;
-        for scope in &begun.plan.scopes {
-            if let Some(before) = journal.failed_scope::<FailedScope>(&failed, &scope.id).await? {
-                journal.keep_failed_scope(&scope.id, &before.resumed()).await?;
-            }
-        }
-        Ok(begun.plan)
+        self.begin_again(&begun).await?;
+        Ok(begun)
     }
 
     /// The one that can be resumed, if there is one. All others go.
@@ -218,7 +210,8 @@ impl Crawler {
     }
 
     /// What was read, held against what Glean has. `self` is aside.
-    pub(super) async fn foretold(&self, real: &Self, plan: &Plan) -> Result<Forecast> {
+    pub(super) async fn foretold(&self, real: &Self, begun: &Begun) -> Result<Forecast> {
+        let plan = &begun.plan;
         let found = self.found(plan).await?;
         if let Some(failure) = found.in_vain(plan) {
             return Err(failure);
@@ -236,14 +229,13 @@ impl Crawler {
         };
         let mut census = state.census.clone();
         let in_doubt = !census.crawled(counted, None, &difference, Timestamp::now());
-        let lost = state.scopes.iter().filter(|(id, _)| !found.read.contains_key(*id));
         let intent = Intent {
             doubt: state.doubt.as_ref().map(|doubt| doubt.what.clone()),
             uploaded: sealed.uploaded,
             foreign: census.foreign(),
             in_doubt,
             unsettled: state.unsettled,
-            lost_scopes: lost.map(|(_, title)| title.clone()).collect(),
+            lost_scopes: found.lost_scopes(&state),
             difference,
         };
         let is_whole = reasons.is_empty();
@@ -255,7 +247,7 @@ impl Crawler {
             datasource: plan.datasource.clone(),
             connector: plan.connector.clone(),
             digest: plan.digest.clone(),
-            since: self.begun(&plan.travels()).await?.at,
+            since: begun.at,
             outcome: match (is_whole, held.is_empty()) {
                 (false, _) => Outcome::Partial,
                 (true, false) => Outcome::Held,

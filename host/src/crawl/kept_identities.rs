@@ -49,7 +49,7 @@ impl KeptIdentities {
     /// What cannot be read blocks nothing any more. Where it is now.
     pub async fn move_known_aside(&self, datasource: &str) -> Result<String> {
         let part = format!("known-{datasource}");
-        let stamp = Timestamp::now().to_string().replace(':', "");
+        let stamp = Timestamp::now().in_names();
         let aside = format!("{}/damaged/{stamp}/{part}", self.folder);
         self.store.move_all(&self.name(&part), &aside).await?;
         Ok(self.store.place(&aside))

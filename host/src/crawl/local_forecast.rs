@@ -10,8 +10,9 @@ use super::blame::interrupted;
 use super::crawler::Crawler;
 use super::forecast::{Asking, Forecast};
 use super::local::{Again, crawl_all_scopes};
-use super::plan::Plan;
+use super::plan::Begun;
 use super::view::CrawlView;
+use crate::clock::to_milliseconds;
 use crate::failure::Result;
 
 pub async fn run(
@@ -23,19 +24,20 @@ pub async fn run(
     let aside = crawler.aside();
     let started = Instant::now();
     let begin = Box::pin(aside.begin_forecast(crawler, asking));
-    let plan = tokio::select! {
-        plan = begin => plan?,
+    let begun = tokio::select! {
+        begun = begin => begun?,
         () = cancel.cancelled() => return Err(interrupted()),
     };
+    let plan = &begun.plan;
     let claims = aside.states.claims(&plan.connection);
     let read = tokio::select! {
-        read = Box::pin(read(crawler, &aside, &plan, view, cancel)) => read,
+        read = Box::pin(read(crawler, &aside, &begun, view, cancel)) => read,
         failure = claims.renew_until_it_fails(asking.who, &plan.upload_id) => Err(failure),
     };
     match read {
         Ok(mut forecast) => {
-            forecast.seconds = (started.elapsed().as_secs_f64() * 1000.0).round() / 1000.0;
-            aside.end_forecast(&plan, asking.who).await?;
+            forecast.seconds = to_milliseconds(started.elapsed().as_secs_f64());
+            aside.end_forecast(plan, asking.who).await?;
             Ok(forecast)
         }
         Err(failure) => {
@@ -48,10 +50,11 @@ pub async fn run(
 async fn read(
     crawler: &Crawler,
     aside: &Crawler,
-    plan: &Plan,
+    begun: &Begun,
     view: &watch::Sender<CrawlView>,
     cancel: &CancellationToken,
 ) -> Result<Forecast> {
+    let plan = &begun.plan;
     let identities = tokio::select! {
         told = Box::pin(aside.foresee_identities(crawler, plan)) => told,
         () = cancel.cancelled() => return Err(interrupted()),
@@ -59,7 +62,7 @@ async fn read(
     let again = Again { crawler: aside, name: &plan.connection, view, cancel };
     Box::pin(crawl_all_scopes(&again, &plan.travels())).await?;
     let mut forecast = tokio::select! {
-        forecast = Box::pin(aside.foretold(crawler, plan)) => forecast?,
+        forecast = Box::pin(aside.foretold(crawler, begun)) => forecast?,
         () = cancel.cancelled() => return Err(interrupted()),
     };
     forecast.with_identities(identities);

@@ -6,7 +6,7 @@ use super::plan::Plan;
 use super::progress::{Counts, Quarantined};
 use super::request::ModeName;
 use super::undefined::Undefined;
-use crate::clock::Timestamp;
+use crate::clock::{Timestamp, to_milliseconds};
 use crate::connector::Digest;
 use crate::ledger::{AccessShifts, Sample};
 use crate::name::{ConnectionName, UploadId};
@@ -132,7 +132,7 @@ impl CrawlResult {
             bytes: total.bytes,
             cpu_ms: total.cpu_ms,
             memory: total.memory,
-            seconds: (seconds * 1000.0).round() / 1000.0,
+            seconds: to_milliseconds(seconds),
             ended_at: Timestamp::now(),
             resumable: false,
             reason: joined(reasons),

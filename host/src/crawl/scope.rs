@@ -15,7 +15,6 @@ use tokio_util::sync::CancellationToken;
 use super::blame::{self, Stopped, interrupted};
 use super::connection::Connection;
 use super::crawler::{Crawler, Journal};
-use super::identities::Roster;
 use super::kept_changes::KeptChanges;
 use super::pipeline::{Delivery, Pipeline, Report};
 use super::plan::{Begun, CrawlRef};
@@ -25,7 +24,7 @@ use super::undefined::Defined;
 use super::view::{RangeProgress, ScopeState, ScopeView};
 use crate::cell::{ConnectionCell, Connector};
 use crate::document::{Crawl, Mode, PageLimits, Scope};
-use crate::failure::{Failure, Kind};
+use crate::failure::{Failure, Kind, Result};
 use crate::ledger::ScopeJournal;
 use crate::text::bounded_str;
 
@@ -46,8 +45,7 @@ struct Work {
     connector: Arc<Connector>,
     /// What the connector registers, which has rules for its documents.
     datasource: OnceCell<Value>,
-    /// What Glean was told of users and groups when the range began.
-    known: Roster,
+    /// What Glean had been told of users and groups when the first scope began.
     defined: OnceCell<Defined>,
     /// It runs from the first scope to the last.
     _cell: Arc<ConnectionCell>,
@@ -130,11 +128,8 @@ impl Crawler {
         let connector = self.registry.pinned(&begun.plan.digest).await?;
         let cell = self.guests.check(&connection, &connector).await?;
         let journal = self.journal(&crawl.connection, &crawl.upload_id);
-        let known = self.kept_identities(&crawl.connection).known(&connection.datasource).await?;
-        let known = known.ok().flatten().unwrap_or_default().roster;
         let (datasource, defined) = (OnceCell::new(), OnceCell::new());
-        let work =
-            Work { begun, journal, connection, connector, datasource, known, defined, _cell: cell };
+        let work = Work { begun, journal, connection, connector, datasource, defined, _cell: cell };
         let claims = self.states.claims(&crawl.connection);
         let ended = tokio::select! {
             ended = self.crawl_each(&work, range, allowed, report, cancel) => ended,
@@ -314,6 +309,13 @@ impl Crawler {
         Box::pin(self.crawl_from(work, restarted, part, report, cancel)).await
     }
 
+    /// The groups and users that Glean was told of.
+    async fn defined(&self, connection: &Connection, datasource: &Value) -> Result<Defined> {
+        let known = self.kept_identities(&connection.name).known(&connection.datasource).await?;
+        let by_email = datasource["isUserReferencedByEmail"].as_bool().unwrap_or(false);
+        Ok(known.ok().flatten().unwrap_or_default().roster.defined(by_email))
+    }
+
     async fn crawl_from(
         &self,
         work: &Work,
@@ -332,11 +334,8 @@ impl Crawler {
             () = cancel.cancelled() => return Err(interrupted().into()),
         };
         let datasource = work.datasource.get_or_try_init(|| guest.datasource()).await?;
-        let defined = work.defined.get_or_init(async || {
-            let by_email = datasource["isUserReferencedByEmail"].as_bool().unwrap_or(false);
-            work.known.defined(by_email)
-        });
-        let defined = defined.await;
+        let defined = work.defined.get_or_try_init(|| self.defined(connection, datasource));
+        let defined = defined.await?;
         // A scope that was restarted has no bookmark: the source no longer accepts it.
         let mode =
             if start.frontier.restarts == 0 { plan.scope_mode(&start.scope) } else { Mode::Full };

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::bookmarks::bookmarks;
+use super::connection_state::ConnectionState;
 use super::crawler::Crawler;
 use super::plan::Plan;
 use super::progress::{Counts, Ending, FailedScope, ScopeHead};
@@ -21,6 +22,12 @@ pub(super) struct Found {
 }
 
 impl Found {
+    /// Titles of scopes that the last full crawl had, and this one has not.
+    pub(super) fn lost_scopes(&self, state: &ConnectionState) -> Vec<String> {
+        let lost = state.scopes.iter().filter(|(id, _)| !self.read.contains_key(*id));
+        lost.map(|(_, title)| title.clone()).collect()
+    }
+
     fn failure(&self, scope: &str) -> Option<&Failure> {
         self.failed.get(scope).and_then(|failed| failed.for_good.as_ref())
     }

@@ -5,6 +5,7 @@ use std::collections::{BTreeSet, HashSet};
 use serde::{Deserialize, Serialize};
 
 use crate::audience::Named;
+use crate::identities::key;
 use crate::text::{count, cut, one_line};
 
 /// So many of each kind are named.
@@ -26,9 +27,7 @@ impl Defined {
         match named {
             Named::Group(name) => self.groups.contains(name),
             Named::User { email, id } => {
-                let is_known = |email: &String| {
-                    self.by_email || self.users.contains(&email.to_ascii_lowercase())
-                };
+                let is_known = |email: &String| self.by_email || self.users.contains(&key(email));
                 email.as_ref().is_some_and(is_known)
                     || id.as_ref().is_some_and(|id| self.users.contains(id))
             }
@@ -80,9 +79,8 @@ impl Undefined {
     /// What is defined by now was told after the document that names it.
     pub fn forget_defined(&mut self, defined: &Defined) {
         self.groups.retain(|name| !defined.groups.contains(name));
-        self.users.retain(|name| {
-            !defined.users.contains(name) && !defined.users.contains(&name.to_ascii_lowercase())
-        });
+        self.users
+            .retain(|name| !defined.users.contains(name) && !defined.users.contains(&key(name)));
     }
 
     pub fn add(&mut self, other: &Self) {

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::cutter::{Cut, Cutter, PageEnd, Put};
 use super::loop_detector::LoopDetector;
 use super::rules::Rules;
-use crate::audience::{self, Audience, Named};
+use crate::audience::{self, Audience, Mention, Named};
 use crate::clock::Timestamp;
 use crate::document::{
     self, Access, AccessChange, Document, DocumentRef, Page, PageLimits, Progress, Unreadable,
@@ -233,13 +233,13 @@ impl Intake {
 
     /// Those that no document before it named, as far as they are remembered.
     fn first_named(&mut self, access: &Access) -> Vec<Named> {
-        let is_new = |named: &Named| {
+        let is_new = |named: &Mention<'_>| {
             let mut hash = DefaultHasher::new();
             named.hash(&mut hash);
             let hash = hash.finish();
             !self.named.contains(&hash) && self.named.len() < MAX_NAMED && self.named.insert(hash)
         };
-        audience::named(access).filter(is_new).collect()
+        audience::named(access).filter(is_new).map(Named::from).collect()
     }
 
     fn unreadable(&mut self, found: Unreadable, taken: &mut Taken) {

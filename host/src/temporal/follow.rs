@@ -8,6 +8,7 @@ use temporalio_client::{
     WorkflowIdConflictPolicy, WorkflowQueryOptions, WorkflowStartOptions,
 };
 use temporalio_common::protos::temporal::api::enums::v1::PendingActivityState;
+use temporalio_common::protos::temporal::api::workflow::v1::PendingActivityInfo;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -341,10 +342,7 @@ pub async fn progress(handle: &Handle) -> Option<CrawlView> {
     let mut view = tokio::time::timeout(QUERY_TIMEOUT, query).await.ok()?.ok()?;
     let described = handle.describe(WorkflowDescribeOptions::default()).await.ok()?;
     for pending in &described.raw().pending_activities {
-        let details = pending.heartbeat_details.as_ref().and_then(|found| found.payloads.first());
-        let range: Option<RangeProgress> =
-            details.and_then(|payload| serde_json::from_slice(&payload.data).ok());
-        let Some(mut range) = range else { continue };
+        let Some(mut range) = heartbeated(pending) else { continue };
         if pending.activity_type.as_ref().is_some_and(|of| of.name != "execute_indexing") {
             view.note =
                 range.total.live.waits().map(|waits| format!("{} {waits}", view.connection));
@@ -359,6 +357,12 @@ pub async fn progress(handle: &Handle) -> Option<CrawlView> {
         view.add(range);
     }
     Some(view)
+}
+
+/// How far an activity said it is.
+pub(super) fn heartbeated(pending: &PendingActivityInfo) -> Option<RangeProgress> {
+    let details = pending.heartbeat_details.as_ref()?.payloads.first()?;
+    serde_json::from_slice(&details.data).ok()
 }
 
 async fn look(handle: &Handle, watch: &mut Watch<'_>, view: &watch::Sender<CrawlView>) {

@@ -8,7 +8,7 @@ use temporalio_client::{
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::follow::{QUERY_TIMEOUT, Watch, explain, patiently};
+use super::follow::{QUERY_TIMEOUT, Watch, explain, heartbeated, patiently};
 use super::found::unanswered;
 use super::ids;
 use super::settings::Deployment;
@@ -94,8 +94,5 @@ async fn progress(handle: &WorkflowHandle<Client, Run>) -> Option<RangeProgress>
     let describe = handle.describe(WorkflowDescribeOptions::default());
     let described = tokio::time::timeout(QUERY_TIMEOUT, describe).await.ok()?.ok()?;
     let pending = described.raw().pending_activities.first();
-    let details = pending.and_then(|pending| pending.heartbeat_details.as_ref());
-    let details = details.and_then(|details| details.payloads.first());
-    let range = details.and_then(|payload| serde_json::from_slice(&payload.data).ok());
-    Some(range.unwrap_or_default())
+    Some(pending.and_then(heartbeated).unwrap_or_default())
 }

@@ -4,8 +4,8 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use super::reading::key;
 use super::roster::{Account, Member, Roster};
+use crate::identities::key;
 use crate::text::{cut, grouped, one_line};
 use crate::wire::identities::group_name;
 use crate::wire::permissions::{Allowed, AllowedUser};

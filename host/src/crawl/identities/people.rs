@@ -3,9 +3,9 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::reading::{is_email, key};
+use super::reading::is_email;
 use super::roster::{Account, Member, Members, Roster};
-use crate::identities;
+use crate::identities::{self, key};
 
 /// Who is meant by what members are called.
 pub(super) struct Names<'a>(BTreeMap<&'a str, &'a str>);

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::roster::Account;
 use crate::failure::{Failure, Kind, Result};
-use crate::identities::{Group, Member, Page, Progress, User};
+use crate::identities::{Group, Member, Page, Progress, User, key};
 use crate::text::{bytes, cut, one_line};
 
 /// Longer names are none of Glean's.
@@ -70,11 +70,6 @@ pub struct Read {
 pub enum Step {
     More(String),
     Ended,
-}
-
-/// What an e-mail is found by. Only letters of which everybody knows the small ones: others may look alike.
-pub(super) fn key(email: &str) -> String {
-    email.to_ascii_lowercase()
 }
 
 impl Reading {

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::changes::{Changes, Counts};
 use super::objections::Objection;
 use super::reading::LeftOut;
-use crate::clock::Timestamp;
+use crate::clock::{Timestamp, to_milliseconds};
 use crate::crawl::history::Failing;
 use crate::crawl::lease::Coordinator;
 use crate::crawl::result::Outcome;
@@ -220,7 +220,7 @@ impl IdentityResult {
             (true, false) => Outcome::Partial,
             (true, true) => Outcome::Complete,
         };
-        self.seconds = (took.as_secs_f64() * 1000.0).round() / 1000.0;
+        self.seconds = to_milliseconds(took.as_secs_f64());
         self.ended_at = Timestamp::now();
     }
 }
