@@ -56,6 +56,10 @@ impl Audience {
         self.0
     }
 
+    pub fn is_none(&self) -> bool {
+        *self == Self::NONE
+    }
+
     pub fn is_known(self) -> bool {
         self.width().is_some()
     }

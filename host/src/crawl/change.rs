@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::audience::Audience;
 use crate::clock::Timestamp;
 use crate::document::{Access, key};
 use crate::failure::{Failure, Result};
@@ -17,6 +18,9 @@ pub struct Change {
     pub id: String,
     pub object_type: String,
     pub want: Want,
+    /// Who may find the document then, for the ledger.
+    #[serde(skip_serializing_if = "Audience::is_none", default)]
+    pub audience: Audience,
     /// Why Glean refused it last; nothing where it passed.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub refused: Option<String>,

@@ -52,9 +52,16 @@ impl std::fmt::Display for Fate {
 }
 
 impl KnownDocument {
-    fn of(record: &Record, in_glean: bool, upload_id: Option<String>) -> Self {
+    /// Nothing where no crawl has seen it itself, only a change of its access.
+    fn of(record: &Record, in_glean: bool, upload_id: Option<String>) -> Option<Self> {
         let entry = record.entry();
-        Self {
+        let state = match entry.state {
+            State::Uploaded => Fate::Uploaded,
+            State::Quarantined | State::Outdated => Fate::Quarantined,
+            State::Deleted => Fate::Deleted,
+            State::Access => return None,
+        };
+        Some(Self {
             id: entry.id.to_owned(),
             object_type: entry.object_type.to_owned(),
             title: entry.title.to_owned(),
@@ -63,14 +70,10 @@ impl KnownDocument {
             scope: entry.scope.to_owned(),
             page: entry.page,
             hash: format!("{:032x}", entry.content),
-            state: match entry.state {
-                State::Uploaded => Fate::Uploaded,
-                State::Quarantined | State::Outdated => Fate::Quarantined,
-                State::Deleted => Fate::Deleted,
-            },
+            state,
             in_glean,
             reason: entry.reason.to_owned(),
-        }
+        })
     }
 }
 
@@ -115,7 +118,7 @@ impl Crawler {
             if record.is_quarantined() {
                 count += 1;
                 if documents.len() < most {
-                    documents.push(KnownDocument::of(&record, in_glean, None));
+                    documents.extend(KnownDocument::of(&record, in_glean, None));
                 }
             }
         }
@@ -145,7 +148,41 @@ impl Crawler {
         state: &ConnectionState,
         by: By,
     ) -> Result<Option<KnownDocument>> {
-        // What the ledger and the journals say, of which the latest counts.
+        let mut said = self.said(connection, state, by).await?;
+        if let (By::Address(_), Some((record, _))) = (by, said.last()) {
+            // Not all that is said of a document names its address.
+            said = self.said(connection, state, By::Id(record.key())).await?;
+        }
+        let mut found: Option<(Known, Option<String>)> = None;
+        for (record, upload) in said {
+            let before = found.as_ref().map(|(known, _)| known);
+            let seen_by = match &found {
+                Some((_, by)) if record.state() == State::Access => by.clone(),
+                _ => upload,
+            };
+            found = Some((Known::after(before, record), seen_by));
+        }
+        let found = found
+            .and_then(|(known, upload)| KnownDocument::of(&known.record, known.in_glean, upload));
+        if found.is_some() {
+            return Ok(found);
+        }
+        for run in state.gone.iter().rev() {
+            // It is only for people: one that cannot be read hides nothing else.
+            if let Ok(Some(record)) = self.find_in(run, by).await {
+                return Ok(KnownDocument::of(&record, false, None));
+            }
+        }
+        Ok(None)
+    }
+
+    /// What the ledger and the journals say of a document, and by which crawl, the latest last.
+    async fn said(
+        &self,
+        connection: &str,
+        state: &ConnectionState,
+        by: By,
+    ) -> Result<Vec<(Record, Option<String>)>> {
         let mut said = Vec::new();
         for run in &state.runs {
             if let Some(record) = self.find_in(run, by).await? {
@@ -167,23 +204,8 @@ impl Crawler {
                 }
             }
         }
-        said.sort_by_key(|(record, _)| record.entry().at);
-        let mut found = None;
-        let mut in_glean = false;
-        for (record, upload) in said {
-            in_glean = record.state().is_in_glean(in_glean);
-            found = Some(KnownDocument::of(&record, in_glean, upload));
-        }
-        if found.is_some() {
-            return Ok(found);
-        }
-        for run in state.gone.iter().rev() {
-            // It is only for people: one that cannot be read hides nothing else.
-            if let Ok(Some(record)) = self.find_in(run, by).await {
-                return Ok(Some(KnownDocument::of(&record, false, None)));
-            }
-        }
-        Ok(None)
+        said.sort_by_key(|(record, _)| record.at());
+        Ok(said)
     }
 
     async fn find_in(&self, run: &Run, by: By) -> Result<Option<Record>> {

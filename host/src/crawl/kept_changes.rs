@@ -20,6 +20,7 @@ use super::connection_state::{ConnectionState, States};
 use super::pending_end::PAUSED;
 use super::plan::Plan;
 use super::result::{CrawlResult, Outcome};
+use crate::audience::Audience;
 use crate::clock::Timestamp;
 use crate::failure::Result;
 use crate::name::{ConnectionName, UploadId};
@@ -56,6 +57,7 @@ impl KeptChanges {
             id: id.to_owned(),
             object_type: object_type.to_owned(),
             want,
+            audience: Audience::NONE,
             refused: None,
             beside: self.beside.clone(),
             upload_id: self.upload_id.clone(),
@@ -147,6 +149,7 @@ mod tests {
             id: "\u{1b}".repeat(1 << 20),
             object_type: "Page".into(),
             want: Want::Delete,
+            audience: Audience::NONE,
             refused: Some("no such document".into()),
             beside: None,
             upload_id: "u".into(),

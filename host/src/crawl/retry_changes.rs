@@ -105,9 +105,11 @@ impl Crawler {
             });
         }
         let mut sent = self.send_again(datasource, &due, &state.runs).await?;
-        let run = self.deleted(name, upload_id, &sent.passed).await?;
+        let run = self.run_of_passed(name, upload_id, &sent.passed).await?;
         // Until its session is over, or what its end began is done.
         let settling = state.closing.as_ref().map(|closing| closing.upload_id.as_str());
+        let is_gone = |change: &&Change| change.want == Want::Delete && change.refused.is_some();
+        let deleted = sent.passed.iter().filter(is_gone).count() as u64;
         let (stays, done): (Vec<_>, Vec<_>) = sent.passed.into_iter().partition(|change| {
             is_open(change) || (settling.is_some() && change.beside.as_deref() == settling)
         });
@@ -121,7 +123,7 @@ impl Crawler {
                 sent.remember(state);
                 if let Some(run) = run.as_ref().filter(|run| !state.runs.contains(run)) {
                     state.runs.push(run.clone());
-                    state.census.moved(Timestamp::now(), 0, run.records);
+                    state.census.moved(Timestamp::now(), 0, deleted);
                 }
             })
             .await
@@ -229,20 +231,29 @@ impl Crawler {
         Ok(found)
     }
 
-    /// A run of the ledger that says that these documents are deleted now.
-    async fn deleted(&self, name: &str, upload: &str, changes: &[Change]) -> Result<Option<Run>> {
-        let gone = changes.iter().filter(|it| it.want == Want::Delete && it.refused.is_some());
-        let gone: BTreeMap<u128, &Change> = gone.map(|change| (change.key(), change)).collect();
-        if gone.is_empty() {
+    /// A run of the ledger that says what passed at last.
+    async fn run_of_passed(
+        &self,
+        name: &str,
+        upload: &str,
+        changes: &[Change],
+    ) -> Result<Option<Run>> {
+        let changes = changes.iter().filter(|change| change.refused.is_some());
+        let changes: BTreeMap<u128, &Change> = changes.map(|it| (it.key(), it)).collect();
+        if changes.is_empty() {
             return Ok(None);
         }
         let at = Timestamp::now().seconds_32();
-        let name = format!("{}/ledger/{upload}-deleted-{at}", self.states.place(name));
+        let name = format!("{}/ledger/{upload}-changed-{at}", self.states.place(name));
         let mut writer = RunWriter::new(&self.store, name);
-        for (key, Change { id, object_type, .. }) in gone {
+        for (key, Change { id, object_type, want, audience, .. }) in changes {
+            let state = match want {
+                Want::Delete => State::Deleted,
+                Want::Access(_) => State::Access,
+            };
+            let audience = *audience;
             let mut record = Vec::new();
-            Entry { key, at, state: State::Deleted, id, object_type, ..Entry::EMPTY }
-                .write(&mut record);
+            Entry { key, at, state, id, object_type, audience, ..Entry::EMPTY }.write(&mut record);
             writer.push(&record).await?;
         }
         Ok(Some(writer.finish().await?))

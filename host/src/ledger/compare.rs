@@ -31,7 +31,9 @@ pub struct Sample {
 impl Sample {
     fn of(record: &Record) -> Self {
         let entry = record.entry();
-        Self::new(entry.id, entry.title, entry.reason)
+        // Of one that was uploaded it is about another, which has the same id.
+        let reason = if entry.state == State::Uploaded { "" } else { entry.reason };
+        Self::new(entry.id, entry.title, reason)
     }
 
     fn new(id: &str, title: &str, reason: &str) -> Self {
@@ -103,9 +105,14 @@ impl Sealing {
     async fn take(&mut self, group: &[Record]) -> Result<()> {
         let Some(last) = group.last() else { return Ok(()) };
         // What was uploaded or deleted stands; what was quarantined after it changed nothing.
-        let stands =
-            |record: &&Record| !matches!(record.state(), State::Quarantined | State::Outdated);
-        let winner = group.iter().rev().find(stands).unwrap_or(last);
+        let stands = |record: &&Record| matches!(record.state(), State::Uploaded | State::Deleted);
+        let is_access = |record: &Record| record.state() == State::Access;
+        let itself = group.iter().rev().find(stands);
+        let itself = itself.or_else(|| group.iter().rev().find(|record| !is_access(record)));
+        let winner = itself.unwrap_or(last);
+        // Access that was changed after it.
+        let changed =
+            group.iter().rev().take_while(|record| !stands(record)).find(|it| is_access(it));
         self.uploaded += u64::from(winner.state() == State::Uploaded);
         if group.len() == 1 {
             return Ok(self.writer.push(last.bytes()).await?);
@@ -124,7 +131,10 @@ impl Sealing {
             reasons.find(|reason| !reason.is_empty()).unwrap_or_default().to_owned()
         };
         let mut bytes = Vec::new();
-        let entry = Entry { reason: &reason, ..winner.entry() };
+        let mut entry = Entry { reason: &reason, ..winner.entry() };
+        if let Some(changed) = changed.filter(|_| entry.state != State::Deleted) {
+            entry.audience = changed.entry().audience;
+        }
         entry.write(&mut bytes);
         if double.is_some() && self.double_samples.len() < SAMPLES {
             self.double_samples.push(Sample::new(entry.id, entry.title, &reason));
@@ -218,7 +228,7 @@ impl AccessShifts {
             Shift::Others => &mut self.others,
         };
         shifted.count += 1;
-        sample_of(&mut shifted.samples, now);
+        sample(&mut shifted.samples, now);
     }
 }
 
@@ -287,6 +297,8 @@ impl Difference {
     fn count(&mut self, old: Option<&Known>, new: Option<&Known>) {
         let old = old.filter(|known| known.in_glean);
         self.before += u64::from(old.is_some());
+        // That its access was changed does not say that the crawl saw it.
+        let new = new.filter(|known| known.record.state() != State::Access);
         match (old, new) {
             (Some(old), None) => {
                 self.gone += 1;
@@ -298,32 +310,29 @@ impl Difference {
                     self.before -= 1;
                     self.deleted += 1;
                 }
-                State::Quarantined | State::Outdated => {
+                State::Quarantined | State::Outdated | State::Access => {
                     self.withheld += 1;
                     sample(&mut self.withheld_samples, &new.record);
                 }
-                State::Uploaded if old.record.content() == new.record.content() => {
+                // Who finds it may have been changed alone, and back again.
+                State::Uploaded
+                    if old.record.content() == new.record.content()
+                        && old.audience.shift(new.audience).is_none() =>
+                {
                     self.unchanged += 1;
                 }
                 State::Uploaded => {
                     self.changed += 1;
-                    sample_of(&mut self.changed_samples, &new.record);
+                    sample(&mut self.changed_samples, &new.record);
                     self.access.count(old.audience, &new.record);
                 }
             },
             (None, Some(new)) if new.record.state() == State::Uploaded => {
                 self.added += 1;
-                sample_of(&mut self.added_samples, &new.record);
+                sample(&mut self.added_samples, &new.record);
             }
             (None, _) => {}
         }
-    }
-}
-
-/// The same without a reason: what shares its id and was quarantined is another.
-fn sample_of(samples: &mut Vec<Sample>, record: &Record) {
-    if samples.len() < SAMPLES {
-        samples.push(Sample { reason: String::new(), ..Sample::of(record) });
     }
 }
 
@@ -381,6 +390,50 @@ mod tests {
         }
         let folder = std::env::temp_dir();
         seal(store, &journal, format!("ledger/{name}"), full, folder).await.expect("sealed")
+    }
+
+    #[tokio::test]
+    async fn a_change_of_access_alone_changes_who_finds_a_document_and_nothing_else() {
+        use State::{Access, Deleted, Quarantined, Uploaded};
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = Store::open(&Location::Folder(folder.path().to_owned())).expect("a store");
+        let everyone = Audience::of(&crate::document::Access::Everyone);
+        let nobody = Audience::of(&crate::document::Access::Unknown);
+        let of = |id, content, state, audience| {
+            let mut bytes = bytes::Bytes::from(record(id, content, state, 0));
+            Record::take(&mut bytes).expect("a record").with_audience(audience).bytes().to_vec()
+        };
+        let ids = ["closed", "both", "quarantined", "deleted"];
+        let old: Vec<_> = ids.map(|id| of(id, 1, Uploaded, everyone)).into();
+        let old = sealed(&store, "old", &old, true).await;
+        let between = [
+            of("closed", 0, Access, nobody),
+            of("both", 2, Uploaded, everyone),
+            of("both", 0, Access, nobody),
+            of("quarantined", 0, Access, nobody),
+            of("quarantined", 0, Quarantined, Audience::NONE),
+            of("deleted", 0, Deleted, Audience::NONE),
+            of("deleted", 0, Access, everyone),
+            of("stranger", 0, Access, everyone),
+        ];
+        let between = sealed(&store, "between", &between, false).await;
+        assert_eq!(between.uploaded, 1);
+        let runs = [old.run, between.run];
+        let now: Vec<_> =
+            ids.map(|id| of(id, if id == "both" { 2 } else { 1 }, Uploaded, everyone)).into();
+        let now = [sealed(&store, "now", &now, true).await.run];
+        let found = compare(&store, &runs, &now).await.expect("compared");
+        assert_eq!(found.access.to_everyone.count, 3, "{found:?}");
+        assert_eq!((found.before, found.added, found.gone), (3, 1, 0), "{found:?}");
+        assert_eq!((found.changed, found.unchanged), (3, 0), "{found:?}");
+        let one = crate::ledger::run::compact(&store, &runs, "ledger/one".into()).await;
+        let again = compare(&store, &[one.expect("written")], &now).await.expect("compared");
+        assert_eq!(again, found);
+        // That the access of a document was changed meanwhile does not say that a crawl saw it.
+        let now = [of("closed", 0, Access, everyone)];
+        let now = [sealed(&store, "unseen", &now, false).await.run];
+        let found = compare(&store, &runs, &now).await.expect("compared");
+        assert_eq!((found.before, found.gone), (3, 3), "{found:?}");
     }
 
     #[tokio::test]

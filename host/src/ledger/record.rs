@@ -15,6 +15,8 @@ pub enum State {
     /// Set aside, and known to be in Glean from before.
     Outdated,
     Deleted,
+    /// Only who may find it was changed: the rest is what the records before it say.
+    Access,
 }
 
 impl State {
@@ -24,6 +26,7 @@ impl State {
             1 => Self::Quarantined,
             2 => Self::Outdated,
             3 => Self::Deleted,
+            4 => Self::Access,
             _ => return None,
         })
     }
@@ -32,7 +35,7 @@ impl State {
     pub fn is_in_glean(self, before: bool) -> bool {
         match self {
             Self::Uploaded | Self::Outdated => true,
-            Self::Quarantined => before,
+            Self::Quarantined | Self::Access => before,
             Self::Deleted => false,
         }
     }
@@ -58,7 +61,7 @@ pub struct Entry<'a> {
     pub reason: &'a str,
     /// The hash of its address, by which a person may ask for it; 0 where none is known.
     pub url: u64,
-    /// Who may find it; nothing known in records of earlier versions.
+    /// Who may find the version that Glean has; nothing known in records of earlier versions.
     pub audience: Audience,
 }
 
@@ -191,6 +194,14 @@ impl Record {
         Some((texts, at))
     }
 
+    /// The same for others.
+    #[must_use]
+    pub fn with_audience(&self, audience: Audience) -> Self {
+        let mut bytes = Vec::with_capacity(self.0.len());
+        Entry { audience, ..self.entry() }.write(&mut bytes);
+        Self(bytes.into())
+    }
+
     pub fn entry(&self) -> Entry<'_> {
         let ([scope, id, object_type, title, reason], end) = self.texts().unwrap_or_default();
         Entry {
@@ -285,7 +296,7 @@ mod tests {
         entry("A").write(&mut written);
         let id = HEAD + 2 + 1;
         for (at, byte, what) in [
-            (44, 4, "no such state"),
+            (44, 5, "no such state"),
             (HEAD, 0xff, "a scope that does not end"),
             (id + 1, 0xff, "an id that does not end"),
             (id + 2, 0xff, "an id of no letters"),

@@ -145,7 +145,7 @@ pub struct Merged {
 /// A document as the runs together know it.
 #[derive(Clone, Debug)]
 pub struct Known {
-    /// The newest record.
+    /// The newest record of the document itself.
     pub record: Record,
     /// Whether Glean has it, in whatever version.
     pub in_glean: bool,
@@ -154,14 +154,30 @@ pub struct Known {
 }
 
 impl Known {
-    fn after(before: Option<&Self>, record: Record) -> Self {
+    /// What is known once a newer record is read.
+    pub fn after(before: Option<&Self>, record: Record) -> Self {
         let in_glean = record.state().is_in_glean(before.is_some_and(|before| before.in_glean));
-        let audience = match record.state() {
-            State::Uploaded | State::Outdated => record.entry().audience,
-            State::Quarantined => before.map_or(Audience::NONE, |before| before.audience),
-            State::Deleted => Audience::NONE,
+        let audience = record.entry().audience;
+        match (record.state(), before) {
+            (State::Access, Some(before)) => before.for_others(audience),
+            // A change of access beside it may have said who finds the older version now.
+            (State::Quarantined, Some(before)) if !audience.is_known() => {
+                Self { record, in_glean, audience: before.audience }
+            }
+            (State::Deleted, _) => Self { record, in_glean, audience: Audience::NONE },
+            _ => Self { record, in_glean, audience },
+        }
+    }
+
+    fn for_others(&self, audience: Audience) -> Self {
+        let record = &self.record;
+        let record = match record.state() {
+            // It is not there for anybody.
+            State::Deleted => return self.clone(),
+            State::Quarantined => record.clone(),
+            State::Uploaded | State::Outdated | State::Access => record.with_audience(audience),
         };
-        Self { record, in_glean, audience }
+        Self { record, audience, in_glean: self.in_glean }
     }
 }
 

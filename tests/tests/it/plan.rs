@@ -129,6 +129,48 @@ async fn a_plan_shows_who_would_find_what_first_of_all_what_everyone_would() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_plan_knows_the_access_that_an_incremental_crawl_changed_alone() {
+    let odd = |settings: &str| {
+        odd(&format!("pages = 1, {settings}")).replace("connections.odd", "connections.docs")
+    };
+    let site = Site::new(&odd("misdeed = \"closed\"")).await.connector("guest_odd");
+    let incremental = async |code| {
+        let ended = site.sheaf(&["sync", "docs", "--local", "--incremental", "--json"]).await;
+        assert_eq!(ended.code, code, "{ended:?}");
+    };
+    site.sync("docs", 0).await;
+    incremental(0).await;
+    // In the source it is open for everyone again, and it says so to nobody but who reads all.
+    let again = plan(&site, 0).await;
+    assert_eq!(again["access"]["to_everyone"]["count"], 1, "{again}");
+    assert_eq!((&again["changed"], &again["unchanged"]), (&json!(1), &json!(9)), "{again}");
+    let sample = &again["access"]["to_everyone"]["samples"][0];
+    assert_eq!((&sample["id"], &sample["title"]), (&json!("odd-1"), &json!("Page 1")), "{again}");
+    assert_eq!(numbers(&site.sync("docs", 0).await), numbers(&again));
+    // One that Glean refused first, and took later.
+    site.glean.drill().add(Fault {
+        path: "/updatepermissions".to_owned(),
+        status: Some(400),
+        times: 1,
+        ..Fault::default()
+    });
+    incremental(5).await;
+    assert_eq!(plan(&site, 0).await["access"]["to_everyone"]["count"], 0, "it is open as yet");
+    site.configure(&odd("misdeed = \"empty\""));
+    incremental(0).await;
+    site.configure(&odd("misdeed = \"closed\""));
+    assert_eq!(plan(&site, 0).await["access"]["to_everyone"]["count"], 1);
+    // It is still the document of before, by its id and by its address.
+    for asked in ["odd-1", "https://odd.example.com/1"] {
+        let explained = site.sheaf(&["explain", "docs", asked]).await.stdout;
+        assert!(
+            explained.contains("Page 1") && explained.contains("uploaded   yes"),
+            "{explained}"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_plan_is_resumed_waits_for_no_crawl_and_needs_no_glean() {
     let slow = odd("pages = 4000").replace("connections.odd", "connections.docs");
     let site = Site::new(&slow).await.connector("guest_odd");

@@ -4,6 +4,7 @@
 use std::collections::HashSet;
 
 use super::window::UploadLimits;
+use crate::audience::Audience;
 use crate::crawl::blame::Result;
 use crate::crawl::change::{Change, Want, wanted_access};
 use crate::crawl::kept_changes::KeptChanges;
@@ -42,6 +43,7 @@ struct Changes {
 #[derive(Debug, Default)]
 pub(super) struct Changed {
     pub(super) deleted: Vec<DocumentRef>,
+    pub(super) access: Vec<(DocumentRef, Audience)>,
     pub(super) counts: Counts,
     /// Those that Glean refuses: what they are listed as, and why.
     pub(super) refused: Vec<(String, String)>,
@@ -166,9 +168,13 @@ impl Changes {
         for AccessChange { document: DocumentRef { id, object_type }, access } in
             &page.access_changes
         {
+            let audience = Audience::of(access);
             let change = self.kept.change(id, object_type, wanted_access(access)?);
+            let change = Change { audience, ..change };
             if self.send(upload, change, &mut kept, &mut overtaken, &mut changed).await? {
                 changed.counts.access_changes += 1;
+                let document = DocumentRef { id: id.clone(), object_type: object_type.clone() };
+                changed.access.push((document, audience));
             }
         }
         for document in &page.deleted {

@@ -171,7 +171,7 @@ impl<'a> Driver<'a> {
         }
         self.read.counts.add(&changed.counts);
         self.parts.tolerance.check(&self.read.counts).map_err(Stopped::Scope)?;
-        let records = self.records.of(&page, changed.deleted.iter());
+        let records = self.records.of(&page, &changed);
         let frontier = &mut self.read.frontier;
         let more = match page.progress {
             Progress::More(checkpoint) => {

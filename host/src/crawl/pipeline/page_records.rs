@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
+use super::delivery::Changed;
 use crate::audience::Audience;
 use crate::crawl::progress::{Counts, ScopeHead};
 use crate::document::{self, DocumentRef};
@@ -55,12 +56,8 @@ impl PageRecords {
         }
     }
 
-    /// The records of a page, of which these documents were deleted.
-    pub(super) fn of<'a>(
-        &self,
-        page: &CheckedPage,
-        deleted: impl Iterator<Item = &'a DocumentRef>,
-    ) -> Records {
+    /// The records of a page, which changed so much besides its documents.
+    pub(super) fn of(&self, page: &CheckedPage, changed: &Changed) -> Records {
         if !self.on {
             return Records::default();
         }
@@ -96,9 +93,11 @@ impl PageRecords {
             Entry { key, content, state, id, object_type, title, reason, url, audience, ..entry }
                 .write(&mut records);
         }
-        for DocumentRef { id, object_type } in deleted {
-            let (key, state) = (document::key(id), State::Deleted);
-            Entry { key, state, id, object_type, ..entry }.write(&mut records);
+        let access = changed.access.iter().map(|(of, audience)| (of, State::Access, *audience));
+        let deleted = changed.deleted.iter().map(|of| (of, State::Deleted, Audience::NONE));
+        for (DocumentRef { id, object_type }, state, audience) in access.chain(deleted) {
+            let key = document::key(id);
+            Entry { key, state, id, object_type, audience, ..entry }.write(&mut records);
         }
         Records(records)
     }

@@ -172,6 +172,14 @@ impl Cursor for Pages {
                     return Ok(page);
                 }
                 Some("changes" | "forbidden-scope") => {}
+                Some("closed") if self.incremental => {
+                    let mut page = Page::complete(Vec::new(), Some("later".into()));
+                    let target = DocumentRef { id: "odd-1".into(), object_type: "Page".into() };
+                    let access = Access::Unknown;
+                    page.access_changes.push(AccessChange { target, access });
+                    return Ok(page);
+                }
+                Some("closed") => {}
                 Some("empty") => return Ok(Page::complete(Vec::new(), None)),
                 Some("long-id") => documents[3].id = "x".repeat(201),
                 Some("nameless") => {
