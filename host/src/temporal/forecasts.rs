@@ -53,12 +53,22 @@ pub async fn run(
     let Wanted { request, task_queue } = wanted;
     let name = request.connection.clone();
     let id = ids::forecast(&name, &task_queue);
+    // Whoever wants everything read again is not shown what was begun before.
+    let beside = match request.restart {
+        true => WorkflowIdConflictPolicy::Fail,
+        false => WorkflowIdConflictPolicy::UseExisting,
+    };
     let options = WorkflowStartOptions::new(&task_queue, &id)
-        .id_conflict_policy(WorkflowIdConflictPolicy::UseExisting)
+        .id_conflict_policy(beside)
         .static_summary(format!("what a full crawl of {name} would do"))
         .build();
     let started = client.start_workflow(ForecastWorkflow::run, request, options).await;
     let handle: WorkflowHandle<Client, Run> = started.map_err(|error| match error {
+        WorkflowStartError::AlreadyStarted { run_id, .. } => {
+            Failure::new(Kind::Busy, format!("a plan of `{name}` is being read already"))
+                .at(format!("workflow {id}, run {}", run_id.unwrap_or_default()))
+                .next("without `--restart` it is followed; or wait until it has ended")
+        }
         WorkflowStartError::Rpc(status) => unanswered(&status),
         other => Failure::internal(format!("the forecast was not started: {other}")),
     })?;

@@ -213,6 +213,9 @@ async fn a_worker_plans_and_another_goes_on_where_it_was_killed() {
     let folder = site.path(".sheaf/connections/docs");
     let begun = || walk(&folder).iter().any(|path| path.contains("/plan/crawls/"));
     until("it has begun", async || begun()).await;
+    let anew = site.sheaf(&["plan", "docs", "--temporal", "--restart", "--json"]).await;
+    assert_ne!(anew.code, 0, "{anew:?}");
+    assert!(anew.stdout.contains("is being read already"), "{anew:?}");
     tokio::time::timeout(Duration::from_secs(60), async {
         signal(&first, "KILL");
         first.wait().await.expect("killed");
