@@ -229,7 +229,7 @@ const ROOMS: &[Room] = &[
     ),
     (
         "crawl/pipeline",
-        &["window", "frontier", "page_records", "keeper", "delivery", "parts", "driver", "mod"],
+        &["window", "frontier", "delivery", "page_records", "keeper", "parts", "driver", "mod"],
     ),
     (
         "temporal",
