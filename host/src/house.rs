@@ -153,6 +153,7 @@ const ROOMS: &[Room] = &[
             "token",
             "client",
             "access",
+            "sieve",
             "identities",
             "upload",
             "mod",
@@ -218,6 +219,8 @@ const ROOMS: &[Room] = &[
         &[
             "roster",
             "reading",
+            "refused",
+            "known",
             "people",
             "objections",
             "changes",

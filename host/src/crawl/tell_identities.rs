@@ -21,7 +21,7 @@ use super::identities::{
 use super::kept_identities::{KeptIdentities, KeptReading};
 use super::lease::{Claims, Coordinator, Lease, Who};
 use super::request::upload_id;
-use super::send_identities::Sending;
+use super::send_identities::{Said, Sending};
 use crate::cell::{self, Connector, Guest};
 use crate::clock::Timestamp;
 use crate::failure::{Failure, Kind, Result};
@@ -112,7 +112,7 @@ impl Crawler {
         let (users, groups) = (read.users.clone(), read.groups.keys().cloned().collect::<Vec<_>>());
         let judged = job.judged(&config, &known, read, &standing, lost.as_deref());
         let Judged { mut result, changes } = judged;
-        result.ended(LeftOut::default(), started.elapsed());
+        result.ended(changes.refused.left_out(), started.elapsed());
         // What is held is defined as soon as a person says so.
         let mut roster = changes.target;
         roster.users.extend(users);
@@ -272,20 +272,27 @@ impl Job<'_> {
         let (name, datasource) = (&self.connection.name, &self.connection.datasource);
         let judged = self.judged(&config, &known, read, &standing, lost.as_deref());
         let Judged { mut result, changes } = judged;
-        let refused = if changes.has_any() {
+        let (known, mut refused) = if changes.has_any() {
             // Whoever begins anew has Glean forget what it has besides, unless something waits for a person.
             let is_anew = self.is_restarted() && changes.held.is_empty();
             let approved = !changes.used.is_empty() || is_anew;
-            self.sending(approved).tell(&config, known, &changes).await?
+            let Said { known, refused } =
+                self.sending(approved).tell(&config, known, &changes).await?;
+            (known, refused)
         } else {
             let is_known = lost.is_none() || changes.held.is_empty();
-            if is_known && (known.waits != changes.waits || known == Known::default()) {
+            let is_new = known == Known::default();
+            let (waits, refused) = (changes.waits.clone(), changes.refused.clone());
+            let differs = known.waits != waits || known.refused != refused;
+            let known = Known { waits, refused, ..known };
+            if is_known && (differs || is_new) {
                 // Who waits is known from now on, and also that there is nobody to tell of.
-                let waits = changes.waits.clone();
-                self.kept.keep_known(datasource, &Known { waits, ..known }).await?;
+                self.kept.keep_known(datasource, &known).await?;
             }
-            LeftOut::default()
+            (known, LeftOut::default())
         };
+        refused.extend(known.refused.left_out());
+        result.knows(&known);
         result.ended(refused, started.elapsed());
         let by = self.wanted.map_or(Coordinator::Process, |wanted| wanted.who.coordinator());
         let ended =

@@ -47,6 +47,12 @@ impl LeftOut {
             self.samples.push(one_line(&cut(what, 300)).into_owned());
         }
     }
+
+    pub fn extend(&mut self, others: Self) {
+        self.count += others.count;
+        self.samples.extend(others.samples);
+        self.samples.truncate(MAX_SAMPLES);
+    }
 }
 
 /// All that a source said of itself.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::changes::{Changes, Counts};
+use super::known::Known;
 use super::objections::Objection;
 use super::reading::LeftOut;
 use crate::clock::{Timestamp, to_milliseconds};
@@ -157,7 +158,7 @@ pub struct IdentityResult {
     /// Members who are no users of the source, and told by their e-mails.
     #[serde(default)]
     pub strangers: LeftOut,
-    /// Groups whose members Glean refused.
+    /// Users, groups and members that Glean refused: it has all the others.
     pub refused: LeftOut,
     /// Why a person has to look.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
@@ -202,6 +203,13 @@ impl IdentityResult {
         self.unreadable = changes.unreadable.clone();
         self.left_out = changes.left_out.clone();
         self.strangers = changes.strangers.clone();
+    }
+
+    /// What Glean knows when that was told.
+    pub fn knows(&mut self, known: &Known) {
+        self.users = known.roster.users.len() as u64;
+        self.groups = known.roster.groups.len() as u64;
+        self.memberships = known.roster.memberships();
     }
 
     /// Whether all was read and told.

@@ -1,3 +1,4 @@
+use super::super::refused::Refusal;
 use super::*;
 use crate::identities;
 
@@ -400,4 +401,38 @@ fn a_member_who_is_no_user_of_the_source_is_told_by_e_mail_and_named() {
     // A source that tells of no users says nothing of who is one.
     let none = changes(&Known::default(), read(&[], &[("g", &["a@x"])]), &BY_EMAIL);
     assert_eq!(none.strangers.count, 0);
+}
+
+#[test]
+fn what_glean_refused_is_told_again_once_a_day_or_when_it_or_its_list_changes() {
+    let clock = crate::clock::stopped::Clock::stop();
+    let source = || read(&["a@x", "b@x"], &[("g", &["a@x", "b@x"]), ("h", &["a@x", "group:g"])]);
+    let mut known = told_of(source());
+    // Glean took neither a user, nor a group, nor them in another.
+    let why = || Refusal::new("no");
+    let account = known.roster.users.remove("b@x").expect("a user");
+    known.refused.users.insert("b@x".into(), (account, why()));
+    known.roster.groups.remove("g");
+    known.refused.groups.insert("g".into(), why());
+    let of_h = known.roster.groups.get_mut("h").expect("a group");
+    of_h.remove(&Member::Group("g".into()));
+    known.refused.members.insert("h".into(), vec![(Member::Group("g".into()), why())]);
+    let same = changes(&known, source(), &BY_EMAIL);
+    assert!(!same.has_any() && same.counts == Counts::default(), "{same:?}");
+    assert_eq!(same.refused.left_out().count, 3);
+    // The list is told for another reason, and the row with it.
+    let more = read(&["a@x", "b@x", "c@x"], &[("g", &["b@x"]), ("h", &["a@x", "group:g", "c@x"])]);
+    let more = changes(&known, more, &BY_EMAIL);
+    assert!(more.users && !more.groups, "{more:?}");
+    assert_eq!((more.counts.new_users, &more.memberships[..]), (1, &["h".to_owned()][..]));
+    let told = more.while_told(&known);
+    assert!(!told.roster.groups.contains_key("g") && !told.roster.users.contains_key("b@x"));
+    // The row is another, or is not there any more.
+    let other = changes(&known, read(&["a@x", "b@x=7"], &[("g", &[]), ("h", &["a@x"])]), &BY_EMAIL);
+    assert!(other.users && other.memberships.is_empty(), "{other:?}");
+    assert_eq!(other.refused.left_out().count, 1, "the group is there");
+    clock.advance(std::time::Duration::from_secs(24 * 3600));
+    let late = changes(&known, source(), &BY_EMAIL);
+    assert!(late.users && late.groups && late.refused.is_empty(), "{late:?}");
+    assert_eq!(late.memberships, ["g", "h"]);
 }
