@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 use super::context::connect;
 use super::identities::{did, not_whole, objection, outcome};
 use super::output::Report;
-use super::signals;
+use super::{shifts, signals};
 use crate::config::Config;
 use crate::crawl::blame::interrupted;
 use crate::crawl::identities::IdentityResult;
@@ -128,6 +128,7 @@ fn line((name, ended): &Ended, verbose: u8) -> String {
             let mut text = format!("{mark} {name}: {}{}", did(result), outcome(result));
             for reason in &result.held {
                 text.push_str(&format!("\n  held: {}", objection(reason, verbose)));
+                text.push_str(&shifts::of_held(reason, "\n    ", verbose));
             }
             if !result.held.is_empty() {
                 text.push_str(&format!("\n  next: sheaf approve {name} --identities --dry-run"));

@@ -14,6 +14,7 @@ use super::people::{Gone, People};
 use super::reading::{LeftOut, Read};
 use super::refused::Refused;
 use super::roster::{Account, Doubt, Member, Members, Roster, Waits};
+use super::shifts::GroupShifts;
 use crate::clock::Timestamp;
 
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -42,6 +43,8 @@ pub struct Changes {
     pub left_out: LeftOut,
     /// Members who are no users of a source that tells of users. Glean is told of them by their e-mails.
     pub strangers: LeftOut,
+    /// Groups that get others.
+    pub shifts: GroupShifts,
     /// What Glean refused before, and is not told again yet.
     pub refused: Refused,
 }
@@ -218,6 +221,7 @@ fn told(known: &Known, target: Roster) -> Changes {
         again,
         emptied: gone_groups(before, &target).cloned().collect(),
         counts,
+        shifts: GroupShifts::between(before, &target),
         target,
         refused,
         ..Changes::default()

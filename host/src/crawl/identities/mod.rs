@@ -2,7 +2,7 @@
 //!
 //! `reading` puts a guest's pages together, `roster` and `known` are what Glean was told, `refused` what it does not take,
 //! `changes` holds one against the other,
-//! `objections` says what of that waits for a person; `standing` is what is remembered of a crawl. `path` says who may
+//! `shifts` says who comes into which group and who goes, `objections` what of that waits for a person; `standing` is what is remembered of a crawl. `path` says who may
 //! find a document by that, and `differs` why Glean may say something else.
 
 mod changes;
@@ -14,6 +14,7 @@ mod people;
 mod reading;
 mod refused;
 mod roster;
+mod shifts;
 mod standing;
 
 pub use changes::{Changes, Counts, Terms, changes};
@@ -24,4 +25,5 @@ pub use path::{Person, Verdict, verdict};
 pub use reading::{LeftOut, Read, Reading, Step};
 pub use refused::{Refusal, Refused};
 pub use roster::{Account, Doubt, Member, Members, Roster, Waits};
+pub use shifts::{Few, GroupShift, GroupShifts, GroupsShifted};
 pub use standing::{HeldIdentities, IdentityResult, Standing};

@@ -9,6 +9,7 @@ use super::changes::{Changes, Counts};
 use super::known::Known;
 use super::objections::Objection;
 use super::reading::LeftOut;
+use super::shifts::GroupShifts;
 use crate::clock::{Timestamp, to_milliseconds};
 use crate::crawl::history::Failing;
 use crate::crawl::lease::Coordinator;
@@ -148,6 +149,9 @@ pub struct IdentityResult {
     pub memberships: u64,
     #[serde(flatten)]
     pub counts: Counts,
+    /// Groups that get others, and who comes in and goes.
+    #[serde(default, skip_serializing_if = "GroupShifts::is_empty")]
+    pub shifts: GroupShifts,
     /// Why the rest was not read.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub partial: Option<String>,
@@ -181,6 +185,7 @@ impl IdentityResult {
             groups: 0,
             memberships: 0,
             counts: Counts::default(),
+            shifts: GroupShifts::default(),
             partial: None,
             unreadable: LeftOut::default(),
             left_out: LeftOut::default(),
@@ -199,6 +204,7 @@ impl IdentityResult {
         self.groups = changes.target.groups.len() as u64;
         self.memberships = changes.target.memberships();
         self.counts = changes.counts;
+        self.shifts.clone_from(&changes.shifts);
         self.held.clone_from(&changes.held);
         self.unreadable = changes.unreadable.clone();
         self.left_out = changes.left_out.clone();
@@ -238,7 +244,8 @@ mod tests {
     use super::*;
 
     fn objection(digest: &str) -> Objection {
-        Objection { why: digest.into(), count: 1, names: Vec::new(), digest: digest.into() }
+        let (why, digest) = (digest.into(), digest.into());
+        Objection { why, count: 1, names: Vec::new(), groups: Vec::new(), digest }
     }
 
     fn result(held: &[&str], unreadable: u64) -> IdentityResult {

@@ -436,3 +436,39 @@ fn what_glean_refused_is_told_again_once_a_day_or_when_it_or_its_list_changes() 
     assert!(late.users && late.groups && late.refused.is_empty(), "{late:?}");
     assert_eq!(late.memberships, ["g", "h"]);
 }
+
+#[test]
+fn who_comes_into_a_group_and_who_goes_is_named_whatever_they_are_called() {
+    let groups: &[(&str, &[&str])] =
+        &[("hr", &["a@x"]), ("it", &["a@x", "b@x"]), ("all", &["a@x"]), ("same", &["b@x"])];
+    let known = told_of(read(&["a@x=1", "b@x=2"], groups));
+    let now: &[(&str, &[&str])] =
+        &[("hr", &["a@x", "b@x", "group:it"]), ("it", &["a@x"]), ("all", &["2"]), ("same", &["2"])];
+    // The datasource knows users by their ids from now on: those who stay are nobody new.
+    let GroupShifts { wider, both, narrower } =
+        changes(&known, read(&["a@x=1", "b@x=2"], now), &BY_ID).shifts;
+    let one = |shifted: &super::super::shifts::GroupsShifted| {
+        assert_eq!(shifted.count, 1, "{shifted:?}");
+        let shift = shifted.samples[0].clone();
+        (shift.group, shift.comes_in.names, shift.goes.names)
+    };
+    let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+    assert_eq!(one(&wider), ("hr".into(), names(&["2", "the group it"]), vec![]));
+    assert_eq!(one(&both), ("all".into(), names(&["2"]), names(&["a@x"])));
+    assert_eq!(one(&narrower), ("it".into(), vec![], names(&["b@x"])));
+}
+
+#[test]
+fn what_is_held_names_who_comes_in_with_it_and_an_approval_is_of_who_goes() {
+    let many = many(30);
+    let many = texts(&many);
+    let known = told_of(read(&many, &[("large", &many[..20])]));
+    let now: Vec<_> = many[..5].iter().chain(&many[25..27]).copied().collect();
+    let found = changes(&known, read(&many, &[("large", &now)]), &BY_EMAIL);
+    let groups = &found.held[0].groups;
+    assert_eq!((groups[0].comes_in.count, groups[0].goes.count), (2, 15), "{groups:?}");
+    assert_eq!(groups[0].comes_in.names, ["u25@x", "u26@x"]);
+    assert!(found.shifts.is_empty(), "it is not done: {:?}", found.shifts);
+    let fewer = changes(&known, read(&many, &[("large", &many[..5])]), &BY_EMAIL);
+    assert_eq!(fewer.held[0].digest, found.held[0].digest);
+}
