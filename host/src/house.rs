@@ -168,6 +168,7 @@ const ROOMS: &[Room] = &[
             "request",
             "undefined",
             "progress",
+            "identity_progress",
             "census",
             "plan",
             "result",

@@ -4,13 +4,15 @@ use std::io::{BufRead as _, IsTerminal as _, Write as _};
 use std::time::Duration;
 
 use serde_json::json;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::context::connect;
 use super::output::{Report, bounded_reason};
-use super::{shifts, signals};
+use super::{live, shifts, signals};
 use crate::clock::Timestamp;
 use crate::config::Config;
+use crate::crawl::CrawlView;
 use crate::crawl::connection_state::ConnectionState;
 use crate::crawl::identities::{HeldIdentities, IdentityResult, LeftOut, Objection, Standing};
 use crate::crawl::lease::Coordinator;
@@ -31,13 +33,18 @@ pub(super) async fn sync(
     verbose: u8,
 ) -> Result<Report> {
     let cancel = signals::token();
+    let (view, views) = watch::channel(CrawlView::default());
+    view.send_modify(|view| view.connection = name.into());
+    let shown = tokio::spawn(live::show(views));
     let ended = match coordinator {
         Coordinator::Process => {
             let crawler = config.crawler()?;
-            Box::pin(local_identities::run(&crawler, name, restart, None, &cancel)).await
+            Box::pin(local_identities::run(&crawler, name, restart, None, &cancel, &view)).await
         }
-        Coordinator::Temporal => on_temporal(config, name, restart, &cancel).await,
+        Coordinator::Temporal => on_temporal(config, name, restart, &cancel, &view).await,
     };
+    drop(view);
+    let _ = shown.await;
     Ok(report(&ended?.ok_or_else(|| no_identities(name))?, verbose))
 }
 
@@ -46,10 +53,11 @@ async fn on_temporal(
     name: &str,
     restart: bool,
     cancel: &CancellationToken,
+    view: &watch::Sender<CrawlView>,
 ) -> Result<Option<IdentityResult>> {
     let client = connect(config).await?;
     let wanted = identities::wanted(config.deployment(), name, config.digest(name), restart);
-    identities::run(&client, wanted, cancel).await
+    identities::run(&client, wanted, view, cancel).await
 }
 
 /// What it came to.

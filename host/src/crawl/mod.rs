@@ -30,6 +30,7 @@ pub mod guard;
 pub mod guests;
 pub mod history;
 pub mod identities;
+pub mod identity_progress;
 mod interrupted;
 pub mod kept_changes;
 pub mod kept_identities;

@@ -4,12 +4,14 @@
 //! afterwards: whatever happens between the two, the next crawl tells it again.
 
 use std::collections::BTreeSet;
+use std::sync::{Mutex, PoisonError};
 
 use serde_json::Value;
 
 use super::identities::{
     Account, Changes, Doubt, Known, LeftOut, Member, Members, Refusal, Refused, Roster,
 };
+use super::identity_progress::{IdentityCounts, IdentityPhase, IdentityProgress, Say};
 use super::kept_identities::KeptIdentities;
 use crate::clock::Timestamp;
 use crate::failure::Result;
@@ -26,6 +28,9 @@ const MAX_REFUSED: u32 = 20;
 pub(super) struct Sending<'a> {
     pub(super) upload: Identities,
     pub(super) kept: &'a KeptIdentities,
+    /// How far it is.
+    pub(super) progress: Mutex<IdentityProgress>,
+    pub(super) say: Say<'a>,
 }
 
 /// What is known once all was told.
@@ -44,8 +49,8 @@ impl Sending<'_> {
         known: Known,
         changes: &Changes,
     ) -> Result<Said> {
-        let upload = &self.upload;
-        upload.client.add_datasource(config).await?;
+        self.says(|_| {});
+        self.upload.client.add_datasource(config).await?;
         let (before, refused_before) = (known.doubt.clone(), known.refused.clone());
         let told = changes.while_told(&known);
         let had = known.roster;
@@ -76,6 +81,13 @@ impl Sending<'_> {
         Ok(Said { known, refused })
     }
 
+    fn says(&self, more: impl FnOnce(&mut IdentityCounts)) {
+        let mut progress = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
+        progress.phase = IdentityPhase::Telling;
+        more(&mut progress.told);
+        (self.say)(*progress);
+    }
+
     async fn keep(&self, known: &Known) -> Result<()> {
         self.kept.keep_known(&self.upload.datasource, known).await
     }
@@ -88,6 +100,7 @@ impl Sending<'_> {
     ) -> Result<()> {
         let users = &changes.target.users;
         let told = self.upload.replace(Replaced::Users, || users.values().map(user)).await?;
+        self.says(|told| told.users = users.len() as u64);
         let refused = numbered(users.iter(), told.refused);
         known.roster.users.clone_from(users);
         known.refused.users =
@@ -141,6 +154,10 @@ impl Sending<'_> {
                 match self.tell_group(known, name, members).await {
                     Ok(told) => {
                         in_a_row = 0;
+                        self.says(|told| {
+                            told.groups += 1;
+                            told.members += members.len() as u64;
+                        });
                         let left = left(told, before.members.get(name).copied());
                         match left.or_else(|| shaky.since(name)) {
                             Some(at) => drop(known.doubt.members.insert(name.clone(), at)),
