@@ -197,6 +197,7 @@ const ROOMS: &[Room] = &[
             "interrupted",
             "configure",
             "send_identities",
+            "told_identities",
             "tell_identities",
             "scope",
             "totals",

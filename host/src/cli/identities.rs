@@ -41,7 +41,7 @@ pub(super) async fn sync(
             let crawler = config.crawler()?;
             Box::pin(local_identities::run(&crawler, name, restart, None, &cancel, &view)).await
         }
-        Coordinator::Temporal => on_temporal(config, name, restart, &cancel, &view).await,
+        Coordinator::Temporal => Box::pin(on_temporal(config, name, restart, &cancel, &view)).await,
     };
     drop(view);
     let _ = shown.await;

@@ -35,8 +35,11 @@ pub(super) fn of_held(objection: &Objection, before: &str, verbose: u8) -> Strin
 
 fn lines(groups: &[GroupShift], of: u64, before: &str, verbose: u8) -> String {
     let most = if verbose > 0 { usize::MAX } else { GROUPS };
-    let mut text: String =
-        groups.iter().take(most).map(|one| format!("{before}{}", line(one, verbose))).collect();
+    let mut text = String::new();
+    for one in groups.iter().take(most) {
+        text.push_str(before);
+        text.push_str(&line(one, verbose));
+    }
     let more = of.saturating_sub(groups.len().min(most) as u64);
     if more > 0 {
         text.push_str(&format!("{before}… and {} more", grouped(more)));

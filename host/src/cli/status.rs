@@ -96,7 +96,7 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<Report> {
     let asked = Asked::new(config, args.offline).await?;
     let names = asked.config.connections.keys();
     let named = names.filter(|name| args.name.as_ref().is_none_or(|wanted| wanted == *name));
-    let look = async |name: &String| match asked.status(name).await {
+    let look = async |name: &String| match Box::pin(asked.status(name)).await {
         Ok(status) => {
             let max_age = asked.config.connection(name)?.identities_max_age;
             Ok::<_, Failure>(shown(name, &status, max_age, context.verbose))

@@ -55,6 +55,7 @@ mod send_identities;
 mod source_access;
 pub mod status;
 pub mod tell_identities;
+mod told_identities;
 mod totals;
 pub mod undefined;
 pub mod view;

@@ -24,15 +24,14 @@ use super::lease::{Claims, Lease, Who};
 use super::plan::Plan;
 use super::request::upload_id;
 use super::send_identities::{Said, Sending};
+use super::told_identities::WasTold;
 use crate::cell::{self, Connector, Guest};
 use crate::clock::Timestamp;
 use crate::failure::{Failure, Kind, Result};
 use crate::glean::identities::Identities;
-use crate::glean::{self, Client};
 use crate::machine::Machine;
 use crate::name::UploadId;
 use crate::store::Store;
-use crate::text::count;
 
 /// Users and members of a page, as a wish.
 const PAGE: u32 = 1_000;
@@ -121,7 +120,7 @@ impl Crawler {
             None if job.was_told(&standing).await? => (job.guest().await?.1, Read::default()),
             None => return Ok(None),
         };
-        let (known, lost) = job.supposed(&standing).await?;
+        let (known, lost) = job.was_told_of(&standing).supposed().await?;
         let (users, groups) = (read.users.clone(), read.groups.keys().cloned().collect::<Vec<_>>());
         let judged = job.judged(&config, &known, read, &standing, lost.as_deref());
         let Judged { mut result, changes } = judged;
@@ -293,7 +292,7 @@ impl Job<'_> {
         };
         let counts = read.counts();
         let standing = self.standing().await?;
-        let (mut known, lost) = self.told(&standing).await?;
+        let (mut known, lost) = self.was_told_of(&standing).known().await?;
         if wanted.restart || lost.is_some() {
             known.doubt = Doubt::everything(&known.roster);
         }
@@ -360,44 +359,9 @@ impl Job<'_> {
         Sending { upload, kept: &self.known, progress, say: self.say }
     }
 
-    /// What Glean was told, and why that is not known any more, if so.
-    async fn told(&self, standing: &Standing) -> Result<(Known, Option<String>)> {
-        let datasource = &self.connection.datasource;
-        Ok(match self.known.known(datasource).await? {
-            Ok(Some(known)) => (known, None),
-            Ok(None) => (Known::default(), self.missing(standing).await?),
-            Err(why) => {
-                let aside = self.known.move_known_aside(datasource).await?;
-                tracing::error!(connection = %self.connection.name, "{why}; it is moved to {aside}");
-                (Known::default(), Some(format!("{why}; it was moved to {aside}")))
-            }
-        })
-    }
-
-    /// The same for a plan: nothing is moved, and where Glean is away nobody waits for it.
-    async fn supposed(&self, standing: &Standing) -> Result<(Known, Option<String>)> {
-        let (mut known, lost) = match self.known.known(&self.connection.datasource).await? {
-            Ok(Some(known)) => (known, None),
-            Ok(None) => {
-                let asked = tokio::time::timeout(PATIENCE, self.missing(standing)).await;
-                (Known::default(), asked.ok().and_then(Result::ok).flatten())
-            }
-            Err(why) => (Known::default(), Some(why)),
-        };
-        if lost.is_some() {
-            known.doubt = Doubt::everything(&known.roster);
-        }
-        Ok((known, lost))
-    }
-
-    /// Why what Glean was told is missing, where it was told.
-    async fn missing(&self, standing: &Standing) -> Result<Option<String>> {
-        // That of another datasource is another.
-        let was_told = |last: &IdentityResult| last.datasource == self.connection.datasource;
-        if standing.last.as_ref().is_some_and(was_told) {
-            return Ok(Some("it is not in the store".to_owned()));
-        }
-        told_by_others(&self.crawler.client, &self.connection.datasource).await
+    fn was_told_of<'a>(&'a self, standing: &'a Standing) -> WasTold<'a> {
+        let (kept, client) = (&self.known, &self.crawler.client);
+        WasTold { kept, client, connection: &self.connection, standing }
     }
 
     /// Everyone that the source has. What an earlier attempt read is not read again.
@@ -451,29 +415,6 @@ impl Job<'_> {
         let kept = KeptReading { began, at, run: run.clone(), with, checkpoint, reading };
         self.reading.kept.keep_reading(&kept).await
     }
-}
-
-/// How long Glean is waited for where nothing is told.
-const PATIENCE: Duration = Duration::from_secs(10);
-
-/// Whether Glean has users or groups of a datasource of which nothing is kept here: then a person has to look.
-async fn told_by_others(client: &Client, datasource: &str) -> Result<Option<String>> {
-    if client.server_url().is_empty() {
-        return Ok(None);
-    }
-    let status = match client.datasource_status(datasource).await {
-        Ok(status) => status,
-        Err(glean::Error::UnknownDatasource(_)) => return Ok(None),
-        Err(error) => return Err(error.into()),
-    };
-    let [users, groups] = ["users", "groups"].map(|part| status.identities_counted(part));
-    Ok((users > 0 || groups > 0).then(|| {
-        format!(
-            "Glean counts {} and {} of `{datasource}`, and Sheaf's store has none",
-            count(users, "user"),
-            count(groups, "group")
-        )
-    }))
 }
 
 pub fn no_identities(connection: &str) -> Failure {

@@ -150,8 +150,8 @@ pub struct IdentityResult {
     #[serde(flatten)]
     pub counts: Counts,
     /// Groups that get others, and who comes in and goes.
-    #[serde(default, skip_serializing_if = "GroupShifts::is_empty")]
-    pub shifts: GroupShifts,
+    #[serde(default, skip_serializing_if = "is_nothing")]
+    pub shifts: Box<GroupShifts>,
     /// Why the rest was not read.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub partial: Option<String>,
@@ -174,6 +174,12 @@ pub struct IdentityResult {
     pub ended_at: Timestamp,
 }
 
+// `serde` hands over what it has.
+#[allow(clippy::borrowed_box)]
+fn is_nothing(shifts: &Box<GroupShifts>) -> bool {
+    shifts.is_empty()
+}
+
 impl IdentityResult {
     pub fn new(connection: &ConnectionName, datasource: &str, upload_id: &str) -> Self {
         Self {
@@ -185,7 +191,7 @@ impl IdentityResult {
             groups: 0,
             memberships: 0,
             counts: Counts::default(),
-            shifts: GroupShifts::default(),
+            shifts: Box::default(),
             partial: None,
             unreadable: LeftOut::default(),
             left_out: LeftOut::default(),
@@ -204,7 +210,7 @@ impl IdentityResult {
         self.groups = changes.target.groups.len() as u64;
         self.memberships = changes.target.memberships();
         self.counts = changes.counts;
-        self.shifts.clone_from(&changes.shifts);
+        self.shifts.as_mut().clone_from(&changes.shifts);
         self.held.clone_from(&changes.held);
         self.unreadable = changes.unreadable.clone();
         self.left_out = changes.left_out.clone();
