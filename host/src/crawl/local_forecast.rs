@@ -67,7 +67,12 @@ async fn identities(
     again: &Again<'_>,
 ) -> Result<Result<Option<IdentityResult>>> {
     let Again { crawler: aside, view, cancel, .. } = *again;
-    let say = |progress| view.send_modify(|view| view.identities = Some(progress));
+    let say = |progress| {
+        view.send_modify(|view| {
+            view.connection = plan.connection.clone();
+            view.identities = Some(progress);
+        });
+    };
     let mut attempts = Attempts::default();
     loop {
         let told = tokio::select! {

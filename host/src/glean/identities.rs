@@ -10,6 +10,8 @@
 //! try begins with halves of it, in a session of its own (`sieve`), until the rows at fault are known, and leaves just
 //! them out.
 
+use std::iter::Peekable;
+
 use bytes::Bytes;
 
 use super::client::Client;
@@ -136,7 +138,7 @@ impl Identities {
         rows: impl Iterator<Item = Row<'r>>,
     ) -> Result<(), Ended> {
         let mut rows = rows.enumerate().peekable();
-        let mut next = page(&mut rows, |_| true).map_err(Ended::Failed)?;
+        let mut next = page(&mut rows, |_| true, &Sieve::default()).map_err(Ended::Failed)?;
         if rows.peek().is_none() {
             let Page { numbers, encoded } = next;
             return match self.first(one, true, &encoded).await {
@@ -155,7 +157,7 @@ impl Identities {
             if last {
                 return Ok(());
             }
-            next = page(&mut rows, |_| true).map_err(Ended::Failed)?;
+            next = page(&mut rows, |_| true, &Sieve::default()).map_err(Ended::Failed)?;
         }
     }
 
@@ -174,15 +176,21 @@ impl Identities {
         let mut passed = Passed::new();
         while let Some(part) = sieve.next() {
             let of_part = |number: usize| part.binary_search(&number).is_ok();
-            // It is a part of a page.
-            let next = page(&mut rows().enumerate(), of_part).map_err(Ended::Failed)?;
-            self.further(one, false, next).await?;
-            sieve.passed(&part);
-            passed.extend(part);
+            let mut rows = rows().enumerate().peekable();
+            loop {
+                let next = page(&mut rows, of_part, sieve).map_err(Ended::Failed)?;
+                if next.numbers.is_empty() {
+                    break;
+                }
+                let numbers = next.numbers.clone();
+                self.further(one, false, next).await?;
+                sieve.passed(&numbers);
+                passed.extend(numbers);
+            }
         }
-        let mut all = rows().enumerate();
+        let mut all = rows().enumerate().peekable();
         let is_left = |number: usize| sieve.has(number) && !passed.contains(&number);
-        let mut next = page(&mut all, is_left).map_err(Ended::Failed)?;
+        let mut next = page(&mut all, is_left, sieve).map_err(Ended::Failed)?;
         if passed.is_empty()
             && next.numbers.is_empty()
             && let Some(error) = sieve.left_out().values().next()
@@ -191,7 +199,7 @@ impl Identities {
         }
         while !next.numbers.is_empty() {
             self.further(one, false, next).await?;
-            next = page(&mut all, is_left).map_err(Ended::Failed)?;
+            next = page(&mut all, is_left, sieve).map_err(Ended::Failed)?;
         }
         self.further(one, true, Page::default()).await
     }
@@ -256,12 +264,16 @@ struct Page {
 
 /// As many of the rows that are wanted as a page has.
 fn page<'r>(
-    rows: &mut impl Iterator<Item = (usize, Row<'r>)>,
+    rows: &mut Peekable<impl Iterator<Item = (usize, Row<'r>)>>,
     is_wanted: impl Fn(usize) -> bool,
+    sieve: &Sieve,
 ) -> Result<Page> {
     let mut page = Page::default();
-    while page.numbers.len() < PAGE_ROWS && page.encoded.len() < PAGE_BYTES {
-        let Some((number, row)) = rows.next() else { break };
+    let most = sieve.most().min(PAGE_ROWS);
+    while page.numbers.len() < most && page.encoded.len() < PAGE_BYTES {
+        let is_first = page.numbers.is_empty();
+        let goes_on = |(number, _): &(usize, Row<'r>)| is_first || !sieve.begins(*number);
+        let Some((number, row)) = rows.next_if(goes_on) else { break };
         if !is_wanted(number) {
             continue;
         }

@@ -2,7 +2,8 @@
 //!
 //! A refused page is halved until the row at fault stands alone. What becomes of a session of which a page was refused
 //! Glean does not say: so each try has a session of its own, which begins with what is in doubt and ends when all the
-//! others are in it. A row is left out when it was refused alone in two sessions: the first may have been lost.
+//! others are in it. A row is left out when it was refused alone in two sessions: the first may have been lost. What was
+//! halved is never put together again: where no row is at fault, and all of them together are, each page gets smaller.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -23,12 +24,16 @@ pub(super) struct Sieve {
     /// One that was refused alone, once.
     alone: Option<usize>,
     in_a_row: usize,
+    /// Rows that begin a page, as what was before them was refused with them.
+    begin: BTreeSet<usize>,
+    /// Rows of a page, where more were too large.
+    most: Option<usize>,
 }
 
 impl Sieve {
     /// Whether a page was refused.
     pub(super) fn is_used(&self) -> bool {
-        !self.parts.is_empty() || !self.left_out.is_empty() || self.alone.is_some()
+        !self.begin.is_empty() || !self.left_out.is_empty() || self.alone.is_some()
     }
 
     /// What is to be tried next, before everything else.
@@ -39,6 +44,14 @@ impl Sieve {
     /// Whether a row belongs to the pages: it is neither left out, nor to be tried by itself.
     pub(super) fn has(&self, row: usize) -> bool {
         !self.left_out.contains_key(&row)
+    }
+
+    pub(super) fn begins(&self, row: usize) -> bool {
+        self.begin.contains(&row)
+    }
+
+    pub(super) fn most(&self) -> usize {
+        self.most.unwrap_or(usize::MAX)
     }
 
     pub(super) fn passed(&mut self, page: &[usize]) {
@@ -64,6 +77,10 @@ impl Sieve {
             }
             _ => {
                 let second = page.split_off(page.len() / 2);
+                self.begin.extend(second.first());
+                if matches!(error, Error::TooLarge(_)) {
+                    self.most = Some(self.most().min(second.len()));
+                }
                 self.parts.push(second);
                 self.parts.push(page);
             }
@@ -97,33 +114,50 @@ mod tests {
     use super::*;
 
     fn error() -> Error {
-        Error::BadRequest(Answer::new("http://glean", "/x", StatusCode::BAD_REQUEST, "no"))
+        Error::BadRequest(answer(400))
+    }
+
+    fn answer(status: u16) -> Answer {
+        let status = StatusCode::from_u16(status).expect("a status");
+        Answer::new("http://glean", "/x", status, "no")
     }
 
     /// Sends all rows again and again until none of them is refused. How many pages that took.
     fn sifted(rows: usize, is_bad: impl Fn(usize) -> bool) -> (Result<Vec<usize>, Error>, usize) {
+        let is_refused = |page: &[usize]| page.iter().any(|row| is_bad(*row)).then(error);
+        pages_of(rows, is_refused)
+    }
+
+    fn pages_of(
+        rows: usize,
+        is_refused: impl Fn(&[usize]) -> Option<Error>,
+    ) -> (Result<Vec<usize>, Error>, usize) {
         let (mut sieve, mut pages) = (Sieve::default(), 0);
         loop {
             let mut passed = Passed::new();
             let refused = loop {
                 let page = sieve.next().unwrap_or_else(|| {
                     let rest = |row: &usize| sieve.has(*row) && !passed.contains(row);
-                    (0..rows).filter(rest).take(1_000).collect()
+                    let mut rest = (0..rows).filter(rest);
+                    let first = rest.next();
+                    let goes_on = |row: &usize| !sieve.begins(*row);
+                    let others = rest.take_while(goes_on).take(sieve.most().min(1_000) - 1);
+                    first.into_iter().chain(others).collect()
                 });
                 if page.is_empty() {
                     break None;
                 }
                 pages += 1;
-                if page.iter().any(|row| is_bad(*row)) {
-                    break Some(page);
+                if let Some(error) = is_refused(&page) {
+                    break Some((page, error));
                 }
                 sieve.passed(&page);
                 passed.extend(page);
             };
-            let Some(page) = refused else {
+            let Some((page, error)) = refused else {
                 return (Ok(sieve.into_left_out().into_keys().collect()), pages);
             };
-            if let Err(error) = sieve.refused(page, error()) {
+            if let Err(error) = sieve.refused(page, error) {
                 return (Err(error), pages);
             }
         }
@@ -143,6 +177,18 @@ mod tests {
         let (found, pages) = sifted(50_000, |_| true);
         assert!(found.is_err() && pages < 100, "{pages} pages");
         assert!(sifted(50_000, |row| row % 2 == 0).0.is_err());
+    }
+
+    #[test]
+    fn where_pages_are_refused_and_none_of_their_rows_pages_get_smaller() {
+        let too_large = |page: &[usize]| (page.len() > 300).then(|| Error::TooLarge(answer(413)));
+        let (found, pages) = pages_of(20_000, too_large);
+        assert!(found.expect("all").is_empty() && pages < 100, "{pages} pages");
+        let together = |page: &[usize]| {
+            (page.contains(&7) && page.contains(&8)).then(|| Error::BadRequest(answer(400)))
+        };
+        let (found, pages) = pages_of(20_000, together);
+        assert!(found.expect("all").is_empty() && pages < 100, "{pages} pages");
     }
 
     #[test]
