@@ -8,6 +8,10 @@
 //! waits: before the answer to the third request to that path after it, or with 0 only when
 //! `POST /drill` with `{"release": true}` says so.
 //!
+//! `{"path": "/bulkindexusers", "row": "ann@example.com", "times": 9}` refuses pages of users, groups or members that have a
+//! row with that text. Glean does not say what becomes of their session, so it is the worst: a first page leaves an open
+//! session behind, which is in the way of the next, and after any other page the session is gone.
+//!
 //! `POST /drill` also sets how Glean lags: `{"counts": "frozen"}`, `{"counts": {"lagging": 3}}` and
 //! `{"counts": "live"}` for the counts in `/debug/{datasource}/status`, and
 //! `{"staleCheckAfterReads": 2}` for the check that follows the last page of an upload.
@@ -46,6 +50,14 @@ pub struct Fault {
     pub drop: Option<Dropped>,
     /// Carried out before the answer to so many further requests to `path`; 0: when it is released.
     pub hold: Option<u32>,
+    /// Only pages that have a row with this text, and those are refused.
+    pub row: Option<String>,
+}
+
+impl Fault {
+    fn is_of(&self, path: &str) -> bool {
+        self.path.is_empty() || self.path == path
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -174,8 +186,7 @@ impl Drill {
     fn meet(&self, path: &str) -> Option<Fault> {
         let mut inner = self.inner();
         inner.requests += 1;
-        let at =
-            inner.faults.iter().position(|fault| fault.path.is_empty() || fault.path == path)?;
+        let at = inner.faults.iter().position(|fault| fault.row.is_none() && fault.is_of(path))?;
         let fault = inner.faults.get_mut(at)?;
         if fault.skip > 0 {
             fault.skip -= 1;
@@ -187,6 +198,23 @@ impl Drill {
             inner.faults.remove(at);
         }
         Some(met)
+    }
+
+    /// The first of these rows that is refused, if one is.
+    pub(crate) fn refuses(&self, path: &str, rows: &[String]) -> Option<String> {
+        let mut inner = self.inner();
+        let refused = |fault: &Fault| {
+            let text = fault.row.as_ref().filter(|_| fault.is_of(path))?;
+            rows.iter().find(|row| row.contains(text)).cloned()
+        };
+        let (at, row) =
+            inner.faults.iter().enumerate().find_map(|(at, fault)| Some((at, refused(fault)?)))?;
+        let fault = inner.faults.get_mut(at)?;
+        fault.times = fault.times.saturating_sub(1);
+        if fault.times == 0 {
+            inner.faults.remove(at);
+        }
+        Some(row)
     }
 
     fn record(&self, path: &str, body: &[u8]) {

@@ -3,9 +3,11 @@
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::State;
+use axum::http::Uri;
 use axum::routing::post;
 use rusqlite::{Transaction, params};
 use serde::Deserialize;
+use serde_json::Value;
 
 use crate::App;
 use crate::answer::{Answer, Refusal, read, read_or_default};
@@ -30,15 +32,32 @@ pub(crate) fn routes() -> Router<App> {
         .route("/betausers", post(beta_users))
 }
 
-async fn bulk(State(app): State<App>, body: Bytes) -> Answer {
+async fn bulk(State(app): State<App>, uri: Uri, body: Bytes) -> Answer {
     let request: BulkIdentities = read(&body)?;
-    app.store.with(move |database| replace(database, &request)).await
+    let Some(row) = app.drill.refuses(uri.path(), &rows(&body)) else {
+        return app.store.with(move |database| replace(database, &request)).await;
+    };
+    app.store.with(move |database| leave_behind(database, &request)).await?;
+    Err(Refusal::bad(format!("this is a drill: no {row}")))
 }
 
-fn replace(database: &Transaction<'_>, request: &BulkIdentities) -> Answer {
+/// The rows of a page, for drills.
+fn rows(body: &Bytes) -> Vec<String> {
+    let page: Value = serde_json::from_slice(body).unwrap_or_default();
+    let lists = ["users", "groups", "memberships"].map(|list| page[list].as_array().cloned());
+    lists.into_iter().flatten().flatten().map(|row| row.to_string()).collect()
+}
+
+/// What a refused page leaves: one that opens a session leaves it open, any other ends it.
+fn leave_behind(database: &Transaction<'_>, request: &BulkIdentities) -> Answer {
     Datasource::find(database, &request.datasource)?;
     let now = advance(database)?;
-    let kind = match (&request.users, &request.groups, &request.memberships) {
+    let session = page(request, &kind(request)?).session(database, now)?;
+    if request.is_first_page { Ok(()) } else { session.discard(database) }
+}
+
+fn kind(request: &BulkIdentities) -> Answer<String> {
+    Ok(match (&request.users, &request.groups, &request.memberships) {
         (Some(_), None, None) => "users".to_owned(),
         (None, Some(_), None) => "groups".to_owned(),
         (None, None, Some(_)) => {
@@ -48,16 +67,26 @@ fn replace(database: &Transaction<'_>, request: &BulkIdentities) -> Answer {
         _ => {
             return Err(Refusal::bad("the request needs users, groups or memberships"));
         }
-    };
-    let page = Page {
-        kind: &kind,
+    })
+}
+
+fn page<'a>(request: &'a BulkIdentities, kind: &'a str) -> Page<'a> {
+    Page {
+        kind,
         datasource: &request.datasource,
         upload_id: &request.upload_id,
         is_first: request.is_first_page,
         is_last: request.is_last_page,
         force_restart: request.force_restart_upload,
         skip_deletion_check: request.disable_stale_data_deletion_check,
-    };
+    }
+}
+
+fn replace(database: &Transaction<'_>, request: &BulkIdentities) -> Answer {
+    Datasource::find(database, &request.datasource)?;
+    let now = advance(database)?;
+    let kind = kind(request)?;
+    let page = page(request, &kind);
     let session = page.session(database, now)?;
     let mut added = 0;
     for user in request.users.iter().flatten() {

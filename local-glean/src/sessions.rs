@@ -57,10 +57,7 @@ impl Page<'_> {
                     "the upload {id:?} has not finished: set forceRestartUpload to discard it"
                 )));
             }
-            database.execute(
-                "UPDATE uploads SET state = 'DISCARDED', ended_at = ?2 WHERE number = ?1",
-                params![session.number, timestamp()],
-            )?;
+            session.discard(database)?;
         }
         self.open(database, now)
     }
@@ -100,6 +97,14 @@ impl Page<'_> {
 }
 
 impl Session {
+    pub(crate) fn discard(&self, database: &Transaction<'_>) -> Answer {
+        database.execute(
+            "UPDATE uploads SET state = 'DISCARDED', ended_at = ?2 WHERE number = ?1",
+            params![self.number, timestamp()],
+        )?;
+        Ok(())
+    }
+
     pub(crate) fn count(&self, database: &Transaction<'_>, documents: usize) -> Answer {
         database.execute(
             "UPDATE uploads SET pages = pages + 1, documents = documents + ?2 WHERE number = ?1",

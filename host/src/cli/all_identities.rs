@@ -2,13 +2,15 @@
 
 use futures::StreamExt as _;
 use serde_json::json;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::context::connect;
 use super::identities::{did, not_whole, objection, outcome};
 use super::output::Report;
-use super::signals;
+use super::{shifts, signals};
 use crate::config::Config;
+use crate::crawl::CrawlView;
 use crate::crawl::blame::interrupted;
 use crate::crawl::identities::IdentityResult;
 use crate::crawl::lease::Coordinator;
@@ -50,7 +52,8 @@ async fn here(
             let ended = if cancel.is_cancelled() {
                 Err(interrupted())
             } else {
-                Box::pin(local_identities::run(crawler, &name, restart, None, cancel)).await
+                Box::pin(local_identities::run(crawler, &name, restart, None, cancel, &unseen()))
+                    .await
             };
             (name, ended)
         }
@@ -73,12 +76,17 @@ async fn on_temporal(
             let ended = if cancel.is_cancelled() {
                 Err(interrupted())
             } else {
-                identities::run(client, wanted, cancel).await
+                Box::pin(identities::run(client, wanted, &unseen(), cancel)).await
             };
             (name, ended)
         }
     };
     Ok(of_each(config).map(crawl).buffered(usize::from(parallel)).collect().await)
+}
+
+/// Nobody sees how far each of several is.
+fn unseen() -> watch::Sender<CrawlView> {
+    watch::Sender::new(CrawlView::default())
 }
 
 fn of_each(config: &Config) -> impl futures::Stream<Item = String> + use<> {
@@ -128,6 +136,7 @@ fn line((name, ended): &Ended, verbose: u8) -> String {
             let mut text = format!("{mark} {name}: {}{}", did(result), outcome(result));
             for reason in &result.held {
                 text.push_str(&format!("\n  held: {}", objection(reason, verbose)));
+                text.push_str(&shifts::of_held(reason, "\n    ", verbose));
             }
             if !result.held.is_empty() {
                 text.push_str(&format!("\n  next: sheaf approve {name} --identities --dry-run"));

@@ -4,13 +4,15 @@ use std::io::{BufRead as _, IsTerminal as _, Write as _};
 use std::time::Duration;
 
 use serde_json::json;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::context::connect;
 use super::output::{Report, bounded_reason};
-use super::signals;
+use super::{live, shifts, signals};
 use crate::clock::Timestamp;
 use crate::config::Config;
+use crate::crawl::CrawlView;
 use crate::crawl::connection_state::ConnectionState;
 use crate::crawl::identities::{HeldIdentities, IdentityResult, LeftOut, Objection, Standing};
 use crate::crawl::lease::Coordinator;
@@ -31,13 +33,18 @@ pub(super) async fn sync(
     verbose: u8,
 ) -> Result<Report> {
     let cancel = signals::token();
+    let (view, views) = watch::channel(CrawlView::default());
+    view.send_modify(|view| view.connection = name.into());
+    let shown = tokio::spawn(live::show(views));
     let ended = match coordinator {
         Coordinator::Process => {
             let crawler = config.crawler()?;
-            Box::pin(local_identities::run(&crawler, name, restart, None, &cancel)).await
+            Box::pin(local_identities::run(&crawler, name, restart, None, &cancel, &view)).await
         }
-        Coordinator::Temporal => on_temporal(config, name, restart, &cancel).await,
+        Coordinator::Temporal => Box::pin(on_temporal(config, name, restart, &cancel, &view)).await,
     };
+    drop(view);
+    let _ = shown.await;
     Ok(report(&ended?.ok_or_else(|| no_identities(name))?, verbose))
 }
 
@@ -46,10 +53,11 @@ async fn on_temporal(
     name: &str,
     restart: bool,
     cancel: &CancellationToken,
+    view: &watch::Sender<CrawlView>,
 ) -> Result<Option<IdentityResult>> {
     let client = connect(config).await?;
     let wanted = identities::wanted(config.deployment(), name, config.digest(name), restart);
-    identities::run(&client, wanted, cancel).await
+    identities::run(&client, wanted, view, cancel).await
 }
 
 /// What it came to.
@@ -58,6 +66,7 @@ fn report(result: &IdentityResult, verbose: u8) -> Report {
     let mut text = summary.clone();
     for reason in &result.held {
         text.push_str(&format!("\n  held: {}", objection(reason, verbose)));
+        text.push_str(&shifts::of_held(reason, "\n    ", verbose));
     }
     if let Some(held_as) = &result.held_as {
         text.push_str(&format!("\n{}", word(&result.connection, held_as)));
@@ -110,7 +119,9 @@ pub(super) fn would_do(result: &IdentityResult, verbose: u8) -> String {
     let mut text = format!("users and groups would be told: {}{}", did(result), outcome(result));
     for reason in &result.held {
         text.push_str(&format!("\n    would be held: {}", objection(reason, verbose)));
+        text.push_str(&shifts::of_held(reason, "\n      ", verbose));
     }
+    text.push_str(&shifts::of_all(&result.shifts, verbose));
     text.push_str(&not_whole(result, verbose).replace("\n  ", "\n    "));
     text
 }
@@ -197,15 +208,17 @@ pub(super) fn standing(standing: &Standing, name: &str, max_age: Duration, verbo
     }
     if let Some(held) = &standing.held {
         for reason in &held.reasons {
-            let reason = objection(reason, verbose);
-            text.push_str(&format!("    held since {}: {reason}\n", held.since));
+            let said = objection(reason, verbose);
+            let groups = shifts::of_held(reason, "\n      ", verbose);
+            text.push_str(&format!("    held since {}: {said}{groups}\n", held.since));
         }
         text.push_str(&format!("{}\n", word(name, &held.upload_id)));
     }
     if let Some(approved) = &standing.approved {
         for reason in approved {
-            let reason = objection(reason, verbose);
-            text.push_str(&format!("    approved, and not done yet: {reason}\n"));
+            let said = objection(reason, verbose);
+            let groups = shifts::of_held(reason, "\n      ", verbose);
+            text.push_str(&format!("    approved, and not done yet: {said}{groups}\n"));
         }
         text.push_str(&format!(
             "  the next crawl does it, unless `sheaf reject {name} --identities` takes it back\n"
@@ -332,7 +345,9 @@ pub(super) async fn approve(
 ) -> Result<Report> {
     let held = waiting(&standing_of(config, name).await?, name, upload)?;
     let command = command(name, &held.upload_id);
-    let shown: Vec<_> = held.reasons.iter().map(|reason| format!("  {reason}")).collect();
+    let shown =
+        |reason: &Objection| format!("  {reason}{}", shifts::of_held(reason, "\n    ", verbose));
+    let shown: Vec<_> = held.reasons.iter().map(shown).collect();
     let summary = format!("{name}: users and groups wait for approval since {}", held.since);
     if dry_run {
         let text = format!("{summary}\n{}\n  this does it: {command}", shown.join("\n"));

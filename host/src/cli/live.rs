@@ -127,7 +127,9 @@ async fn plain(views: watch::Receiver<CrawlView>) {
         let view = views.borrow().clone();
         let total = &view.total.counts;
         let mut text = title(&view, rate.per_second(total.documents), usize::MAX);
-        text.push_str(&format!(" · {}", bytes(total.bytes)));
+        if view.identities.is_none() {
+            text.push_str(&format!(" · {}", bytes(total.bytes)));
+        }
         if total.quarantined > 0 {
             text.push_str(&format!(" · {} quarantined", grouped(total.quarantined)));
         }
@@ -149,6 +151,10 @@ fn style(template: &str) -> ProgressStyle {
 fn title(view: &CrawlView, rate: u64, width: usize) -> String {
     if let Some(note) = &view.note {
         return truncate_str(&one_line(note), width, "…").into_owned();
+    }
+    if let Some(progress) = &view.identities {
+        let text = format!("users and groups of {} · {progress}", view.connection);
+        return truncate_str(&one_line(&text), width, "…").into_owned();
     }
     let phase = match view.phase {
         Phase::Configuring => "configuring",

@@ -19,6 +19,7 @@ mod plan;
 mod preview;
 mod quarantine;
 mod schedules;
+mod shifts;
 mod signals;
 mod status;
 mod sync;

@@ -17,7 +17,7 @@ use crate::crawl::connection_state::{Doubt, States};
 use crate::crawl::history::Failing;
 use crate::crawl::kept_changes::notes;
 use crate::crawl::lease::Coordinator;
-use crate::crawl::status::{Headline, Newest, State, Status, Stored, Unended};
+use crate::crawl::status::{Headline, Newest, State, Status, Stored, Unended, UnendedReading};
 use crate::crawl::{CrawlResult, CrawlView, ModeName};
 use crate::failure::{Failure, Kind, Result};
 use crate::glean;
@@ -96,7 +96,7 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<Report> {
     let asked = Asked::new(config, args.offline).await?;
     let names = asked.config.connections.keys();
     let named = names.filter(|name| args.name.as_ref().is_none_or(|wanted| wanted == *name));
-    let look = async |name: &String| match asked.status(name).await {
+    let look = async |name: &String| match Box::pin(asked.status(name)).await {
         Ok(status) => {
             let max_age = asked.config.connection(name)?.identities_max_age;
             Ok::<_, Failure>(shown(name, &status, max_age, context.verbose))
@@ -182,6 +182,7 @@ fn shown(name: &str, status: &Status, max_age: Duration, verbose: u8) -> Shown {
         "deletion_paused": status.deletion_paused(),
         "doubt": kept.doubt,
         "identities": kept.identities,
+        "reading": status.reading,
         "running": status.running,
         "not_asked": status.not_asked,
     });
@@ -203,6 +204,9 @@ fn text(name: &str, status: &Status, max_age: Duration, verbose: u8) -> String {
         text.push_str(&last(result, verbose));
     }
     text.push_str(&identities::standing(&status.kept.identities, name, max_age, verbose));
+    if let Some(unended) = &status.reading {
+        text.push_str(&format!("  users and groups: {}\n", reading(unended)));
+    }
     // Changes that Glean refuses, and deletions that it holds back.
     for note in notes(&status.kept, name) {
         text.push_str(&format!("  {note}\n"));
@@ -282,6 +286,19 @@ fn unended(crawl: &Unended, name: &str) -> String {
             if *coordinator == Coordinator::Temporal { "" } else { " --local" }
         ),
     }
+}
+
+/// A reading of users and groups that has not ended.
+fn reading(UnendedReading { note, by }: &UnendedReading) -> String {
+    let counts = note.counts;
+    if let Some(by) = by {
+        return format!("being read by {by}: {counts} so far");
+    }
+    let ago = match note.at.age().as_secs() / 60 {
+        0 => "just now".to_owned(),
+        minutes => format!("{} ago", count(minutes, "minute")),
+    };
+    format!("a reading was interrupted {ago} after {counts}; the next crawl goes on there")
 }
 
 /// Failures in a row, in words.

@@ -15,6 +15,7 @@ use super::connection::Connection;
 use super::crawler::Crawler;
 use super::guard::Intent;
 use super::identities::{IdentityResult, Known};
+use super::identity_progress::Say;
 use super::lease::{Lease, Who};
 use super::plan::{Begun, Plan};
 use super::progress::Quarantined;
@@ -196,8 +197,9 @@ impl Crawler {
         &self,
         real: &Self,
         plan: &Plan,
+        say: Say<'_>,
     ) -> Result<Option<IdentityResult>> {
-        let judged = real.judge_identities(&plan.connection).await;
+        let judged = real.judge_identities(self, plan, say).await;
         let known = if let Ok(Some((_, roster))) = &judged {
             Known { roster: roster.clone(), ..Known::default() }
         } else {

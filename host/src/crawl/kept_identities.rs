@@ -1,10 +1,13 @@
 //! What is kept of a connection's users and groups between its crawls, beside the state: what Glean was told, and a
 //! reading that was interrupted.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::identities::{Known, Reading};
+use super::identity_progress::IdentityCounts;
 use crate::clock::Timestamp;
 use crate::failure::{Failure, Result};
 use crate::store::Store;
@@ -22,13 +25,28 @@ pub struct KeptReading {
     pub began: Timestamp,
     /// When the last page of it came.
     pub at: Timestamp,
+    /// Who began it: whoever reads everything again goes on with what it read itself.
+    #[serde(default)]
+    pub run: String,
     /// What it was read with: another connector, or other settings, read it anew.
     pub with: String,
     pub checkpoint: String,
     pub reading: Reading,
 }
 
+/// The same in short: the reading may be large.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ReadingNote {
+    pub at: Timestamp,
+    #[serde(flatten)]
+    pub counts: IdentityCounts,
+}
+
+/// A reading that was interrupted longer ago begins again.
+pub const FRESH: Duration = Duration::from_secs(3600);
+
 const READING: &str = "reading";
+const NOTE: &str = "reading-note";
 
 impl KeptIdentities {
     /// `place` is the connection's.
@@ -61,10 +79,19 @@ impl KeptIdentities {
     }
 
     pub async fn keep_reading(&self, reading: &KeptReading) -> Result<()> {
-        self.write(READING, reading).await
+        self.write(READING, reading).await?;
+        let note = ReadingNote { at: reading.at, counts: reading.reading.counts() };
+        self.write(NOTE, &note).await
+    }
+
+    /// How far the reading came that the next crawl goes on with.
+    pub async fn note_of_reading(&self) -> Result<Option<ReadingNote>> {
+        let note: Option<ReadingNote> = self.read(NOTE).await?.ok().flatten();
+        Ok(note.filter(|note| note.at.age() < FRESH))
     }
 
     pub async fn forget_reading(&self) -> Result<()> {
+        self.store.remove(&self.name(NOTE)).await?;
         self.store.remove(&self.name(READING)).await
     }
 

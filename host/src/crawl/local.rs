@@ -97,9 +97,9 @@ async fn once(
 /// Groups are told before the documents that name them. What goes wrong there is kept for `sheaf status`, and keeps no
 /// document from being found by whoever may find it already.
 async fn tell_identities(again: &Again<'_>, crawl: &CrawlRef) -> Result<()> {
-    let Again { crawler, name, cancel, .. } = *again;
+    let Again { crawler, name, view, cancel } = *again;
     let beside = Some(&crawl.upload_id);
-    match Box::pin(local_identities::run(crawler, name, false, beside, cancel)).await {
+    match Box::pin(local_identities::run(crawler, name, false, beside, cancel, view)).await {
         Err(failure) if failure.kind == Kind::Interrupted => return Err(failure),
         Err(failure) => tracing::warn!(connection = name, "users and groups: {failure}"),
         Ok(Some(result)) if result.outcome != Outcome::Complete => tracing::warn!(
@@ -184,7 +184,11 @@ impl Again<'_> {
     }
 
     /// Counts one more failure, unless it is the last: how long to wait after it.
-    fn borne(&self, failure: Failure, attempts: &mut Attempts) -> Result<(Failure, Duration)> {
+    pub(super) fn borne(
+        &self,
+        failure: Failure,
+        attempts: &mut Attempts,
+    ) -> Result<(Failure, Duration)> {
         let allowed = self.allowed(&failure);
         let (failure, last) = attempts.failed(failure, allowed);
         if last {
@@ -194,7 +198,7 @@ impl Again<'_> {
         Ok((failure, pause))
     }
 
-    async fn wait(&self, failure: &Failure, pause: Duration) -> Result<()> {
+    pub(super) async fn wait(&self, failure: &Failure, pause: Duration) -> Result<()> {
         let until = tokio::time::Instant::now() + pause;
         tracing::warn!(connection = self.name, ?pause, "tries again: {failure}");
         let mut looks = tokio::time::interval(LOOK);

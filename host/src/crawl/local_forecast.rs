@@ -9,8 +9,10 @@ use tokio_util::sync::CancellationToken;
 use super::blame::interrupted;
 use super::crawler::Crawler;
 use super::forecast::{Asking, Forecast};
+use super::identities::IdentityResult;
 use super::local::{Again, crawl_all_scopes};
-use super::plan::Begun;
+use super::plan::{Begun, Plan};
+use super::progress::Attempts;
 use super::view::CrawlView;
 use crate::clock::to_milliseconds;
 use crate::failure::Result;
@@ -23,10 +25,21 @@ pub async fn run(
 ) -> Result<Forecast> {
     let aside = crawler.aside();
     let started = Instant::now();
-    let begin = Box::pin(aside.begin_forecast(crawler, asking));
-    let begun = tokio::select! {
-        begun = begin => begun?,
-        () = cancel.cancelled() => return Err(interrupted()),
+    let again = Again { crawler: &aside, name: asking.connection, view, cancel };
+    let mut attempts = Attempts::default();
+    let begun = loop {
+        let begin = Box::pin(aside.begin_forecast(crawler, asking));
+        let begun = tokio::select! {
+            begun = begin => begun,
+            () = cancel.cancelled() => return Err(interrupted()),
+        };
+        match begun {
+            Ok(begun) => break begun,
+            Err(failure) => {
+                let (failure, pause) = again.borne(failure, &mut attempts)?;
+                again.wait(&failure, pause).await?;
+            }
+        }
     };
     let plan = &begun.plan;
     let claims = aside.states.claims(&plan.connection);
@@ -47,6 +60,35 @@ pub async fn run(
     }
 }
 
+/// What users and groups would come to. What fails there for good fails nothing else.
+async fn identities(
+    crawler: &Crawler,
+    plan: &Plan,
+    again: &Again<'_>,
+) -> Result<Result<Option<IdentityResult>>> {
+    let Again { crawler: aside, view, cancel, .. } = *again;
+    let say = |progress| {
+        view.send_modify(|view| {
+            view.connection = plan.connection.clone();
+            view.identities = Some(progress);
+        });
+    };
+    let mut attempts = Attempts::default();
+    loop {
+        let told = tokio::select! {
+            told = Box::pin(aside.foresee_identities(crawler, plan, &say)) => told,
+            () = cancel.cancelled() => return Err(interrupted()),
+        };
+        view.send_modify(|view| view.identities = None);
+        match told.map_err(|failure| again.borne(failure, &mut attempts)) {
+            Ok(told) => return Ok(Ok(told)),
+            Err(Err(failure)) => return Ok(Err(failure)),
+            // What was read is kept.
+            Err(Ok((failure, pause))) => again.wait(&failure, pause).await?,
+        }
+    }
+}
+
 async fn read(
     crawler: &Crawler,
     aside: &Crawler,
@@ -55,11 +97,8 @@ async fn read(
     cancel: &CancellationToken,
 ) -> Result<Forecast> {
     let plan = &begun.plan;
-    let identities = tokio::select! {
-        told = Box::pin(aside.foresee_identities(crawler, plan)) => told,
-        () = cancel.cancelled() => return Err(interrupted()),
-    };
     let again = Again { crawler: aside, name: &plan.connection, view, cancel };
+    let identities = identities(crawler, plan, &again).await?;
     Box::pin(crawl_all_scopes(&again, &plan.travels())).await?;
     let mut forecast = tokio::select! {
         forecast = Box::pin(aside.foretold(crawler, begun)) => forecast?,

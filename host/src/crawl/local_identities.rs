@@ -1,5 +1,6 @@
 //! A crawl of users and groups in this process, without Temporal. A source that is away is tried again by the policy.
 
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::blame::interrupted;
@@ -8,6 +9,7 @@ use super::identities::IdentityResult;
 use super::lease::Who;
 use super::request::upload_id;
 use super::tell_identities::{Wanted, lock_of};
+use super::view::CrawlView;
 use crate::failure::Result;
 use crate::name::UploadId;
 
@@ -18,14 +20,36 @@ pub async fn run(
     restart: bool,
     beside: Option<&UploadId>,
     cancel: &CancellationToken,
+    view: &watch::Sender<CrawlView>,
+) -> Result<Option<IdentityResult>> {
+    let ended = tried(crawler, name, restart, beside, cancel, view).await;
+    view.send_modify(|view| view.identities = None);
+    ended
+}
+
+async fn tried(
+    crawler: &Crawler,
+    name: &str,
+    restart: bool,
+    beside: Option<&UploadId>,
+    cancel: &CancellationToken,
+    view: &watch::Sender<CrawlView>,
 ) -> Result<Option<IdentityResult>> {
     crawler.connections.now().connection(name)?;
     let _lock = crawler.states.machine.lock(&lock_of(name))?;
     let who = Who::Process { machine: crawler.states.machine.id()? };
     let by = format!("process {}", std::process::id());
-    let wanted = Wanted { connection: name, who, by: &by, restart, beside, cancel };
+    let run = upload_id(name);
+    let say = |progress| {
+        view.send_modify(|view| {
+            view.connection = name.into();
+            view.identities = Some(progress);
+        });
+    };
+    let say = &say;
+    let wanted = Wanted { connection: name, who, by: &by, run: &run, restart, beside, cancel, say };
     let policy = &crawler.settings.policy;
-    let (run, mut failures) = (upload_id(name), 0);
+    let mut failures = 0;
     loop {
         let failure = match crawler.crawl_identities(&wanted).await {
             Ok(result) => return Ok(result),

@@ -11,10 +11,12 @@ use super::connection_state::{ConnectionState, States};
 use super::crawler::Journal;
 use super::history::Failing;
 use super::kept_changes::refused;
+use super::kept_identities::{KeptIdentities, ReadingNote};
 use super::lease::Coordinator;
 use super::plan::Begun;
 use super::request::ModeName;
 use super::result::{AwaitingApproval, CrawlResult, Outcome};
+use super::tell_identities::claims_of;
 use super::view::CrawlView;
 use super::{approval, late_deletion};
 use crate::failure::{Failure, Kind, Result};
@@ -44,10 +46,20 @@ pub struct Unended {
     pub coordinator: Coordinator,
 }
 
+/// A reading of users and groups that has not ended.
+#[derive(Debug, Serialize)]
+pub struct UnendedReading {
+    #[serde(flatten)]
+    pub note: ReadingNote,
+    /// Who goes on with it; nobody, where it was interrupted.
+    pub by: Option<String>,
+}
+
 /// What the store has of a connection.
 pub struct Stored {
     kept: ConnectionState,
     unended: Vec<Unended>,
+    reading: Option<UnendedReading>,
     not_asked: Vec<Failure>,
 }
 
@@ -66,7 +78,8 @@ impl Stored {
         let kept = states.of(connection).await?;
         let held = kept.held.as_ref().map(|held| held.plan.upload_id.as_str());
         let unended = unended(store, states, connection, held).await?;
-        Ok(Self { kept, unended, not_asked: asked.err().into_iter().collect() })
+        let reading = reading(store, states, connection).await?;
+        Ok(Self { kept, unended, reading, not_asked: asked.err().into_iter().collect() })
     }
 
     /// Whether only a workflow may know what waits for approval: where the store is the workers' own,
@@ -77,7 +90,7 @@ impl Stored {
 
     /// Puts it together with what Temporal knows: the newest workflow, and what waits for approval there.
     pub fn with(self, newest: Result<Newest>, waiting: Option<AwaitingApproval>) -> Status {
-        let Self { kept, unended, mut not_asked } = self;
+        let Self { kept, unended, reading, mut not_asked } = self;
         let newest = newest.unwrap_or_else(|failure| {
             not_asked.push(failure);
             Newest::Ended
@@ -88,7 +101,7 @@ impl Stored {
             Newest::Running(view) => Some(view),
             _ => None,
         };
-        Status { kept, failing, waiting, running, unended, not_asked }
+        Status { kept, failing, waiting, running, unended, reading, not_asked }
     }
 }
 
@@ -103,6 +116,8 @@ pub struct Status {
     pub running: Option<Box<CrawlView>>,
     /// Crawls of other processes, and those that were interrupted.
     pub unended: Vec<Unended>,
+    /// A reading of users and groups.
+    pub reading: Option<UnendedReading>,
     /// What was asked, and not answered.
     pub not_asked: Vec<Failure>,
 }
@@ -251,6 +266,17 @@ async fn unended(
         found.push(Unended { mode: begun.plan.mode, documents, by, coordinator });
     }
     Ok(found)
+}
+
+async fn reading(
+    store: &Store,
+    states: &States,
+    connection: &str,
+) -> Result<Option<UnendedReading>> {
+    let kept = KeptIdentities::new(store, &states.place(connection));
+    let Some(note) = kept.note_of_reading().await? else { return Ok(None) };
+    let at_work = claims_of(store, &kept, connection, &states.machine).at_work().await?;
+    Ok(Some(UnendedReading { note, by: at_work.map(|lease| lease.by) }))
 }
 
 /// Which failures stand: those the store knows, and those that only Temporal does.

@@ -2,7 +2,7 @@
 //!
 //! It may be run again at any time. What is told is written down around the telling: see `send_identities`.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use futures::future::BoxFuture;
@@ -18,24 +18,25 @@ use super::identities::{
     Changes, Doubt, IdentityResult, Known, LeftOut, Read, Reading, Roster, Standing, Step, Terms,
     changes,
 };
-use super::kept_identities::{KeptIdentities, KeptReading};
-use super::lease::{Claims, Coordinator, Lease, Who};
+use super::identity_progress::{IdentityCounts, IdentityProgress, Say};
+use super::kept_identities::{FRESH, KeptIdentities, KeptReading};
+use super::lease::{Claims, Lease, Who};
+use super::plan::Plan;
 use super::request::upload_id;
-use super::send_identities::Sending;
+use super::send_identities::{Said, Sending};
+use super::told_identities::WasTold;
 use crate::cell::{self, Connector, Guest};
 use crate::clock::Timestamp;
 use crate::failure::{Failure, Kind, Result};
 use crate::glean::identities::Identities;
-use crate::glean::{self, Client};
+use crate::machine::Machine;
 use crate::name::UploadId;
-use crate::text::count;
+use crate::store::Store;
 
 /// Users and members of a page, as a wish.
 const PAGE: u32 = 1_000;
 /// What was read is kept this often.
 const KEEP: Duration = Duration::from_secs(10);
-/// A reading that was interrupted longer ago begins again.
-const FRESH: Duration = Duration::from_secs(3600);
 
 /// Who asks for a crawl of identities, and how it ends early.
 pub struct Wanted<'a> {
@@ -43,11 +44,15 @@ pub struct Wanted<'a> {
     pub who: Who,
     /// For people.
     pub by: &'a str,
-    /// Tell everything again, whether it has changed or not.
+    /// The crawl that this is a try of: what an earlier try of it has read is not read again.
+    pub run: &'a str,
+    /// Read everything, and tell it again, whether it has changed or not.
     pub restart: bool,
     /// The crawl of documents that waits for it.
     pub beside: Option<&'a UploadId>,
     pub cancel: &'a CancellationToken,
+    /// Hears how far it is.
+    pub say: Say<'a>,
 }
 
 impl Crawler {
@@ -72,14 +77,14 @@ impl Crawler {
         let connection = self.connections.now().connection(name)?;
         let connector = self.registry.pin(&connection.connector).await?;
         let kept = self.kept_identities(name);
-        // By this name its lock is called, too.
-        let claimed = lock_of(name);
-        let claims = Claims::new(&self.store, &claimed, &kept.folder, &self.states.machine);
+        let claims = claims_of(&self.store, &kept, name, &self.states.machine);
+        let Wanted { run, restart, say, .. } = *wanted;
+        let reading = Place { kept: kept.clone(), run, only_own: restart };
         let job =
-            Job { crawler: self, kept, connection, connector, upload_id, wanted: Some(wanted) };
+            Job { crawler: self, known: kept, reading, connection, connector, upload_id, say };
         claims.claim(&Lease::new(wanted.who.clone(), wanted.by, &job.upload_id)).await?;
         let ended = tokio::select! {
-            ended = Box::pin(job.run()) => ended,
+            ended = Box::pin(job.run(wanted)) => ended,
             failure = claims.renew_until_it_fails(&wanted.who, &job.upload_id) => Err(failure),
             () = wanted.cancel.cancelled() => Err(interrupted()),
         };
@@ -89,18 +94,25 @@ impl Crawler {
         ended
     }
 
-    /// What a crawl would tell, and whom Glean would know then. Nothing is told, and nothing is kept.
+    /// What a crawl would tell, and whom Glean would know then, for a plan. Nothing is told, and what is kept of a reading
+    /// is kept in the plan's own place: `aside`.
     pub(super) async fn judge_identities(
         &self,
-        name: &str,
+        aside: &Self,
+        plan: &Plan,
+        say: Say<'_>,
     ) -> Result<Option<(IdentityResult, Roster)>> {
+        let name: &str = &plan.connection;
         let connection = self.connections.now().connection(name)?;
         let connector = self.registry.pin(&connection.connector).await?;
-        let (kept, upload_id) = (self.kept_identities(name), upload_id(name));
-        let job = Job { crawler: self, kept, connection, connector, upload_id, wanted: None };
+        let (known, upload_id) = (self.kept_identities(name), upload_id(name));
+        // What another plan has read is of another time.
+        let kept = aside.kept_identities(name);
+        let reading = Place { kept, run: &plan.upload_id, only_own: true };
+        let job = Job { crawler: self, known, reading, connection, connector, upload_id, say };
         let started = Instant::now();
         let standing = job.standing().await?;
-        let (config, read) = match job.open(None).await? {
+        let (config, read) = match job.open(job.kept_reading().await?).await? {
             Some(opened) => {
                 let (config, _, read) = job.read_all(opened).await?;
                 (config, read)
@@ -108,11 +120,11 @@ impl Crawler {
             None if job.was_told(&standing).await? => (job.guest().await?.1, Read::default()),
             None => return Ok(None),
         };
-        let (known, lost) = job.known(&standing).await?;
+        let (known, lost) = job.was_told_of(&standing).supposed().await?;
         let (users, groups) = (read.users.clone(), read.groups.keys().cloned().collect::<Vec<_>>());
         let judged = job.judged(&config, &known, read, &standing, lost.as_deref());
         let Judged { mut result, changes } = judged;
-        result.ended(LeftOut::default(), started.elapsed());
+        result.ended(changes.refused.left_out(), started.elapsed());
         // What is held is defined as soon as a person says so.
         let mut roster = changes.target;
         roster.users.extend(users);
@@ -142,15 +154,30 @@ pub fn lock_of(connection: &str) -> String {
     format!("{connection}.identities")
 }
 
-/// A crawl that is under way.
+/// Who is at work on a connection's users and groups. By the name of its lock it is called, too.
+pub fn claims_of(store: &Store, kept: &KeptIdentities, name: &str, machine: &Machine) -> Claims {
+    Claims::new(store, &lock_of(name), &kept.folder, machine)
+}
+
+/// A crawl that is under way, or what one would come to.
 struct Job<'a> {
     crawler: &'a Crawler,
-    kept: KeptIdentities,
+    /// What Glean was told.
+    known: KeptIdentities,
+    reading: Place<'a>,
     connection: Arc<Connection>,
     connector: Arc<Connector>,
     upload_id: String,
-    /// Nothing where it is only judged what would be told.
-    wanted: Option<&'a Wanted<'a>>,
+    say: Say<'a>,
+}
+
+/// Where a reading is kept: a plan has a place of its own.
+struct Place<'a> {
+    kept: KeptIdentities,
+    /// By whom.
+    run: &'a str,
+    /// What another has read is read again.
+    only_own: bool,
 }
 
 /// What a reading comes to.
@@ -170,27 +197,22 @@ struct Opened {
     reading: Reading,
     checkpoint: Option<String>,
     goes_on: bool,
+    /// Who began it.
+    run: String,
 }
 
 impl Job<'_> {
-    fn is_restarted(&self) -> bool {
-        self.wanted.is_some_and(|wanted| wanted.restart)
-    }
-
     /// What decides what is read: what was kept of another is of no use.
     fn with(&self) -> String {
         format!("{} {}", self.connector.digest, self.connection.settings_digest())
     }
 
-    async fn forget_reading(&self) -> Result<()> {
-        if self.wanted.is_some() { self.kept.forget_reading().await } else { Ok(()) }
-    }
-
     async fn kept_reading(&self) -> Result<Option<KeptReading>> {
-        let with = self.with();
-        let is_of_use = |kept: &KeptReading| kept.with == with && kept.at.age() < FRESH;
-        let kept = if self.is_restarted() { None } else { self.kept.reading().await? };
-        Ok(kept.filter(is_of_use))
+        let (with, Place { kept, run, only_own }) = (self.with(), &self.reading);
+        let is_of_use = |kept: &KeptReading| {
+            kept.with == with && kept.at.age() < FRESH && (!only_own || kept.run == *run)
+        };
+        Ok(kept.reading().await?.filter(is_of_use))
     }
 
     /// Whether Glean was told of anybody. Where nobody is left to tell of, what failed before is over.
@@ -205,7 +227,7 @@ impl Job<'_> {
     }
 
     async fn was_told(&self, standing: &Standing) -> Result<bool> {
-        Ok(match self.kept.known(&self.connection.datasource).await? {
+        Ok(match self.known.known(&self.connection.datasource).await? {
             Ok(known) => known.is_some_and(|Known { roster, doubt, .. }| {
                 !(roster.users.is_empty() && roster.groups.is_empty()) || doubt != Doubt::default()
             }),
@@ -233,9 +255,9 @@ impl Job<'_> {
         loop {
             let goes_on = kept.is_some();
             let now = Timestamp::now();
-            let (began, at, checkpoint, reading) = match kept.take() {
-                Some(kept) => (kept.began, kept.at, Some(kept.checkpoint), kept.reading),
-                None => (now, now, None, Reading::default()),
+            let (began, at, checkpoint, reading, run) = match kept.take() {
+                Some(kept) => (kept.began, kept.at, Some(kept.checkpoint), kept.reading, kept.run),
+                None => (now, now, None, Reading::default(), self.reading.run.to_owned()),
             };
             let (guest, config) = self.guest().await?;
             match guest.open_identities(checkpoint.clone()).await {
@@ -248,6 +270,7 @@ impl Job<'_> {
                         reading,
                         checkpoint,
                         goes_on,
+                        run,
                     }));
                 }
                 Err(failure) if failure.kind == Kind::StartOver && goes_on => {}
@@ -256,7 +279,7 @@ impl Job<'_> {
         }
     }
 
-    async fn run(&self) -> Result<Option<IdentityResult>> {
+    async fn run(&self, wanted: &Wanted<'_>) -> Result<Option<IdentityResult>> {
         let started = Instant::now();
         let opened = self.open(self.kept_reading().await?).await?;
         if opened.is_none() && !self.had_any().await? {
@@ -267,31 +290,42 @@ impl Job<'_> {
             // It tells of nobody any more.
             None => (self.guest().await?.1, Timestamp::now(), Read::default()),
         };
+        let counts = read.counts();
         let standing = self.standing().await?;
-        let (known, lost) = self.known(&standing).await?;
+        let (mut known, lost) = self.was_told_of(&standing).known().await?;
+        if wanted.restart || lost.is_some() {
+            known.doubt = Doubt::everything(&known.roster);
+        }
         let (name, datasource) = (&self.connection.name, &self.connection.datasource);
         let judged = self.judged(&config, &known, read, &standing, lost.as_deref());
         let Judged { mut result, changes } = judged;
-        let refused = if changes.has_any() {
+        let (known, mut refused) = if changes.has_any() {
             // Whoever begins anew has Glean forget what it has besides, unless something waits for a person.
-            let is_anew = self.is_restarted() && changes.held.is_empty();
+            let is_anew = wanted.restart && changes.held.is_empty();
             let approved = !changes.used.is_empty() || is_anew;
-            self.sending(approved).tell(&config, known, &changes).await?
+            let Said { known, refused } =
+                self.sending(approved, counts).tell(&config, known, &changes).await?;
+            (known, refused)
         } else {
             let is_known = lost.is_none() || changes.held.is_empty();
-            if is_known && (known.waits != changes.waits || known == Known::default()) {
+            let is_new = known == Known::default();
+            let (waits, refused) = (changes.waits.clone(), changes.refused.clone());
+            let differs = known.waits != waits || known.refused != refused;
+            let known = Known { waits, refused, ..known };
+            if is_known && (differs || is_new) {
                 // Who waits is known from now on, and also that there is nobody to tell of.
-                let waits = changes.waits.clone();
-                self.kept.keep_known(datasource, &Known { waits, ..known }).await?;
+                self.known.keep_known(datasource, &known).await?;
             }
-            LeftOut::default()
+            (known, LeftOut::default())
         };
+        refused.extend(known.refused.left_out());
+        result.knows(&known);
         result.ended(refused, started.elapsed());
-        let by = self.wanted.map_or(Coordinator::Process, |wanted| wanted.who.coordinator());
+        let by = wanted.who.coordinator();
         let ended =
             |state: &mut ConnectionState| state.identities.ended(&result, &changes.used, began, by);
         let state = self.crawler.states.update(name, ended).await?;
-        self.kept.forget_reading().await?;
+        self.reading.kept.forget_reading().await?;
         result.held_as = state.identities.held.map(|held| held.upload_id);
         Ok(Some(result))
     }
@@ -317,57 +351,29 @@ impl Job<'_> {
         Judged { result, changes }
     }
 
-    fn sending(&self, approved: bool) -> Sending<'_> {
+    fn sending(&self, approved: bool, read: IdentityCounts) -> Sending<'_> {
         let client = self.crawler.client.clone();
         let (datasource, upload_id) = (self.connection.datasource.clone(), self.upload_id.clone());
         let upload = Identities { client, datasource, upload_id, approved };
-        Sending { upload, kept: &self.kept }
+        let progress = Mutex::new(IdentityProgress { read, ..IdentityProgress::default() });
+        Sending { upload, kept: &self.known, progress, say: self.say }
     }
 
-    /// What Glean was told, and why that is not known any more, if so.
-    async fn known(&self, standing: &Standing) -> Result<(Known, Option<String>)> {
-        // That of another datasource is another.
-        let was_told = |last: &IdentityResult| last.datasource == self.connection.datasource;
-        let (mut known, lost) = match self.kept.known(&self.connection.datasource).await? {
-            Ok(Some(known)) => (known, None),
-            Ok(None) if standing.last.as_ref().is_some_and(was_told) => {
-                (Known::default(), Some("it is not in the store".to_owned()))
-            }
-            Ok(None) => {
-                let (client, datasource) = (&self.crawler.client, &self.connection.datasource);
-                let asked = told_by_others(client, datasource);
-                let lost = match self.wanted {
-                    Some(_) => asked.await?,
-                    // It is only judged: where Glean is away, nobody waits for it.
-                    None => tokio::time::timeout(PATIENCE, asked)
-                        .await
-                        .ok()
-                        .and_then(Result::ok)
-                        .flatten(),
-                };
-                (Known::default(), lost)
-            }
-            Err(why) if self.wanted.is_none() => (Known::default(), Some(why)),
-            Err(why) => {
-                let aside = self.kept.move_known_aside(&self.connection.datasource).await?;
-                tracing::error!(connection = %self.connection.name, "{why}; it is moved to {aside}");
-                (Known::default(), Some(format!("{why}; it was moved to {aside}")))
-            }
-        };
-        if self.is_restarted() || lost.is_some() {
-            known.doubt = Doubt::everything(&known.roster);
-        }
-        Ok((known, lost))
+    fn was_told_of<'a>(&'a self, standing: &'a Standing) -> WasTold<'a> {
+        let (kept, client) = (&self.known, &self.crawler.client);
+        WasTold { kept, client, connection: &self.connection, standing }
     }
 
     /// Everyone that the source has. What an earlier attempt read is not read again.
     async fn read_all(&self, mut opened: Opened) -> Result<(Value, Timestamp, Read)> {
         let mut kept_at = Instant::now();
         loop {
+            let read = opened.reading.counts();
+            (self.say)(IdentityProgress { read, ..IdentityProgress::default() });
             let page = match opened.cursor.next(PAGE).await {
                 Ok(page) => page,
                 Err(failure) if failure.kind == Kind::StartOver && opened.goes_on => {
-                    self.forget_reading().await?;
+                    self.reading.kept.forget_reading().await?;
                     // Its guest has the place that the next one needs.
                     drop(opened);
                     let again = self.open(None).await?;
@@ -383,7 +389,7 @@ impl Job<'_> {
                 Ok(step) => step,
                 Err(failure) => {
                     // What is wrong with it stays wrong.
-                    self.forget_reading().await?;
+                    self.reading.kept.forget_reading().await?;
                     return Err(failure.at(self.connection.name.clone()));
                 }
             };
@@ -403,37 +409,12 @@ impl Job<'_> {
     }
 
     async fn keep(&self, opened: &Opened) -> Result<()> {
-        if self.wanted.is_none() {
-            return Ok(());
-        }
-        let Opened { began, at, checkpoint, reading, .. } = opened;
+        let Opened { began, at, checkpoint, reading, run, .. } = opened;
         let Some(checkpoint) = checkpoint.clone() else { return Ok(()) };
         let (began, at, with, reading) = (*began, *at, self.with(), reading.clone());
-        self.kept.keep_reading(&KeptReading { began, at, with, checkpoint, reading }).await
+        let kept = KeptReading { began, at, run: run.clone(), with, checkpoint, reading };
+        self.reading.kept.keep_reading(&kept).await
     }
-}
-
-/// How long Glean is waited for where nothing is told.
-const PATIENCE: Duration = Duration::from_secs(10);
-
-/// Whether Glean has users or groups of a datasource of which nothing is kept here: then a person has to look.
-async fn told_by_others(client: &Client, datasource: &str) -> Result<Option<String>> {
-    if client.server_url().is_empty() {
-        return Ok(None);
-    }
-    let status = match client.datasource_status(datasource).await {
-        Ok(status) => status,
-        Err(glean::Error::UnknownDatasource(_)) => return Ok(None),
-        Err(error) => return Err(error.into()),
-    };
-    let [users, groups] = ["users", "groups"].map(|part| status.identities_counted(part));
-    Ok((users > 0 || groups > 0).then(|| {
-        format!(
-            "Glean counts {} and {} of `{datasource}`, and Sheaf's store has none",
-            count(users, "user"),
-            count(groups, "group")
-        )
-    }))
 }
 
 pub fn no_identities(connection: &str) -> Failure {

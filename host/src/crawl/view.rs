@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::identity_progress::IdentityProgress;
 use super::plan::CrawlRef;
 use super::progress::{Attempts, Shown};
 use super::request::ModeName;
@@ -22,6 +23,9 @@ pub struct CrawlView {
     /// Why nothing moves.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub note: Option<String>,
+    /// How far users and groups are, while they are read and told.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub identities: Option<IdentityProgress>,
     /// How many scopes there are, and how many of them ended, or failed for good.
     #[serde(default)]
     pub of: usize,
@@ -118,6 +122,9 @@ pub struct RangeProgress {
     pub again: u32,
     /// The scopes that run, failed or are to be tried again, and some that are done.
     pub scopes: Vec<ScopeView>,
+    /// How far users and groups are, where they are what is crawled.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub identities: Option<IdentityProgress>,
     /// Failures of this activity in a row, of which no scope is the cause.
     pub attempts: Attempts,
 }

@@ -157,7 +157,7 @@ impl Activities {
             small(if input.ranges { crawl } else { crawl.listing(plan.scopes) })
         };
         let allowed = Allowed { attempts: input.attempts, policy: input.policy.as_ref() };
-        let waiting = || self.crawler.waiting(&connection);
+        let waiting = self.waits(&connection);
         let run = run(&context);
         let attempt = CrawlRun {
             connection: &connection,
@@ -255,11 +255,14 @@ impl Activities {
         let expected = Expected { glean: &glean, digest: connection_digest.as_deref() };
         // What is cancelled is dropped where it is.
         let cancel = CancellationToken::new();
+        let run = run(&context);
+        let progress = watch::Sender::new(None);
+        let say = |now| progress.send_modify(|progress| *progress = Some(now));
         let crawl = async {
             self.crawler.check_expected(&connection, expected).await?;
-            let (who, beside) = (self.who(&context), beside.as_ref());
-            let (connection, by, cancel) = (&connection, &by, &cancel);
-            let wanted = Wanted { connection, who, by, restart, beside, cancel };
+            let (who, beside, say) = (self.who(&context), beside.as_ref(), &say);
+            let (connection, by, run, cancel) = (&connection, &by, &run, &cancel);
+            let wanted = Wanted { connection, who, by, run, restart, beside, cancel, say };
             loop {
                 match self.crawler.crawl_identities(&wanted).await {
                     // The other one began earlier: what changed since may not be in it.
@@ -278,8 +281,12 @@ impl Activities {
             }
         };
         let allowed = Allowed { attempts: policy.attempts, policy: Some(&policy) };
-        let waiting = || self.crawler.waiting(&connection);
-        let run = run(&context);
+        let waiting = |tried: &mut RangeProgress| {
+            tried.total.live.wait(self.crawler.waiting(&connection));
+            if let Some(progress) = *progress.borrow() {
+                tried.identities = Some(progress);
+            }
+        };
         let remember = async |failure: Failure| {
             self.crawler.remember_failed_identities(&connection, &run, &failure).await;
         };
@@ -321,8 +328,12 @@ impl Activities {
                 tokio::select! {
                     ended = &mut forecast => return ended,
                     Ok(()) = views.changed() => {
-                        let total = views.borrow_and_update().total.clone();
-                        report.send_modify(|report| report.total = total);
+                        let view = views.borrow_and_update();
+                        let (total, identities) = (view.total.clone(), view.identities);
+                        drop(view);
+                        report.send_modify(|report| {
+                            (report.total, report.identities) = (total, identities);
+                        });
                     }
                 }
             }
@@ -356,7 +367,7 @@ impl Activities {
             }
         };
         let allowed = Allowed { attempts, policy: policy.as_ref() };
-        let waiting = || self.crawler.waiting(&connection);
+        let waiting = self.waits(&connection);
         Box::pin(counted(&context, allowed, decide, waiting, async |_| {})).await
     }
 
@@ -368,7 +379,7 @@ impl Activities {
     ) -> Result<CrawlResult, ActivityError> {
         let CompleteInput { crawl, seconds, attempts, policy } = input;
         let complete = self.crawler.complete(&crawl, seconds);
-        let waiting = || self.crawler.waiting(&crawl.connection);
+        let waiting = self.waits(&crawl.connection);
         let allowed = Allowed { attempts, policy: policy.as_ref() };
         let remember = async |failure: Failure| self.remember(&context, &crawl, &failure).await;
         let completed = Box::pin(counted(&context, allowed, complete, waiting, remember)).await?;
@@ -397,6 +408,11 @@ impl Activities {
             temporal: self.temporal.clone(),
             workflow: context.info().workflow_id.clone().unwrap_or_default(),
         }
+    }
+
+    /// What a step waits for.
+    fn waits(&self, connection: &str) -> impl Fn(&mut RangeProgress) {
+        move |tried| tried.total.live.wait(self.crawler.waiting(connection))
     }
 
     /// What the server is told of a failure that ends an attempt: whether another follows, and when.

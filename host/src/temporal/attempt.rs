@@ -11,7 +11,6 @@ use tokio_util::sync::CancellationToken;
 use crate::crawl::{CrawlPolicy, CrawlRef, RangeProgress};
 use crate::failure::{Failure, Kind};
 use crate::machine::this_process;
-use crate::pace::Wait;
 use crate::text::{bytes, count};
 
 /// How often a crawl says how far it is.
@@ -83,13 +82,13 @@ pub(super) async fn heartbeating<T>(
     }
 }
 
-/// A short step: it says that it lives and what it waits for, hears when it is to stop, and counts its
+/// A short step: it says that it lives and, by `now`, how far it is and what it waits for, hears when it is to stop, and counts its
 /// own failures, like a crawl does. `ends` hears of the failure that ends it.
 pub(super) async fn counted<T>(
     context: &ActivityContext,
     allowed: Allowed<'_>,
     step: impl Future<Output = Result<T, Failure>>,
-    waiting: impl Fn() -> Option<Wait>,
+    now: impl Fn(&mut RangeProgress),
     ends: impl AsyncFnOnce(Failure),
 ) -> Result<T, ActivityError> {
     let tried = context.heartbeat_details().deserialize::<RangeProgress>();
@@ -100,7 +99,7 @@ pub(super) async fn counted<T>(
         tokio::select! {
             ended = &mut step => break ended,
             _ = alive.tick() => {
-                tried.total.live.wait(waiting());
+                now(&mut tried);
                 context.record_heartbeat(tried.clone()).await?;
             }
             () = context.cancelled() => return Err(ActivityError::cancelled()),

@@ -344,6 +344,7 @@ pub async fn progress(handle: &Handle) -> Option<CrawlView> {
     for pending in &described.raw().pending_activities {
         let Some(mut range) = heartbeated(pending) else { continue };
         if pending.activity_type.as_ref().is_some_and(|of| of.name != "execute_indexing") {
+            view.identities = range.identities;
             view.note =
                 range.total.live.waits().map(|waits| format!("{} {waits}", view.connection));
             continue;

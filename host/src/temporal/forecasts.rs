@@ -83,6 +83,7 @@ pub async fn run(
             view.send_modify(|view| {
                 let (connection, phase) = (view.connection.clone(), view.phase);
                 *view = CrawlView { connection, phase, ..CrawlView::default() };
+                view.identities = range.identities;
                 view.add(range);
             });
         }

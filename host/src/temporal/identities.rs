@@ -2,18 +2,20 @@
 
 use temporalio_client::errors::WorkflowStartError;
 use temporalio_client::{
-    Client, WorkflowGetResultOptions, WorkflowHandle, WorkflowIdConflictPolicy,
-    WorkflowQueryOptions, WorkflowStartOptions,
+    Client, WorkflowDescribeOptions, WorkflowGetResultOptions, WorkflowHandle,
+    WorkflowIdConflictPolicy, WorkflowQueryOptions, WorkflowStartOptions,
 };
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::follow::{QUERY_TIMEOUT, Watch, explain, patiently};
+use super::follow::{QUERY_TIMEOUT, Watch, explain, heartbeated, patiently};
 use super::found::unanswered;
 use super::ids;
 use super::settings::Deployment;
 use super::workflows::IdentitiesWorkflow;
-use super::workflows::identities::{IdentitiesCrawl, Run};
+use super::workflows::identities::{IdentitiesCrawl, IdentitiesView, Run};
 use crate::connector::Digest;
+use crate::crawl::CrawlView;
 use crate::crawl::identities::IdentityResult;
 use crate::failure::{Failure, Kind, Result};
 
@@ -38,6 +40,7 @@ pub fn wanted(
 pub async fn run(
     client: &Client,
     wanted: IdentitiesCrawl,
+    view: &watch::Sender<CrawlView>,
     detach: &CancellationToken,
 ) -> Result<Option<IdentityResult>> {
     let (name, task_queue) = (wanted.connection.clone(), wanted.task_queue.clone());
@@ -58,13 +61,26 @@ pub async fn run(
         other => Failure::internal(format!("the crawl was not started: {other}")),
     })?;
     let mut watch = Watch::new(client, &task_queue);
-    let look = async || {
-        let query = handle.query(IdentitiesWorkflow::progress, (), WorkflowQueryOptions::default());
-        match tokio::time::timeout(QUERY_TIMEOUT, query).await {
-            Ok(Ok(_)) => watch.answered(),
-            _ => drop(watch.unanswered().await),
+    let look = async || match progress(&handle).await {
+        Some(IdentitiesView { connection, progress, .. }) => {
+            watch.answered();
+            view.send_modify(|view| {
+                view.connection = connection;
+                view.identities = progress.or(view.identities);
+            });
         }
+        None => drop(watch.unanswered().await),
     };
     let result = || handle.get_result(WorkflowGetResultOptions::default());
     patiently(result, detach, look).await?.map_err(explain)
+}
+
+/// How far it is: the workflow's view, and in it what its activity heartbeated.
+async fn progress(handle: &WorkflowHandle<Client, Run>) -> Option<IdentitiesView> {
+    let query = handle.query(IdentitiesWorkflow::progress, (), WorkflowQueryOptions::default());
+    let mut view = tokio::time::timeout(QUERY_TIMEOUT, query).await.ok()?.ok()?;
+    let described = handle.describe(WorkflowDescribeOptions::default()).await.ok()?;
+    let pending = described.raw().pending_activities.first();
+    view.progress = pending.and_then(heartbeated).and_then(|range| range.identities);
+    Some(view)
 }

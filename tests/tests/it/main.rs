@@ -26,6 +26,7 @@ mod local;
 mod lying;
 mod people;
 mod plan;
+mod readings;
 mod removed;
 mod rest;
 mod rest_identities;

@@ -230,3 +230,39 @@ async fn a_worker_plans_and_another_goes_on_where_it_was_killed() {
     replays(&server, "sheaf-docs.plan", "plan").await;
     server.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plan_shows_who_comes_into_groups_and_who_goes_first_of_all_where_somebody_comes_in() {
+    let site = Site::new("").await.connector("sheaf_files");
+    site.write("docs/a.md", "# A");
+    restricted(&site, "{ glob = \"**\", access = { groups = [\"hr\"] } }");
+    let people = |groups: &str| site.write("docs/people.toml", &format!("[groups]\n{groups}"));
+    let many: Vec<_> = (0..12).map(|number| format!("\"u{number:02}@x.com\"")).collect();
+    people(&format!("hr = [\"ann@x.com\"]\nit = [\"bob@x.com\"]\nall = [{}]", many.join(", ")));
+    site.sync("docs", 0).await;
+    people(
+        "hr = [\"ann@x.com\", \"group:it\"]\nit = [\"cid@x.com\"]\nall = [\"u00@x.com\", \"dot@x.com\"]",
+    );
+    let foretold = plan(&site, 5).await;
+    let shifts = &foretold["identities"]["shifts"];
+    assert_eq!(
+        shifts["wider"]["samples"][0]["comes_in"]["names"],
+        json!(["the group it"]),
+        "{foretold}"
+    );
+    assert_eq!((&shifts["both"]["count"], &shifts["narrower"]["count"]), (&json!(1), &json!(0)));
+    let text = site.sheaf(&["plan", "docs"]).await.stdout;
+    for line in [
+        "\n    1 group gets wider\n      hr: the group it comes in\n",
+        "\n    1 group gets wider and narrower\n      it: cid@x.com comes in, bob@x.com goes",
+        "\n      all: dot@x.com comes in, u01@x.com, u02@x.com, u03@x.com and 8 more go\n",
+    ] {
+        assert!(text.contains(line), "{line}: {text}");
+    }
+    let held = site.sheaf(&["sync", "docs", "--identities", "--local"]).await;
+    assert!(held.stdout.contains("\n    all: dot@x.com comes in"), "{held:?}");
+    let status = site.sheaf(&["status"]).await.stdout;
+    assert!(status.contains("\n      all: dot@x.com comes in"), "{status}");
+    let approval = site.sheaf(&["approve", "docs", "--identities", "--dry-run"]).await.stdout;
+    assert!(approval.contains("\n    all: dot@x.com comes in"), "{approval}");
+}

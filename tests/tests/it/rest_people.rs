@@ -13,7 +13,7 @@ use sheaf_tests::{Ended, Site};
 
 /// An API that answers to each path and query as the test says.
 #[derive(Clone, Default)]
-struct Api(Arc<Mutex<Answers>>);
+pub(super) struct Api(Arc<Mutex<Answers>>);
 
 #[derive(Default)]
 struct Answers {
@@ -26,7 +26,7 @@ struct Answers {
 }
 
 impl Api {
-    async fn start() -> (Self, String) {
+    pub(super) async fn start() -> (Self, String) {
         let api = Self::default();
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let url = format!("http://localhost:{}", listener.local_addr().expect("an address").port());
@@ -53,16 +53,16 @@ impl Api {
         (StatusCode::from_u16(status).expect("a status"), Json(answer)).into_response()
     }
 
-    fn says(&self, path: &str, answer: Value) {
+    pub(super) fn says(&self, path: &str, answer: Value) {
         self.answers(path, 200, answer);
     }
 
-    fn answers(&self, path: &str, status: u16, answer: Value) {
+    pub(super) fn answers(&self, path: &str, status: u16, answer: Value) {
         self.0.lock().expect("answers").by_path.insert(path.into(), (status, answer));
     }
 
     /// A list on several pages, each of which names the next.
-    fn lists(&self, path: &str, pages: &[Vec<Value>]) {
+    pub(super) fn lists(&self, path: &str, pages: &[Vec<Value>]) {
         let at = |page: usize| match page {
             0 => format!("/{path}"),
             page => format!("/{path}?from=page-{page}"),
@@ -74,7 +74,7 @@ impl Api {
     }
 
     /// The requests since this was asked last. One of the next fails.
-    fn requests(&self, fails: Option<usize>) -> Vec<String> {
+    pub(super) fn requests(&self, fails: Option<usize>) -> Vec<String> {
         let mut answers = self.0.lock().expect("answers");
         answers.fails = fails;
         std::mem::take(&mut answers.requests)
@@ -82,7 +82,7 @@ impl Api {
 }
 
 /// A connection `people`, with a document for each group.
-fn people(url: &str, groups: &[&str], identities: &str) -> String {
+pub(super) fn people(url: &str, groups: &[&str], identities: &str) -> String {
     let items: Vec<_> = groups.iter().map(|group| format!("\"{group}\"")).collect();
     format!(
         r#"{QUICK}[connections.people]
@@ -105,7 +105,7 @@ document = {{ id = "{{@}}", url = "{url}/of/{{@}}" }}
     )
 }
 
-const USERS: &str = r#"
+pub(super) const USERS: &str = r#"
 [[connections.people.settings.identities]]
 name = "users"
 path = "users"
@@ -114,7 +114,7 @@ paging = { kind = "next-url", value = "next" }
 user = { email = "{email}", id = "{id}", name = "{name}", active = "!gone" }
 "#;
 
-const GROUPS: &str = r#"
+pub(super) const GROUPS: &str = r#"
 [[connections.people.settings.identities]]
 name = "groups"
 path = "groups"
@@ -153,11 +153,11 @@ async fn finders(site: &Site, group: &str, users: &[&str]) -> Vec<String> {
     found
 }
 
-fn user(name: &str, id: u32) -> Value {
+pub(super) fn user(name: &str, id: u32) -> Value {
     json!({ "type": "user", "email": format!("{name}@x.com"), "id": id, "name": name })
 }
 
-fn by_id(id: u32) -> Value {
+pub(super) fn by_id(id: u32) -> Value {
     json!({ "type": "user", "id": id })
 }
 

@@ -8,10 +8,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use super::known::Known;
 use super::objections::{Objection, Objections};
 use super::people::{Gone, People};
 use super::reading::{LeftOut, Read};
-use super::roster::{Account, Doubt, Known, Member, Members, Roster, Waits};
+use super::refused::Refused;
+use super::roster::{Account, Doubt, Member, Members, Roster, Waits};
+use super::shifts::GroupShifts;
 use crate::clock::Timestamp;
 
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -40,6 +43,10 @@ pub struct Changes {
     pub left_out: LeftOut,
     /// Members who are no users of a source that tells of users. Glean is told of them by their e-mails.
     pub strangers: LeftOut,
+    /// Groups that get others.
+    pub shifts: GroupShifts,
+    /// What Glean refused before, and is not told again yet.
+    pub refused: Refused,
 }
 
 /// What is done, in numbers.
@@ -72,8 +79,9 @@ pub fn changes(known: &Known, read: Read, terms: &Terms<'_>) -> Changes {
     let mut objections = Objections::new(terms.approved, &known.waits);
     if objections.hold_lost(terms.lost, &read) || objections.hold_nobody(&known.roster, &read) {
         let (target, waits) = (known.roster.clone(), known.waits.clone());
+        let refused = known.refused.clone();
         let Objections { held, used, .. } = objections;
-        return Changes { target, held, waits, used, ..Changes::default() };
+        return Changes { target, held, waits, used, refused, ..Changes::default() };
     }
     let Read { users, ids, groups, unreadable, partial, mut left_out } = read;
     let is_whole = partial.is_none();
@@ -179,7 +187,9 @@ fn put_together(
 
 /// What of it is sent: what is different, and what is in doubt.
 fn told(known: &Known, target: Roster) -> Changes {
-    let Known { roster: before, doubt, .. } = known;
+    let Known { roster, doubt, .. } = known;
+    let refused = known.refused.standing(&target);
+    let before = &refused.with(roster, &target);
     let differs =
         |(name, members): &(&String, &Members)| before.groups.get(*name) != Some(*members);
     let different: BTreeSet<_> =
@@ -211,7 +221,9 @@ fn told(known: &Known, target: Roster) -> Changes {
         again,
         emptied: gone_groups(before, &target).cloned().collect(),
         counts,
+        shifts: GroupShifts::between(before, &target),
         target,
+        refused,
         ..Changes::default()
     }
 }
@@ -226,9 +238,12 @@ impl Changes {
     pub fn while_told(&self, known: &Known) -> Known {
         let now = Timestamp::now();
         let before = &known.doubt;
-        let all = self.target.groups.keys().chain(&self.emptied);
+        let is_refused = |name: &&String| self.refused.groups.contains_key(*name);
+        let all = self.target.groups.keys().chain(&self.emptied).filter(|name| !is_refused(name));
         let had = |name: &String| known.roster.groups.get(name).cloned().unwrap_or_default();
         let groups = all.map(|name| (name.clone(), had(name))).collect();
+        let mut users = self.target.users.clone();
+        users.retain(|key, _| !self.refused.users.contains_key(key));
         // Of a group that is gone a late request may still come, when it is back.
         let is_of_use = |(name, at): &(&String, &Timestamp)| {
             self.target.groups.contains_key(*name) || Doubt::may_come_late(**at)
@@ -242,9 +257,10 @@ impl Changes {
         // These change with what is sent before them.
         doubt.of_members(self.emptied.iter().chain(&self.again));
         Known {
-            roster: Roster { users: self.target.users.clone(), groups },
+            roster: Roster { users, groups },
             doubt,
             waits: self.waits.clone(),
+            refused: self.refused.clone(),
         }
     }
 }

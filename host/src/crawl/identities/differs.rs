@@ -5,8 +5,9 @@ use std::collections::BTreeSet;
 
 use serde::Serialize;
 
+use super::known::Known;
 use super::path::{Person, Verdict, groups_in};
-use super::roster::{Doubt, Known, Member, Roster};
+use super::roster::{Doubt, Member, Roster};
 use crate::glean::access::{DocumentInGlean, UserInGlean};
 use crate::text::one_line;
 use crate::wire::identities::group_name;

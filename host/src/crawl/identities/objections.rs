@@ -11,6 +11,7 @@ use xxhash_rust::xxh3::Xxh3Default;
 use super::people::Names;
 use super::reading::Read;
 use super::roster::{Account, Member, Members, Roster, Waits};
+use super::shifts::{GroupShift, Turnover};
 use crate::text::{count, cut, grouped, one_line};
 
 /// A group of so many members or more is held where it would lose more than half of them.
@@ -32,6 +33,10 @@ pub struct Objection {
     pub count: u64,
     /// The first of those whom it is about.
     pub names: Vec<String>,
+    /// The first of the groups that it is about, and who comes into them: they wait with it. An approval is not of them:
+    /// nobody needs one to come into a group.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<GroupShift>,
     /// Of all of them: an approval is of just these.
     pub digest: String,
 }
@@ -48,7 +53,8 @@ impl Objection {
                 first.push(one_line(&cut(name, MAX_NAME)).into_owned());
             }
         }
-        Self { why, count, names: first, digest: format!("{:016x}", hash.digest()) }
+        let digest = format!("{:016x}", hash.digest());
+        Self { why, count, names: first, groups: Vec::new(), digest }
     }
 }
 
@@ -224,14 +230,13 @@ impl<'a> Objections<'a> {
             if had.difference(has).next().is_none() {
                 continue;
             }
-            // People, and not what they are called.
-            let has: BTreeSet<_> = has.iter().map(|member| now.who(member)).collect();
-            let is_lost = |member: &&Member| !has.contains(&before.who(member));
-            let lost: Members = had.iter().filter(is_lost).cloned().collect();
-            if had.len() >= LARGE && lost.len() * 2 > had.len() {
-                large.push(Shrunk { name, lost, of: had.len() });
+            let turnover = Turnover::new((&before, had), (&now, has));
+            let lost: Members = turnover.goes.iter().copied().cloned().collect();
+            let (of, shift) = (had.len(), turnover.of_group(name));
+            if of >= LARGE && lost.len() * 2 > of {
+                large.push(Shrunk { name, lost, of, shift });
             } else if !lost.is_empty() {
-                smaller.push(Shrunk { name, lost, of: had.len() });
+                smaller.push(Shrunk { name, lost, of, shift });
             }
         }
         let more = large.split_off(large.len().min(MAX_NAMES));
@@ -272,6 +277,8 @@ impl<'a> Objections<'a> {
     }
 
     fn keep(&mut self, why: Objection, shrunk: Vec<Shrunk<'_>>, kept: &mut BTreeSet<String>) {
+        let groups = shrunk.iter().take(MAX_NAMES).map(|one| one.shift.clone()).collect();
+        let why = Objection { groups, ..why };
         if self.hold(why) {
             for Shrunk { name, lost, .. } in shrunk {
                 kept.insert(name.to_owned());
@@ -336,6 +343,7 @@ struct Shrunk<'a> {
     name: &'a str,
     lost: Members,
     of: usize,
+    shift: GroupShift,
 }
 
 /// The groups are named, and their members are meant.

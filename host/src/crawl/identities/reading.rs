@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::roster::Account;
+use crate::crawl::identity_progress::IdentityCounts;
 use crate::failure::{Failure, Kind, Result};
 use crate::identities::{Group, Member, Page, Progress, User, key};
 use crate::text::{bytes, cut, one_line};
@@ -30,6 +31,8 @@ pub struct Reading {
     bytes: usize,
     empty: u32,
     seen: BTreeSet<u64>,
+    #[serde(default)]
+    members: u64,
 }
 
 /// What cannot be told to Glean, by how many and why.
@@ -47,6 +50,12 @@ impl LeftOut {
             self.samples.push(one_line(&cut(what, 300)).into_owned());
         }
     }
+
+    pub fn extend(&mut self, others: Self) {
+        self.count += others.count;
+        self.samples.extend(others.samples);
+        self.samples.truncate(MAX_SAMPLES);
+    }
 }
 
 /// All that a source said of itself.
@@ -63,6 +72,14 @@ pub struct Read {
     /// Why the rest was not read; nothing where all was.
     pub partial: Option<String>,
     pub left_out: LeftOut,
+}
+
+impl Read {
+    pub fn counts(&self) -> IdentityCounts {
+        let (users, groups) = (self.users.len() as u64, self.groups.len() as u64);
+        let members = self.groups.values().map(|members| members.len() as u64).sum();
+        IdentityCounts { users, groups, members }
+    }
 }
 
 /// Where the next page begins, or that there is none.
@@ -113,6 +130,11 @@ impl Reading {
                 Ok(Step::Ended)
             }
         }
+    }
+
+    pub fn counts(&self) -> IdentityCounts {
+        let (users, groups) = (self.read.users.len() as u64, self.read.groups.len() as u64);
+        IdentityCounts { users, groups, members: self.members }
     }
 
     fn charge(&mut self, bytes: usize) {
@@ -186,7 +208,7 @@ impl Reading {
                 continue;
             }
             self.charge(text.len());
-            kept.insert(member);
+            self.members += u64::from(kept.insert(member));
         }
         self.open = continues.then(|| name.clone());
         self.read.groups.insert(name, kept);

@@ -37,6 +37,15 @@ pub enum Member {
     Group(String),
 }
 
+impl std::fmt::Display for Member {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::User(name) => write!(f, "{name}"),
+            Self::Group(name) => write!(f, "the group {name}"),
+        }
+    }
+}
+
 impl Roster {
     pub fn memberships(&self) -> u64 {
         self.groups.values().map(|members| members.len() as u64).sum()
@@ -48,16 +57,6 @@ impl Roster {
         let users = self.users.keys().cloned().chain(ids).collect();
         Defined { groups: self.groups.keys().cloned().collect(), users, by_email }
     }
-}
-
-/// What Glean was told, and of what it is not known whether that came to pass: a request may be carried out late, or
-/// its answer have been lost. What is in doubt is told again, whether it has changed or not.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Known {
-    pub roster: Roster,
-    pub doubt: Doubt,
-    pub waits: Waits,
 }
 
 /// Who stays until a person has looked, or the source has them again.

@@ -6,8 +6,10 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::changes::{Changes, Counts};
+use super::known::Known;
 use super::objections::Objection;
 use super::reading::LeftOut;
+use super::shifts::GroupShifts;
 use crate::clock::{Timestamp, to_milliseconds};
 use crate::crawl::history::Failing;
 use crate::crawl::lease::Coordinator;
@@ -147,6 +149,9 @@ pub struct IdentityResult {
     pub memberships: u64,
     #[serde(flatten)]
     pub counts: Counts,
+    /// Groups that get others, and who comes in and goes.
+    #[serde(default, skip_serializing_if = "is_nothing")]
+    pub shifts: Box<GroupShifts>,
     /// Why the rest was not read.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub partial: Option<String>,
@@ -157,7 +162,7 @@ pub struct IdentityResult {
     /// Members who are no users of the source, and told by their e-mails.
     #[serde(default)]
     pub strangers: LeftOut,
-    /// Groups whose members Glean refused.
+    /// Users, groups and members that Glean refused: it has all the others.
     pub refused: LeftOut,
     /// Why a person has to look.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
@@ -167,6 +172,12 @@ pub struct IdentityResult {
     pub held_as: Option<String>,
     pub seconds: f64,
     pub ended_at: Timestamp,
+}
+
+// `serde` hands over what it has.
+#[allow(clippy::borrowed_box)]
+fn is_nothing(shifts: &Box<GroupShifts>) -> bool {
+    shifts.is_empty()
 }
 
 impl IdentityResult {
@@ -180,6 +191,7 @@ impl IdentityResult {
             groups: 0,
             memberships: 0,
             counts: Counts::default(),
+            shifts: Box::default(),
             partial: None,
             unreadable: LeftOut::default(),
             left_out: LeftOut::default(),
@@ -198,10 +210,18 @@ impl IdentityResult {
         self.groups = changes.target.groups.len() as u64;
         self.memberships = changes.target.memberships();
         self.counts = changes.counts;
+        self.shifts.as_mut().clone_from(&changes.shifts);
         self.held.clone_from(&changes.held);
         self.unreadable = changes.unreadable.clone();
         self.left_out = changes.left_out.clone();
         self.strangers = changes.strangers.clone();
+    }
+
+    /// What Glean knows when that was told.
+    pub fn knows(&mut self, known: &Known) {
+        self.users = known.roster.users.len() as u64;
+        self.groups = known.roster.groups.len() as u64;
+        self.memberships = known.roster.memberships();
     }
 
     /// Whether all was read and told.
@@ -230,7 +250,8 @@ mod tests {
     use super::*;
 
     fn objection(digest: &str) -> Objection {
-        Objection { why: digest.into(), count: 1, names: Vec::new(), digest: digest.into() }
+        let (why, digest) = (digest.into(), digest.into());
+        Objection { why, count: 1, names: Vec::new(), groups: Vec::new(), digest }
     }
 
     fn result(held: &[&str], unreadable: u64) -> IdentityResult {

@@ -9,6 +9,7 @@ use temporalio_sdk::{
 use super::activity::activity;
 use crate::crawl::CrawlPolicy;
 use crate::crawl::identities::IdentityResult;
+use crate::crawl::identity_progress::IdentityProgress;
 use crate::name::ConnectionName;
 use crate::temporal::activities::{Activities, IdentitiesInput};
 use crate::temporal::ids;
@@ -47,6 +48,10 @@ pub struct IdentitiesView {
     /// Nothing while it runs, or where there are no users and groups.
     pub result: Option<IdentityResult>,
     pub ended: bool,
+    /// What its activity has read and told so far. A workflow hears nothing of its activity until that ends: whoever asks
+    /// adds what it heartbeats.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub progress: Option<IdentityProgress>,
 }
 
 #[workflow]

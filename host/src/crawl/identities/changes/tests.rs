@@ -1,3 +1,4 @@
+use super::super::refused::Refusal;
 use super::*;
 use crate::identities;
 
@@ -400,4 +401,74 @@ fn a_member_who_is_no_user_of_the_source_is_told_by_e_mail_and_named() {
     // A source that tells of no users says nothing of who is one.
     let none = changes(&Known::default(), read(&[], &[("g", &["a@x"])]), &BY_EMAIL);
     assert_eq!(none.strangers.count, 0);
+}
+
+#[test]
+fn what_glean_refused_is_told_again_once_a_day_or_when_it_or_its_list_changes() {
+    let clock = crate::clock::stopped::Clock::stop();
+    let source = || read(&["a@x", "b@x"], &[("g", &["a@x", "b@x"]), ("h", &["a@x", "group:g"])]);
+    let mut known = told_of(source());
+    // Glean took neither a user, nor a group, nor them in another.
+    let why = || Refusal::new("no");
+    let account = known.roster.users.remove("b@x").expect("a user");
+    known.refused.users.insert("b@x".into(), (account, why()));
+    known.roster.groups.remove("g");
+    known.refused.groups.insert("g".into(), why());
+    let of_h = known.roster.groups.get_mut("h").expect("a group");
+    of_h.remove(&Member::Group("g".into()));
+    known.refused.members.insert("h".into(), vec![(Member::Group("g".into()), why())]);
+    let same = changes(&known, source(), &BY_EMAIL);
+    assert!(!same.has_any() && same.counts == Counts::default(), "{same:?}");
+    assert_eq!(same.refused.left_out().count, 3);
+    // The list is told for another reason, and the row with it.
+    let more = read(&["a@x", "b@x", "c@x"], &[("g", &["b@x"]), ("h", &["a@x", "group:g", "c@x"])]);
+    let more = changes(&known, more, &BY_EMAIL);
+    assert!(more.users && !more.groups, "{more:?}");
+    assert_eq!((more.counts.new_users, &more.memberships[..]), (1, &["h".to_owned()][..]));
+    let told = more.while_told(&known);
+    assert!(!told.roster.groups.contains_key("g") && !told.roster.users.contains_key("b@x"));
+    // The row is another, or is not there any more.
+    let other = changes(&known, read(&["a@x", "b@x=7"], &[("g", &[]), ("h", &["a@x"])]), &BY_EMAIL);
+    assert!(other.users && other.memberships.is_empty(), "{other:?}");
+    assert_eq!(other.refused.left_out().count, 1, "the group is there");
+    clock.advance(std::time::Duration::from_secs(24 * 3600));
+    let late = changes(&known, source(), &BY_EMAIL);
+    assert!(late.users && late.groups && late.refused.is_empty(), "{late:?}");
+    assert_eq!(late.memberships, ["g", "h"]);
+}
+
+#[test]
+fn who_comes_into_a_group_and_who_goes_is_named_whatever_they_are_called() {
+    let groups: &[(&str, &[&str])] =
+        &[("hr", &["a@x"]), ("it", &["a@x", "b@x"]), ("all", &["a@x"]), ("same", &["b@x"])];
+    let known = told_of(read(&["a@x=1", "b@x=2"], groups));
+    let now: &[(&str, &[&str])] =
+        &[("hr", &["a@x", "b@x", "group:it"]), ("it", &["a@x"]), ("all", &["2"]), ("same", &["2"])];
+    // The datasource knows users by their ids from now on: those who stay are nobody new.
+    let GroupShifts { wider, both, narrower } =
+        changes(&known, read(&["a@x=1", "b@x=2"], now), &BY_ID).shifts;
+    let one = |shifted: &super::super::shifts::GroupsShifted| {
+        assert_eq!(shifted.count, 1, "{shifted:?}");
+        let shift = shifted.samples[0].clone();
+        (shift.group, shift.comes_in.names, shift.goes.names)
+    };
+    let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+    assert_eq!(one(&wider), ("hr".into(), names(&["2", "the group it"]), vec![]));
+    assert_eq!(one(&both), ("all".into(), names(&["2"]), names(&["a@x"])));
+    assert_eq!(one(&narrower), ("it".into(), vec![], names(&["b@x"])));
+}
+
+#[test]
+fn what_is_held_names_who_comes_in_with_it_and_an_approval_is_of_who_goes() {
+    let many = many(30);
+    let many = texts(&many);
+    let known = told_of(read(&many, &[("large", &many[..20])]));
+    let now: Vec<_> = many[..5].iter().chain(&many[25..27]).copied().collect();
+    let found = changes(&known, read(&many, &[("large", &now)]), &BY_EMAIL);
+    let groups = &found.held[0].groups;
+    assert_eq!((groups[0].comes_in.count, groups[0].goes.count), (2, 15), "{groups:?}");
+    assert_eq!(groups[0].comes_in.names, ["u25@x", "u26@x"]);
+    assert!(found.shifts.is_empty(), "it is not done: {:?}", found.shifts);
+    let fewer = changes(&known, read(&many, &[("large", &many[..5])]), &BY_EMAIL);
+    assert_eq!(fewer.held[0].digest, found.held[0].digest);
 }
