@@ -1,121 +1,11 @@
 //! Who is who: what the source says of users and groups is what decides who finds a document.
 
-use std::collections::{BTreeMap, BTreeSet};
-
-use serde_json::{Value, json};
-use sheaf_local_glean::{Dropped, Fault};
+use serde_json::json;
+use sheaf_local_glean::Fault;
+use sheaf_tests::company::{Company, Firm};
 use sheaf_tests::temporal::{QUICK, server, worker};
 use sheaf_tests::wait::until;
-use sheaf_tests::{Ended, Site, files};
-
-/// A company as the test sees it: nothing of Sheaf decides here who is in what.
-#[derive(Clone, Default)]
-struct Company {
-    users: BTreeMap<String, Option<String>>,
-    groups: BTreeMap<String, Vec<String>>,
-}
-
-impl Company {
-    fn new(users: &[&str], groups: &[(&str, &[&str])]) -> Self {
-        let user = |text: &&str| match text.split_once('=') {
-            Some((email, id)) => (email.to_owned(), Some(id.to_owned())),
-            None => ((*text).to_owned(), None),
-        };
-        let group = |(name, members): &(&str, &[&str])| {
-            ((*name).to_owned(), members.iter().map(|member| (*member).to_owned()).collect())
-        };
-        Self { users: users.iter().map(user).collect(), groups: groups.iter().map(group).collect() }
-    }
-
-    fn toml(&self) -> String {
-        let mut text = String::new();
-        for (email, id) in &self.users {
-            text.push_str(&format!("[[users]]\nemail = {email:?}\n"));
-            if let Some(id) = id {
-                text.push_str(&format!("id = {id:?}\n"));
-            }
-        }
-        text.push_str("[groups]\n");
-        for (name, members) in &self.groups {
-            text.push_str(&format!("{name:?} = {members:?}\n"));
-        }
-        text
-    }
-
-    /// Everyone who is in a group, directly or not.
-    fn in_group(&self, name: &str, seen: &mut BTreeSet<String>) -> BTreeSet<String> {
-        if !seen.insert(name.to_owned()) {
-            return BTreeSet::new();
-        }
-        let mut all = BTreeSet::new();
-        for member in self.groups.get(name).into_iter().flatten() {
-            if let Some(inner) = member.strip_prefix("group:") {
-                all.extend(self.in_group(inner, seen));
-            } else if member.contains('@') {
-                all.insert(member.to_lowercase());
-            } else {
-                let named = self.users.iter().find(|(_, id)| id.as_ref() == Some(member));
-                all.extend(named.map(|(email, _)| email.to_lowercase()));
-            }
-        }
-        all
-    }
-}
-
-/// Documents each for a group of its own name; one for two groups at once.
-struct Firm {
-    site: Site,
-    groups: Vec<String>,
-}
-
-impl Firm {
-    async fn new(groups: &[&str]) -> Self {
-        let rules = groups.iter().enumerate().map(|(number, group)| {
-            format!("{{ glob = \"g{number}/**\", access = {{ groups = [{group:?}] }} }}")
-        });
-        let rules: Vec<_> = rules.collect();
-        let settings = format!("people = \"people.toml\"\naccess_rules = [{}]", rules.join(", "));
-        let site = Site::new(&files(&settings)).await.connector("sheaf_files");
-        for number in 0..groups.len() {
-            site.write(&format!("docs/g{number}/one.md"), "# One");
-        }
-        Self { site, groups: groups.iter().map(|group| (*group).to_owned()).collect() }
-    }
-
-    fn people(&self, company: &Company) {
-        self.site.write("docs/people.toml", &company.toml());
-    }
-
-    async fn told(&self, code: i32) -> Value {
-        let ended = self.run(&["sync", "docs", "--identities", "--local", "--json"]).await;
-        assert_eq!(ended.code, code, "{ended:?}");
-        ended.json()["result"].clone()
-    }
-
-    async fn run(&self, arguments: &[&str]) -> Ended {
-        self.site.sheaf(arguments).await
-    }
-
-    /// Whether Glean lets somebody see a group's document.
-    async fn sees(&self, email: &str, group: usize) -> bool {
-        self.site.sees(email, "docs", "File", &format!("g{group}/one.md")).await
-    }
-
-    /// Glean's answers are the company's, for everybody and each group.
-    async fn check(&self, company: &Company, what: &str) {
-        for (number, group) in self.groups.iter().enumerate() {
-            let inside = company.in_group(group, &mut BTreeSet::new());
-            for email in company.users.keys() {
-                let sees = self.sees(email, number).await;
-                assert_eq!(
-                    sees,
-                    inside.contains(&email.to_lowercase()),
-                    "{what}: {email}, {group}"
-                );
-            }
-        }
-    }
-}
+use sheaf_tests::{Site, files};
 
 const LONG: &str = "a-group-with-a-name-of-two-hundred-characters-which-is-as-long-as-an-id-may-be-in-glean-\
     and-so-a-name-that-sources-may-well-have-of-which-nothing-is-cut-off-and-which-no-other-group-has-as-well";
@@ -295,74 +185,6 @@ async fn what_looks_like_a_list_that_was_cut_off_is_held_and_the_rest_is_done() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn glean_that_is_away_or_refuses_leaves_no_session_open_and_nobody_out() {
-    let firm = Firm::new(&["hr", "staff"]).await;
-    let first = Company::new(&["ann@x.com", "bob@x.com"], &[("hr", &["ann@x.com"])]);
-    firm.people(&first);
-    firm.told(0).await;
-    firm.site.sync("docs", 0).await;
-    let all = Company::new(
-        &["ann@x.com", "bob@x.com", "cid@x.com"],
-        &[("hr", &["ann@x.com", "bob@x.com"]), ("staff", &["group:hr", "cid@x.com"])],
-    );
-    for path in ["/bulkindexusers", "/bulkindexgroups", "/bulkindexmemberships"] {
-        for (status, drop) in [
-            (Some(503), None),
-            (Some(429), None),
-            (None, Some(Dropped::Before)),
-            (None, Some(Dropped::After)),
-            (None, Some(Dropped::Half)),
-        ] {
-            firm.people(&first);
-            let approved = firm.told_or_approved().await;
-            assert_eq!(approved.code, 0, "{approved:?}");
-            firm.check(&first, "before").await;
-            let fault = Fault { path: path.into(), times: 1, status, drop, ..Fault::default() };
-            firm.site.glean.drill().add(fault);
-            firm.people(&all);
-            let result = firm.told(0).await;
-            assert_eq!(result["outcome"], "complete", "{path} {status:?} {drop:?}");
-            firm.check(&all, &format!("{path} {status:?} {drop:?}")).await;
-        }
-    }
-    // A group that Glean refuses keeps its members, and is tried again.
-    firm.people(&first);
-    assert_eq!(firm.told_or_approved().await.code, 0);
-    // It is asked twice: another session might have been in the way.
-    let refusal = Fault {
-        path: "/bulkindexmemberships".into(),
-        times: 2,
-        status: Some(400),
-        ..Fault::default()
-    };
-    firm.site.glean.drill().add(refusal);
-    firm.people(&all);
-    let partly = firm.told(5).await;
-    assert_eq!(partly["refused"]["count"], 1, "{partly}");
-    assert_eq!(firm.told(0).await["changed_groups"], 1);
-    firm.check(&all, "tried again").await;
-}
-
-impl Firm {
-    /// What is held is approved: tests of other things take back what they did.
-    async fn told_or_approved(&self) -> Ended {
-        let ended = self.run(&["sync", "docs", "--identities", "--local"]).await;
-        if ended.code == 5 { self.approve().await } else { ended }
-    }
-
-    /// Approves what waits, by the command that is shown for it.
-    async fn approve(&self) -> Ended {
-        let shown = self.run(&["approve", "docs", "--identities", "--dry-run", "--json"]).await;
-        if shown.code != 0 {
-            return shown;
-        }
-        let command = shown.json()["result"]["command"].as_str().expect("a command").to_owned();
-        let words: Vec<_> = command.split(' ').skip(1).collect();
-        self.run(&words).await
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn a_connection_without_users_and_groups_is_told_so() {
     let site = Site::new(&files("")).await.connector("sheaf_files");
     site.write("docs/a.md", "# A");
@@ -370,54 +192,6 @@ async fn a_connection_without_users_and_groups_is_told_so() {
     assert_eq!(none.code, 2, "{none:?}");
     assert!(none.stderr.contains("has no users and groups to tell of"), "{none:?}");
     assert_eq!(site.sheaf(&["status"]).await.code, 0);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_crawl_that_is_killed_at_any_request_is_made_good_by_the_next() {
-    let firm = Firm::new(&["hr", "staff"]).await;
-    let first =
-        Company::new(&["ann@x.com", "bob@x.com"], &[("hr", &["ann@x.com"]), ("staff", &[])]);
-    firm.people(&first);
-    firm.told(0).await;
-    firm.site.sync("docs", 0).await;
-    let all = Company::new(
-        &["ann@x.com", "bob@x.com", "cid@x.com"],
-        &[("hr", &["bob@x.com"]), ("staff", &["group:hr", "cid@x.com"]), ("new", &["ann@x.com"])],
-    );
-    let drill = firm.site.glean.drill();
-    for skip in 0..20 {
-        firm.people(&first);
-        assert_eq!(firm.told_or_approved().await.code, 0);
-        firm.check(&first, "before").await;
-        firm.people(&all);
-        let hold = Fault { skip, times: 1, hold: Some(0), ..Fault::default() };
-        drill.add(hold);
-        let mut crawl = firm
-            .site
-            .command(&["sync", "docs", "--identities", "--local"])
-            .spawn()
-            .expect("a crawl");
-        let ended = tokio::select! {
-            ended = crawl.wait() => Some(ended.expect("it ended")),
-            () = until("a request is held", async || drill.held() > 0) => None,
-        };
-        let Some(ended) = ended else {
-            crawl.kill().await.expect("killed");
-            // What was asked for takes effect afterwards, or while the next one works.
-            if skip % 2 == 0 {
-                drill.release().await;
-            }
-            assert_eq!(firm.told(0).await["outcome"], "complete", "killed at request {skip}");
-            drill.release().await;
-            firm.check(&all, &format!("killed at request {skip}")).await;
-            assert_eq!(firm.told(0).await["changed_groups"], 0, "killed at request {skip}");
-            continue;
-        };
-        assert!(ended.success() && skip > 4, "{skip} requests");
-        drill.clear();
-        return;
-    }
-    panic!("it makes more requests than there are");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -458,48 +232,6 @@ async fn on_temporal_groups_are_told_before_the_documents_that_name_them_and_by_
     .await;
     drop(worker);
     server.stop().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn what_was_asked_of_glean_and_not_written_down_is_told_again_when_the_source_goes_back() {
-    let firm = Firm::new(&["hr", "staff"]).await;
-    let first =
-        Company::new(&["ann@x.com", "mal@x.com"], &[("hr", &["ann@x.com"]), ("staff", &[])]);
-    firm.people(&first);
-    firm.told(0).await;
-    firm.site.sync("docs", 0).await;
-    let wider = Company::new(
-        &["ann@x.com", "mal@x.com"],
-        &[("hr", &["ann@x.com", "mal@x.com"]), ("staff", &[])],
-    );
-    let drill = firm.site.glean.drill();
-    for (path, is_late) in [
-        ("/processallmemberships", false),
-        ("/bulkindexmemberships", false),
-        ("/bulkindexmemberships", true),
-    ] {
-        firm.people(&wider);
-        drill.add(Fault { path: path.into(), times: 1, hold: Some(0), ..Fault::default() });
-        let mut crawl = firm
-            .site
-            .command(&["sync", "docs", "--identities", "--local"])
-            .spawn()
-            .expect("a crawl");
-        until("the last request is held", async || drill.held() > 0).await;
-        crawl.kill().await.expect("killed");
-        // Glean does it; the source has taken it back before anybody wrote it down.
-        if !is_late {
-            drill.release().await;
-        }
-        firm.people(&first);
-        firm.told(0).await;
-        if is_late {
-            // What was asked for before comes after what was asked for since: it is told once more.
-            drill.release().await;
-            firm.told(0).await;
-        }
-        firm.check(&first, path).await;
-    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

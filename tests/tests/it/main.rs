@@ -19,6 +19,7 @@ mod glean;
 mod glean_sdk;
 mod guests;
 mod identities;
+mod identities_faults;
 mod incremental;
 mod kill;
 mod ledger;
