@@ -2,22 +2,38 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde_json::Value;
+use serde_json::{Value, json};
+use sheaf::wire::identities::group_name;
 
 use crate::{Ended, Site, files};
 
 /// A company as the test sees it: nothing of Sheaf decides here who is in what.
 #[derive(Clone, Default)]
 pub struct Company {
-    pub users: BTreeMap<String, Option<String>>,
+    /// By e-mail.
+    pub users: BTreeMap<String, User>,
     pub groups: BTreeMap<String, Vec<String>>,
 }
 
+#[derive(Clone, Default)]
+pub struct User {
+    pub id: Option<String>,
+    pub is_inactive: bool,
+}
+
 impl Company {
+    /// Users are `email` or `email=id`, with a `-` in front inactive; members are `email`, `id` or `group:name`.
     pub fn new(users: &[&str], groups: &[(&str, &[&str])]) -> Self {
-        let user = |text: &&str| match text.split_once('=') {
-            Some((email, id)) => (email.to_owned(), Some(id.to_owned())),
-            None => ((*text).to_owned(), None),
+        let user = |text: &&str| {
+            let (text, is_inactive) = match text.strip_prefix('-') {
+                Some(text) => (text, true),
+                None => (*text, false),
+            };
+            let (email, id) = match text.split_once('=') {
+                Some((email, id)) => (email, Some(id.to_owned())),
+                None => (text, None),
+            };
+            (email.to_owned(), User { id, is_inactive })
         };
         let group = |(name, members): &(&str, &[&str])| {
             ((*name).to_owned(), members.iter().map(|member| (*member).to_owned()).collect())
@@ -27,10 +43,13 @@ impl Company {
 
     fn toml(&self) -> String {
         let mut text = String::new();
-        for (email, id) in &self.users {
+        for (email, User { id, is_inactive }) in &self.users {
             text.push_str(&format!("[[users]]\nemail = {email:?}\n"));
             if let Some(id) = id {
                 text.push_str(&format!("id = {id:?}\n"));
+            }
+            if *is_inactive {
+                text.push_str("active = false\n");
             }
         }
         text.push_str("[groups]\n");
@@ -40,8 +59,17 @@ impl Company {
         text
     }
 
+    /// Whether somebody finds what all of these groups find.
+    pub fn finds(&self, email: &str, groups: &[&str]) -> bool {
+        let is_active = self.users.get(email).is_none_or(|user| !user.is_inactive);
+        let is_in = |group: &&str| {
+            self.in_group(group, &mut BTreeSet::new()).contains(&email.to_lowercase())
+        };
+        is_active && groups.iter().all(is_in)
+    }
+
     /// Everyone who is in a group, directly or not.
-    pub fn in_group(&self, name: &str, seen: &mut BTreeSet<String>) -> BTreeSet<String> {
+    fn in_group(&self, name: &str, seen: &mut BTreeSet<String>) -> BTreeSet<String> {
         if !seen.insert(name.to_owned()) {
             return BTreeSet::new();
         }
@@ -52,7 +80,7 @@ impl Company {
             } else if member.contains('@') {
                 all.insert(member.to_lowercase());
             } else {
-                let named = self.users.iter().find(|(_, id)| id.as_ref() == Some(member));
+                let named = self.users.iter().find(|(_, user)| user.id.as_ref() == Some(member));
                 all.extend(named.map(|(email, _)| email.to_lowercase()));
             }
         }
@@ -60,10 +88,10 @@ impl Company {
     }
 }
 
-/// Documents each for a group of its own name; one for two groups at once.
+/// Documents each for a group, and some for whoever is in all of several.
 pub struct Firm {
     pub site: Site,
-    groups: Vec<String>,
+    groups: Vec<Vec<String>>,
 }
 
 impl Firm {
@@ -77,7 +105,23 @@ impl Firm {
         for number in 0..groups.len() {
             site.write(&format!("docs/g{number}/one.md"), "# One");
         }
-        Self { site, groups: groups.iter().map(|group| (*group).to_owned()).collect() }
+        Self { site, groups: groups.iter().map(|group| vec![(*group).to_owned()]).collect() }
+    }
+
+    /// One more document, which only those find who are in all of these groups. Its source cannot say so: Glean is told
+    /// by somebody else.
+    pub async fn requires_all(&mut self, groups: &[&str]) {
+        let id = format!("g{}/one.md", self.groups.len());
+        let names: Vec<_> = groups.iter().map(|name| group_name(name)).collect();
+        let url = format!("{}/api/index/v1/indexdocument", self.site.glean.url());
+        let document = json!({ "document": {
+            "datasource": "docs", "objectType": "File", "id": id,
+            "viewURL": format!("https://docs.example.com/{id}"),
+            "permissions": { "allowedGroupIntersections": [{ "requiredGroups": names }] },
+        } });
+        let answer = reqwest::Client::new().post(url).json(&document).send().await.expect("told");
+        assert!(answer.status().is_success(), "{}", answer.text().await.unwrap_or_default());
+        self.groups.push(groups.iter().map(|group| (*group).to_owned()).collect());
     }
 
     pub fn people(&self, company: &Company) {
@@ -101,15 +145,11 @@ impl Firm {
 
     /// Glean's answers are the company's, for everybody and each group.
     pub async fn check(&self, company: &Company, what: &str) {
-        for (number, group) in self.groups.iter().enumerate() {
-            let inside = company.in_group(group, &mut BTreeSet::new());
+        for (number, groups) in self.groups.iter().enumerate() {
+            let groups: Vec<_> = groups.iter().map(String::as_str).collect();
             for email in company.users.keys() {
                 let sees = self.sees(email, number).await;
-                assert_eq!(
-                    sees,
-                    inside.contains(&email.to_lowercase()),
-                    "{what}: {email}, {group}"
-                );
+                assert_eq!(sees, company.finds(email, &groups), "{what}: {email}, {groups:?}");
             }
         }
     }

@@ -21,6 +21,8 @@ pub struct Answers {
     pub requests: Vec<String>,
     /// Which of the next requests fails, counted from 0.
     pub fails: Option<usize>,
+    /// Which of the next requests is never answered, counted from 0.
+    pub holds: Option<usize>,
     /// The path of which the next request is one too many.
     pub limited: Option<String>,
 }
@@ -35,22 +37,32 @@ impl Api {
         (api, url)
     }
 
-    // A handler is async.
-    #[allow(clippy::unused_async)]
-    async fn answer(State(Self(answers)): State<Self>, uri: Uri) -> Response {
-        let mut answers = answers.lock().expect("answers");
+    async fn answer(State(api): State<Self>, uri: Uri) -> Response {
+        match api.next(&uri) {
+            Some(answer) => answer,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Nothing for a request that is held.
+    fn next(&self, uri: &Uri) -> Option<Response> {
+        let mut answers = self.0.lock().expect("answers");
         let asked = uri.path_and_query().expect("a path").to_string();
         answers.requests.push(asked.clone());
+        if answers.holds == Some(answers.requests.len() - 1) {
+            return None;
+        }
         if answers.fails == Some(answers.requests.len() - 1) {
-            return (StatusCode::INTERNAL_SERVER_ERROR, Json(json!("not now"))).into_response();
+            let not_now = (StatusCode::INTERNAL_SERVER_ERROR, Json(json!("not now")));
+            return Some(not_now.into_response());
         }
         if answers.limited.take_if(|path| *path == asked).is_some() {
-            return (StatusCode::FORBIDDEN, [("retry-after", "1")], Json(json!("slowly")))
-                .into_response();
+            let slowly = (StatusCode::FORBIDDEN, [("retry-after", "1")], Json(json!("slowly")));
+            return Some(slowly.into_response());
         }
         let (status, answer) =
             answers.by_path.get(&asked).cloned().unwrap_or((404, json!("nothing here")));
-        (StatusCode::from_u16(status).expect("a status"), Json(answer)).into_response()
+        Some((StatusCode::from_u16(status).expect("a status"), Json(answer)).into_response())
     }
 
     pub fn says(&self, path: &str, answer: Value) {

@@ -7,113 +7,6 @@ use sheaf_tests::temporal::{QUICK, server, worker};
 use sheaf_tests::wait::until;
 use sheaf_tests::{Site, files};
 
-const LONG: &str = "a-group-with-a-name-of-two-hundred-characters-which-is-as-long-as-an-id-may-be-in-glean-\
-    and-so-a-name-that-sources-may-well-have-of-which-nothing-is-cut-off-and-which-no-other-group-has-as-well";
-
-/// A company from change to change.
-fn changes(users: &[&str]) -> Vec<(&'static str, Company)> {
-    vec![
-        ("members by e-mail, in whatever case", Company::new(users, &[("hr", &["ANN@x.com"])])),
-        ("by id", Company::new(users, &[("hr", &["bob"]), ("staff", &["cid@x.com"])])),
-        (
-            "in a group in a group, five deep",
-            Company::new(
-                users,
-                &[
-                    ("hr", &["ann@x.com"]),
-                    ("staff", &["group:hr", "bob"]),
-                    ("Site Owners", &["group:staff"]),
-                    ("größe", &["group:Site Owners"]),
-                    (LONG, &["group:größe", "dot@x.com"]),
-                ],
-            ),
-        ),
-        (
-            "in a circle",
-            Company::new(
-                users,
-                &[
-                    ("hr", &["ann@x.com", "group:ring"]),
-                    ("staff", &["group:hr"]),
-                    ("ring", &["group:staff", "cid@x.com"]),
-                    ("Site Owners", &[]),
-                    ("größe", &[]),
-                    (LONG, &[]),
-                ],
-            ),
-        ),
-        (
-            "one has left a group, and one is new",
-            Company::new(
-                users,
-                &[
-                    ("hr", &["dot@x.com"]),
-                    ("staff", &["group:hr"]),
-                    ("ring", &["cid@x.com"]),
-                    ("Site Owners", &["bob"]),
-                    ("größe", &["bob"]),
-                    (LONG, &[]),
-                ],
-            ),
-        ),
-        (
-            "all have left",
-            Company::new(
-                users,
-                &[
-                    ("hr", &[]),
-                    ("staff", &[]),
-                    ("ring", &[]),
-                    ("Site Owners", &[]),
-                    ("größe", &[]),
-                    (LONG, &[]),
-                ],
-            ),
-        ),
-    ]
-}
-
-fn odd_names(users: &[&str]) -> (&'static str, Company) {
-    (
-        "names that Glean refuses, and an empty group",
-        Company::new(
-            users,
-            &[
-                ("hr", &[]),
-                ("staff", &[]),
-                ("ring", &[]),
-                ("Site Owners", &["ann@x.com"]),
-                ("größe", &["cid@x.com"]),
-                (LONG, &["bob"]),
-                ("empty", &[]),
-                ("100%", &["dot@x.com", "group:Site Owners"]),
-            ],
-        ),
-    )
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn who_finds_a_document_is_who_the_source_says_after_each_change() {
-    let groups = ["hr", "staff", "Site Owners", "größe", LONG, "ring", "empty", "100%"];
-    let firm = Firm::new(&groups).await;
-    let users = ["ann@x.com", "Bob@x.com=bob", "cid@x.com", "dot@x.com"];
-    let mut cases = changes(&users);
-    cases.push(odd_names(&users));
-    firm.people(&cases[0].1);
-    assert_eq!(firm.site.sync("docs", 0).await["documents"], groups.len());
-    for (what, company) in &cases {
-        firm.people(company);
-        let result = firm.told(0).await;
-        assert_eq!(result["left_out"]["count"], 0, "{what}: {result}");
-        firm.check(company, what).await;
-        let requests = firm.site.glean.drill().requests();
-        let again = firm.told(0).await;
-        assert_eq!(again["changed_groups"], 0, "{what}: {again}");
-        // Nothing has changed: nothing is asked of Glean.
-        assert_eq!(firm.site.glean.drill().requests(), requests, "{what}");
-    }
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn what_looks_like_a_list_that_was_cut_off_is_held_and_the_rest_is_done() {
     let firm = Firm::new(&["large", "small"]).await;
@@ -348,4 +241,26 @@ async fn a_group_of_fifty_thousand_is_told_page_by_page_and_whole_whenever_it_is
     for (email, may) in [(&emails[0], false), (&emails[1], true), (&emails[49_999], true)] {
         assert_eq!(firm.sees(email, 0).await, may, "{email}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_crawl_whose_users_and_groups_are_held_ends_as_one_that_is_held() {
+    let firm = Firm::new(&["hr"]).await;
+    let company = Company::new(&["ann@x.com"], &[("hr", &["ann@x.com"])]);
+    firm.people(&company);
+    assert_eq!(firm.site.sync("docs", 0).await["identities"], json!(null));
+    firm.people(&Company::default());
+    let held = firm.site.sync("docs", 5).await;
+    assert_eq!((&held["outcome"], &held["identities"]), (&json!("complete"), &json!("held")));
+    let text = firm.run(&["sync", "docs", "--local"]).await;
+    assert!(text.stdout.contains("users and groups: held, `sheaf status` says why"), "{text:?}");
+    let all = firm.run(&["sync", "--all", "--local"]).await;
+    assert!(all.code == 5 && all.stdout.contains("! docs"), "{all:?}");
+    firm.check(&company, "held").await;
+    // Those that cannot be read stop no document either.
+    firm.site.write("docs/people.toml", "[[users]");
+    let failed = firm.site.sync("docs", 5).await;
+    assert_eq!(failed["identities"], "failed", "{failed}");
+    firm.people(&company);
+    assert_eq!(firm.site.sync("docs", 0).await["identities"], json!(null));
 }

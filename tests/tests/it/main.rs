@@ -34,5 +34,7 @@ mod rest_people;
 mod scopes;
 mod secrets;
 mod taken_over;
+mod taken_over_people;
 mod temporal;
 mod tls;
+mod who_sees_what;

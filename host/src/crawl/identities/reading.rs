@@ -133,7 +133,8 @@ impl Reading {
         if id.as_ref().is_some_and(|id| id.len() > MAX_NAME) {
             return self.left_out(&format!("user {email}: the id is too long"));
         }
-        let name = name.map(|name| cut(&name, MAX_NAME)).filter(|name| !name.is_empty());
+        let name = name.map(|name| one_line(&cut(&name, MAX_NAME)).into_owned());
+        let name = name.filter(|name| !name.is_empty());
         let key = key(&email);
         self.charge(2 * email.len() + name.as_ref().map_or(0, String::len));
         if let Some(id) = &id {
@@ -212,7 +213,7 @@ impl Reading {
 pub(super) fn is_email(text: &str) -> bool {
     text.len() <= MAX_EMAIL
         && text.split_once('@').is_some_and(|(before, host)| !before.is_empty() && !host.is_empty())
-        && !text.contains(char::is_whitespace)
+        && !text.contains(|letter: char| letter.is_whitespace() || letter.is_control())
 }
 
 fn wrong(what: String) -> Failure {
