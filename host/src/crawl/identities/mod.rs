@@ -14,7 +14,7 @@ mod roster;
 mod standing;
 
 pub use changes::{Changes, Counts, Terms, changes};
-pub use differs::{Facts, Reason, changed, reasons};
+pub use differs::{Facts, Reason, changed, leading, reasons};
 pub use objections::Objection;
 pub use path::{Person, Verdict, verdict};
 pub use reading::{LeftOut, Read, Reading, Step};
