@@ -25,7 +25,7 @@ use super::undefined::Undefined;
 use crate::cell::Connector;
 use crate::clock::Timestamp;
 use crate::connector::Digest;
-use crate::failure::{Failure, Result};
+use crate::failure::{Failure, Kind, Result};
 use crate::ledger::compare::compare;
 use crate::ledger::{AccessShifts, Sample, journals};
 use crate::name::ConnectionName;
@@ -89,6 +89,9 @@ pub struct Forecast {
     /// Why that is not known.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub identities_failure: Option<Failure>,
+    /// Why Glean was not asked what others have in the datasource: then the guard may hold more than is said here.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub glean_failure: Option<Failure>,
     pub seconds: f64,
     pub at: Timestamp,
 }
@@ -224,9 +227,11 @@ impl Crawler {
         let difference = compare(&self.store, &state.runs, now).await?;
         let under_way = real.under_way(&plan.connection).await?;
         let counted = match &under_way {
-            Some(under_way) => under_way.counted,
+            Some(under_way) => Ok(under_way.counted),
             None => real.counted_soon(&plan.datasource).await,
         };
+        let glean_failure = counted.as_ref().err().cloned();
+        let counted = counted.ok().flatten();
         let mut census = state.census.clone();
         let in_doubt = !census.crawled(counted, None, &difference, Timestamp::now());
         let intent = Intent {
@@ -276,6 +281,7 @@ impl Crawler {
             reason: joined(&reasons),
             identities: None,
             identities_failure: None,
+            glean_failure,
             seconds: 0.0,
             at: Timestamp::now(),
         })
@@ -300,17 +306,23 @@ impl Crawler {
     }
 
     /// What Glean counts, where it answers soon.
-    async fn counted_soon(&self, datasource: &str) -> Option<Counted> {
+    async fn counted_soon(&self, datasource: &str) -> Result<Option<Counted>> {
         if self.client.server_url().is_empty() {
-            return None;
+            return Ok(None);
         }
-        let why = match tokio::time::timeout(PATIENCE, self.counted(datasource)).await {
-            Ok(Ok(counted)) => return counted,
-            Ok(Err(failure)) => failure.to_string(),
-            Err(_) => format!("it did not answer within {PATIENCE:?}"),
+        let counted = tokio::time::timeout(PATIENCE, self.counted(datasource)).await;
+        let failure = match counted {
+            Ok(Ok(counted)) => return Ok(counted),
+            Ok(Err(failure)) => failure,
+            Err(_) => {
+                let what = format!("Glean does not answer: no answer within {PATIENCE:?}");
+                Failure::new(Kind::Unreachable, what).next("plan again when it answers")
+            }
         };
-        tracing::warn!("Glean was not asked whether others have documents in {datasource}: {why}");
-        None
+        tracing::warn!(
+            "Glean was not asked whether others have documents in {datasource}, so that a crawl may be held: {failure}"
+        );
+        Err(failure)
     }
 
     /// It was told: nothing of it is kept. `self` is aside.
@@ -339,7 +351,11 @@ impl Forecast {
         if self.identities_failure.is_some() {
             return Outcome::Partial.exit_code();
         }
-        self.outcome.exit_code().max(people.exit_code())
+        match (self.outcome.exit_code().max(people.exit_code()), &self.glean_failure) {
+            // Nobody knows whether the guard would let it pass.
+            (0, Some(failure)) => failure.kind.exit_code(),
+            (code, _) => code,
+        }
     }
 }
 
