@@ -216,5 +216,5 @@ async fn decide(
         return Err(Failure::settings("there is no Glean to delete from")
             .next("name it as for the crawl: `server_url` in [glean]"));
     }
-    local::decide(crawler, name, &upload_id, decision).await
+    Box::pin(local::decide(crawler, name, &upload_id, decision)).await
 }

@@ -4,6 +4,7 @@ use super::crawler::Crawler;
 use super::identities::Person;
 use super::in_glean::InGlean;
 use crate::failure::Failure;
+use crate::glean::access::DocumentInGlean;
 
 /// Object types of a datasource that are asked for.
 const MOST: usize = 10;
@@ -39,7 +40,7 @@ impl Crawler {
         let mut last = None;
         for object_type in types {
             let said = self.ask_glean(datasource, (object_type, id), &person).await?;
-            let has = said.document.as_ref().is_ok_and(|document| document.is_there())
+            let has = said.document.as_ref().is_ok_and(DocumentInGlean::is_there)
                 || matches!(said.allowed, Ok(Some(true)));
             if has {
                 let object_type = Some(object_type.to_owned());

@@ -223,15 +223,9 @@ impl Crawler {
         let state = real.states.of(&plan.connection).await?;
         let Account { counts, mut reasons, .. } =
             self.account(plan, &found, &sealed, state.runs.is_empty())?;
-        let now = std::slice::from_ref(&sealed.run);
-        let difference = compare(&self.store, &state.runs, now).await?;
-        let under_way = real.under_way(&plan.connection).await?;
-        let counted = match &under_way {
-            Some(under_way) => Ok(under_way.counted),
-            None => real.counted_soon(&plan.datasource).await,
-        };
-        let glean_failure = counted.as_ref().err().cloned();
-        let counted = counted.ok().flatten();
+        let difference =
+            compare(&self.store, &state.runs, std::slice::from_ref(&sealed.run)).await?;
+        let (under_way, counted, glean_failure) = real.counted_beside(plan).await?;
         let mut census = state.census.clone();
         let in_doubt = !census.crawled(counted, None, &difference, Timestamp::now());
         let intent = Intent {
@@ -262,7 +256,7 @@ impl Crawler {
             deleted: if is_whole { intent.deleted() } else { 0 },
             of: intent.before(),
             foreign: intent.foreign,
-            under_way: under_way.map_or(0, |under_way| under_way.documents),
+            under_way,
             added: intent.difference.added,
             changed: intent.difference.changed,
             unchanged: intent.difference.unchanged,
@@ -287,6 +281,16 @@ impl Crawler {
         })
     }
 
+    /// How many documents crawls that have not ended have uploaded, and what Glean counted before them; or why that is
+    /// not known.
+    async fn counted_beside(&self, plan: &Plan) -> Result<(u64, Option<Counted>, Option<Failure>)> {
+        if let Some(UnderWay { documents, counted }) = self.under_way(&plan.connection).await? {
+            return Ok((documents, counted, None));
+        }
+        let (counted, failure) = self.counted_soon(&plan.datasource).await;
+        Ok((0, counted, failure))
+    }
+
     /// What crawls that have not ended have done; nothing where there is none. The ledger does not know their documents
     /// yet, and they are no others': so what Glean counts now says nothing.
     async fn under_way(&self, name: &str) -> Result<Option<UnderWay>> {
@@ -305,14 +309,14 @@ impl Crawler {
         Ok(found)
     }
 
-    /// What Glean counts, where it answers soon.
-    async fn counted_soon(&self, datasource: &str) -> Result<Option<Counted>> {
+    /// What Glean counts, where it answers soon; or why it is not known.
+    async fn counted_soon(&self, datasource: &str) -> (Option<Counted>, Option<Failure>) {
         if self.client.server_url().is_empty() {
-            return Ok(None);
+            return (None, None);
         }
         let counted = tokio::time::timeout(PATIENCE, self.counted(datasource)).await;
         let failure = match counted {
-            Ok(Ok(counted)) => return Ok(counted),
+            Ok(Ok(counted)) => return (counted, None),
             Ok(Err(failure)) => failure,
             Err(_) => {
                 let what = format!("Glean does not answer: no answer within {PATIENCE:?}");
@@ -322,7 +326,7 @@ impl Crawler {
         tracing::warn!(
             "Glean was not asked whether others have documents in {datasource}, so that a crawl may be held: {failure}"
         );
-        Err(failure)
+        (None, Some(failure))
     }
 
     /// It was told: nothing of it is kept. `self` is aside.

@@ -191,7 +191,7 @@ async fn each_request_meets(met: Met) {
     let drill = firm.site.glean.drill();
     // As many as there are without a fault: what follows from one is told again besides.
     let mut requests = 1;
-    for at in 0.. {
+    for at in 0_u32.. {
         if at > requests {
             break;
         }

@@ -156,9 +156,10 @@ pub fn verdict(
 /// A former employee, or a robot: nobody who reads.
 fn inactive(allowed: &Allowed, name: &str, names: &Names<'_>) -> Verdict {
     let who = who_may(allowed, names);
-    let only = match who.is_empty() {
-        true => "nobody may read it".to_owned(),
-        false => format!("only {} may read it", listed(who.into_iter())),
+    let only = if who.is_empty() {
+        "nobody may read it".to_owned()
+    } else {
+        format!("only {} may read it", listed(who.into_iter()))
     };
     Verdict::plain(Some(false), &format!("{only}; {name} is inactive"))
 }

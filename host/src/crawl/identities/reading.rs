@@ -288,13 +288,17 @@ mod tests {
     fn what_cannot_be_told_to_glean_is_left_out_and_named() {
         let mut reading = Reading::default();
         let long = "x".repeat(2_000);
-        let users = vec![user("nobody", None, true), user("a@x.com", None, true)];
+        let named = User { name: Some("A\n\u{1b}[2J".into()), ..user("a@x.com", None, true) };
+        let steers = user("b\u{1b}[2J@x.com", None, true);
+        let users = vec![user("nobody", None, true), named, steers];
         let groups = vec![group("", &[], false), group("g", &[&long, "a@x.com"], false)];
         let mut last = page(users, groups, Progress::Complete);
         last.unreadable.push(UnreadableGroup { name: "secret".into(), reason: "no\nright".into() });
         reading.take(last).expect("taken");
         let read = reading.ended();
-        assert_eq!((read.users.len(), read.groups["g"].len(), read.left_out.count), (1, 1, 3));
+        assert_eq!((read.users.len(), read.groups["g"].len(), read.left_out.count), (1, 1, 4));
+        assert_eq!(read.users["a@x.com"].name.as_deref(), Some("A \\u{1b}[2J"));
+        assert!(!read.left_out.samples.concat().contains('\u{1b}'), "{read:?}");
         assert_eq!(read.unreadable["secret"], "no right");
     }
 

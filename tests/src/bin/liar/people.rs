@@ -8,6 +8,7 @@ use sheaf::identities::{Group, Member, Page, Progress, UnreadableGroup, User};
 const ESCAPE: &str = "\u{1b}[2Jsheaf: all is well\r\n\u{7}";
 
 /// The page of this number. An honest cell has two of them.
+#[allow(clippy::too_many_lines)] // A line or two for each lie.
 pub(crate) fn page(lie: &str, number: usize) -> Page {
     let mut page = honest(number);
     let (long, many) = ("x".repeat(250), 0..8_000);
