@@ -1,6 +1,7 @@
 //! Everything that is tested end to end, in one program: it is linked once, and its parts are built once.
 
 mod access;
+mod access_asked;
 mod apart;
 mod approval;
 mod cells;
