@@ -88,7 +88,8 @@ impl Crawl {
                 let grants =
                     Grants { settings: settings.to_string(), ..Grants::none("bench", limits) };
                 let (opened, gone) = open(&connector, grants, "all").await?;
-                let read = self.upload(async |reading| opened.read(reading).await, page).await?;
+                let read = self.upload(async |reading| opened.read(reading).await, page);
+                let read = Box::pin(read).await?;
                 // What it computed counts when it has ended.
                 gone.await;
                 read

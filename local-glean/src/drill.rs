@@ -3,7 +3,8 @@
 //! `POST /drill` with `{"path": "/bulkindexdocuments", "skip": 2, "times": 1, "status": 503,
 //! "retryAfter": "1", "delayMs": 100, "drop": "before", "hold": 3}` puts in a fault: after so many
 //! requests to the path, so many get that answer instead. `drop` closes the connection before or after
-//! the request took effect; `half` breaks off in the middle of the answer. A `delayMs` and nothing else
+//! the request took effect; `half` breaks off in the middle of the answer. With a `status` that is the
+//! answer instead, `after` the request took effect. A `delayMs` and nothing else
 //! is only late. `hold` keeps the request and carries it out later, whether or not its client still
 //! waits: before the answer to the third request to that path after it, or with 0 only when
 //! `POST /drill` with `{"release": true}` says so.
@@ -299,6 +300,11 @@ async fn answer(app: &App, base: &str, request: Request, next: Next) -> Response
         return app.drill.hold(&fault.path, after, request, next).await;
     }
     tokio::time::sleep(Duration::from_millis(fault.delay_ms)).await;
+    if fault.drop == Some(Dropped::After) && fault.status.is_some() {
+        next.run(request).await;
+        app.drill.passed(&path).await;
+        return refused(&fault);
+    }
     match (fault.drop, fault.status) {
         (Some(dropped), _) => {
             if dropped != Dropped::Before {
@@ -313,22 +319,24 @@ async fn answer(app: &App, base: &str, request: Request, next: Next) -> Response
             }
             response
         }
-        (None, Some(status)) => {
-            let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-            let mut response = (status, "this is a drill").into_response();
-            if let Some(after) =
-                fault.retry_after.and_then(|after| HeaderValue::try_from(after).ok())
-            {
-                response.headers_mut().insert(header::RETRY_AFTER, after);
-            }
-            response
-        }
+        (None, Some(_)) => refused(&fault),
         (None, None) => {
             let response = next.run(request).await;
             app.drill.passed(&path).await;
             response
         }
     }
+}
+
+fn refused(fault: &Fault) -> Response {
+    let status = fault.status.and_then(|status| StatusCode::from_u16(status).ok());
+    let status = status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let mut response = (status, "this is a drill").into_response();
+    let after = fault.retry_after.as_ref().and_then(|after| HeaderValue::try_from(after).ok());
+    if let Some(after) = after {
+        response.headers_mut().insert(header::RETRY_AFTER, after);
+    }
+    response
 }
 
 /// An answer that breaks off: the client sees its connection dropped.

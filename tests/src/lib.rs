@@ -11,6 +11,8 @@ use serde_json::{Value, json};
 use sheaf_local_glean::{LocalGlean, Options};
 use tempfile::TempDir;
 
+pub mod company;
+pub mod people_api;
 pub mod servers;
 pub mod temporal;
 mod told;

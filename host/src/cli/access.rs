@@ -8,10 +8,12 @@ use serde_json::{Value, json};
 use super::context::Context;
 use super::output::{Report, bounded_reason};
 use crate::clock::Timestamp;
-use crate::crawl::access::{Access, Answered, Here, InGlean, Origin, Question};
+use crate::crawl::access::{Access, Answered, Here, Origin, Question};
+use crate::crawl::elsewhere::Elsewhere;
 use crate::crawl::explain::KnownDocument;
-use crate::crawl::identities::Reason;
-use crate::failure::Result;
+use crate::crawl::identities::{Person, Reason};
+use crate::crawl::in_glean::InGlean;
+use crate::failure::{Failure, Result};
 use crate::text::short_line;
 
 #[derive(ClapArgs)]
@@ -20,7 +22,7 @@ pub(super) struct Args {
     name: String,
     /// The document's id, or its address.
     id: String,
-    /// Who: an e-mail, or the user's id in the source.
+    /// Who: an e-mail, in whatever case, or the user's id in the source, of which each letter counts.
     #[arg(long = "as", value_name = "USER")]
     user: String,
     /// How long the source is read at most for who may read the document now; after that, and with `0s`, what was
@@ -38,6 +40,10 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<Report> {
     let mut config = context.config()?;
     config.glean.patience = config.glean.patience.min(PATIENCE);
     let Args { name, id, user, read_for } = args;
+    let user = user.trim().to_owned();
+    if user.is_empty() {
+        return Err(Failure::settings("`--as` names nobody").next("name an e-mail, or an id"));
+    }
     let connection = config.connection(&name)?;
     let crawler = config.offline_crawler()?;
     let question = Question { connection: &connection, id: &id, user: &user, read_for };
@@ -52,22 +58,80 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<Report> {
         Report::new(summary, result).text(text).exit_code(1)
     };
     Ok(match Box::pin(crawler.access(&question)).await? {
-        Access::NoDocument => nothing(
-            format!("{name}: no crawl has seen `{id}`"),
-            format!(
+        Access::NoDocument(elsewhere) => {
+            let next = format!(
                 "see whether the connector delivers it: `sheaf preview {name}`, and the connection's settings for what \
                  is left out"
-            ),
-            None,
-        ),
+            );
+            let unseen = format!("{name}: no crawl has seen `{}`", short_line(&id, LONGEST));
+            match elsewhere {
+                Some(elsewhere) => unseen_here(nothing, &unseen, &next, &user, *elsewhere),
+                None => nothing(unseen, next, None),
+            }
+        }
         Access::NoUser(document) => nothing(
             format!(
-                "{name}: `{user}` is no e-mail, and nobody's id among the users that Glean was told of"
+                "{name}: `{}` is no e-mail, and nobody's id among the users that Glean was told of; each letter of an \
+                 id counts, small or not",
+                short_line(&user, LONGEST)
             ),
             format!("ask by e-mail; or tell Glean of who is new: `sheaf sync {name} --identities`"),
             Some(&document),
         ),
         Access::Answered(answered) => report(&name, &user, *answered, context.verbose),
+    })
+}
+
+/// Nothing is known of the document here; what Glean says is the answer.
+fn unseen_here(
+    nothing: impl Fn(String, String, Option<&KnownDocument>) -> Report,
+    unseen: &str,
+    next: &str,
+    asked: &str,
+    elsewhere: Elsewhere,
+) -> Report {
+    let Elsewhere { person, object_type, said } = elsewhere;
+    let who = person.name();
+    let known = |said: Option<&InGlean>| said.and_then(|said| *said.allowed.as_ref().ok()?);
+    let allowed = known(said.as_ref().ok());
+    let (summary, next) = match (&said, object_type.is_some(), allowed) {
+        (Err(_), ..) => (format!("{unseen}; whether Glean has it is not known"), next.to_owned()),
+        (Ok(_), false, _) => (format!("{unseen}, and Glean does not have it"), next.to_owned()),
+        (Ok(_), true, allowed) => {
+            let may = match allowed {
+                Some(true) => format!("and {who} may read it"),
+                Some(false) => format!("and {who} may not read it"),
+                None => format!("and it is not known whether {who} may read it"),
+            };
+            let next = format!("look at what else tells Glean of this datasource; or {next}");
+            (format!("{unseen}; Glean has it all the same, {may}"), next)
+        }
+    };
+    let report = nothing(summary, next, None).with("user", user(asked, &person));
+    match said {
+        Err(failure) => report.failure(failure),
+        Ok(said) => {
+            let report =
+                report.with("glean", in_glean(&said)).with("object_type", json!(object_type));
+            match said.allowed {
+                Err(failure) => report.failure(failure),
+                Ok(allowed) if object_type.is_some() && allowed.is_some() => report.exit_code(0),
+                Ok(_) => report,
+            }
+        }
+    }
+}
+
+fn user(asked: &str, person: &Person) -> Value {
+    json!({ "asked": asked, "email": person.email, "id": person.id, "active": person.active })
+}
+
+fn in_glean(InGlean { allowed, document, user, .. }: &InGlean) -> Value {
+    json!({
+        "allowed": allowed.as_ref().ok(),
+        "document": document.as_ref().ok(),
+        "user": user.as_ref().and_then(|user| user.as_ref().ok()),
+        "why_not": allowed.as_ref().err().map(ToString::to_string),
     })
 }
 
@@ -168,21 +232,14 @@ fn uploaded_at(answered: &Answered) -> Option<&str> {
 fn result(name: &str, asked: &str, answered: &Answered) -> Value {
     let Answered { document, person, here, glean, reasons, beside, told_at, as_of, .. } = answered;
     let Here { verdict, allowed, from, not_from_source } = here;
-    let said = glean.as_ref().map(|InGlean { allowed, document, user, .. }| {
-        json!({
-            "allowed": allowed.as_ref().ok(),
-            "document": document.as_ref().ok(),
-            "user": user.as_ref().and_then(|user| user.as_ref().ok()),
-            "why_not": allowed.as_ref().err().map(ToString::to_string),
-        })
-    });
+    let said = glean.as_ref().map(in_glean);
     let time = |at: &Option<Timestamp>| at.map(|at| at.to_string());
     json!({
         "connection": name,
         "datasource": answered.datasource,
         "id": document.id,
         "document": document,
-        "user": { "asked": asked, "email": person.email, "id": person.id, "active": person.active },
+        "user": user(asked, person),
         "here": {
             "allowed": verdict.allowed,
             "why": verdict.why,

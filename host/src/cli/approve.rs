@@ -19,7 +19,7 @@ use crate::crawl::{CrawlResult, Crawler, Decision, Outcome, local};
 use crate::failure::{Failure, Result};
 use crate::temporal::approvals;
 use crate::temporal::workflows::approval::Word;
-use crate::text::{count, grouped, lines};
+use crate::text::{count, grouped, lines, short_line};
 
 #[derive(ClapArgs)]
 pub(super) struct Args {
@@ -39,6 +39,8 @@ pub(super) struct Args {
     deletes: Option<u64>,
 }
 
+/// Bytes that are shown of an upload's id.
+const LONGEST: usize = 200;
 /// So long Glean's counts are waited for.
 const GLEAN: Duration = Duration::from_secs(10);
 
@@ -138,7 +140,9 @@ fn check(args: &Args, waiting: &AwaitingApproval) -> Result<()> {
     let look = format!("look at what waits now: `sheaf approve {name} --dry-run`");
     if let Some(meant) = args.upload.as_ref().filter(|meant| **meant != waiting.upload_id) {
         return Err(Failure::settings(format!(
-            "the upload {meant} does not wait for approval; a newer one does. Nothing was deleted"
+            "the upload {} does not wait for approval; {} does. Nothing was deleted",
+            short_line(meant, LONGEST),
+            waiting.upload_id
         ))
         .at(format!("{name}, upload {}", waiting.upload_id))
         .next(look));

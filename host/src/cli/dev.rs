@@ -226,12 +226,8 @@ async fn crawl(
     let _ = shown.await;
     match ended {
         Ok(result) => {
-            let mark = if result.outcome == Outcome::Complete { "✓" } else { "!" };
-            (
-                format!("{mark} {}", sync::summary(&result)),
-                json!(result),
-                result.outcome.exit_code(),
-            )
+            let mark = if result.exit_code() == 0 { "✓" } else { "!" };
+            (format!("{mark} {}", sync::summary(&result)), json!(result), result.exit_code())
         }
         Err(failure) => {
             let next =

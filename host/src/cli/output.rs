@@ -34,6 +34,13 @@ impl Report {
         self
     }
 
+    /// One more field of the result.
+    #[must_use]
+    pub(super) fn with(mut self, field: &str, value: Value) -> Self {
+        self.result[field] = value;
+        self
+    }
+
     #[must_use]
     pub(super) fn exit_code(mut self, code: u8) -> Self {
         self.exit_code = code;

@@ -167,7 +167,9 @@ fn unreadable(name: &str, failure: &Failure) -> Shown {
 
 fn shown(name: &str, status: &Status, max_age: Duration, verbose: u8) -> Shown {
     let kept = &status.kept;
+    let lost = if kept.identities.lost.is_some() { State::Waits } else { State::Never };
     let state = status.standing().state().min(identities::state(&kept.identities, max_age));
+    let state = state.min(lost);
     let of_mode =
         |mode: ModeName| json!({ "last": kept.last_of(mode), "failing": status.failing(mode) });
     let result = json!({
@@ -206,6 +208,11 @@ fn text(name: &str, status: &Status, max_age: Duration, verbose: u8) -> String {
     text.push_str(&identities::standing(&status.kept.identities, name, max_age, verbose));
     if let Some(unended) = &status.reading {
         text.push_str(&format!("  users and groups: {}\n", reading(unended)));
+    }
+    if let Some(since) = status.kept.identities.lost {
+        text.push_str(&format!(
+            "    Glean counts none of them since {since}: `sheaf sync {name} --identities --restart` tells all again\n"
+        ));
     }
     // Changes that Glean refuses, and deletions that it holds back.
     for note in notes(&status.kept, name) {

@@ -191,7 +191,7 @@ async fn all(args: &Args, config: Config, cancel: &CancellationToken) -> Result<
         .await?
     };
     let code = |one: &OneOfAll| match (&one.result, &one.failure) {
-        (Some(result), _) => result.outcome.exit_code(),
+        (Some(result), _) => result.exit_code(),
         (None, Some(failure)) => failure.kind.exit_code(),
         (None, None) => 1,
     };
@@ -230,7 +230,7 @@ async fn all_here(
 
 fn line(one: &OneOfAll) -> String {
     match (&one.result, &one.failure) {
-        (Some(result), _) if result.outcome == Outcome::Complete => {
+        (Some(result), _) if result.exit_code() == 0 => {
             format!("✓ {}", summary(result))
         }
         (Some(result), _) => format!("! {}", summary(result)),
@@ -276,6 +276,9 @@ pub(super) fn did(result: &CrawlResult, verbose: u8) -> String {
         if let Some(reason) = result.reason.as_ref().filter(|_| result.held.is_none()) {
             text.push_str(&format!(": {}", bounded_reason(reason, verbose)));
         }
+    }
+    if let Some(people) = result.identities {
+        text.push_str(&format!("; users and groups: {people}, `sheaf status` says why"));
     }
     text
 }
@@ -339,7 +342,7 @@ pub(super) fn report(result: &CrawlResult, verbose: u8) -> Report {
             count(result.access_unknown, "document")
         ));
     }
-    Report::new(summary(result), json!(result)).text(text).exit_code(result.outcome.exit_code())
+    Report::new(summary(result), json!(result)).text(text).exit_code(result.exit_code())
 }
 
 /// A crawl that failed still says how far it came.

@@ -5,28 +5,21 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use super::beside::{Besides, LONGEST, beside};
 use super::connection::Connection;
-use super::connection_state::ConnectionState;
 use super::crawler::Crawler;
+use super::elsewhere::Elsewhere;
 use super::explain::{Fate, KnownDocument};
 use super::identities::{
     Facts, Known, Person, Reason, Standing, Verdict, changed, reasons, verdict,
 };
-use super::result::Outcome;
+use super::in_glean::InGlean;
 use super::source_access::FromSource;
 use crate::clock::Timestamp;
-use crate::document::key;
-use crate::failure::{Failure, Result};
-use crate::glean;
-use crate::glean::access::{DocumentInGlean, UserInGlean};
-use crate::glean::error::Outage;
-use crate::text::{one_line, short_line};
+use crate::failure::Result;
+use crate::glean::access::DocumentInGlean;
+use crate::text::short_line;
 use crate::wire::permissions::Allowed;
-
-/// Bytes that are told of a reason.
-const LONGEST: usize = 400;
-/// How long Glean is asked, all in all.
-const ASKED_FOR: Duration = Duration::from_secs(5);
 
 /// What is asked.
 pub struct Question<'a> {
@@ -41,8 +34,9 @@ pub struct Question<'a> {
 
 /// What there is to say.
 pub enum Access {
-    /// No crawl has seen the document.
-    NoDocument,
+    /// No crawl has seen the document. What Glean says of it: another tool may have told it. Nothing where no Glean is
+    /// configured, or it is not known who asks.
+    NoDocument(Option<Box<Elsewhere>>),
     /// It is no e-mail, and no id of anybody that Glean was told of.
     NoUser(Box<KnownDocument>),
     Answered(Box<Answered>),
@@ -86,25 +80,6 @@ pub enum Origin {
     Uploaded,
 }
 
-/// What Glean says.
-pub struct InGlean {
-    /// Whether they may find it. Nothing where that cannot be asked, because their e-mail is not known.
-    pub allowed: Result<Option<bool>>,
-    /// What it was told of the document, or why it does not say: this and the next are only for the reasons.
-    pub document: Result<DocumentInGlean, String>,
-    /// And of them; nothing where it was not asked.
-    pub user: Option<Result<UserInGlean, String>>,
-    /// Whether it knows users of the datasource by their e-mails.
-    pub by_email: Option<bool>,
-}
-
-impl InGlean {
-    /// Whether it says that it does not have the document.
-    pub fn is_missing(&self) -> bool {
-        self.document.as_ref().is_ok_and(DocumentInGlean::is_missing)
-    }
-}
-
 impl Answered {
     /// What Glean says, if it does.
     pub fn in_glean(&self) -> Option<bool> {
@@ -122,16 +97,23 @@ impl Crawler {
     pub async fn access(&self, question: &Question<'_>) -> Result<Access> {
         let Question { connection, id, user, read_for } = *question;
         let (name, datasource) = (connection.name.as_str(), &connection.datasource);
-        let Some(document) = self.find(name, id).await? else { return Ok(Access::NoDocument) };
+        let document = self.find(name, id).await?;
         let (known, lost) = match self.kept_identities(name).known(datasource).await? {
             Ok(known) => (known, None),
             Err(why) => (None, Some(why)),
         };
         let roster = known.as_ref().map(|known| &known.roster);
-        let Some(person) = Person::find(user, roster) else {
-            return Ok(Access::NoUser(Box::new(document)));
+        let (document, person) = match (document, Person::find(user, roster)) {
+            (Some(document), Some(person)) => (document, person),
+            (Some(document), None) => return Ok(Access::NoUser(Box::new(document))),
+            (None, Some(person)) => {
+                let elsewhere = Box::pin(self.elsewhere(datasource, id, person)).await;
+                return Ok(Access::NoDocument(elsewhere.map(Box::new)));
+            }
+            (None, None) => return Ok(Access::NoDocument(None)),
         };
-        let glean = self.ask_glean(datasource, &document, &person).await;
+        let of = (document.object_type.as_str(), document.id.as_str());
+        let glean = self.ask_glean(datasource, of, &person).await;
         let here = if document.in_glean {
             let source = if read_for.is_zero() {
                 FromSource { allowed: Err("the source was not asked".into()), by_email: None }
@@ -146,7 +128,15 @@ impl Crawler {
             not_there(&document)
         };
         let state = self.states.of(name).await?;
-        let mut beside = beside(name, &document, &state, (known.as_ref(), lost), &here);
+        let besides = Besides {
+            name,
+            document: &document,
+            state: &state,
+            person: &person,
+            verdict: &here.verdict,
+            allowed: here.allowed.as_ref(),
+        };
+        let mut beside = beside(&besides, known.as_ref(), lost);
         beside.extend(glean.iter().flat_map(unsaid));
         let Standing { as_of, last, .. } = state.identities;
         let told_at = last.map(|last| last.ended_at);
@@ -161,56 +151,6 @@ impl Crawler {
             answered.beside.extend(changed(name, uploaded, now));
         }
         Ok(Access::Answered(Box::new(answered)))
-    }
-
-    /// All at once: what some of it does not answer, or refuses, takes nothing from the rest.
-    async fn ask_glean(
-        &self,
-        datasource: &str,
-        document: &KnownDocument,
-        person: &Person,
-    ) -> Option<InGlean> {
-        if self.client.server_url().is_empty() {
-            return None;
-        }
-        let KnownDocument { object_type, id, .. } = document;
-        let email = person.email.as_deref();
-        let allowed = async {
-            let Some(email) = email else { return Ok(None) };
-            self.soon(self.client.check_access(datasource, object_type, id, email)).await.map(Some)
-        };
-        let user = async { Some(self.soon(self.client.user_status(datasource, email?)).await) };
-        let (allowed, uploaded, user, by_email) = tokio::join!(
-            allowed,
-            self.soon(self.client.uploaded_document(datasource, object_type, id)),
-            user,
-            self.soon(self.client.knows_users_by_email(datasource)),
-        );
-        let is_missing = uploaded.as_ref().is_ok_and(DocumentInGlean::is_missing);
-        let allowed = match allowed {
-            // Of one that is not there Glean describes no answer.
-            Err(error) if is_missing && error.is_refusal() => Ok(Some(false)),
-            other => other,
-        };
-        let why = |error: glean::Error| error.to_string();
-        Some(InGlean {
-            allowed: allowed.map_err(Failure::from),
-            document: uploaded.map_err(why),
-            user: user.map(|user| user.map_err(why)),
-            by_email: by_email.ok(),
-        })
-    }
-
-    /// Somebody waits for the answer.
-    async fn soon<T>(
-        &self,
-        asked: impl Future<Output = Result<T, glean::Error>>,
-    ) -> Result<T, glean::Error> {
-        tokio::time::timeout(ASKED_FOR, asked).await.unwrap_or_else(|_| {
-            let what = format!("Glean does not answer: no answer within {ASKED_FOR:?}");
-            let server = self.client.server_url().to_owned();
-            Err(glean::Error::Unreachable(Outage { server, what, retry_after: None }))
-        })
     }
 }
 
@@ -274,56 +214,4 @@ fn why(connection: &str, answered: &Answered, known: Option<&Known>) -> Vec<Reas
         document: uploaded.as_ref().unwrap_or(&nothing),
         user: user.as_ref().and_then(|user| user.as_ref().ok()),
     })
-}
-
-/// What else may be why somebody does, or does not, see it.
-fn beside(
-    name: &str,
-    document: &KnownDocument,
-    state: &ConnectionState,
-    (known, lost): (Option<&Known>, Option<String>),
-    here: &Here,
-) -> Vec<Reason> {
-    let mut all = Vec::new();
-    let mut add = |what: String, next: String| all.push(Reason { what, next });
-    let Standing { last, failing, held, .. } = &state.identities;
-    if let Some(why) = lost {
-        let what =
-            format!("it is not known any more which users and groups Glean was told of: {why}");
-        add(what, format!("sheaf sync {name} --identities"));
-    } else if known.is_none() && here.verdict.allowed.is_none() {
-        let what = "this connection has told Glean of no users and groups; others may have";
-        add(what.into(), format!("sheaf sync {name} --identities, if the connector has them"));
-    }
-    if let Some(held) = held {
-        let first = held.reasons.first().map(ToString::to_string).unwrap_or_default();
-        let what = format!(
-            "a change of users and groups waits for approval since {}: {}",
-            held.since,
-            short_line(&first, LONGEST)
-        );
-        add(what, format!("sheaf approve {name} --identities --dry-run"));
-    }
-    if let Some(failing) = failing {
-        let what = short_line(&failing.failure.what, LONGEST);
-        let what = format!(
-            "users and groups may be as they were: reading or telling them fails since {}: {what}",
-            failing.since
-        );
-        add(what, failing.failure.next.clone().unwrap_or_else(|| "sheaf status".into()));
-    } else if last.as_ref().is_some_and(|last| last.outcome == Outcome::Partial) {
-        let what = "some users and groups are as they were: they were not all read, or told";
-        add(what.into(), "sheaf status".into());
-    }
-    let wanted = key(&document.id);
-    if let Some(change) = state.changes.iter().find(|change| change.key() == wanted) {
-        let what = format!("its {} is not done yet, since {}", change.wanted(), change.since);
-        add(what, format!("sheaf sync {name} --incremental"));
-    }
-    if document.in_glean && document.state == Fate::Quarantined {
-        let why = short_line(&document.reason, LONGEST);
-        let what = format!("Glean has an older version: the last was quarantined: {why}");
-        add(what, format!("sheaf quarantine show {name} {}", one_line(&document.id)));
-    }
-    all
 }

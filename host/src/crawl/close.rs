@@ -110,7 +110,8 @@ impl Crawler {
                 if waits {
                     state.held.clone_from(&held);
                 }
-                let told = kept_changes::told(result.clone(), state);
+                let mut told = kept_changes::told(result.clone(), state);
+                told.identities = plan.identities.then(|| state.identities.trouble()).flatten();
                 state.history.ended(&told, plan.coordinator());
                 state.last = Some(told);
             })

@@ -122,7 +122,8 @@ impl Crawler {
         if full {
             self.replace_held(name).await?;
         }
-        let counted = if full { self.counted(&connection.datasource).await? } else { None };
+        let counted =
+            if full { self.counted_at_first(name, &connection.datasource).await? } else { None };
         let settling = late_deletion::look_again(&self.client, &self.states, name).await?;
         let beside = if full {
             None

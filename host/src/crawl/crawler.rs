@@ -196,10 +196,23 @@ impl Crawler {
 
     /// How many documents Glean counts now, as far as it says.
     pub(super) async fn counted(&self, datasource: &str) -> Result<Option<Counted>> {
+        Ok(self.counted_with_people(datasource).await?.0)
+    }
+
+    /// The same, and how many users and groups.
+    pub(super) async fn counted_with_people(
+        &self,
+        datasource: &str,
+    ) -> Result<(Option<Counted>, Option<u64>)> {
         let at = Timestamp::now();
         match self.client.datasource_status(datasource).await {
-            Ok(status) => Ok(status.documents.counted().map(|documents| Counted { documents, at })),
-            Err(glean::Error::UnknownDatasource(_)) => Ok(Some(Counted { documents: 0, at })),
+            Ok(status) => {
+                let documents = status.documents.counted();
+                Ok((documents.map(|documents| Counted { documents, at }), status.people_counted()))
+            }
+            Err(glean::Error::UnknownDatasource(_)) => {
+                Ok((Some(Counted { documents: 0, at }), Some(0)))
+            }
             Err(error) => Err(error.into()),
         }
     }

@@ -26,7 +26,7 @@ use super::undefined::Undefined;
 use crate::cell::Connector;
 use crate::clock::Timestamp;
 use crate::connector::Digest;
-use crate::failure::{Failure, Result};
+use crate::failure::{Failure, Kind, Result};
 use crate::ledger::compare::compare;
 use crate::ledger::{AccessShifts, Sample, journals};
 use crate::name::ConnectionName;
@@ -90,6 +90,9 @@ pub struct Forecast {
     /// Why that is not known.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub identities_failure: Option<Failure>,
+    /// Why Glean was not asked what others have in the datasource: then the guard may hold more than is said here.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub glean_failure: Option<Failure>,
     pub seconds: f64,
     pub at: Timestamp,
 }
@@ -222,13 +225,9 @@ impl Crawler {
         let state = real.states.of(&plan.connection).await?;
         let Account { counts, mut reasons, .. } =
             self.account(plan, &found, &sealed, state.runs.is_empty())?;
-        let now = std::slice::from_ref(&sealed.run);
-        let difference = compare(&self.store, &state.runs, now).await?;
-        let under_way = real.under_way(&plan.connection).await?;
-        let counted = match &under_way {
-            Some(under_way) => under_way.counted,
-            None => real.counted_soon(&plan.datasource).await,
-        };
+        let difference =
+            compare(&self.store, &state.runs, std::slice::from_ref(&sealed.run)).await?;
+        let (under_way, counted, glean_failure) = real.counted_beside(plan).await?;
         let mut census = state.census.clone();
         let in_doubt = !census.crawled(counted, None, &difference, Timestamp::now());
         let intent = Intent {
@@ -259,7 +258,7 @@ impl Crawler {
             deleted: if is_whole { intent.deleted() } else { 0 },
             of: intent.before(),
             foreign: intent.foreign,
-            under_way: under_way.map_or(0, |under_way| under_way.documents),
+            under_way,
             added: intent.difference.added,
             changed: intent.difference.changed,
             unchanged: intent.difference.unchanged,
@@ -278,9 +277,20 @@ impl Crawler {
             reason: joined(&reasons),
             identities: None,
             identities_failure: None,
+            glean_failure,
             seconds: 0.0,
             at: Timestamp::now(),
         })
+    }
+
+    /// How many documents crawls that have not ended have uploaded, and what Glean counted before them; or why that is
+    /// not known.
+    async fn counted_beside(&self, plan: &Plan) -> Result<(u64, Option<Counted>, Option<Failure>)> {
+        if let Some(UnderWay { documents, counted }) = self.under_way(&plan.connection).await? {
+            return Ok((documents, counted, None));
+        }
+        let (counted, failure) = self.counted_soon(&plan.datasource).await;
+        Ok((0, counted, failure))
     }
 
     /// What crawls that have not ended have done; nothing where there is none. The ledger does not know their documents
@@ -301,18 +311,24 @@ impl Crawler {
         Ok(found)
     }
 
-    /// What Glean counts, where it answers soon.
-    async fn counted_soon(&self, datasource: &str) -> Option<Counted> {
+    /// What Glean counts, where it answers soon; or why it is not known.
+    async fn counted_soon(&self, datasource: &str) -> (Option<Counted>, Option<Failure>) {
         if self.client.server_url().is_empty() {
-            return None;
+            return (None, None);
         }
-        let why = match tokio::time::timeout(PATIENCE, self.counted(datasource)).await {
-            Ok(Ok(counted)) => return counted,
-            Ok(Err(failure)) => failure.to_string(),
-            Err(_) => format!("it did not answer within {PATIENCE:?}"),
+        let counted = tokio::time::timeout(PATIENCE, self.counted(datasource)).await;
+        let failure = match counted {
+            Ok(Ok(counted)) => return (counted, None),
+            Ok(Err(failure)) => failure,
+            Err(_) => {
+                let what = format!("Glean does not answer: no answer within {PATIENCE:?}");
+                Failure::new(Kind::Unreachable, what).next("plan again when it answers")
+            }
         };
-        tracing::warn!("Glean was not asked whether others have documents in {datasource}: {why}");
-        None
+        tracing::warn!(
+            "Glean was not asked whether others have documents in {datasource}, so that a crawl may be held: {failure}"
+        );
+        (None, Some(failure))
     }
 
     /// It was told: nothing of it is kept. `self` is aside.
@@ -341,7 +357,11 @@ impl Forecast {
         if self.identities_failure.is_some() {
             return Outcome::Partial.exit_code();
         }
-        self.outcome.exit_code().max(people.exit_code())
+        match (self.outcome.exit_code().max(people.exit_code()), &self.glean_failure) {
+            // Nobody knows whether the guard would let it pass.
+            (0, Some(failure)) => failure.kind.exit_code(),
+            (code, _) => code,
+        }
     }
 }
 

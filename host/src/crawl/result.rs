@@ -100,9 +100,20 @@ pub struct CrawlResult {
     /// What waits for an approval.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub held: Option<AwaitingApproval>,
+    /// How its users and groups stand, where that is not well: they are told before the documents, and stop none.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub identities: Option<Outcome>,
 }
 
 impl CrawlResult {
+    /// 0 where the crawl is complete, and nothing of users and groups waits or is missing.
+    pub fn exit_code(&self) -> u8 {
+        match self.outcome.exit_code() {
+            0 if self.identities.is_some() => Outcome::Partial.exit_code(),
+            code => code,
+        }
+    }
+
     /// What a crawl came to, before it is known what was different from before.
     pub fn new(
         plan: &Plan,
@@ -138,6 +149,7 @@ impl CrawlResult {
             reason: joined(reasons),
             quarantine: total.samples.clone(),
             held: None,
+            identities: None,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Who may find one document, as its source delivers it now. A connector delivers scopes, and no single documents: so its
 //! scope is read until the document has come. Nothing is uploaded.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -28,6 +29,35 @@ pub(super) struct FromSource {
     pub(super) by_email: Option<bool>,
 }
 
+/// How far the reading came.
+#[derive(Default)]
+struct Progress {
+    pages: AtomicU64,
+    documents: AtomicU64,
+}
+
+impl Progress {
+    fn add(&self, seen: &Seen) {
+        let documents = seen.documents.len() + seen.unreadable.len();
+        self.pages.fetch_add(1, Ordering::Relaxed);
+        self.documents.fetch_add(documents as u64, Ordering::Relaxed);
+    }
+
+    /// It was not read for long enough.
+    fn in_vain(&self, scope: &str, at_most: Duration) -> String {
+        let (scope, took) = (one_line(scope), humantime::format_duration(at_most));
+        let next = "a longer `--read-for`, such as `--read-for 1h`, reads on";
+        match (self.pages.load(Ordering::Relaxed), self.documents.load(Ordering::Relaxed)) {
+            (0, _) => format!("no page of scope `{scope}` came within {took}; {next}"),
+            (pages, documents) => format!(
+                "it was not among the first {} ({}) of scope `{scope}`, which is what came within {took}; {next}",
+                count(documents, "document"),
+                count(pages, "page"),
+            ),
+        }
+    }
+}
+
 impl Crawler {
     /// Reads the document's scope for so long at most.
     pub(super) async fn source_access(
@@ -37,14 +67,12 @@ impl Crawler {
         at_most: Duration,
     ) -> FromSource {
         let mut by_email = None;
-        let read = Box::pin(self.read_access(connection, document, &mut by_email));
+        let progress = Progress::default();
+        let read = Box::pin(self.read_access(connection, document, &mut by_email, &progress));
         let allowed = match tokio::time::timeout(at_most, read).await {
             Ok(Ok(said)) => said,
             Ok(Err(failure)) => Err(format!("the source cannot be read: {failure}")),
-            Err(_) => Err(format!(
-                "it did not come within {}; `--read-for 1h` reads for longer",
-                humantime::format_duration(at_most)
-            )),
+            Err(_) => Err(progress.in_vain(&document.scope, at_most)),
         };
         FromSource { allowed, by_email }
     }
@@ -54,6 +82,7 @@ impl Crawler {
         connection: &Connection,
         document: &KnownDocument,
         by_email: &mut Option<bool>,
+        progress: &Progress,
     ) -> Result<Result<Allowed, String>> {
         let connector = self.registry.find(&connection.connector).await?;
         let mut guest = self.start(connection, &connector).await?;
@@ -70,6 +99,7 @@ impl Crawler {
         let mut nameless = 0;
         loop {
             let seen = opened.look(limits, &connection.datasource, most).await?;
+            progress.add(&seen);
             if let Some(said) = in_page(&seen, wanted)? {
                 return Ok(said);
             }
@@ -110,11 +140,34 @@ fn not_delivered(scope: &str, partial: Option<&str>, nameless: u64) -> String {
         (Some(why), _) => {
             format!("it had not come when scope `{scope}` broke off: {why}; it may be in the rest")
         }
-        (None, 0) => format!("the source does not deliver it any more in scope `{scope}`"),
+        (None, 0) => format!(
+            "the source does not deliver it any more in scope `{scope}`: Glean has it until a full crawl deletes it"
+        ),
         (None, _) => format!(
             "the source does not deliver it in scope `{scope}` now, unless it is among {} that could not be read and \
              have no id",
             count(nameless, "document")
         ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_was_not_given_enough_time_says_how_far_it_came_and_how_to_give_more() {
+        let progress = Progress::default();
+        let minute = Duration::from_secs(60);
+        let said = progress.in_vain("all", minute);
+        assert!(said.starts_with("no page of scope `all` came within 1m; "), "{said}");
+        progress.pages.store(3, Ordering::Relaxed);
+        progress.documents.store(1_500, Ordering::Relaxed);
+        let said = progress.in_vain("all", minute);
+        assert!(
+            said.starts_with("it was not among the first 1,500 documents (3 pages) of"),
+            "{said}"
+        );
+        assert!(said.contains("came within 1m") && said.contains("`--read-for 1h`"), "{said}");
     }
 }

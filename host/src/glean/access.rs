@@ -39,6 +39,11 @@ impl DocumentInGlean {
         says(self.upload_status.as_deref(), "NOT_UPLOADED")
     }
 
+    /// Whether it says that it has it.
+    pub fn is_there(&self) -> bool {
+        says(self.upload_status.as_deref(), "UPLOADED")
+    }
+
     pub fn is_not_indexed(&self) -> bool {
         says(self.indexing_status.as_deref(), "NOT_INDEXED")
     }

@@ -20,6 +20,12 @@ impl DatasourceStatus {
         Vec::deserialize(history).unwrap_or_default()
     }
 
+    /// How many users and groups Glean counts; nothing where it does not say of both.
+    pub fn people_counted(&self) -> Option<u64> {
+        let of = |part: &str| self.identity[part]["counts"]["uploaded"].as_u64();
+        Some(of("users")?.saturating_add(of("groups")?))
+    }
+
     /// How many `users`, `groups` or `memberships` Glean counts; none where it does not say. May be hours old.
     pub fn identities_counted(&self, part: &str) -> u64 {
         self.identity[part]["counts"]["uploaded"].as_u64().unwrap_or_default()

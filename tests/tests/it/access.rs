@@ -38,7 +38,7 @@ const RULES: [(&str, &str); 6] = [
     ("all", "\"everyone\""),
 ];
 
-fn settings(rules: &[(&str, &str)]) -> String {
+pub(super) fn settings(rules: &[(&str, &str)]) -> String {
     let rules = rules
         .iter()
         .map(|(folder, access)| format!("{{ glob = \"{folder}/**\", access = {access} }}"));
@@ -47,7 +47,7 @@ fn settings(rules: &[(&str, &str)]) -> String {
 }
 
 /// A document for each rule, all of it told.
-async fn firm() -> Site {
+pub(super) async fn firm() -> Site {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let site = Site::new(&settings(&RULES)).await.connector("sheaf_files");
     for (folder, _) in RULES {
@@ -58,18 +58,18 @@ async fn firm() -> Site {
     site
 }
 
-async fn ask(site: &Site, connection: &str, id: &str, user: &str) -> Ended {
+pub(super) async fn ask(site: &Site, connection: &str, id: &str, user: &str) -> Ended {
     site.sheaf(&["access", connection, id, "--as", user]).await
 }
 
-async fn told(site: &Site, connection: &str, id: &str, user: &str) -> Value {
+pub(super) async fn told(site: &Site, connection: &str, id: &str, user: &str) -> Value {
     let ended = site.sheaf(&["access", connection, id, "--as", user, "--json"]).await;
     assert_eq!(ended.code, 0, "{ended:?}");
     ended.json()["result"].clone()
 }
 
 /// Something else than Sheaf tells Glean.
-async fn others_tell(site: &Site, path: &str, body: Value) {
+pub(super) async fn others_tell(site: &Site, path: &str, body: Value) {
     let url = format!("{}/api/index/v1{path}", site.glean.url());
     let answer = reqwest::Client::new().post(url).json(&body).send().await.expect("an answer");
     assert!(answer.status().is_success(), "{path}: {}", answer.text().await.unwrap_or_default());

@@ -55,7 +55,7 @@ async fn an_approval_of_what_was_shown_deletes_nothing_that_is_held_since() {
     site.sync("docs", 5).await;
     let late = site.sheaf(&["approve", "docs", "--upload", &shown]).await;
     assert_eq!(late.code, 2, "{late:?}");
-    assert!(late.stderr.contains("a newer one does"), "{late:?}");
+    assert!(late.stderr.contains("does not wait for approval; sheaf-"), "{late:?}");
     assert_eq!(site.ids("docs").await.len(), 100);
     let status = site.sheaf(&["status"]).await;
     assert!(status.stdout.contains("--deletes 100"), "{status:?}");

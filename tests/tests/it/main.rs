@@ -1,6 +1,7 @@
 //! Everything that is tested end to end, in one program: it is linked once, and its parts are built once.
 
 mod access;
+mod access_asked;
 mod apart;
 mod approval;
 mod cells;
@@ -19,6 +20,7 @@ mod glean;
 mod glean_sdk;
 mod guests;
 mod identities;
+mod identities_faults;
 mod incremental;
 mod kill;
 mod ledger;
@@ -27,6 +29,7 @@ mod lying;
 mod people;
 mod plan;
 mod readings;
+mod refused_people;
 mod removed;
 mod rest;
 mod rest_identities;
@@ -34,5 +37,7 @@ mod rest_people;
 mod scopes;
 mod secrets;
 mod taken_over;
+mod taken_over_people;
 mod temporal;
 mod tls;
+mod who_sees_what;

@@ -73,6 +73,22 @@ async fn a_plan_says_what_a_full_crawl_then_does_and_sends_nothing() {
     assert_eq!(left.collect::<Vec<_>>(), Vec::<String>::new());
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plan_that_could_not_ask_glean_is_not_sure_of_the_guard_and_says_so() {
+    let site = Site::new(&files("")).await.connector("sheaf_files");
+    site.write("docs/one.md", "# One");
+    site.sync("docs", 0).await;
+    let config = std::fs::read_to_string(site.path("sheaf.toml")).expect("a file");
+    site.write("sheaf.toml", &config.replace("[glean]\n", "[glean]\npatience = \"1s\"\n"));
+    assert_eq!(plan(&site, 0).await["glean_failure"], json!(null));
+    site.glean.drill().add(Fault { times: 1_000, status: Some(503), ..Fault::default() });
+    let away = plan(&site, 3).await;
+    assert_eq!((&away["outcome"], &away["unchanged"]), (&json!("complete"), &json!(1)), "{away}");
+    assert_eq!(away["glean_failure"]["kind"], "Unreachable", "{away}");
+    let text = site.sheaf(&["plan", "docs"]).await;
+    assert!(text.code == 3 && text.stderr.contains("a crawl may be held"), "{text:?}");
+}
+
 fn walk(folder: &std::path::Path) -> Vec<String> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {

@@ -2,11 +2,10 @@
 
 use serde_json::{Value, json};
 use sheaf_local_glean::Fault;
+use sheaf_tests::people_api::{Api, GROUPS, USERS, by_id, people, user};
 use sheaf_tests::temporal::{server, worker};
 use sheaf_tests::wait::says;
 use sheaf_tests::{Ended, Site};
-
-use super::rest_people::{Api, GROUPS, USERS, by_id, people, user};
 
 const LAST: &str = "/groups/all/members?from=page-1";
 

@@ -10,26 +10,31 @@ use sheaf_tests::{Ended, Site};
 
 /// What a crawl comes to whose cell tells the lie.
 #[derive(Clone, Copy)]
-struct Lie {
-    lie: &'static str,
-    code: i32,
+pub(super) struct Lie {
+    pub(super) lie: &'static str,
+    pub(super) code: i32,
     /// Of the failure; nothing where the crawl ends without one.
     kind: &'static str,
     /// In the failure, or in the reason of a crawl that is not complete.
     says: &'static str,
 }
 
-const fn lie(lie: &'static str, code: i32, kind: &'static str, says: &'static str) -> Lie {
+pub(super) const fn lie(
+    lie: &'static str,
+    code: i32,
+    kind: &'static str,
+    says: &'static str,
+) -> Lie {
     Lie { lie, code, kind, says }
 }
 
 /// What makes no sense, and so breaks the cell.
-const fn senseless(name: &'static str, says: &'static str) -> Lie {
+pub(super) const fn senseless(name: &'static str, says: &'static str) -> Lie {
     lie(name, 1, "Trap", says)
 }
 
 /// What changes nothing that matters.
-const fn harmless(name: &'static str) -> Lie {
+pub(super) const fn harmless(name: &'static str) -> Lie {
     lie(name, 0, "", "")
 }
 
@@ -38,7 +43,7 @@ const ROUND: usize = 4;
 /// Two crawls go on at once on each processor that the tests have.
 const AT_ONCE: usize = 4;
 
-fn program() -> &'static Path {
+pub(super) fn program() -> &'static Path {
     Path::new(env!("CARGO_BIN_EXE_liar"))
 }
 
@@ -97,7 +102,7 @@ async fn goes_on(site: &Site, after: Lie) -> Result<(), String> {
     Err(format!("an honest cell after `{}`: {ended:?}", after.lie))
 }
 
-fn judged(ended: &Ended, told: Lie) -> String {
+pub(super) fn judged(ended: &Ended, told: Lie) -> String {
     let Lie { lie: _, code, kind, says } = told;
     let mut wrong = String::new();
     let json: Value = serde_json::from_str(&ended.stdout).unwrap_or_default();

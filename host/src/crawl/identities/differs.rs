@@ -45,7 +45,8 @@ pub fn reasons(facts: &Facts<'_>) -> Vec<Reason> {
         return vec![Reason { what, next: format!("{next} {}", facts.connection) }];
     }
     let of_document = [is_missing(facts), has_changed(facts), is_not_indexed(facts)];
-    let of_people = [is_unknown(facts), is_in_doubt(facts), is_not_processed(facts)];
+    let of_people =
+        [is_inactive(facts), is_unknown(facts), is_in_doubt(facts), is_not_processed(facts)];
     let found = of_document.into_iter().chain(of_people).flatten();
     let found: Vec<_> = found.map(|(what, next)| Reason { what, next }).collect();
     if found.is_empty() { vec![unexplained(facts)] } else { found }
@@ -78,6 +79,19 @@ fn is_not_indexed(facts: &Facts<'_>) -> Found {
     facts.document.is_not_indexed().then(|| {
         let what = "Glean has the document, and has not indexed it yet";
         (what.into(), "ask again later: Glean indexes by its own schedule".into())
+    })
+}
+
+/// Inactive by what it was told, and let in.
+fn is_inactive(facts: &Facts<'_>) -> Found {
+    let is_inactive = facts.here.allowed == Some(false) && facts.person.active == Some(false);
+    let name = is_inactive.then(|| facts.person.name())?;
+    Some(match facts.user.and_then(|user| user.active) {
+        Some(false) => (
+            format!("Glean was told that {name} is inactive, and lets them in all the same"),
+            "take them out of the groups in the source, or ask Glean".into(),
+        ),
+        _ => (format!("to Glean {name} is not inactive"), tell(facts, true)),
     })
 }
 
@@ -130,7 +144,7 @@ fn is_in_doubt(facts: &Facts<'_>) -> Found {
 }
 
 /// The groups that are named, and those that are in them, by their names in the source.
-fn leading<'a>(allowed: &Allowed, roster: &'a Roster) -> BTreeSet<&'a str> {
+pub fn leading<'a>(allowed: &Allowed, roster: &'a Roster) -> BTreeSet<&'a str> {
     let named: BTreeSet<&String> = groups_in(allowed).collect();
     let is_named = |group: &&String| named.contains(&group_name(group).into_owned());
     let mut waiting: Vec<&String> = roster.groups.keys().filter(is_named).collect();

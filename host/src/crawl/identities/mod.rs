@@ -18,7 +18,7 @@ mod shifts;
 mod standing;
 
 pub use changes::{Changes, Counts, Terms, changes};
-pub use differs::{Facts, Reason, changed, reasons};
+pub use differs::{Facts, Reason, changed, leading, reasons};
 pub use known::Known;
 pub use objections::Objection;
 pub use path::{Person, Verdict, verdict};

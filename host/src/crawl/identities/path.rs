@@ -26,7 +26,7 @@ pub struct Person {
 }
 
 impl Person {
-    /// By e-mail, in whatever case, or by id. Nothing where it is no e-mail, and nobody's id among those that Glean was
+    /// By e-mail, in whatever case, or by id, of which each letter counts. Nothing where it is no e-mail, and nobody's id among those that Glean was
     /// told of.
     pub fn find(asked: &str, roster: Option<&Roster>) -> Option<Self> {
         let of = |account: &Account| Self {
@@ -34,6 +34,7 @@ impl Person {
             id: account.id.clone(),
             active: Some(account.active),
         };
+        let asked = asked.trim();
         let users = roster.map(|roster| &roster.users);
         let by_id = || {
             let mut accounts = users?.values();
@@ -55,7 +56,7 @@ impl Person {
     }
 
     /// Whether a member, or a user whom a document names, is them.
-    fn is(&self, named: &str) -> bool {
+    pub fn is(&self, named: &str) -> bool {
         self.is_email(named) || self.id.as_deref() == Some(named)
     }
 
@@ -114,6 +115,9 @@ pub fn verdict(
     if allowed.allow_anonymous_access {
         return Verdict::yes("everyone may read it".into(), Vec::new());
     }
+    if person.active == Some(false) {
+        return inactive(allowed, &name, &Names::new(roster));
+    }
     if allowed.allow_all_datasource_users_access && person.active == Some(true) {
         let why = format!("every user of the datasource may read it, and {name} is one");
         return Verdict::yes(why, Vec::new());
@@ -147,6 +151,17 @@ pub fn verdict(
         return Verdict::yes(why, paths);
     }
     refused(allowed, person, (roster, by_email), &names, &inside)
+}
+
+/// A former employee, or a robot: nobody who reads.
+fn inactive(allowed: &Allowed, name: &str, names: &Names<'_>) -> Verdict {
+    let who = who_may(allowed, names);
+    let only = if who.is_empty() {
+        "nobody may read it".to_owned()
+    } else {
+        format!("only {} may read it", listed(who.into_iter()))
+    };
+    Verdict::plain(Some(false), &format!("{only}; {name} is inactive"))
 }
 
 /// Why not, or why that is not known.
@@ -184,12 +199,8 @@ fn refused(
         return Verdict::plain(allowed, &why);
     }
     let mut why = vec![only];
-    match person.active {
-        Some(false) if allowed.allow_all_datasource_users_access => {
-            why.push(format!("{name} is inactive"));
-        }
-        None => why.push(format!("Glean was told of no user {name}")),
-        _ => {}
+    if person.active.is_none() {
+        why.push(format!("Glean was told of no user {name}"));
     }
     if !groups.is_empty() {
         why.push(match inside.len() {

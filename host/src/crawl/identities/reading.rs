@@ -155,7 +155,8 @@ impl Reading {
         if id.as_ref().is_some_and(|id| id.len() > MAX_NAME) {
             return self.left_out(&format!("user {email}: the id is too long"));
         }
-        let name = name.map(|name| cut(&name, MAX_NAME)).filter(|name| !name.is_empty());
+        let name = name.map(|name| one_line(&cut(&name, MAX_NAME)).into_owned());
+        let name = name.filter(|name| !name.is_empty());
         let key = key(&email);
         self.charge(2 * email.len() + name.as_ref().map_or(0, String::len));
         if let Some(id) = &id {
@@ -234,7 +235,7 @@ impl Reading {
 pub(super) fn is_email(text: &str) -> bool {
     text.len() <= MAX_EMAIL
         && text.split_once('@').is_some_and(|(before, host)| !before.is_empty() && !host.is_empty())
-        && !text.contains(char::is_whitespace)
+        && !text.contains(|letter: char| letter.is_whitespace() || letter.is_control())
 }
 
 fn wrong(what: String) -> Failure {
@@ -309,13 +310,17 @@ mod tests {
     fn what_cannot_be_told_to_glean_is_left_out_and_named() {
         let mut reading = Reading::default();
         let long = "x".repeat(2_000);
-        let users = vec![user("nobody", None, true), user("a@x.com", None, true)];
+        let named = User { name: Some("A\n\u{1b}[2J".into()), ..user("a@x.com", None, true) };
+        let steers = user("b\u{1b}[2J@x.com", None, true);
+        let users = vec![user("nobody", None, true), named, steers];
         let groups = vec![group("", &[], false), group("g", &[&long, "a@x.com"], false)];
         let mut last = page(users, groups, Progress::Complete);
         last.unreadable.push(UnreadableGroup { name: "secret".into(), reason: "no\nright".into() });
         reading.take(last).expect("taken");
         let read = reading.ended();
-        assert_eq!((read.users.len(), read.groups["g"].len(), read.left_out.count), (1, 1, 3));
+        assert_eq!((read.users.len(), read.groups["g"].len(), read.left_out.count), (1, 1, 4));
+        assert_eq!(read.users["a@x.com"].name.as_deref(), Some("A \\u{1b}[2J"));
+        assert!(!read.left_out.samples.concat().contains('\u{1b}'), "{read:?}");
         assert_eq!(read.unreadable["secret"], "no right");
     }
 

@@ -32,7 +32,16 @@ pub struct Standing {
     pub approved: Option<Vec<Objection>>,
     /// When a person said no to what was held last.
     pub rejected: Option<Timestamp>,
+    /// When Glean was last told of a change.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sent: Option<Timestamp>,
+    /// Since when Glean counts none of those that it was told of.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lost: Option<Timestamp>,
 }
+
+/// Glean's counts may be three hours old, and it takes its time to process what it is told.
+const PROCESSING: Duration = Duration::from_secs(6 * 3600);
 
 /// What waits: an approval is one of just these.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -60,6 +69,30 @@ impl Standing {
     /// How old what Glean knows is.
     pub fn age(&self, now: Timestamp) -> Option<Duration> {
         self.as_of.map(|at| now.since(at))
+    }
+
+    /// How they stand, where that is not well.
+    pub fn trouble(&self) -> Option<Outcome> {
+        let is_partial = self.last.as_ref().is_some_and(|last| last.outcome == Outcome::Partial);
+        match () {
+            () if self.failing.is_some() => Some(Outcome::Failed),
+            () if self.held.is_some() => Some(Outcome::Held),
+            () if is_partial || self.lost.is_some() => Some(Outcome::Partial),
+            () => None,
+        }
+    }
+
+    /// Glean counts so many users and groups, and was told of some.
+    pub fn counted(&mut self, people: u64, now: Timestamp) {
+        if people > 0 {
+            self.lost = None;
+            return;
+        }
+        // An earlier version did not write down when.
+        let sent = *self.sent.get_or_insert(now);
+        if now.since(sent) > PROCESSING {
+            self.lost.get_or_insert(now);
+        }
     }
 
     /// What was approved, and is not done yet.
@@ -122,6 +155,9 @@ impl Standing {
         self.approved = (!open.is_empty()).then_some(open);
         if result.is_whole() {
             self.as_of = Some(began);
+        }
+        if result.counts != Counts::default() {
+            (self.sent, self.lost) = (Some(result.ended_at), None);
         }
         self.last = Some(result.clone());
         self.failing = None;
@@ -264,6 +300,27 @@ mod tests {
     fn ended(standing: &mut Standing, result: &IdentityResult, used: &[&str]) {
         let used: Vec<_> = used.iter().map(|&digest| digest.to_owned()).collect();
         standing.ended(result, &used, Timestamp::now(), Coordinator::Process);
+    }
+
+    #[test]
+    fn a_glean_that_counts_nobody_is_believed_when_it_had_time_to_count() {
+        let (mut standing, begun) = (Standing::default(), Timestamp::from_seconds(1_000_000));
+        let later = |hours: u64| Timestamp::from_seconds(1_000_000 + hours * 3600);
+        standing.counted(0, begun);
+        standing.counted(0, later(5));
+        assert_eq!((standing.lost, standing.trouble()), (None, None), "it may still count");
+        standing.counted(0, later(7));
+        standing.counted(0, later(9));
+        assert_eq!((standing.lost, standing.trouble()), (Some(later(7)), Some(Outcome::Partial)));
+        let mut told = result(&[], 0);
+        (told.counts.told_again, told.ended_at) = (1, later(10));
+        ended(&mut standing, &told, &[]);
+        standing.counted(0, later(11));
+        assert_eq!(standing.lost, None, "it was told again a moment ago");
+        standing.counted(0, later(20));
+        assert_eq!(standing.lost, Some(later(20)));
+        standing.counted(1, later(21));
+        assert_eq!(standing.lost, None);
     }
 
     #[test]

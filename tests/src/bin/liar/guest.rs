@@ -12,7 +12,7 @@ use sheaf::cell::protocol::{Answer, Ask, Told, Used, receive};
 use crate::pages::Pages;
 use crate::serve::Cell;
 use crate::steps::answer;
-use crate::{control, scopes};
+use crate::{control, people, scopes};
 
 /// Until nobody asks any more.
 pub(crate) fn live(cell: &Cell, link: &UnixStream) -> io::Result<()> {
@@ -20,6 +20,8 @@ pub(crate) fn live(cell: &Cell, link: &UnixStream) -> io::Result<()> {
     let mut pages = None;
     let mut resume = None;
     let mut is_early = false;
+    // Pages of users and groups.
+    let mut told = 0;
     while let Some(mut frame) = receive(link, None)? {
         let file = frame.files.pop().map(File::from);
         match frame.words()? {
@@ -55,8 +57,16 @@ pub(crate) fn live(cell: &Cell, link: &UnixStream) -> io::Result<()> {
                 }
                 hand_over(cell, link, pages)?;
             }
-            Ask::OpenIdentities { .. } => answer(cell, link, "identities", &said(cell, false))?,
-            Ask::Look { .. } | Ask::Identities { .. } => return Ok(()),
+            Ask::OpenIdentities { resume } => {
+                told = resume.and_then(|at| at.parse().ok()).unwrap_or_default();
+                answer(cell, link, "open-identities", &said(cell, true))?;
+            }
+            Ask::Identities { .. } => {
+                let page = people::page(&cell.lie, told);
+                told += 1;
+                answer(cell, link, "identities", &said(cell, page))?;
+            }
+            Ask::Look { .. } => return Ok(()),
         }
     }
     Ok(())
@@ -92,6 +102,7 @@ fn datasource(lie: &str) -> String {
         "datasource-text" => return "no JSON".into(),
         "datasource-list" => return "[1]".into(),
         "datasource-deep" => return "[".repeat(1 << 20),
+        "people-by-id" => datasource["isUserReferencedByEmail"] = false.into(),
         // It is called what the operator says.
         "datasource-other" => datasource["name"] = "other".into(),
         "datasource-large" => datasource["displayName"] = "x".repeat(8 << 20).into(),

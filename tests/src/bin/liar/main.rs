@@ -2,11 +2,13 @@
 //! `misdeed` in its settings. All others are honest.
 //!
 //! `serve` takes orders and `guest` is what is asked; both tell each answer by `steps`, which knows the lies that
-//! can be told at any. `pages` are handed over, `scopes` come before them, and `control` is told unasked.
+//! can be told at any. `pages` are handed over, `scopes` come before them, `people` are who is
+//! who, and `control` is told unasked.
 
 mod control;
 mod guest;
 mod pages;
+mod people;
 mod scopes;
 mod serve;
 mod steps;

@@ -91,7 +91,7 @@ fn all_groups_of_an_intersection_are_required_and_none_is_no_intersection() {
 
 #[test]
 fn everyone_everyone_of_the_source_and_those_that_are_named() {
-    let roster = roster(&["ann@x.com=7", "-bob@x.com=8"], &[]);
+    let roster = roster(&["ann@x.com=7", "-bob@x.com=8"], &[("hr", &["bob@x.com"])]);
     let everyone = allowed(serde_json::json!({ "allowAnonymousAccess": true }));
     let source = allowed(serde_json::json!({ "allowAllDatasourceUsersAccess": true }));
     let named = allowed(serde_json::json!({
@@ -109,7 +109,13 @@ fn everyone_everyone_of_the_source_and_those_that_are_named() {
     ] {
         assert_eq!(asked(rule, who, Some(&roster)).0, Some(may), "{rule:?} {who}");
     }
-    assert!(asked(&source, "bob@x.com", Some(&roster)).1.contains("bob@x.com is inactive"));
+    // Nor by name, or by a group.
+    let by_name = allowed(serde_json::json!({ "allowedUsers": [{ "email": "bob@x.com" }] }));
+    for rule in [&source, &by_name, &groups(&["hr"])] {
+        let (may, why) = asked(rule, "bob@x.com", Some(&roster));
+        assert_eq!(may, Some(false), "{rule:?}");
+        assert!(why.contains("bob@x.com is inactive"), "{why}");
+    }
     let (_, why) = asked(&source, "nobody@x.com", Some(&roster));
     assert!(why.contains("Glean was told of no user nobody@x.com"), "{why}");
     assert!(asked(&Allowed::default(), "7", Some(&roster)).1.contains("nobody may"));

@@ -1,0 +1,125 @@
+//! Users, groups and members that Glean refuses: just they are left out, and they are named.
+
+use serde_json::json;
+use sheaf_local_glean::Fault;
+use sheaf_tests::company::{Company, Firm};
+
+trait Refusals {
+    fn refuses(&self, path: &str, row: &str);
+    async fn has_no_open_session(&self);
+}
+
+impl Refusals for Firm {
+    /// Glean refuses pages of this path that have a row with this text.
+    fn refuses(&self, path: &str, row: &str) {
+        let (path, row) = (path.to_owned(), Some(row.to_owned()));
+        self.site.glean.drill().add(Fault { path, row, times: u32::MAX, ..Fault::default() });
+    }
+
+    async fn has_no_open_session(&self) {
+        let overview = self.site.glean.overview().await.expect("an overview");
+        let sessions = overview["sessions"].as_array().expect("sessions").iter();
+        let open: Vec<_> = sessions.filter(|session| session["state"] == "ACTIVE").collect();
+        assert!(open.is_empty(), "{open:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn just_the_rows_that_glean_refuses_are_left_out_and_they_are_named_and_told_again() {
+    let firm = Firm::new(&["all", "hr"]).await;
+    let emails: Vec<String> = (0..2_500).map(|number| format!("u{number:04}@x.com")).collect();
+    let of = |many: usize| {
+        let emails: Vec<&str> = emails[..many].iter().map(String::as_str).collect();
+        let groups: &[(&str, &[&str])] = &[("all", &emails), ("hr", &[emails[7], "group:bad"])];
+        Company::new(&emails, &[groups, &[("bad", &[emails[8]])]].concat())
+    };
+    for (path, row) in [
+        ("/bulkindexusers", "u1234@"),
+        ("/bulkindexusers", "u0003@"),
+        ("/bulkindexgroups", "bad"),
+        ("/bulkindexmemberships", "u2222@"),
+    ] {
+        firm.refuses(path, row);
+    }
+    firm.people(&of(2_499));
+    firm.site.sync("docs", 0).await;
+    let first = firm.told(5).await;
+    assert_eq!((&first["outcome"], &first["refused"]["count"]), (&json!("partial"), &json!(5)));
+    let named = first["refused"]["samples"].as_array().expect("samples").iter();
+    let named: Vec<_> = named.map(|one| one.as_str().unwrap_or_default().to_owned()).collect();
+    for who in
+        ["user u0003@x.com: ", "user u1234@x.com: ", "group bad: ", "u2222@x.com of group all: "]
+    {
+        assert!(
+            named.iter().any(|one| one.starts_with(who) && one.contains("refused")),
+            "{who}: {named:?}"
+        );
+    }
+    assert!(named.iter().any(|one| one.starts_with("the group bad of group hr")), "{named:?}");
+    assert_eq!(
+        (&first["users"], &first["groups"], &first["memberships"]),
+        (&json!(2_497), &json!(2), &json!(2_499))
+    );
+    firm.has_no_open_session().await;
+    for (email, group, may) in [
+        (0, 0, true),
+        (2_221, 0, true),
+        (2_222, 0, false),
+        (2_498, 0, true),
+        (7, 1, true),
+        (8, 1, false),
+    ] {
+        assert_eq!(firm.sees(&emails[email], group).await, may, "{email}");
+    }
+    // Nothing is told again for them alone.
+    let requests = firm.site.glean.drill().requests();
+    let again = firm.told(5).await;
+    assert_eq!((&again["refused"]["count"], &again["changed_groups"]), (&json!(5), &json!(0)));
+    assert_eq!(firm.site.glean.drill().requests(), requests);
+    let status = firm.run(&["status", "-v"]).await.stdout;
+    assert!(status.contains("refused by Glean, and tried again: user u1234@x.com"), "{status}");
+    // With the others they are.
+    firm.site.glean.drill().clear();
+    firm.people(&of(2_500));
+    let now = firm.told(5).await;
+    assert_eq!(now["refused"]["count"], 2, "a group's name waits, as no group has changed: {now}");
+    let all = firm.run(&["sync", "docs", "--identities", "--local", "--restart", "--json"]).await;
+    assert_eq!(all.code, 0, "{all:?}");
+    firm.has_no_open_session().await;
+    for (email, group) in [(2_222, 0), (2_499, 0), (8, 1)] {
+        assert!(firm.sees(&emails[email], group).await, "{email}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_glean_refuses_everybody_it_is_not_the_rows_and_nobody_loses_anything() {
+    let firm = Firm::new(&["hr"]).await;
+    let first = Company::new(&["ann@x.com", "bob@x.com"], &[("hr", &["ann@x.com", "bob@x.com"])]);
+    firm.people(&first);
+    firm.told(0).await;
+    firm.site.sync("docs", 0).await;
+    firm.refuses("/bulkindexusers", "@");
+    firm.people(&Company::new(&["ann@x.com", "bob@x.com", "cid@x.com"], &[("hr", &["cid@x.com"])]));
+    let ended = firm.run(&["sync", "docs", "--identities", "--local"]).await;
+    assert!(
+        ended.code != 0 && ended.stderr.contains("refused the request to /bulkindexusers"),
+        "{ended:?}"
+    );
+    firm.check(&first, "no user passes").await;
+    firm.site.glean.drill().clear();
+    // Who has left a group has left it, also where Glean takes nobody else into it.
+    firm.refuses("/bulkindexmemberships", "cid@");
+    let partly = firm.told(5).await;
+    assert_eq!((&partly["refused"]["count"], &partly["users"]), (&json!(1), &json!(3)), "{partly}");
+    for email in ["ann@x.com", "bob@x.com", "cid@x.com"] {
+        assert!(!firm.sees(email, 0).await, "{email}");
+    }
+    // Who was in it before, and is refused now, stays.
+    firm.site.glean.drill().clear();
+    firm.people(&first);
+    firm.told_or_approved().await;
+    firm.refuses("/bulkindexmemberships", "ann@");
+    firm.people(&Company::new(&["ann@x.com", "bob@x.com"], &[("hr", &["ann@x.com"])]));
+    assert_eq!(firm.told(5).await["refused"]["count"], 1);
+    firm.check(&first, "the group is as it was").await;
+}
