@@ -34,11 +34,10 @@ pub(crate) fn may_see(
         .prepare_cached("SELECT user_id, active FROM users WHERE datasource = ?1 AND email = ?2")?
         .query_row(params![datasource, email], |row| Ok((row.get(0)?, row.get(1)?)))
         .optional()?;
-    if user.as_ref().is_some_and(|(_, active)| !active) {
-        return Ok(Verdict { allowed: false, why: format!("{email} is inactive") });
-    }
+    // What else Glean does with an inactive user it does not say: the worst is that groups let them in.
+    let is_active = user.as_ref().is_some_and(|(_, active)| *active);
     let user_id = user.as_ref().and_then(|(id, _)| id.as_deref());
-    if permissions.allow_all_datasource_users_access && user.is_some() {
+    if permissions.allow_all_datasource_users_access && is_active {
         return Ok(Verdict::yes(format!("every user of {datasource} may, and {email} is one")));
     }
     let is_named = permissions.allowed_users.iter().any(|allowed| {

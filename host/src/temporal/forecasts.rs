@@ -54,9 +54,10 @@ pub async fn run(
     let name = request.connection.clone();
     let id = ids::forecast(&name, &task_queue);
     // Whoever wants everything read again is not shown what was begun before.
-    let beside = match request.restart {
-        true => WorkflowIdConflictPolicy::Fail,
-        false => WorkflowIdConflictPolicy::UseExisting,
+    let beside = if request.restart {
+        WorkflowIdConflictPolicy::Fail
+    } else {
+        WorkflowIdConflictPolicy::UseExisting
     };
     let options = WorkflowStartOptions::new(&task_queue, &id)
         .id_conflict_policy(beside)

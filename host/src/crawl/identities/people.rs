@@ -58,14 +58,15 @@ impl<'a> People<'a> {
         Self { users, ids, by_email }
     }
 
-    /// The members as Glean is told of them; where some are unknown, the others, and those.
+    /// The members as Glean is told of them; where some are unknown, the others, and those. Whoever may not use their
+    /// account is none: what Glean does with an inactive user in a group it does not say.
     pub(super) fn all<'m>(
         &self,
         members: &'m BTreeSet<identities::Member>,
         groups: &BTreeSet<String>,
     ) -> Result<Members, (Members, Vec<&'m identities::Member>)> {
         let (mut known, mut unknown) = (Members::new(), Vec::new());
-        for member in members {
+        for member in members.iter().filter(|member| !self.is_inactive(member)) {
             match self.one(member, groups) {
                 Some(member) => drop(known.insert(member)),
                 None => unknown.push(member),
@@ -86,6 +87,15 @@ impl<'a> People<'a> {
             }
             _ => None,
         })
+    }
+
+    fn is_inactive(&self, member: &identities::Member) -> bool {
+        let user = match member {
+            identities::Member::Email(email) => self.users.get(&key(email)),
+            identities::Member::Id(id) => self.ids.get(id.as_str()).copied().flatten(),
+            identities::Member::Group(_) => None,
+        };
+        user.is_some_and(|user| !user.active)
     }
 
     fn one(&self, member: &identities::Member, groups: &BTreeSet<String>) -> Option<Member> {
