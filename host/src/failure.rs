@@ -48,6 +48,8 @@ pub enum Kind {
     Trap,
     /// The guest used up a limit of its sandbox.
     Limit,
+    /// A published connector is not what it should be, or not from whom.
+    Untrusted,
     /// The guest wanted what it is not granted.
     Denied,
     /// A credential's secret cannot be had from where it is kept.
@@ -74,7 +76,7 @@ impl Kind {
     /// The exit code of a command that ends with this failure.
     pub fn exit_code(self) -> u8 {
         match self {
-            Self::Settings | Self::Contract | Self::Denied | Self::Secret => 2,
+            Self::Settings | Self::Contract | Self::Denied | Self::Untrusted | Self::Secret => 2,
             Self::Unreachable => 3,
             Self::Refused
             | Self::Unauthorized
@@ -130,6 +132,7 @@ impl Kind {
             Self::Trap => "Trap",
             Self::Limit => "Limit",
             Self::Denied => "Denied",
+            Self::Untrusted => "Untrusted",
             Self::Secret => "Secret",
             Self::TimedOut => "TimedOut",
             Self::Quarantine => "Quarantine",

@@ -141,7 +141,9 @@ const ROOMS: &[Room] = &[
         ],
     ),
     ("cell/loader", &["limits", "file", "private", "cache", "candidate", "compile", "mod"]),
-    ("registry", &["mod"]),
+    ("registry", &["refusal", "oci", "trust", "mod"]),
+    ("registry/oci", &["reference", "artifact", "login", "wire", "remote", "mod"]),
+    ("registry/trust", &["key", "statement", "policy", "mod"]),
     ("wire", &["identities", "document", "permissions", "size", "batch", "received", "mod"]),
     ("intake", &["rules", "loop_detector", "cutter", "check", "source", "judge", "mod"]),
     (

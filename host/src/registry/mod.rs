@@ -4,6 +4,10 @@
 //! Putting another file into the folder changes what the next crawl uses; a crawl under way keeps to
 //! the copy in the store.
 
+pub mod oci;
+pub mod refusal;
+pub mod trust;
+
 use std::cmp::Reverse;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -1,0 +1,15 @@
+//! Connectors in OCI registries.
+
+mod artifact;
+mod login;
+mod reference;
+mod remote;
+mod wire;
+
+pub use artifact::{
+    About, Annotations, Artifact, Described, Descriptor, INDEX, Index, MANIFEST, Manifest,
+    described,
+};
+pub use reference::{Reference, Repository, SCHEME};
+pub use remote::Remote;
+pub use wire::Progress;

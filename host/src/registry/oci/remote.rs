@@ -1,0 +1,250 @@
+//! A repository in a registry: its manifests, blobs, versions, and what is attached to them.
+
+use bytes::Bytes;
+use reqwest::header::LINK;
+use reqwest::{Method, StatusCode, Url};
+use serde::Deserialize;
+
+use super::super::refusal::{Refusal, expect};
+use super::artifact::{
+    Annotations, Descriptor, EMPTY, EMPTY_BYTES, INDEX, Index, MANIFEST, Manifest,
+};
+use super::login::Login;
+use super::reference::Repository;
+use super::wire::{Answer, Ask, Progress, Wire};
+use crate::connector::Digest;
+use crate::failure::{Failure, Result};
+
+/// The longest manifest ("OCI distribution specification": at least 4 MB have to be taken).
+const MAX_MANIFEST: u64 = 4 << 20;
+/// Pages of versions, and of what is attached.
+const PAGES: usize = 100;
+
+pub struct Remote {
+    wire: Wire,
+}
+
+#[derive(Deserialize)]
+struct Tags {
+    tags: Option<Vec<String>>,
+}
+
+impl Remote {
+    /// One that is read from; with `pushes` also written to.
+    pub async fn open(repository: &Repository, pushes: bool) -> Result<Self> {
+        let login = Login::of(repository).await?;
+        Ok(Self { wire: Wire::new(repository.clone(), login, pushes)? })
+    }
+
+    pub fn repository(&self) -> &Repository {
+        &self.wire.repository
+    }
+
+    async fn get(&self, path: &str, accept: Option<String>) -> Result<Answer> {
+        self.get_at(self.wire.url(path)?, accept).await
+    }
+
+    async fn get_at(&self, url: Url, accept: Option<String>) -> Result<Answer> {
+        let ask = Ask { method: Method::GET, url, accept, body: None, from_anywhere: false };
+        self.wire.ask(&ask).await
+    }
+
+    /// A manifest by its tag or digest; nothing where there is none.
+    pub async fn manifest(&self, name: &str) -> Result<Option<Vec<u8>>> {
+        let accept = format!("{MANIFEST}, {INDEX}");
+        let answer = self.get(&format!("manifests/{name}"), Some(accept)).await?;
+        match answer.status {
+            StatusCode::OK => self.wire.body(answer, MAX_MANIFEST).await.map(Some),
+            StatusCode::NOT_FOUND => Ok(None),
+            _ => Err(self.wire.refused(answer, &format!("the manifest `{name}`")).await),
+        }
+    }
+
+    /// Exactly this manifest.
+    pub async fn manifest_of(&self, digest: &Digest) -> Result<Option<Vec<u8>>> {
+        let manifest = self.manifest(&digest.to_string()).await?;
+        if let Some(manifest) = &manifest {
+            expect(&Digest::of(manifest), digest, Refusal::ManifestChanged)
+                .map_err(|refusal| refusal.of(self.named(digest)))?;
+        }
+        Ok(manifest)
+    }
+
+    fn named(&self, digest: &Digest) -> String {
+        format!("{}@{digest}", self.repository())
+    }
+
+    /// Exactly these bytes.
+    pub async fn blob(&self, of: &Descriptor, progress: &Progress) -> Result<Vec<u8>> {
+        let digest: Digest = of.digest.parse()?;
+        let url = self.wire.url(&format!("blobs/{digest}"))?;
+        let ask = Ask { method: Method::GET, url, accept: None, body: None, from_anywhere: true };
+        let answer = self.wire.ask(&ask).await?;
+        if answer.status != StatusCode::OK {
+            return Err(self.wire.refused(answer, "a file").await);
+        }
+        let refused = |refusal: Refusal| refusal.of(self.named(&digest));
+        let wrong_size = |came| refused(Refusal::WrongSize { said: of.size, came });
+        let bytes = self.wire.transferred(answer, of.size, progress).await?;
+        let bytes = bytes.ok_or_else(|| wrong_size(of.size + 1))?;
+        if bytes.len() as u64 != of.size {
+            return Err(wrong_size(bytes.len() as u64));
+        }
+        expect(&Digest::of(&bytes), &digest, Refusal::FileChanged).map_err(refused)?;
+        Ok(bytes)
+    }
+
+    /// All versions, as they are tagged.
+    pub async fn tags(&self) -> Result<Vec<String>> {
+        let mut all = Vec::new();
+        let mut next = Some(self.wire.url("tags/list?n=1000")?);
+        for _ in 0..PAGES {
+            let Some(url) = next.take() else { return Ok(all) };
+            let answer = self.get_at(url.clone(), None).await?;
+            match answer.status {
+                StatusCode::OK => {}
+                StatusCode::NOT_FOUND => return Ok(all),
+                _ => return Err(self.wire.refused(answer, "the list of versions").await),
+            }
+            next = self.next_page(&url, &answer)?;
+            let body = self.wire.body(answer, MAX_MANIFEST).await?;
+            let Tags { tags } = serde_json::from_slice(&body)
+                .map_err(|_| self.wire.nonsense("its list of versions cannot be read"))?;
+            all.extend(tags.unwrap_or_default());
+        }
+        Err(self.wire.nonsense("its list of versions does not end"))
+    }
+
+    fn next_page(&self, url: &Url, answer: &Answer) -> Result<Option<Url>> {
+        let link = answer.headers.get(LINK).and_then(|link| link.to_str().ok());
+        let Some(link) = link.filter(|link| link.contains("rel=\"next\"")) else { return Ok(None) };
+        let target = link.split_once('<').and_then(|(_, rest)| rest.split_once('>'));
+        let (target, _) = target.ok_or_else(|| self.wire.nonsense("it names no next page"))?;
+        self.wire.own(url, target).map(Some)
+    }
+
+    /// What is attached to a manifest. A registry that has no list of that keeps it under a tag.
+    pub async fn attached(&self, digest: &Digest) -> Result<Vec<Descriptor>> {
+        let mut all = Vec::new();
+        let mut next = Some(self.wire.url(&format!("referrers/{digest}"))?);
+        for _ in 0..PAGES {
+            let Some(url) = next.take() else { return Ok(all) };
+            let answer = self.get_at(url.clone(), Some(INDEX.to_owned())).await?;
+            match answer.status {
+                StatusCode::OK => {}
+                StatusCode::NOT_FOUND if all.is_empty() => {
+                    let index = self.under_tag(digest).await?;
+                    return Ok(index.map_or_else(Vec::new, |index| index.manifests));
+                }
+                _ => return Err(self.wire.refused(answer, "the list of what is attached").await),
+            }
+            next = self.next_page(&url, &answer)?;
+            let body = self.wire.body(answer, MAX_MANIFEST).await?;
+            all.extend(self.index(&body)?.manifests);
+        }
+        Err(self.wire.nonsense("its list of what is attached does not end"))
+    }
+
+    async fn under_tag(&self, digest: &Digest) -> Result<Option<Index>> {
+        let found = self.manifest(&tag_of(digest)).await?;
+        found.map(|bytes| self.index(&bytes)).transpose()
+    }
+
+    fn index(&self, bytes: &[u8]) -> Result<Index> {
+        let index: Result<Index, _> = serde_json::from_slice(bytes);
+        index.map_err(|_| self.wire.nonsense("its list of what is attached cannot be read"))
+    }
+
+    async fn has_blob(&self, digest: &str) -> Result<bool> {
+        let url = self.wire.url(&format!("blobs/{digest}"))?;
+        let ask = Ask { method: Method::HEAD, url, accept: None, body: None, from_anywhere: true };
+        Ok(self.wire.ask(&ask).await?.status == StatusCode::OK)
+    }
+
+    /// Puts bytes there, where they are not yet.
+    pub async fn put_blob(&self, bytes: impl Into<Bytes>) -> Result<()> {
+        let bytes = bytes.into();
+        let digest = Digest::of(&bytes).to_string();
+        if self.has_blob(&digest).await? {
+            return Ok(());
+        }
+        let url = self.wire.url("blobs/uploads/")?;
+        let kind = "application/octet-stream".to_owned();
+        let body = Some((kind.clone(), Bytes::new()));
+        let (accept, from_anywhere) = (None, false);
+        let begin = Ask { method: Method::POST, url: url.clone(), accept, body, from_anywhere };
+        let answer = self.wire.ask(&begin).await?;
+        if answer.status != StatusCode::ACCEPTED {
+            return Err(self.wire.refused(answer, "to take a file").await);
+        }
+        let location = answer.headers.get(reqwest::header::LOCATION);
+        let location = location.and_then(|location| location.to_str().ok());
+        let location =
+            location.ok_or_else(|| self.wire.nonsense("it does not say where a file goes"))?;
+        let mut to = self.wire.own(&url, location)?;
+        to.query_pairs_mut().append_pair("digest", &digest);
+        let put = Ask { method: Method::PUT, url: to, body: Some((kind, bytes)), ..begin };
+        let answer = self.wire.ask(&put).await?;
+        match answer.status {
+            StatusCode::CREATED => Ok(()),
+            _ => Err(self.wire.refused(answer, "a file").await),
+        }
+    }
+
+    /// Puts a manifest there, by a tag or its digest. Whether the registry keeps a list of what is attached.
+    pub async fn put_manifest(&self, name: &str, kind: &str, bytes: Vec<u8>) -> Result<bool> {
+        let url = self.wire.url(&format!("manifests/{name}"))?;
+        let body = Some((kind.to_owned(), bytes.into()));
+        let (accept, from_anywhere) = (None, false);
+        let ask = Ask { method: Method::PUT, url, accept, body, from_anywhere };
+        let answer = self.wire.ask(&ask).await?;
+        match answer.status {
+            StatusCode::CREATED => Ok(answer.headers.contains_key("oci-subject")),
+            _ => Err(self.wire.refused(answer, &format!("the manifest `{name}`")).await),
+        }
+    }
+
+    /// Attaches something to a manifest.
+    pub async fn attach(
+        &self,
+        subject: Descriptor,
+        kind: &str,
+        content: Vec<u8>,
+        annotations: Annotations,
+    ) -> Result<()> {
+        let digest: Digest = subject.digest.parse()?;
+        let layer = Descriptor::of(kind, &content);
+        let manifest = Manifest {
+            schema_version: 2,
+            media_type: MANIFEST.to_owned(),
+            artifact_type: Some(kind.to_owned()),
+            config: Descriptor::of(EMPTY, EMPTY_BYTES),
+            layers: vec![layer],
+            subject: Some(subject),
+            annotations: annotations.clone(),
+        };
+        let json = |error| Failure::internal(format!("a manifest is no JSON: {error}"));
+        let manifest = serde_json::to_vec(&manifest).map_err(json)?;
+        self.put_blob(EMPTY_BYTES).await?;
+        self.put_blob(content).await?;
+        let mut descriptor = Descriptor::of(MANIFEST, &manifest);
+        let is_listed = self.put_manifest(&descriptor.digest, MANIFEST, manifest).await?;
+        if is_listed {
+            return Ok(());
+        }
+        descriptor.artifact_type = Some(kind.to_owned());
+        descriptor.annotations = annotations;
+        let mut index = self.under_tag(&digest).await?.unwrap_or_else(|| Index::new(Vec::new()));
+        if index.manifests.iter().any(|one| one.digest == descriptor.digest) {
+            return Ok(());
+        }
+        index.manifests.push(descriptor);
+        let index = serde_json::to_vec(&index).map_err(json)?;
+        self.put_manifest(&tag_of(&digest), INDEX, index).await.map(drop)
+    }
+}
+
+/// The tag under which a registry without a list keeps what is attached.
+fn tag_of(digest: &Digest) -> String {
+    format!("sha256-{}", digest.hex())
+}

@@ -1,0 +1,412 @@
+//! Requests to one registry. Whatever it answers, our credentials go to no other host, and no more is read than may
+//! come.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::StreamExt as _;
+use http_auth::ChallengeRef;
+use reqwest::header::{
+    ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, LOCATION, WWW_AUTHENTICATE,
+};
+use reqwest::{Method, StatusCode, Url};
+use serde::Deserialize;
+use tokio::sync::Mutex;
+
+use super::super::refusal::Refusal;
+use super::login::Login;
+use super::reference::{Repository, hostname, is_loopback};
+use crate::clock::Timestamp;
+use crate::failure::{Failure, Kind, Result};
+use crate::pace::retry_after;
+use crate::secret::Secret;
+use crate::text::short_line;
+
+/// A registry that says nothing for so long is away.
+const SILENCE: Duration = Duration::from_secs(30);
+const CONNECT: Duration = Duration::from_secs(10);
+/// Requests for one answer, where the registry has none now.
+const TRIES: u32 = 3;
+const PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(20);
+/// Other places that a registry may send us to for one answer.
+const REDIRECTS: usize = 5;
+/// Of a token, and of what is said of an error.
+const MAX_TOKEN: u64 = 256 << 10;
+const MAX_SAID: u64 = 64 << 10;
+
+/// How much of a transfer is done, in bytes.
+pub type Progress = dyn Fn(u64) + Send + Sync;
+
+pub(super) struct Wire {
+    http: reqwest::Client,
+    pub(super) repository: Repository,
+    base: Url,
+    login: Login,
+    /// What the registry gave us to show; nothing before it asked.
+    shown: Mutex<Option<Secret>>,
+    /// Whether we may have to write.
+    pushes: bool,
+}
+
+/// What is asked for.
+#[derive(Clone)]
+pub(super) struct Ask {
+    pub method: Method,
+    pub url: Url,
+    pub accept: Option<String>,
+    pub body: Option<(String, Bytes)>,
+    /// Whether the answer may come from another host, by its digest.
+    pub from_anywhere: bool,
+}
+
+pub(super) struct Answer {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    response: reqwest::Response,
+}
+
+impl Wire {
+    pub(super) fn new(repository: Repository, login: Login, pushes: bool) -> Result<Self> {
+        crate::tls::choose_provider();
+        let scheme = if repository.is_loopback() { "http" } else { "https" };
+        let host = match repository.host.as_str() {
+            "docker.io" => "registry-1.docker.io",
+            host => host,
+        };
+        let base = Url::parse(&format!("{scheme}://{host}/v2/{}/", repository.name))
+            .map_err(|error| Failure::settings(format!("`{repository}` is no address: {error}")))?;
+        let http = reqwest::Client::builder()
+            .connect_timeout(CONNECT)
+            .read_timeout(SILENCE)
+            .redirect(reqwest::redirect::Policy::none())
+            .user_agent(concat!("sheaf/", env!("CARGO_PKG_VERSION")))
+            .build()
+            .map_err(|error| Failure::internal(format!("no HTTP client: {error}")))?;
+        Ok(Self { http, repository, base, login, shown: Mutex::new(None), pushes })
+    }
+
+    /// A path below the repository.
+    pub(super) fn url(&self, path: &str) -> Result<Url> {
+        let joined = self.base.join(path);
+        joined.map_err(|error| Failure::internal(format!("`{path}` is no path: {error}")))
+    }
+
+    /// One of the registry's own addresses, as it names it.
+    pub(super) fn own(&self, from: &Url, location: &str) -> Result<Url> {
+        let url = from.join(location);
+        let url = url.map_err(|_| self.nonsense("it names a place that is no address"))?;
+        if is_same_place(&url, &self.base) {
+            return Ok(url);
+        }
+        Err(Refusal::Elsewhere(place(&url)).of(&self.repository))
+    }
+
+    /// The answer, once there is one. What the registry refuses for now is asked for again.
+    pub(super) async fn ask(&self, ask: &Ask) -> Result<Answer> {
+        let mut tries = 1;
+        loop {
+            let failure = match self.once(ask).await {
+                Ok(answer) if !is_not_now(answer.status) => return Ok(answer),
+                Ok(answer) => {
+                    let after = retry_after(&answer.headers, Timestamp::now());
+                    let what = format!("the registry {} answers {}", self.host(), answer.status);
+                    Failure::new(Kind::Unreachable, what).retry_after(after)
+                }
+                Err(failure) if failure.kind == Kind::Unreachable => failure,
+                Err(failure) => return Err(failure),
+            };
+            if tries == TRIES {
+                return Err(failure.at(self.repository.to_string()).next("try again later"));
+            }
+            let pause = failure.retry_after.unwrap_or(PAUSE * tries).min(LONGEST_PAUSE);
+            tracing::warn!(?pause, "tries again: {failure}");
+            tokio::time::sleep(pause).await;
+            tries += 1;
+        }
+    }
+
+    fn host(&self) -> &str {
+        &self.repository.host
+    }
+
+    async fn once(&self, ask: &Ask) -> Result<Answer> {
+        let answer = self.follow(ask).await?;
+        if answer.status != StatusCode::UNAUTHORIZED {
+            return Ok(answer);
+        }
+        // A token may be too old, or not yet there: once it is asked for.
+        match self.log_in(&answer.headers).await? {
+            Some(secret) => *self.shown.lock().await = Some(secret),
+            None => return Ok(answer),
+        }
+        self.follow(ask).await
+    }
+
+    /// Asks, and goes where the registry sends us: with credentials only to itself.
+    async fn follow(&self, ask: &Ask) -> Result<Answer> {
+        let mut url = ask.url.clone();
+        for _ in 0..=REDIRECTS {
+            let ours = is_same_place(&url, &self.base);
+            let mut request = self.http.request(ask.method.clone(), url.clone());
+            if let Some(accept) = &ask.accept {
+                request = request.header(ACCEPT, accept);
+            }
+            if let Some(secret) = self.shown.lock().await.as_ref().filter(|_| ours) {
+                request = request.header(AUTHORIZATION, &*secret.reveal());
+            }
+            if let Some((kind, body)) = &ask.body {
+                request = request.header(CONTENT_TYPE, kind).body(body.clone());
+            }
+            let response = request.send().await.map_err(|error| self.away(&error))?;
+            let (status, headers) = (response.status(), response.headers().clone());
+            if !status.is_redirection() || status == StatusCode::NOT_MODIFIED {
+                return Ok(Answer { status, headers, response });
+            }
+            let location = headers.get(LOCATION).and_then(|location| location.to_str().ok());
+            let location = location
+                .ok_or_else(|| self.nonsense("it sends us on, and does not say where to"))?;
+            let next = url.join(location);
+            url = next.map_err(|_| self.nonsense("it sends us to a place that is no address"))?;
+            let is_safe = url.scheme() == "https" || self.is_here(&url);
+            if !is_same_place(&url, &self.base) && !(ask.from_anywhere && is_safe) {
+                return Err(Refusal::Elsewhere(place(&url)).of(&self.repository));
+            }
+        }
+        Err(self.nonsense("it sends us from place to place"))
+    }
+
+    /// Whether both are on this machine.
+    fn is_here(&self, url: &Url) -> bool {
+        self.repository.is_loopback() && url.host_str().is_some_and(is_loopback)
+    }
+
+    /// What the registry wants to be shown; nothing where we have nothing.
+    async fn log_in(&self, headers: &HeaderMap) -> Result<Option<Secret>> {
+        let texts =
+            headers.get_all(WWW_AUTHENTICATE).iter().filter_map(|value| value.to_str().ok());
+        for text in texts {
+            let Ok(challenges) = http_auth::parse_challenges(text) else { continue };
+            for challenge in challenges {
+                if challenge.scheme.eq_ignore_ascii_case("bearer") {
+                    return self.token(&challenge).await.map(Some);
+                }
+                if challenge.scheme.eq_ignore_ascii_case("basic") {
+                    let Login::Password(user, password) = &self.login else { return Ok(None) };
+                    let shown = http_auth::basic::encode_credentials(user, &password.reveal());
+                    return Ok(Some(Secret::fetched(&shown)));
+                }
+            }
+        }
+        Err(self.nonsense("it wants credentials, and does not say of which kind"))
+    }
+
+    /// Asks whoever gives tokens for the registry. Our credentials go there only if it is the registry's own.
+    async fn token(&self, challenge: &ChallengeRef<'_>) -> Result<Secret> {
+        let parameter = |name: &str| {
+            let mut found = challenge.params.iter();
+            let found = found.find(|(key, _)| key.eq_ignore_ascii_case(name));
+            found.map(|(_, value)| value.to_unescaped())
+        };
+        let realm = parameter("realm").unwrap_or_default();
+        let mut url =
+            Url::parse(&realm).map_err(|_| self.nonsense("it names no place that gives tokens"))?;
+        if url.scheme() != "https" && !self.is_here(&url) {
+            return Err(Refusal::Elsewhere(place(&url)).of(&self.repository));
+        }
+        let actions = if self.pushes { "pull,push" } else { "pull" };
+        let scope = format!("repository:{}:{actions}", self.repository.name);
+        let service = parameter("service").unwrap_or_default();
+        let is_own = is_own(url.host_str().unwrap_or_default(), self.repository.hostname());
+        let request = match &self.login {
+            Login::Nobody => {
+                url.query_pairs_mut().append_pair("service", &service).append_pair("scope", &scope);
+                self.http.get(url)
+            }
+            _ if !is_own => return Err(Refusal::Elsewhere(place(&url)).of(&self.repository)),
+            Login::Password(user, password) => {
+                url.query_pairs_mut().append_pair("service", &service).append_pair("scope", &scope);
+                self.http.get(url).basic_auth(user, Some(&*password.reveal()))
+            }
+            Login::Refresh(token) => {
+                let form = url::form_urlencoded::Serializer::new(String::new())
+                    .append_pair("grant_type", "refresh_token")
+                    .append_pair("client_id", "sheaf")
+                    .append_pair("service", &service)
+                    .append_pair("scope", &scope)
+                    .append_pair("refresh_token", &token.reveal())
+                    .finish();
+                self.http
+                    .post(url)
+                    .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
+                    .body(form)
+            }
+        };
+        let response = request.send().await.map_err(|error| self.away(&error))?;
+        let (status, headers) = (response.status(), response.headers().clone());
+        let answer = Answer { status, headers, response };
+        if is_not_now(status) {
+            let what = format!("whoever gives tokens for {} answers {status}", self.host());
+            return Err(Failure::new(Kind::Unreachable, what));
+        }
+        if !status.is_success() {
+            return Err(self.refused(answer, "a token").await);
+        }
+        let given: Given = serde_json::from_slice(&self.body(answer, MAX_TOKEN).await?)
+            .map_err(|_| self.nonsense("it gives a token that cannot be read"))?;
+        let token = given.token.or(given.access_token);
+        let token = token.ok_or_else(|| self.nonsense("it gives no token"))?;
+        Ok(Secret::fetched(&format!("Bearer {token}")))
+    }
+
+    /// The whole body, of which no more than `most` may come.
+    pub(super) async fn body(&self, answer: Answer, most: u64) -> Result<Vec<u8>> {
+        self.transferred(answer, most, &|_| {}).await?.ok_or_else(|| {
+            self.nonsense(&format!("its answer is longer than {}", crate::text::bytes(most)))
+        })
+    }
+
+    /// The same, told as it comes; nothing where more came.
+    pub(super) async fn transferred(
+        &self,
+        answer: Answer,
+        most: u64,
+        progress: &Progress,
+    ) -> Result<Option<Vec<u8>>> {
+        let length = answer.headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok());
+        let length: u64 = length.and_then(|length| length.parse().ok()).unwrap_or(0);
+        let mut body = Vec::with_capacity(usize::try_from(length.min(most)).unwrap_or(0));
+        let mut chunks = answer.response.bytes_stream();
+        while let Some(chunk) = chunks.next().await {
+            let chunk = chunk.map_err(|error| self.away(&error))?;
+            if (body.len() + chunk.len()) as u64 > most {
+                return Ok(None);
+            }
+            body.extend_from_slice(&chunk);
+            progress(body.len() as u64);
+        }
+        Ok(Some(body))
+    }
+
+    /// An answer that says no, for people.
+    pub(super) async fn refused(&self, answer: Answer, what: &str) -> Failure {
+        let status = answer.status;
+        let said = self.transferred(answer, MAX_SAID, &|_| {}).await.ok().flatten();
+        let said = said.as_deref().and_then(errors).unwrap_or_default();
+        let host = self.host();
+        let failure = match status {
+            StatusCode::UNAUTHORIZED => {
+                let what =
+                    format!("the registry {host} gives {what} only to whom it knows ({status})");
+                Failure::new(Kind::Unauthorized, what)
+                    .next(format!("`docker login {host}` or `podman login {host}`"))
+            }
+            StatusCode::FORBIDDEN => {
+                let what = format!("the registry {host} does not let us have {what} ({status})");
+                Failure::new(Kind::Refused, what).next("ask whoever runs it for the right to it")
+            }
+            _ => Failure::new(
+                Kind::Refused,
+                format!("the registry {host} refused {what} ({status})"),
+            ),
+        };
+        let failure = failure.at(self.repository.to_string());
+        if said.is_empty() { failure } else { failure.detail(said) }
+    }
+
+    pub(super) fn nonsense(&self, why: &str) -> Failure {
+        let what = format!("{} does not answer as a registry does: {why}", self.host());
+        Failure::new(Kind::Refused, what)
+            .at(self.repository.to_string())
+            .next("see that the address is that of a registry")
+    }
+
+    fn away(&self, error: &reqwest::Error) -> Failure {
+        let mut why = error.to_string();
+        let mut source = std::error::Error::source(error);
+        while let Some(inner) = source {
+            why = inner.to_string();
+            source = inner.source();
+        }
+        let why = if error.is_timeout() { "it did not answer in time".to_owned() } else { why };
+        let what =
+            format!("the registry {} cannot be reached: {}", self.host(), short_line(&why, 300));
+        Failure::new(Kind::Unreachable, what)
+    }
+}
+
+#[derive(Deserialize)]
+struct Given {
+    token: Option<String>,
+    access_token: Option<String>,
+}
+
+/// What a registry says of its errors ("OCI distribution specification: error codes").
+fn errors(body: &[u8]) -> Option<String> {
+    let body: serde_json::Value = serde_json::from_slice(body).ok()?;
+    let texts = body["errors"].as_array()?.iter().take(3).map(|error| {
+        let part = |key: &str| error[key].as_str().unwrap_or_default().to_owned();
+        format!("{}: {}", part("code"), part("message"))
+    });
+    Some(texts.collect::<Vec<_>>().join("; "))
+}
+
+fn is_not_now(status: StatusCode) -> bool {
+    status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS
+}
+
+fn is_same_place(one: &Url, other: &Url) -> bool {
+    one.scheme() == other.scheme()
+        && one.host_str() == other.host_str()
+        && one.port_or_known_default() == other.port_or_known_default()
+}
+
+fn place(url: &Url) -> String {
+    let port = url.port().map_or_else(String::new, |port| format!(":{port}"));
+    format!("{}://{}{port}", url.scheme(), url.host_str().unwrap_or_default())
+}
+
+/// Whether whoever gives tokens belongs to the registry: the same host, one below it, or one that shares all but the
+/// first part of its name.
+fn is_own(realm: &str, registry: &str) -> bool {
+    let realm = hostname(realm);
+    let domain = |host: &str| {
+        let above = host.split_once('.').map(|(_, above)| above.to_owned());
+        above.filter(|above| above.contains('.') && host.parse::<std::net::IpAddr>().is_err())
+    };
+    realm == registry
+        || realm.ends_with(&format!(".{registry}"))
+        || domain(registry).is_some_and(|domain| {
+            realm == domain || realm.ends_with(&format!(".{domain}"))
+        })
+        // Docker's own are two names of one company.
+        || (realm == "auth.docker.io" && matches!(registry, "docker.io" | "registry-1.docker.io"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tokens_are_asked_for_only_of_the_registrys_own() {
+        for (realm, registry) in [
+            ("ghcr.io", "ghcr.io"),
+            ("auth.docker.io", "registry-1.docker.io"),
+            ("gitlab.example.com", "registry.example.com"),
+            ("example.com", "registry.example.com"),
+            ("auth.registry.example.com", "registry.example.com"),
+            ("127.0.0.1", "127.0.0.1"),
+        ] {
+            assert!(is_own(realm, registry), "{realm} {registry}");
+        }
+        for (realm, registry) in [
+            ("evil.com", "example.com"),
+            ("evil.io", "ghcr.io"),
+            ("registry.example.com.evil.org", "registry.example.com"),
+            ("evilregistry.example.com.", "ghcr.io"),
+            ("10.0.0.1", "10.1.0.1"),
+        ] {
+            assert!(!is_own(realm, registry), "{realm} {registry}");
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! Why a published connector is not taken. Each has a name of its own, by which tests and people tell them apart.
+
+use std::fmt;
+
+use crate::connector::Digest;
+use crate::failure::{Failure, Kind};
+use crate::text::short_line;
+
+/// From the least to the gravest, as far as signatures go.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Refusal {
+    /// Only what is signed is taken, and no key is trusted for it.
+    NoKey,
+    /// It has to be signed, and has no signature.
+    Unsigned,
+    /// What is signed is a statement of this kind, which says nothing of who may be trusted.
+    OtherPredicate(String),
+    /// The signature is of another manifest.
+    OtherDigest,
+    /// It is signed, by the key of this hint, and by none that is trusted for it.
+    WrongKey(String),
+    /// A signature's bundle that says nothing that can be read.
+    BundleUnread(String),
+    /// The registry gave another manifest than was asked for.
+    ManifestChanged,
+    /// The manifest is none of a connector.
+    NoConnector(String),
+    /// The file is another than the manifest says.
+    FileChanged,
+    /// The file is longer, or shorter, than the manifest says.
+    WrongSize { said: u64, came: u64 },
+    /// A version exists, with other content.
+    Exists,
+    /// The tag is that of another version than the one that calls itself so.
+    OtherVersion { tag: String, version: String },
+    /// An older version than the one that is locked.
+    Downgrade { locked: String, found: String },
+    /// Its publisher took it back.
+    Yanked(String),
+    /// `deny` in `[connectors]` names it.
+    Denied,
+    /// The registry sends us to another host where our credentials or our trust would go along.
+    Elsewhere(String),
+}
+
+/// The longest of a stranger's words.
+const MOST: usize = 300;
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let short = |text: &String| short_line(text, MOST);
+        match self {
+            Self::NoKey => f.write_str("no key is trusted for it, and what is unsigned is refused"),
+            Self::Unsigned => f.write_str("it is not signed"),
+            Self::OtherPredicate(kind) => {
+                write!(
+                    f,
+                    "it is not signed: what its publisher attached is of another kind ({})",
+                    short(kind)
+                )
+            }
+            Self::OtherDigest => f.write_str("its signature is that of another manifest"),
+            Self::WrongKey(hint) if hint.is_empty() => {
+                f.write_str("it is signed by a key that is not trusted for it")
+            }
+            Self::WrongKey(hint) => {
+                write!(f, "it is signed by a key that is not trusted for it (hint {})", short(hint))
+            }
+            Self::BundleUnread(why) => {
+                write!(f, "a signature of it cannot be read: {}", short(why))
+            }
+            Self::ManifestChanged => {
+                f.write_str("the registry gave another manifest than was asked for")
+            }
+            Self::NoConnector(why) => write!(f, "it is no connector: {}", short(why)),
+            Self::FileChanged => f.write_str("its file is another than its manifest says"),
+            Self::WrongSize { said, came } => {
+                write!(f, "its file has {came} bytes or more, and its manifest says {said}")
+            }
+            Self::Exists => f.write_str("that version exists with other content"),
+            Self::OtherVersion { tag, version } => {
+                write!(f, "its tag is `{}`, and it calls itself {}", short(tag), short(version))
+            }
+            Self::Downgrade { locked, found } => {
+                write!(f, "it is version {}, and {} is locked", short(found), short(locked))
+            }
+            Self::Yanked(why) if why.is_empty() => f.write_str("its publisher took it back"),
+            Self::Yanked(why) => write!(f, "its publisher took it back: {}", short(why)),
+            Self::Denied => f.write_str("`deny` in [connectors] names it"),
+            Self::Elsewhere(host) => {
+                write!(f, "the registry sends us to another host, {}", short(host))
+            }
+        }
+    }
+}
+
+impl Refusal {
+    /// As a failure about `what`, a reference or a digest.
+    pub fn of(self, what: impl fmt::Display) -> Failure {
+        let failure = Failure::new(Kind::Untrusted, self.to_string()).at(what.to_string());
+        match self.next() {
+            Some(next) => failure.next(next),
+            None => failure,
+        }
+    }
+
+    fn next(&self) -> Option<&'static str> {
+        Some(match self {
+            Self::NoKey => {
+                "put its publisher's key into [connectors.trust], or set `unsigned = \"warn\"` there"
+            }
+            Self::Unsigned | Self::OtherPredicate(_) => {
+                "ask its publisher to sign it with `sheaf publish --sign`, or take the key for it out of [connectors.trust]"
+            }
+            Self::OtherDigest | Self::WrongKey(_) | Self::BundleUnread(_) => {
+                "ask its publisher, by another way than the registry, which key is theirs; if it has changed, put the \
+                 new one into [connectors.trust]"
+            }
+            Self::ManifestChanged | Self::FileChanged | Self::WrongSize { .. } => {
+                "the registry, or somebody between, changes what it gives: ask whoever runs it"
+            }
+            Self::Exists => "give the new content another version",
+            Self::OtherVersion { .. } => "ask its publisher to tag it with its own version",
+            Self::Downgrade { .. } => "`sheaf add` with the version in its name locks an older one",
+            Self::Yanked(_) => {
+                "take another version; `sheaf audit` tells which of yours are yanked"
+            }
+            Self::NoConnector(_) | Self::Denied | Self::Elsewhere(_) => return None,
+        })
+    }
+}
+
+/// That a digest is what it should be.
+pub fn expect(found: &Digest, wanted: &Digest, refusal: Refusal) -> Result<(), Refusal> {
+    if found == wanted { Ok(()) } else { Err(refusal) }
+}
