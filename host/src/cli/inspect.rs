@@ -1,6 +1,6 @@
 //! `sheaf inspect FILE`: what a connector is and asks for. It is granted nothing.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args as ClapArgs;
 use serde_json::{Value, json};
@@ -38,16 +38,16 @@ pub(super) async fn run(args: Args) -> Result<Report> {
         "manifest": manifest,
     });
     let summary = format!("{} {}: {}", manifest.name, manifest.version, manifest.description);
-    Ok(Report::new(summary, result).text(describe(&connector, &args.file)))
+    Ok(Report::new(summary, result).text(describe(&connector, &args.file.display().to_string())))
 }
 
 /// What people read of a connector. All of it but the form is a stranger's: each piece is one line, or a
 /// part of one.
-fn describe(connector: &Connector, file: &Path) -> String {
+pub(super) fn describe(connector: &Connector, from: &str) -> String {
     let manifest = &connector.manifest;
     let inspection = &connector.inspection;
     let mut text = format!("{} {}\n{}\n\n", manifest.name, manifest.version, manifest.description);
-    text.push_str(&format!("file      {}, {}\n", file.display(), bytes(connector.bytes)));
+    text.push_str(&format!("from      {from}, {}\n", bytes(connector.bytes)));
     text.push_str(&format!("digest    {}\n", connector.digest));
     text.push_str(&format!("contract  {}\n", inspection.contract));
     if !inspection.producers.is_empty() {

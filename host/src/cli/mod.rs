@@ -1,8 +1,11 @@
 //! The command line: parsing and printing only. One file a command.
 
 mod access;
+mod add;
 mod all_identities;
 mod approve;
+mod audit;
+mod bundle;
 mod cancel;
 mod check;
 mod context;
@@ -11,18 +14,21 @@ mod doctor;
 mod explain;
 mod identities;
 mod inspect;
+mod keys;
 mod live;
 mod local_glean;
 mod logging;
 mod output;
 mod plan;
 mod preview;
+mod publish;
 mod quarantine;
 mod schedules;
 mod shifts;
 mod signals;
 mod status;
 mod sync;
+mod transfer;
 mod worker;
 
 use std::path::PathBuf;
@@ -70,6 +76,20 @@ enum Command {
     Preview(preview::Args),
     /// Say what a connector's file is, without granting it anything.
     Inspect(inspect::Args),
+    /// Lock a connector: one that is published, a file, or what `sheaf bundle` wrote.
+    Add(add::Args),
+    /// Take the newest compatible versions of what is locked.
+    Update(add::UpdateArgs),
+    /// Say of each connector in use who signed it, and what its publisher says of it now.
+    Audit(audit::Args),
+    /// Write what is locked into a tar, for where no registry can be reached.
+    Bundle(bundle::Args),
+    /// Put a connector into a registry.
+    Publish(publish::Args),
+    /// Take a published version back: it stays there, and nobody begins with it any more.
+    Yank(publish::YankArgs),
+    /// Make keys to sign connectors with.
+    Keys(keys::Args),
     /// Say what a full crawl would add, change and delete, and who would find what; nothing is uploaded.
     Plan(plan::Args),
     /// Show each connection's last crawl, and what is under way.
@@ -103,6 +123,13 @@ impl Command {
             Self::Check(_) => "check",
             Self::Preview(_) => "preview",
             Self::Inspect(_) => "inspect",
+            Self::Add(_) => "add",
+            Self::Update(_) => "update",
+            Self::Audit(_) => "audit",
+            Self::Bundle(_) => "bundle",
+            Self::Publish(_) => "publish",
+            Self::Yank(_) => "yank",
+            Self::Keys(_) => "keys",
             Self::Plan(_) => "plan",
             Self::Status(_) => "status",
             Self::Cancel(_) => "cancel",
@@ -163,6 +190,13 @@ pub fn main() -> ExitCode {
             Command::Check(args) => check::run(args, &context).await,
             Command::Preview(args) => preview::run(args, &context).await,
             Command::Inspect(args) => inspect::run(args).await,
+            Command::Add(args) => Box::pin(add::run(args, &context)).await,
+            Command::Update(args) => Box::pin(add::run_update(args, &context)).await,
+            Command::Audit(args) => Box::pin(audit::run(args, &context)).await,
+            Command::Bundle(args) => bundle::run(args, &context).await,
+            Command::Publish(args) => Box::pin(publish::run(args)).await,
+            Command::Yank(args) => Box::pin(publish::run_yank(args)).await,
+            Command::Keys(args) => keys::run(args),
             Command::Plan(args) => Box::pin(plan::run(args, &context)).await,
             Command::Status(args) => status::run(args, &context).await,
             Command::Cancel(args) => Box::pin(cancel::run(args, &context)).await,

@@ -33,6 +33,7 @@ impl Config {
             policy: self.temporal.policy.clone(),
             guests: self.guests,
             connectors: self.connectors.clone(),
+            rules: self.rules.clone(),
             compile: self.compile,
             state: self.state.clone(),
             store: self.store.clone(),

@@ -45,6 +45,7 @@ impl File {
             _ => PathBuf::from("."),
         };
         let compile = self.connectors.limits();
+        let rules = self.connectors.rules(&base, locate)?;
         let connectors = self.connectors.folder.unwrap_or_else(|| "connectors".into());
         let state = base.join(self.state_folder.unwrap_or_else(|| ".sheaf".into()));
         let store = match self.state_store {
@@ -61,6 +62,7 @@ impl File {
             guests,
             temporal: self.temporal.validate(&base, locate, env)?,
             connectors: base.join(connectors),
+            rules,
             compile,
             state,
             store,

@@ -11,6 +11,7 @@ use crate::crawl::configured::Configured;
 use crate::crawl::{Connection, UploadLimits};
 use crate::failure::{Failure, Result};
 use crate::glean::Endpoint;
+use crate::registry::Rules;
 use crate::store::Location;
 use crate::temporal::schedule::Schedule;
 use crate::temporal::schedules::Wanted;
@@ -28,6 +29,8 @@ pub struct Config {
     pub guests: usize,
     /// Where `.wasm` files are dropped.
     pub connectors: PathBuf,
+    /// Which of them may be loaded.
+    pub rules: Rules,
     pub compile: CompileLimits,
     /// This machine's own: locks, temporary files, what `sheaf dev` runs.
     pub state: PathBuf,

@@ -28,7 +28,7 @@ use crate::glean::upload::{SessionState, Upload};
 use crate::glean::{self, Client, Endpoint};
 use crate::ledger;
 use crate::pace::Wait;
-use crate::registry::Registry;
+use crate::registry::{Registry, Rules};
 use crate::store::{Location, Store};
 
 /// A crawl's journal: each of its frames says how far a scope is.
@@ -44,6 +44,8 @@ pub struct Settings {
     pub guests: usize,
     /// Where `.wasm` files are dropped.
     pub connectors: PathBuf,
+    /// Which of them may be loaded.
+    pub rules: Rules,
     pub compile: CompileLimits,
     /// This machine's own: locks and temporary files.
     pub state: PathBuf,
@@ -72,7 +74,12 @@ impl Crawler {
         let loader = Loader::limited(Program::this(), cache, settings.compile)?;
         let store = Store::open(&settings.store)?;
         Ok(Self {
-            registry: Registry::new(loader, &settings.connectors, store.clone()),
+            registry: Registry::new(
+                loader,
+                &settings.connectors,
+                store.clone(),
+                settings.rules.clone(),
+            ),
             client: Client::new(settings.glean.clone())?,
             states: States::new(store.clone(), &settings.state, &settings.glean.server_url),
             store,

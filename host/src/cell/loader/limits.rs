@@ -26,7 +26,7 @@ impl Default for CompileLimits {
 
 impl CompileLimits {
     /// Whether a component of so many bytes is looked at.
-    pub(super) fn allow(&self, size: u64) -> Result<()> {
+    pub fn allow(&self, size: u64) -> Result<()> {
         let most = self.max_bytes as u64;
         if size <= most {
             return Ok(());

@@ -113,6 +113,10 @@ impl Loader {
     }
 
     /// Loads a connector's file, compiling it unless that was done before.
+    pub fn limits(&self) -> CompileLimits {
+        self.0.compiler.limits()
+    }
+
     pub async fn load_file(&self, path: &Path) -> Result<Arc<Connector>> {
         self.load(self.read(path).await?).await
     }

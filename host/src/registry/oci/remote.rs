@@ -1,5 +1,7 @@
 //! A repository in a registry: its manifests, blobs, versions, and what is attached to them.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use reqwest::header::LINK;
 use reqwest::{Method, StatusCode, Url};
@@ -45,7 +47,7 @@ impl Remote {
     }
 
     async fn get_at(&self, url: Url, accept: Option<String>) -> Result<Answer> {
-        let ask = Ask { method: Method::GET, url, accept, body: None, from_anywhere: false };
+        let ask = Ask::new(Method::GET, url).accepting(accept);
         self.wire.ask(&ask).await
     }
 
@@ -78,7 +80,7 @@ impl Remote {
     pub async fn blob(&self, of: &Descriptor, progress: &Progress) -> Result<Vec<u8>> {
         let digest: Digest = of.digest.parse()?;
         let url = self.wire.url(&format!("blobs/{digest}"))?;
-        let ask = Ask { method: Method::GET, url, accept: None, body: None, from_anywhere: true };
+        let ask = Ask::new(Method::GET, url).from_anywhere();
         let answer = self.wire.ask(&ask).await?;
         if answer.status != StatusCode::OK {
             return Err(self.wire.refused(answer, "a file").await);
@@ -157,12 +159,16 @@ impl Remote {
 
     async fn has_blob(&self, digest: &str) -> Result<bool> {
         let url = self.wire.url(&format!("blobs/{digest}"))?;
-        let ask = Ask { method: Method::HEAD, url, accept: None, body: None, from_anywhere: true };
+        let ask = Ask::new(Method::HEAD, url).from_anywhere();
         Ok(self.wire.ask(&ask).await?.status == StatusCode::OK)
     }
 
     /// Puts bytes there, where they are not yet.
-    pub async fn put_blob(&self, bytes: impl Into<Bytes>) -> Result<()> {
+    pub async fn put_blob(
+        &self,
+        bytes: impl Into<Bytes>,
+        sent: Option<Arc<Progress>>,
+    ) -> Result<()> {
         let bytes = bytes.into();
         let digest = Digest::of(&bytes).to_string();
         if self.has_blob(&digest).await? {
@@ -170,9 +176,7 @@ impl Remote {
         }
         let url = self.wire.url("blobs/uploads/")?;
         let kind = "application/octet-stream".to_owned();
-        let body = Some((kind.clone(), Bytes::new()));
-        let (accept, from_anywhere) = (None, false);
-        let begin = Ask { method: Method::POST, url: url.clone(), accept, body, from_anywhere };
+        let begin = Ask::new(Method::POST, url.clone()).with(&kind, Bytes::new());
         let answer = self.wire.ask(&begin).await?;
         if answer.status != StatusCode::ACCEPTED {
             return Err(self.wire.refused(answer, "to take a file").await);
@@ -183,7 +187,7 @@ impl Remote {
             location.ok_or_else(|| self.wire.nonsense("it does not say where a file goes"))?;
         let mut to = self.wire.own(&url, location)?;
         to.query_pairs_mut().append_pair("digest", &digest);
-        let put = Ask { method: Method::PUT, url: to, body: Some((kind, bytes)), ..begin };
+        let put = Ask { sent, ..Ask::new(Method::PUT, to).with(&kind, bytes) };
         let answer = self.wire.ask(&put).await?;
         match answer.status {
             StatusCode::CREATED => Ok(()),
@@ -194,9 +198,7 @@ impl Remote {
     /// Puts a manifest there, by a tag or its digest. Whether the registry keeps a list of what is attached.
     pub async fn put_manifest(&self, name: &str, kind: &str, bytes: Vec<u8>) -> Result<bool> {
         let url = self.wire.url(&format!("manifests/{name}"))?;
-        let body = Some((kind.to_owned(), bytes.into()));
-        let (accept, from_anywhere) = (None, false);
-        let ask = Ask { method: Method::PUT, url, accept, body, from_anywhere };
+        let ask = Ask::new(Method::PUT, url).with(kind, bytes.into());
         let answer = self.wire.ask(&ask).await?;
         match answer.status {
             StatusCode::CREATED => Ok(answer.headers.contains_key("oci-subject")),
@@ -225,8 +227,8 @@ impl Remote {
         };
         let json = |error| Failure::internal(format!("a manifest is no JSON: {error}"));
         let manifest = serde_json::to_vec(&manifest).map_err(json)?;
-        self.put_blob(EMPTY_BYTES).await?;
-        self.put_blob(content).await?;
+        self.put_blob(EMPTY_BYTES, None).await?;
+        self.put_blob(content, None).await?;
         let mut descriptor = Descriptor::of(MANIFEST, &manifest);
         let is_listed = self.put_manifest(&descriptor.digest, MANIFEST, manifest).await?;
         if is_listed {

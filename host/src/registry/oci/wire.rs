@@ -1,6 +1,7 @@
 //! Requests to one registry. Whatever it answers, our credentials go to no other host, and no more is read than may
 //! come.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -35,6 +36,8 @@ const REDIRECTS: usize = 5;
 const MAX_TOKEN: u64 = 256 << 10;
 const MAX_SAID: u64 = 64 << 10;
 
+const CHUNK: usize = 256 << 10;
+
 /// How much of a transfer is done, in bytes.
 pub type Progress = dyn Fn(u64) + Send + Sync;
 
@@ -58,6 +61,30 @@ pub(super) struct Ask {
     pub body: Option<(String, Bytes)>,
     /// Whether the answer may come from another host, by its digest.
     pub from_anywhere: bool,
+    /// Who is told how much of the body is sent.
+    pub sent: Option<Arc<Progress>>,
+}
+
+impl Ask {
+    pub(super) fn new(method: Method, url: Url) -> Self {
+        let (accept, body, from_anywhere, sent) = (None, None, false, None);
+        Self { method, url, accept, body, from_anywhere, sent }
+    }
+
+    #[must_use]
+    pub(super) fn accepting(self, accept: Option<String>) -> Self {
+        Self { accept, ..self }
+    }
+
+    #[must_use]
+    pub(super) fn from_anywhere(self) -> Self {
+        Self { from_anywhere: true, ..self }
+    }
+
+    #[must_use]
+    pub(super) fn with(self, kind: &str, body: Bytes) -> Self {
+        Self { body: Some((kind.to_owned(), body)), ..self }
+    }
 }
 
 pub(super) struct Answer {
@@ -156,7 +183,13 @@ impl Wire {
                 request = request.header(AUTHORIZATION, &*secret.reveal());
             }
             if let Some((kind, body)) = &ask.body {
-                request = request.header(CONTENT_TYPE, kind).body(body.clone());
+                request = request.header(CONTENT_TYPE, kind);
+                request = match &ask.sent {
+                    Some(sent) => {
+                        request.header(CONTENT_LENGTH, body.len()).body(told(body.clone(), sent))
+                    }
+                    None => request.body(body.clone()),
+                };
             }
             let response = request.send().await.map_err(|error| self.away(&error))?;
             let (status, headers) = (response.status(), response.headers().clone());
@@ -333,6 +366,17 @@ impl Wire {
             format!("the registry {} cannot be reached: {}", self.host(), short_line(&why, 300));
         Failure::new(Kind::Unreachable, what)
     }
+}
+
+/// A body that tells how much of it is gone.
+fn told(body: Bytes, sent: &Arc<Progress>) -> reqwest::Body {
+    let sent = sent.clone();
+    let chunks = (0..body.len()).step_by(CHUNK).map(move |at| {
+        let end = (at + CHUNK).min(body.len());
+        sent(end as u64);
+        Ok::<_, std::io::Error>(body.slice(at..end))
+    });
+    reqwest::Body::wrap_stream(futures::stream::iter(chunks))
 }
 
 #[derive(Deserialize)]

@@ -62,7 +62,11 @@ impl Trust {
             (Some(keys), _) => signer(bundles, manifest, &keys).map(Some),
             // Without a key nobody knows whose signature it is.
             (None, Unsigned::Refuse) => Err(Refusal::NoKey),
-            (None, Unsigned::Warn) => Ok(None),
+            // Nobody's signature counts; but what cannot be read is never nothing.
+            (None, Unsigned::Warn) => match signer(bundles, manifest, &[]) {
+                Err(unread @ Refusal::BundleUnread(_)) => Err(unread),
+                _ => Ok(None),
+            },
         }
     }
 }

@@ -1,0 +1,30 @@
+//! What was taken from a registry, in the store that the workers share: nobody asks the registry again.
+
+use super::published::Published;
+use super::refusal::Refusal;
+use crate::connector::Digest;
+use crate::failure::{Failure, Result};
+use crate::store::Store;
+
+/// Keeps all of it but the file, which lies with the others by its digest.
+pub(super) async fn keep(store: &Store, published: &Published) -> Result<()> {
+    let json = |error| Failure::internal(format!("a manifest cannot be kept: {error}"));
+    let bytes = serde_json::to_vec(published).map_err(json)?;
+    store.put(&place(&published.digest()), bytes).await
+}
+
+/// Exactly this one, if it is here; what was changed in the store is refused.
+pub(super) async fn kept(store: &Store, manifest: &Digest) -> Result<Option<Published>> {
+    let name = place(manifest);
+    let Some(bytes) = store.get(&name).await? else { return Ok(None) };
+    let changed = || Refusal::ManifestChanged.of(store.place(&name));
+    let published: Published = serde_json::from_slice(&bytes).map_err(|_| changed())?;
+    if published.digest() != *manifest {
+        return Err(changed());
+    }
+    Ok(Some(published))
+}
+
+fn place(manifest: &Digest) -> String {
+    format!("connectors/published/{}.json", manifest.hex())
+}

@@ -1,0 +1,238 @@
+//! An OCI layout in a tar: published connectors and their signatures for where no registry can be reached. `oras` and
+//! `skopeo` read it, too.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{BufReader, BufWriter, Read as _, Seek as _, SeekFrom, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::oci::{
+    Annotations, Descriptor, Index, MANIFEST, Manifest, Reference, Repository, SCHEME,
+};
+use super::refusal::{Refusal, expect};
+use crate::connector::Digest;
+use crate::failure::{Failure, Result};
+
+const MARK: &str = "oci-layout";
+const MARK_TEXT: &str = r#"{"imageLayoutVersion":"1.0.0"}"#;
+const INDEX_FILE: &str = "index.json";
+const BLOBS: &str = "blobs/sha256/";
+const NAME: &str = "org.opencontainers.image.ref.name";
+const MAX_INDEX: u64 = 16 << 20;
+const MOST_FILES: usize = 100_000;
+
+/// A tar that was opened.
+#[derive(Clone)]
+pub struct Archive(Arc<Inner>);
+
+struct Inner {
+    path: PathBuf,
+    /// Where each blob stands in the file, and how long it is.
+    blobs: BTreeMap<String, (u64, u64)>,
+    index: Index,
+}
+
+/// One repository of it.
+pub struct Layout {
+    archive: Archive,
+    repository: Repository,
+}
+
+impl Archive {
+    pub fn open(path: &Path) -> Result<Self> {
+        let unread = |why: String| {
+            Failure::settings(format!("the bundle cannot be read: {why}"))
+                .at(path.display().to_string())
+                .next("give a tar that `sheaf bundle` wrote")
+        };
+        let io = |error: std::io::Error| unread(error.to_string());
+        let mut tar = tar::Archive::new(BufReader::new(File::open(path).map_err(io)?));
+        let (mut blobs, mut index, mut marked) = (BTreeMap::new(), None, false);
+        for (entry, number) in tar.entries().map_err(io)?.zip(1..) {
+            let mut entry = entry.map_err(io)?;
+            if number > MOST_FILES {
+                return Err(unread(format!("it has more than {MOST_FILES} files")));
+            }
+            let name = entry.path().map_err(io)?.to_string_lossy().into_owned();
+            if !entry.header().entry_type().is_file() {
+                continue;
+            }
+            if let Some(hex) = name.strip_prefix(BLOBS) {
+                blobs.insert(hex.to_owned(), (entry.raw_file_position(), entry.size()));
+            } else if name == INDEX_FILE {
+                let mut bytes = Vec::new();
+                entry.by_ref().take(MAX_INDEX).read_to_end(&mut bytes).map_err(io)?;
+                let read = serde_json::from_slice::<Index>(&bytes);
+                index = Some(read.map_err(|error| unread(format!("its index: {error}")))?);
+            }
+            marked |= name == MARK;
+        }
+        let index = index.filter(|_| marked).ok_or_else(|| unread("it is no OCI layout".into()))?;
+        Ok(Self(Arc::new(Inner { path: path.to_owned(), blobs, index })))
+    }
+
+    /// What is in it, by name and version.
+    pub fn references(&self) -> Vec<Reference> {
+        let names = self.0.index.manifests.iter().filter_map(|one| one.annotations.get(NAME));
+        names.filter_map(|name| format!("{SCHEME}{name}").parse().ok()).collect()
+    }
+
+    pub fn of(&self, repository: Repository) -> Layout {
+        Layout { archive: self.clone(), repository }
+    }
+
+    fn blob(&self, digest: &Digest, most: u64) -> Result<Option<Vec<u8>>> {
+        let Some(&(at, size)) = self.0.blobs.get(digest.hex()) else { return Ok(None) };
+        let of = || format!("{} in {}", digest, self.0.path.display());
+        if size > most {
+            return Err(Refusal::WrongSize { said: most, came: size }.of(of()));
+        }
+        let mut bytes = Vec::new();
+        let read = File::open(&self.0.path).and_then(|mut file| {
+            file.seek(SeekFrom::Start(at))?;
+            file.take(size).read_to_end(&mut bytes)
+        });
+        read.map_err(|error| {
+            Failure::settings(format!("the bundle cannot be read: {error}")).at(of())
+        })?;
+        expect(&Digest::of(&bytes), digest, Refusal::FileChanged).map_err(|it| it.of(of()))?;
+        Ok(Some(bytes))
+    }
+}
+
+impl Layout {
+    pub(super) fn repository(&self) -> &Repository {
+        &self.repository
+    }
+
+    fn found(&self) -> impl Iterator<Item = (Reference, &Descriptor)> {
+        self.archive.0.index.manifests.iter().filter_map(|one| {
+            let name = one.annotations.get(NAME)?;
+            let reference: Reference = format!("{SCHEME}{name}").parse().ok()?;
+            (reference.repository == self.repository).then_some((reference, one))
+        })
+    }
+
+    pub(super) fn tags(&self) -> Vec<String> {
+        self.found().filter_map(|(reference, _)| reference.tag).collect()
+    }
+
+    pub(super) fn tagged(&self, tag: &str) -> Option<Vec<u8>> {
+        let mut found = self.found();
+        let (_, one) = found.find(|(reference, _)| reference.tag.as_deref() == Some(tag))?;
+        self.blob(&one.digest.parse().ok()?).ok().flatten()
+    }
+
+    pub(super) fn blob(&self, digest: &Digest) -> Result<Option<Vec<u8>>> {
+        self.archive.blob(digest, MAX_INDEX)
+    }
+
+    pub(super) fn exactly(&self, of: &Descriptor) -> Result<Vec<u8>> {
+        let digest: Digest = of.digest.parse()?;
+        let bytes = self.archive.blob(&digest, of.size)?;
+        let bytes = bytes.ok_or_else(|| {
+            Failure::settings(format!("{digest} is not in the bundle"))
+                .at(self.archive.0.path.display().to_string())
+                .next("write it again with `sheaf bundle`")
+        })?;
+        if bytes.len() as u64 != of.size {
+            let came = bytes.len() as u64;
+            return Err(Refusal::WrongSize { said: of.size, came }.of(digest));
+        }
+        Ok(bytes)
+    }
+
+    /// The manifests whose subject this one is.
+    pub(super) fn attached(&self, digest: &Digest) -> Result<Vec<Descriptor>> {
+        let mut attached = Vec::new();
+        for one in &self.archive.0.index.manifests {
+            let Some(bytes) = self.blob(&one.digest.parse()?)? else { continue };
+            let read = serde_json::from_slice::<Manifest>(&bytes).ok();
+            let subject = read.and_then(|manifest| manifest.subject);
+            if subject.is_some_and(|subject| subject.digest == digest.to_string()) {
+                attached.push(one.clone());
+            }
+        }
+        Ok(attached)
+    }
+}
+
+/// Writes an archive, of which nothing is there until all is.
+pub struct ArchiveWriter {
+    tar: tar::Builder<BufWriter<tempfile::NamedTempFile>>,
+    path: PathBuf,
+    manifests: Vec<Descriptor>,
+    written: std::collections::BTreeSet<String>,
+}
+
+impl ArchiveWriter {
+    pub fn create(path: &Path) -> Result<Self> {
+        let folder = match path.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() => folder,
+            _ => Path::new("."),
+        };
+        let file =
+            tempfile::NamedTempFile::new_in(folder).map_err(|error| unwritten(path, &error))?;
+        let tar = tar::Builder::new(BufWriter::new(file));
+        let (manifests, written) = (Vec::new(), std::collections::BTreeSet::new());
+        let mut writer = Self { tar, path: path.to_owned(), manifests, written };
+        writer.file(MARK, MARK_TEXT.as_bytes())?;
+        Ok(writer)
+    }
+
+    /// A manifest, which people find by `name` if it has one.
+    pub fn manifest(
+        &mut self,
+        mut of: Descriptor,
+        name: Option<&Reference>,
+        bytes: &[u8],
+    ) -> Result<()> {
+        self.blob(bytes)?;
+        if let Some(name) = name {
+            let text = name.to_string();
+            let text = text.strip_prefix(SCHEME).unwrap_or(&text).to_owned();
+            of.annotations = Annotations::from([(NAME.to_owned(), text)]);
+        }
+        of.media_type = MANIFEST.to_owned();
+        self.manifests.push(of);
+        Ok(())
+    }
+
+    pub fn blob(&mut self, bytes: &[u8]) -> Result<()> {
+        let digest = Digest::of(bytes);
+        if !self.written.insert(digest.hex().to_owned()) {
+            return Ok(());
+        }
+        self.file(&format!("{BLOBS}{}", digest.hex()), bytes)
+    }
+
+    fn file(&mut self, name: &str, bytes: &[u8]) -> Result<()> {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(bytes.len() as u64);
+        header.set_mode(0o644);
+        header.set_mtime(0);
+        let written = self.tar.append_data(&mut header, name, bytes);
+        written.map_err(|error| unwritten(&self.path, &error))
+    }
+
+    pub fn finish(mut self) -> Result<()> {
+        let index = Index::new(std::mem::take(&mut self.manifests));
+        let json = |error| Failure::internal(format!("an index is no JSON: {error}"));
+        self.file(INDEX_FILE, &serde_json::to_vec(&index).map_err(json)?)?;
+        let Self { tar, path, .. } = self;
+        let kept = tar.into_inner().and_then(|mut buffer| {
+            buffer.flush()?;
+            let file = buffer.into_inner().map_err(|error| error.into_error())?;
+            super::lock::readable(file.path())?;
+            file.persist(&path).map_err(|error| error.error).map(drop)
+        });
+        kept.map_err(|error| unwritten(&path, &error))
+    }
+}
+
+fn unwritten(path: &Path, error: &std::io::Error) -> Failure {
+    Failure::settings(format!("the bundle cannot be written: {error}"))
+        .at(path.display().to_string())
+        .next("see that its folder is there, and has room")
+}

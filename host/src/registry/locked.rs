@@ -1,0 +1,186 @@
+//! Connectors that are taken from elsewhere and locked, and what is checked at each load of one.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::asks::Asks;
+use super::find::Registry;
+use super::kept::{keep, kept};
+use super::lock::{Lock, Locked, Source};
+use super::oci::{Descriptor, Progress};
+use super::published::{Place, Published, tag_of, version_of};
+use super::refusal::Refusal;
+use super::trust::KeyId;
+use crate::cell::{Candidate, Connector};
+use crate::failure::{Failure, Result};
+
+/// A connector that may be locked. Nothing of it is kept yet.
+pub struct Taken {
+    pub connector: Arc<Connector>,
+    pub source: Source,
+    /// With which manifest it was published.
+    pub published: Option<Published>,
+    pub signer: Option<KeyId>,
+    wasm: Vec<u8>,
+}
+
+impl Registry {
+    /// A version of a published connector, checked from its signature to its contract.
+    pub async fn take(
+        &self,
+        place: &Place,
+        tag: &str,
+        yanked_too: bool,
+        progress: &Progress,
+    ) -> Result<Option<Taken>> {
+        let Some(published) = place.published(tag).await? else { return Ok(None) };
+        let described = published.described()?;
+        self.rules.allow(&published.digest())?;
+        self.rules.allow(&described.wasm)?;
+        let name = || published.name();
+        if let Some(why) = published.yanked().filter(|_| !yanked_too) {
+            return Err(Refusal::Yanked(why).of(name()));
+        }
+        let signer = self.signer(&published)?;
+        self.loader.limits().allow(described.size)?;
+        let layer = Descriptor {
+            digest: described.wasm.to_string(),
+            size: described.size,
+            ..Descriptor::of("application/wasm", &[])
+        };
+        let wasm = place.blob(&layer, progress).await?;
+        let candidate = Candidate::of(name().into(), &wasm);
+        let connector = self.loader.load(candidate).await.map_err(|it| it.at_least(name))?;
+        let version = &connector.manifest.version;
+        if version_of(tag).is_some() && tag_of(version) != tag {
+            let (tag, version) = (tag.to_owned(), version.clone());
+            return Err(Refusal::OtherVersion { tag, version }.of(name()));
+        }
+        let source = Source::Published(published.repository.clone());
+        Ok(Some(Taken { connector, source, published: Some(published), signer, wasm }))
+    }
+
+    /// A file, from wherever it lies.
+    pub async fn take_file(&self, path: &Path) -> Result<Taken> {
+        let candidate = self.loader.read(path).await?;
+        self.rules.allow(&candidate.digest)?;
+        let wasm = candidate.bytes().to_vec();
+        let connector = self.loader.load(candidate).await?;
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let (source, published, signer) = (Source::File(name), None, None);
+        Ok(Taken { connector, source, published, signer, wasm })
+    }
+
+    fn signer(&self, published: &Published) -> Result<Option<KeyId>> {
+        let bundles = published.bundles();
+        let repository = &published.repository;
+        let signer = self.rules.trust.signer(repository, &published.digest(), &bundles);
+        signer.map_err(|refusal| refusal.of(published.name()))
+    }
+
+    /// Keeps what was taken in the store, and writes it into the lock. `accept`: also where its name is locked to
+    /// another place.
+    pub async fn lock(&self, taken: &Taken, accept: bool) -> Result<Locked> {
+        let mut lock = self.rules.locked()?;
+        let locked = taken.entry();
+        if let Some(other) = lock.named(&locked.name).filter(|one| one.source != locked.source)
+            && !accept
+        {
+            return Err(Failure::settings(format!(
+                "`{}` is locked to {}, and this one is from {}",
+                locked.name, other.source, locked.source
+            ))
+            .at(self.rules.lock.display().to_string())
+            .next("if it is to take the other's place, with its grants, say `--accept`"));
+        }
+        self.put(&locked.wasm, taken.wasm.clone()).await?;
+        if let Some(published) = &taken.published {
+            keep(&self.store, published).await?;
+        }
+        lock.put(locked.clone());
+        lock.write(&self.rules.lock)?;
+        Ok(locked)
+    }
+
+    /// The connector of an entry, once both its digests and its signature are what they were.
+    pub(super) async fn load_locked(&self, locked: &Locked) -> Result<Arc<Connector>> {
+        self.check_locked(locked).await?;
+        let connector = self.pinned(&locked.wasm).await.map_err(|failure| {
+            failure.next(format!("`sheaf add {}` fetches it again", locked.source))
+        })?;
+        let changed = |what: &str| {
+            Failure::settings(format!(
+                "`{}` is locked with {what} that it does not have",
+                locked.name
+            ))
+            .at(self.rules.lock.display().to_string())
+            .next("take the lock from where it is kept, or add the connector again")
+        };
+        if connector.manifest.name != locked.name {
+            return Err(changed("a name"));
+        }
+        if Asks::of(&connector) != locked.asks {
+            return Err(changed("asks"));
+        }
+        Ok(connector)
+    }
+
+    async fn check_locked(&self, locked: &Locked) -> Result<()> {
+        let Some(manifest) = &locked.manifest else { return Ok(()) };
+        self.rules.allow(manifest)?;
+        let published = kept(&self.store, manifest).await?.ok_or_else(|| {
+            Failure::settings(format!(
+                "`{}` is locked, and the store does not have it",
+                locked.name
+            ))
+            .at(self.store.place("connectors"))
+            .next(format!(
+                "`sheaf add {}:{}` fetches it again",
+                locked.source,
+                tag_of(&locked.version)
+            ))
+        })?;
+        if published.described()?.wasm != locked.wasm {
+            return Err(Refusal::FileChanged.of(published.name()));
+        }
+        if Source::Published(published.repository.clone()) != locked.source {
+            return Err(Refusal::ManifestChanged.of(published.name()));
+        }
+        let signer = self.signer(&published)?;
+        if locked.signer.is_some() && locked.signer != signer {
+            return Err(Refusal::WrongKey(String::new()).of(published.name()));
+        }
+        Ok(())
+    }
+
+    /// What a locked connector was published as.
+    pub async fn published(&self, locked: &Locked) -> Result<Option<Published>> {
+        match &locked.manifest {
+            Some(manifest) => kept(&self.store, manifest).await,
+            None => Ok(None),
+        }
+    }
+
+    pub fn locked(&self) -> Result<Lock> {
+        self.rules.locked()
+    }
+}
+
+impl Taken {
+    /// What stands of it in the lock.
+    pub fn entry(&self) -> Locked {
+        let manifest = &self.connector.manifest;
+        let asks = Asks::of(&self.connector);
+        Locked {
+            name: manifest.name.clone(),
+            source: self.source.clone(),
+            version: manifest.version.clone(),
+            manifest: self.published.as_ref().map(Published::digest),
+            wasm: self.connector.digest.clone(),
+            signer: self.signer.clone(),
+            contract: self.connector.inspection.contract.clone(),
+            asks_hash: asks.digest(),
+            asks,
+        }
+    }
+}

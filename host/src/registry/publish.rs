@@ -1,0 +1,131 @@
+//! Puts a connector into a registry, signs it, and takes it back.
+
+use std::sync::Arc;
+
+use super::oci::{About, Annotations, Artifact, Descriptor, MANIFEST, Progress, Reference, Remote};
+use super::published::{Place, Published, YANK, YANK_REASON, tag_of};
+use super::refusal::{Refusal, expect};
+use super::trust::{BUNDLE, KeyId, PREDICATE, PrivateKey, PublicKey, sign, signer};
+use crate::cell::Connector;
+use crate::connector::Digest;
+use crate::failure::{Failure, Result};
+
+/// What is to be published.
+pub struct Wish<'a> {
+    /// With a tag, or without: then it is the connector's version.
+    pub to: &'a Reference,
+    pub connector: &'a Connector,
+    pub wasm: &'a [u8],
+    pub source: Option<&'a str>,
+    pub license: Option<&'a str>,
+    /// In RFC 3339.
+    pub created: &'a str,
+    pub key: Option<&'a PrivateKey>,
+}
+
+/// What became of it.
+pub struct Done {
+    pub reference: Reference,
+    pub digest: Digest,
+    /// Whether it was there before.
+    pub existed: bool,
+    pub signed_by: Option<KeyId>,
+}
+
+const CONTENT: &str = "dev.sigstore.bundle.content";
+const CONTENT_IS: &str = "dsse-envelope";
+const PREDICATE_IS: &str = "dev.sigstore.bundle.predicateType";
+const CREATED: &str = "org.opencontainers.image.created";
+/// What is attached is its own, whenever it is.
+const NEVER: &str = "1970-01-01T00:00:00Z";
+
+/// Publishes it; again where it is there already, and never over something else.
+pub async fn publish(wish: &Wish<'_>, progress: Arc<Progress>) -> Result<Done> {
+    let manifest = &wish.connector.manifest;
+    let version = tag_of(&manifest.version);
+    let repository = &wish.to.repository;
+    if let Some(tag) = wish.to.tag.as_ref().filter(|tag| **tag != version) {
+        let (tag, version) = (tag.clone(), manifest.version.clone());
+        return Err(Refusal::OtherVersion { tag, version }.of(wish.to));
+    }
+    let reference = Reference { repository: repository.clone(), tag: Some(version.clone()) };
+    let about = About {
+        name: &manifest.name,
+        version: &manifest.version,
+        description: &manifest.description,
+        source: wish.source,
+        license: wish.license,
+        imports: &wish.connector.inspection.imports,
+        exports: &wish.connector.inspection.exports,
+        created: wish.created,
+    };
+    let artifact = Artifact::new(&about, wish.wasm)?;
+    let digest = artifact.digest();
+    let remote = Remote::open(repository, true).await?;
+    let existed = match remote.manifest(&version).await? {
+        Some(there) => {
+            expect(&Digest::of(&there), &digest, Refusal::Exists)
+                .map_err(|it| it.of(&reference))?;
+            true
+        }
+        None => {
+            remote.put_blob(wish.wasm.to_vec(), Some(progress)).await?;
+            remote.put_blob(artifact.config.clone(), None).await?;
+            remote.put_manifest(&version, MANIFEST, artifact.manifest.clone()).await?;
+            false
+        }
+    };
+    let place = Place::Registry(remote);
+    let signed_by = match wish.key {
+        Some(key) => Some(attach_signature(&place, &version, &artifact.manifest, key).await?),
+        None => None,
+    };
+    Ok(Done { reference, digest, existed, signed_by })
+}
+
+/// Signs it, unless it has that signature.
+async fn attach_signature(
+    place: &Place,
+    tag: &str,
+    manifest: &[u8],
+    key: &PrivateKey,
+) -> Result<KeyId> {
+    let (digest, public) = (Digest::of(manifest), key.public());
+    let there = place.published(tag).await?;
+    let bundles = there.map_or_else(Vec::new, |there| there.bundles());
+    let keys: [PublicKey; 1] = [public.clone()];
+    if let Ok(signed_by) = signer(&bundles, &digest, &keys) {
+        return Ok(signed_by);
+    }
+    let annotations = Annotations::from(
+        [(CONTENT, CONTENT_IS), (PREDICATE_IS, PREDICATE), (CREATED, NEVER)]
+            .map(|(key, value)| (key.to_owned(), value.to_owned())),
+    );
+    let subject = Descriptor::of(MANIFEST, manifest);
+    let Place::Registry(remote) = place else {
+        return Err(Failure::internal("a bundle is not signed"));
+    };
+    remote.attach(subject, BUNDLE, sign(key, &digest)?, annotations).await?;
+    Ok(public.id())
+}
+
+/// Says of a version that it is taken back. Whether it was already.
+pub async fn yank(reference: &Reference, tag: &str, reason: &str) -> Result<bool> {
+    let remote = Remote::open(&reference.repository, true).await?;
+    let place = Place::Registry(remote);
+    let published: Option<Published> = place.published(tag).await?;
+    let published = published.ok_or_else(|| no_version(reference))?;
+    if published.yanked().is_some() {
+        return Ok(true);
+    }
+    let annotations = Annotations::from([(YANK_REASON.to_owned(), reason.to_owned())]);
+    let subject = Descriptor::of(MANIFEST, &published.manifest);
+    let Place::Registry(remote) = place else { return Ok(false) };
+    remote.attach(subject, YANK, b"{}".to_vec(), annotations).await?;
+    Ok(false)
+}
+
+pub fn no_version(reference: &Reference) -> Failure {
+    Failure::settings(format!("there is no {reference}"))
+        .next("`sheaf publish` puts it there; see that name and version are right")
+}

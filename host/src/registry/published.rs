@@ -1,0 +1,221 @@
+//! A published connector as it comes: its manifest, its file, and what is attached to it, each believed by its digest.
+
+use semver::Version;
+use serde::{Deserialize, Serialize};
+
+use super::layout::Layout;
+use super::oci::{Described, Descriptor, INDEX, Manifest, Progress, Remote, Repository, described};
+use super::refusal::Refusal;
+use super::trust::BUNDLE;
+use crate::connector::Digest;
+use crate::failure::Result;
+
+/// What says that a version is taken back.
+pub(super) const YANK: &str = "application/vnd.sheaf.yank.v1+json";
+/// Why, in an annotation.
+pub(super) const YANK_REASON: &str = "dev.sheaf.yank.reason";
+/// What is attached to one manifest: more is no publisher's.
+const MOST_ATTACHED: usize = 100;
+const MAX_ATTACHED: u64 = 1 << 20;
+
+/// Where published connectors are read from.
+pub enum Place {
+    Registry(Remote),
+    /// A tar that was written where there is a registry.
+    Layout(Layout),
+}
+
+/// Something that is attached to a manifest.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attached {
+    pub descriptor: Descriptor,
+    #[serde(with = "text")]
+    pub manifest: Vec<u8>,
+    #[serde(with = "text")]
+    pub content: Vec<u8>,
+}
+
+/// All of a published connector but its file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Published {
+    pub repository: Repository,
+    #[serde(with = "text")]
+    pub manifest: Vec<u8>,
+    #[serde(with = "text")]
+    pub config: Vec<u8>,
+    pub attached: Vec<Attached>,
+}
+
+impl Place {
+    async fn manifest(&self, name: &str) -> Result<Option<Vec<u8>>> {
+        match self {
+            Self::Registry(remote) => remote.manifest(name).await,
+            Self::Layout(layout) => Ok(layout.tagged(name)),
+        }
+    }
+
+    async fn manifest_of(&self, digest: &Digest) -> Result<Option<Vec<u8>>> {
+        match self {
+            Self::Registry(remote) => remote.manifest_of(digest).await,
+            Self::Layout(layout) => layout.blob(digest),
+        }
+    }
+
+    pub async fn blob(&self, of: &Descriptor, progress: &Progress) -> Result<Vec<u8>> {
+        match self {
+            Self::Registry(remote) => remote.blob(of, progress).await,
+            Self::Layout(layout) => layout.exactly(of),
+        }
+    }
+
+    async fn attached(&self, digest: &Digest) -> Result<Vec<Descriptor>> {
+        match self {
+            Self::Registry(remote) => remote.attached(digest).await,
+            Self::Layout(layout) => layout.attached(digest),
+        }
+    }
+
+    pub async fn versions(&self) -> Result<Vec<Version>> {
+        let tags = match self {
+            Self::Registry(remote) => remote.tags().await?,
+            Self::Layout(layout) => layout.tags(),
+        };
+        let mut versions: Vec<_> = tags.iter().filter_map(|tag| version_of(tag)).collect();
+        versions.sort();
+        Ok(versions)
+    }
+
+    fn repository(&self) -> &Repository {
+        match self {
+            Self::Registry(remote) => remote.repository(),
+            Self::Layout(layout) => layout.repository(),
+        }
+    }
+
+    /// A version, by its tag; nothing where there is none. The tag is resolved once: all else is asked for by digests.
+    pub async fn published(&self, tag: &str) -> Result<Option<Published>> {
+        let Some(manifest) = self.manifest(tag).await? else { return Ok(None) };
+        let digest = Digest::of(&manifest);
+        let of = format!("{}:{tag}", self.repository());
+        let Described { config, .. } = described(&manifest).map_err(|refusal| refusal.of(&of))?;
+        if config.size > MAX_ATTACHED {
+            return Err(Refusal::NoConnector("its configuration is too long".into()).of(&of));
+        }
+        let config = self.blob(&config, &|_| {}).await?;
+        let mut attached = Vec::new();
+        let all = self.attached(&digest).await?;
+        if all.len() > MOST_ATTACHED {
+            let many = format!("{} things are attached to it", all.len());
+            return Err(Refusal::BundleUnread(many).of(&of));
+        }
+        for descriptor in all {
+            attached.extend(self.one_attached(descriptor, &digest).await?);
+        }
+        Ok(Some(Published { repository: self.repository().clone(), manifest, config, attached }))
+    }
+
+    /// A signature or a yank; nothing where it is anything else.
+    async fn one_attached(&self, descriptor: Descriptor, of: &Digest) -> Result<Option<Attached>> {
+        let unread = |why: &str| {
+            Refusal::BundleUnread(why.to_owned()).of(format!("{}@{of}", self.repository()))
+        };
+        let digest: Digest = descriptor.digest.parse()?;
+        let manifest = self.manifest_of(&digest).await?;
+        let manifest = manifest.ok_or_else(|| unread("it is not there"))?;
+        let read: Manifest = match serde_json::from_slice(&manifest) {
+            Ok(read) => read,
+            // Another index, say, that somebody attached.
+            Err(_) if descriptor.media_type == INDEX => return Ok(None),
+            Err(_) => return Err(unread("its manifest cannot be read")),
+        };
+        let kind = |kind: &str| {
+            let layer = read.layers.first().map(|layer| layer.media_type.as_str());
+            read.artifact_type.as_deref() == Some(kind) || layer == Some(kind)
+        };
+        if !kind(BUNDLE) && !kind(YANK) {
+            return Ok(None);
+        }
+        let subject = read.subject.as_ref().map(|subject| subject.digest.clone());
+        if subject != Some(of.to_string()) {
+            return Err(unread("it is attached to another manifest"));
+        }
+        let [layer] = read.layers.as_slice() else {
+            return Err(unread("it has more than one part, or none"));
+        };
+        if layer.size > MAX_ATTACHED {
+            return Err(unread("it is too long"));
+        }
+        let content = self.blob(layer, &|_| {}).await?;
+        Ok(Some(Attached { descriptor, manifest, content }))
+    }
+}
+
+impl Published {
+    pub fn digest(&self) -> Digest {
+        Digest::of(&self.manifest)
+    }
+
+    pub fn described(&self) -> Result<Described> {
+        described(&self.manifest).map_err(|refusal| refusal.of(self.name()))
+    }
+
+    /// Exactly this one.
+    pub fn name(&self) -> String {
+        format!("{}@{}", self.repository, self.digest())
+    }
+
+    /// What was signed of it.
+    pub fn bundles(&self) -> Vec<Vec<u8>> {
+        let bundles = self.attached.iter().filter(|one| one.is(BUNDLE));
+        bundles.map(|one| one.content.clone()).collect()
+    }
+
+    /// Why it was taken back, if it was.
+    pub fn yanked(&self) -> Option<String> {
+        let yank = self.attached.iter().find(|one| one.is(YANK))?;
+        let manifest = yank.read()?;
+        Some(manifest.annotations.get(YANK_REASON).cloned().unwrap_or_default())
+    }
+}
+
+impl Attached {
+    fn read(&self) -> Option<Manifest> {
+        serde_json::from_slice(&self.manifest).ok()
+    }
+
+    fn is(&self, kind: &str) -> bool {
+        self.read().is_some_and(|manifest| {
+            manifest.layers.iter().any(|layer| layer.media_type == kind)
+                || manifest.artifact_type.as_deref() == Some(kind)
+        })
+    }
+}
+
+/// The version that a tag names. A registry's tag has no `+`.
+pub fn version_of(tag: &str) -> Option<Version> {
+    Version::parse(&tag.replacen('_', "+", 1)).ok()
+}
+
+pub fn tag_of(version: &str) -> String {
+    version.replace('+', "_")
+}
+
+/// The newest of these that may be taken where nothing is said: none that is a trial.
+pub fn newest(versions: &[Version]) -> Option<&Version> {
+    versions.iter().rev().find(|version| version.pre.is_empty())
+}
+
+/// Manifests and bundles are JSON: bytes that are text.
+mod text {
+    use serde::{Deserialize as _, Deserializer, Serializer, de, ser};
+
+    pub(super) fn serialize<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(std::str::from_utf8(bytes).map_err(ser::Error::custom)?)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Vec<u8>, D::Error> {
+        String::deserialize(deserializer).map(String::into_bytes).map_err(de::Error::custom)
+    }
+}
