@@ -13,6 +13,7 @@ use tempfile::TempDir;
 
 pub mod company;
 pub mod people_api;
+pub mod registries;
 pub mod servers;
 pub mod temporal;
 mod told;

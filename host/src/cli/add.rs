@@ -16,6 +16,7 @@ use crate::failure::{Failure, Result};
 use crate::registry::lock::{Locked, Source};
 use crate::registry::oci::{Reference, Remote, SCHEME};
 use crate::registry::publish::no_version;
+use crate::registry::refusal::Refusal;
 use crate::registry::{Archive, Place, Taken, newest, tag_of};
 use crate::text::one_line;
 
@@ -90,19 +91,21 @@ async fn newest_of(
     reference: &Reference,
 ) -> Result<Option<Taken>> {
     let mut versions = place.versions().await?;
+    let mut yanked = None;
     while let Some(version) = newest(&versions).cloned() {
         let tag = tag_of(&version.to_string());
         let published = place.published(&tag).await?;
         match published.and_then(|published| published.yanked()) {
-            Some(why) => tracing::warn!(
-                "{reference}:{tag} was taken back by its publisher: {}",
-                one_line(&why)
-            ),
+            Some(why) => {
+                let why = one_line(&why);
+                tracing::warn!("{reference}:{tag} was taken back by its publisher: {why}");
+                yanked.get_or_insert(Refusal::Yanked(why.into_owned()));
+            }
             None => return take(crawler, place, &tag, false).await,
         }
         versions.retain(|other| *other != version);
     }
-    Ok(None)
+    yanked.map_or(Ok(None), |refusal| Err(refusal.of(reference)))
 }
 
 pub(super) async fn take(

@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
-use super::oci::{About, Annotations, Artifact, Descriptor, MANIFEST, Progress, Reference, Remote};
+use super::oci::{
+    About, Annotations, Artifact, Descriptor, MANIFEST, Progress, Reference, Remote, described,
+};
 use super::published::{Place, Published, YANK, YANK_REASON, tag_of};
-use super::refusal::{Refusal, expect};
+use super::refusal::Refusal;
 use super::trust::{BUNDLE, KeyId, PREDICATE, PrivateKey, PublicKey, sign, signer};
 use crate::cell::Connector;
 use crate::connector::Digest;
@@ -60,12 +62,16 @@ pub async fn publish(wish: &Wish<'_>, progress: Arc<Progress>) -> Result<Done> {
         created: wish.created,
     };
     let artifact = Artifact::new(&about, wish.wasm)?;
-    let digest = artifact.digest();
+    let mut manifest_there = artifact.manifest.clone();
     let remote = Remote::open(repository, true).await?;
     let existed = match remote.manifest(&version).await? {
         Some(there) => {
-            expect(&Digest::of(&there), &digest, Refusal::Exists)
-                .map_err(|it| it.of(&reference))?;
+            // What else is said of it stays as it was said first.
+            let same = described(&there).is_ok_and(|there| there.wasm == wish.connector.digest);
+            if !same {
+                return Err(Refusal::Exists.of(&reference));
+            }
+            manifest_there = there;
             true
         }
         None => {
@@ -77,10 +83,10 @@ pub async fn publish(wish: &Wish<'_>, progress: Arc<Progress>) -> Result<Done> {
     };
     let place = Place::Registry(remote);
     let signed_by = match wish.key {
-        Some(key) => Some(attach_signature(&place, &version, &artifact.manifest, key).await?),
+        Some(key) => Some(attach_signature(&place, &version, &manifest_there, key).await?),
         None => None,
     };
-    Ok(Done { reference, digest, existed, signed_by })
+    Ok(Done { reference, digest: Digest::of(&manifest_there), existed, signed_by })
 }
 
 /// Signs it, unless it has that signature.

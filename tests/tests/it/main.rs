@@ -28,6 +28,8 @@ mod local;
 mod lying;
 mod people;
 mod plan;
+mod published_lies;
+mod publishing;
 mod readings;
 mod refused_people;
 mod removed;
