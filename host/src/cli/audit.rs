@@ -19,14 +19,10 @@ pub(super) struct Args {}
 pub(super) async fn run(_: Args, context: &Context) -> Result<Report> {
     let config = context.config()?;
     let crawler = config.offline_crawler()?;
-    let lock = crawler.registry.locked()?;
     let (mut text, mut results, mut wrong) = (String::new(), Vec::new(), 0);
     for (name, connection) in &config.connections {
         let asked = &connection.connector;
-        let locked = lock
-            .connectors
-            .iter()
-            .find(|one| one.name == *asked || one.source.to_string() == *asked);
+        let locked = crawler.registry.locked_as(asked)?;
         let mut finding = Finding::default();
         match crawler.registry.find(asked).await {
             Ok(connector) => {
@@ -39,7 +35,7 @@ pub(super) async fn run(_: Args, context: &Context) -> Result<Report> {
             }
             Err(failure) => finding.wrong.push(failure.to_string()),
         }
-        match locked {
+        match &locked {
             Some(locked) => look(&crawler, locked, &mut finding).await,
             None if asked.starts_with("sha256:") => {}
             None => finding.notes.push("not locked: `sheaf add` locks it".to_owned()),
@@ -49,7 +45,7 @@ pub(super) async fn run(_: Args, context: &Context) -> Result<Report> {
             text.push_str(&format!("  {}\n", one_line(line)));
         }
         wrong += finding.wrong.len();
-        results.push(finding.json(name, locked));
+        results.push(finding.json(name, locked.as_ref()));
     }
     let summary = match wrong {
         0 => "nothing is wrong with the connectors in use".to_owned(),

@@ -8,11 +8,12 @@ use serde_json::json;
 use super::context::{Context, connect};
 use super::output::Report;
 use super::signals;
-use crate::cell::{self, Program};
+use crate::cell::{self, Connector, Program};
 use crate::config::Config;
 use crate::crawl::Crawler;
 use crate::failure::{Failure, Result};
 use crate::glean;
+use crate::registry::lock::Locked;
 use crate::temporal::worker;
 
 #[derive(ClapArgs)]
@@ -57,7 +58,10 @@ async fn connectors(config: &Config, crawler: &Crawler) -> Result<()> {
     for (name, connection) in &config.connections {
         let place = || config.place(&["connections", name, "connector"]);
         match crawler.registry.find(&connection.connector).await {
-            Ok(_) => well += 1,
+            Ok(connector) => {
+                well += 1;
+                tell(name, &connector, crawler.registry.locked_as(&connection.connector)?.as_ref());
+            }
             Err(failure) => {
                 let failure = failure.at_least(place);
                 tracing::warn!(connection = name, "{failure}");
@@ -69,6 +73,15 @@ async fn connectors(config: &Config, crawler: &Crawler) -> Result<()> {
         Some(failure) if well == 0 => Err(failure),
         _ => Ok(()),
     }
+}
+
+/// What it will run, from where, and signed by whom.
+fn tell(connection: &str, connector: &Connector, locked: Option<&Locked>) {
+    let from = locked.map_or_else(|| "the folder".to_owned(), |locked| locked.source.to_string());
+    let signer = locked.and_then(|locked| locked.signer.as_ref());
+    let signer = signer.map_or_else(|| "nobody".to_owned(), |id| id.short().to_owned());
+    let (manifest, digest) = (&connector.manifest, connector.digest.short());
+    tracing::info!(connection, digest, from, signer, "runs {} {}", manifest.name, manifest.version);
 }
 
 /// Whoever runs strangers' connectors is told where they are less walled in than elsewhere.

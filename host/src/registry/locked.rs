@@ -164,6 +164,12 @@ impl Registry {
     pub fn locked(&self) -> Result<Lock> {
         self.rules.locked()
     }
+
+    /// What a connection's `connector` is locked to, if it is.
+    pub fn locked_as(&self, named: &str) -> Result<Option<Locked>> {
+        let is_meant = |one: &Locked| one.name == named || one.source.to_string() == named;
+        Ok(self.rules.locked()?.connectors.into_iter().find(is_meant))
+    }
 }
 
 impl Taken {
