@@ -90,13 +90,17 @@ fn unseen_here(
     asked: &str,
     elsewhere: Elsewhere,
 ) -> Report {
-    let Elsewhere { person, object_type, said } = elsewhere;
+    let Elsewhere { person, object_type, is_missing, said } = elsewhere;
     let who = person.name();
     let known = |said: Option<&InGlean>| said.and_then(|said| *said.allowed.as_ref().ok()?);
     let allowed = known(said.as_ref().ok());
     let (summary, next) = match (&said, object_type.is_some(), allowed) {
-        (Err(_), ..) => (format!("{unseen}; whether Glean has it is not known"), next.to_owned()),
-        (Ok(_), false, _) => (format!("{unseen}, and Glean does not have it"), next.to_owned()),
+        (Ok(_), false, _) if is_missing => {
+            (format!("{unseen}, and Glean does not have it"), next.to_owned())
+        }
+        (Err(_), ..) | (Ok(_), false, _) => {
+            (format!("{unseen}; whether Glean has it is not known"), next.to_owned())
+        }
         (Ok(_), true, allowed) => {
             let may = match allowed {
                 Some(true) => format!("and {who} may read it"),

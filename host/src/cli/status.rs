@@ -327,6 +327,8 @@ fn failing(mode: ModeName, failing: &Failing, verbose: u8) -> String {
 
 /// The last crawl of a mode, in words.
 fn last(result: &CrawlResult, verbose: u8) -> String {
+    // How users and groups are now stands beside it.
+    let result = &CrawlResult { identities: None, ..result.clone() };
     let mut text = format!(
         "  last {} crawl: {}, ended {}\n    by {} ({})",
         result.mode,

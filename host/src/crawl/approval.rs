@@ -88,6 +88,8 @@ impl Crawler {
         });
         result.held = None;
         result.ended_at = Timestamp::now();
+        // Users and groups have their own word, and may have had it since.
+        result.identities = plan.identities.then(|| state.identities.trouble()).flatten();
         if decision != Decision::Approve {
             let why = match decision {
                 Decision::Expire => "nobody approved it in time, and nothing was deleted",

@@ -13,7 +13,7 @@ use crate::cell::Connector;
 use crate::clock::Timestamp;
 use crate::failure::Result;
 use crate::glean::upload::SessionState;
-use crate::ledger::run::Run;
+use crate::ledger::compare::Sealed;
 use crate::ledger::{self, journals};
 use crate::name::UploadId;
 
@@ -149,7 +149,7 @@ impl Crawler {
     /// Takes what a crawl that nobody resumes had uploaded into the ledger: it is in Glean.
     pub(super) async fn absorb(&self, connection: &str, upload_id: &str) -> Result<()> {
         let journal = self.journal(connection, upload_id);
-        let (plan, run) = match self.known_to(&journal).await {
+        let (plan, Sealed { run, uploaded, deleted, .. }) = match self.known_to(&journal).await {
             Ok(Some(known)) => known,
             Ok(None) => return journal.remove().await,
             Err(error) => return self.move_aside(connection, error).await,
@@ -173,8 +173,7 @@ impl Crawler {
                     return;
                 }
                 state.runs.push(run.clone());
-                let deleted = if full { 0 } else { run.records };
-                state.census.moved(Timestamp::now(), run.records, deleted);
+                state.census.moved(Timestamp::now(), uploaded, if full { 0 } else { deleted });
                 if full && state.whole.is_some() {
                     state.unsettled += found.added;
                 }
@@ -183,7 +182,7 @@ impl Crawler {
         journal.remove().await
     }
 
-    async fn known_to(&self, journal: &Journal) -> Result<Option<(Plan, Run)>, ledger::Error> {
+    async fn known_to(&self, journal: &Journal) -> Result<Option<(Plan, Sealed)>, ledger::Error> {
         let Some(Begun { plan, .. }) = journal.begun().await? else { return Ok(None) };
         let name = self.run_name(&plan);
         // It has ended, and only the journal's removal is missing: its run is not written again, from
@@ -191,8 +190,8 @@ impl Crawler {
         if self.states.of(&plan.connection).await?.runs.iter().any(|run| run.name == name) {
             return Ok(None);
         }
-        let run = self.seal(&plan).await?.run;
-        Ok((run.records > 0).then_some((plan, run)))
+        let sealed = self.seal(&plan).await?;
+        Ok((sealed.run.records > 0).then_some((plan, sealed)))
     }
 
     /// Whether crawls besides this one have a journal: they compare with the ledger as it was.

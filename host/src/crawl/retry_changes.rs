@@ -8,6 +8,7 @@ use super::connection_state::ConnectionState;
 use super::crawler::Crawler;
 use super::plan::Plan;
 use crate::clock::Timestamp;
+use crate::connector::Digest;
 use crate::failure::Result;
 use crate::ledger::run::{Known, Merged, Run, RunWriter};
 use crate::ledger::{Entry, State};
@@ -19,6 +20,8 @@ pub(super) struct Sent {
     pub passed: Vec<Change>,
     /// As they were, and as they are now.
     pub refused: Vec<(Change, Change)>,
+    /// What the ledger has to know of those that passed at last, and how many of them are deletions.
+    run: Option<(Run, u64)>,
 }
 
 impl Sent {
@@ -30,6 +33,11 @@ impl Sent {
             }
         }
         state.changes.retain(|kept| !self.passed.contains(kept));
+        if let Some((run, deleted)) = self.run.as_ref().filter(|(run, _)| !state.runs.contains(run))
+        {
+            state.runs.push(run.clone());
+            state.census.moved(Timestamp::now(), 0, *deleted);
+        }
     }
 }
 
@@ -105,11 +113,9 @@ impl Crawler {
             });
         }
         let mut sent = self.send_again(datasource, &due, &state.runs).await?;
-        let run = self.run_of_passed(name, upload_id, &sent.passed).await?;
+        sent.run = self.run_of_passed(name, upload_id, &sent.passed).await?;
         // Until its session is over, or what its end began is done.
         let settling = state.closing.as_ref().map(|closing| closing.upload_id.as_str());
-        let is_gone = |change: &&Change| change.want == Want::Delete && change.refused.is_some();
-        let deleted = sent.passed.iter().filter(is_gone).count() as u64;
         let (stays, done): (Vec<_>, Vec<_>) = sent.passed.into_iter().partition(|change| {
             is_open(change) || (settling.is_some() && change.beside.as_deref() == settling)
         });
@@ -118,16 +124,7 @@ impl Crawler {
             let passed = Change { refused: None, ..change.clone() };
             (change, passed)
         }));
-        self.states
-            .update(name, |state| {
-                sent.remember(state);
-                if let Some(run) = run.as_ref().filter(|run| !state.runs.contains(run)) {
-                    state.runs.push(run.clone());
-                    state.census.moved(Timestamp::now(), 0, deleted);
-                }
-            })
-            .await
-            .map(drop)
+        self.states.update(name, |state| sent.remember(state)).await.map(drop)
     }
 
     /// When a crawl that was stopped has read these documents.
@@ -185,6 +182,7 @@ impl Crawler {
         let again = self.send_again(&plan.datasource, &due, runs).await?;
         sent.passed.extend(later);
         if !under_way {
+            sent.run = self.run_of_passed(&plan.connection, &plan.upload_id, &again.passed).await?;
             sent.passed.extend(again.passed);
         }
         sent.refused = again.refused;
@@ -237,14 +235,19 @@ impl Crawler {
         name: &str,
         upload: &str,
         changes: &[Change],
-    ) -> Result<Option<Run>> {
+    ) -> Result<Option<(Run, u64)>> {
         let changes = changes.iter().filter(|change| change.refused.is_some());
         let changes: BTreeMap<u128, &Change> = changes.map(|it| (it.key(), it)).collect();
         if changes.is_empty() {
             return Ok(None);
         }
         let at = Timestamp::now().seconds_32();
-        let name = format!("{}/ledger/{upload}-changed-{at}", self.states.place(name));
+        // Two tries within a second say of other documents.
+        let keys: Vec<u8> = changes.keys().flat_map(|key| key.to_be_bytes()).collect();
+        let which = Digest::of(&keys);
+        let name =
+            format!("{}/ledger/{upload}-changed-{at}-{}", self.states.place(name), which.short());
+        let deleted = changes.values().filter(|change| change.want == Want::Delete).count() as u64;
         let mut writer = RunWriter::new(&self.store, name);
         for (key, Change { id, object_type, want, audience, .. }) in changes {
             let state = match want {
@@ -256,6 +259,6 @@ impl Crawler {
             Entry { key, at, state, id, object_type, audience, ..Entry::EMPTY }.write(&mut record);
             writer.push(&record).await?;
         }
-        Ok(Some(writer.finish().await?))
+        Ok(Some((writer.finish().await?, deleted)))
     }
 }

@@ -141,7 +141,7 @@ fn not_delivered(scope: &str, partial: Option<&str>, nameless: u64) -> String {
             format!("it had not come when scope `{scope}` broke off: {why}; it may be in the rest")
         }
         (None, 0) => format!(
-            "the source does not deliver it any more in scope `{scope}`: Glean has it until a full crawl deletes it"
+            "the source does not deliver it any more in scope `{scope}`: Glean has it until a full crawl deletes it, unless another scope delivers it"
         ),
         (None, _) => format!(
             "the source does not deliver it in scope `{scope}` now, unless it is among {} that could not be read and \

@@ -48,6 +48,8 @@ pub struct Sealed {
     pub run: Run,
     /// Documents in Glean by this crawl, each counted once.
     pub uploaded: u64,
+    /// Documents that it deleted.
+    pub deleted: u64,
     /// Documents that came with the id of another, or one equal without case, and took its place.
     pub doubles: u64,
     pub double_samples: Vec<Sample>,
@@ -76,26 +78,34 @@ pub async fn seal<H: Serialize + DeserializeOwned + Default>(
         full,
         writer: RunWriter::new(store, name),
         uploaded: 0,
+        deleted: 0,
         doubles: 0,
         double_samples: Vec::new(),
     };
     let mut group: Vec<Record> = Vec::new();
+    let ordered = |mut group: Vec<Record>| {
+        // Scopes of an incremental crawl may tell of the same document, and come in no order.
+        if !full {
+            group.sort_by_key(Record::at);
+        }
+        group
+    };
     while let Some(record) = sorted.take_next()? {
         if group.first().is_some_and(|first| first.key() != record.key()) {
-            sealing.take(&group).await?;
-            group.clear();
+            sealing.take(&ordered(std::mem::take(&mut group))).await?;
         }
         group.push(record);
     }
-    sealing.take(&group).await?;
-    let Sealing { writer, uploaded, doubles, double_samples, .. } = sealing;
-    Ok(Sealed { run: writer.finish().await?, uploaded, doubles, double_samples })
+    sealing.take(&ordered(group)).await?;
+    let Sealing { writer, uploaded, deleted, doubles, double_samples, .. } = sealing;
+    Ok(Sealed { run: writer.finish().await?, uploaded, deleted, doubles, double_samples })
 }
 
 struct Sealing {
     full: bool,
     writer: RunWriter,
     uploaded: u64,
+    deleted: u64,
     doubles: u64,
     double_samples: Vec<Sample>,
 }
@@ -114,6 +124,7 @@ impl Sealing {
         let changed =
             group.iter().rev().take_while(|record| !stands(record)).find(|it| is_access(it));
         self.uploaded += u64::from(winner.state() == State::Uploaded);
+        self.deleted += u64::from(winner.state() == State::Deleted);
         if group.len() == 1 {
             return Ok(self.writer.push(last.bytes()).await?);
         }
@@ -134,6 +145,8 @@ impl Sealing {
         let mut entry = Entry { reason: &reason, ..winner.entry() };
         if let Some(changed) = changed.filter(|_| entry.state != State::Deleted) {
             entry.audience = changed.entry().audience;
+            // What another crawl read of it in between is older.
+            entry.at = entry.at.max(changed.at());
         }
         entry.write(&mut bytes);
         if double.is_some() && self.double_samples.len() < SAMPLES {
@@ -429,6 +442,19 @@ mod tests {
         let one = crate::ledger::run::compact(&store, &runs, "ledger/one".into()).await;
         let again = compare(&store, &[one.expect("written")], &now).await.expect("compared");
         assert_eq!(again, found);
+        // Another crawl read it between the upload and the change, which came from another scope.
+        let at = |id, state, audience, at| {
+            let mut record = Vec::new();
+            let entry = Entry { state, audience, at, key: key(id), id, ..Entry::EMPTY };
+            Entry { content: 1, ..entry }.write(&mut record);
+            record
+        };
+        let late = [at("x", Access, nobody, 12), at("x", Uploaded, everyone, 10)];
+        let late = sealed(&store, "late", &late, false).await.run;
+        let read = sealed(&store, "read", &[at("x", Uploaded, everyone, 11)], true).await.run;
+        let then = [sealed(&store, "then", &[at("x", Uploaded, everyone, 13)], true).await.run];
+        let found = compare(&store, &[read, late], &then).await.expect("compared");
+        assert_eq!(found.access.to_everyone.count, 1, "{found:?}");
         // That the access of a document was changed meanwhile does not say that a crawl saw it.
         let now = [of("closed", 0, Access, everyone)];
         let now = [sealed(&store, "unseen", &now, false).await.run];

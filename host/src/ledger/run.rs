@@ -230,7 +230,7 @@ pub async fn compact(store: &Store, runs: &[Run], name: String) -> Result<Run> {
     let mut buffer = Vec::new();
     while let Some(Known { record, in_glean, audience }) = merged.next().await? {
         match (record.state(), in_glean) {
-            (State::Deleted, _) => {}
+            (State::Deleted, _) | (State::Access, false) => {}
             (State::Quarantined, true) => {
                 buffer.clear();
                 Entry { state: State::Outdated, audience, ..record.entry() }.write(&mut buffer);

@@ -61,7 +61,7 @@ async fn people_are_found_by_e_mail_in_whatever_case_and_by_an_id_letter_by_lett
         "docs: yes, Ann@x.com may read hr/one.md",
         "who may read it is as it was uploaded",
         "the source does not deliver it any more in scope",
-        "Glean has it until a full crawl deletes it",
+        "Glean has it until a full crawl deletes it, unless another scope delivers it",
     ] {
         assert!(gone.stdout.contains(part), "{part}: {gone:?}");
     }

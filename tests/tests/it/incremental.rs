@@ -115,6 +115,21 @@ async fn what_was_deleted_while_a_session_was_open_is_deleted_once_more_after_it
     assert!(ids.len() == 100 && !ids.contains(&"odd-2".to_owned()));
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_change_of_access_that_passes_after_a_sessions_end_is_known_to_a_plan() {
+    let site = Site::new(&odd("pages = 20")).await.connector("guest_odd");
+    site.sync("odd", 0).await;
+    site.configure(&odd("pages = 10"));
+    site.sync("odd", 5).await;
+    site.configure(&odd("pages = 10, misdeed = \"closed\""));
+    refuse(&site, "/updatepermissions", 0, 1);
+    assert_eq!(incremental(&site, 5).await["outcome"], "partial");
+    let approved = site.approve("odd").await;
+    assert_eq!(approved.code, 0, "{approved:?}");
+    let plan = site.sheaf(&["plan", "odd", "--json"]).await.json()["result"].clone();
+    assert_eq!(plan["access"]["to_everyone"]["count"], 1, "{plan}");
+}
+
 /// Puts a document of `odd` into an open session.
 async fn again(site: &Site, upload_id: &Value, id: &str) {
     let _ = rustls::crypto::ring::default_provider().install_default();
