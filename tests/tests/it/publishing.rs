@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 use sheaf_tests::registries::{Ours, Real};
+use sheaf_tests::temporal::{QUICK, server, worker_and_log};
 use sheaf_tests::{Ended, Site, guest, odd};
 
 /// The guest `odd`, which calls itself another version; and `rest`, which asks for another host.
@@ -100,6 +101,29 @@ async fn a_connector_goes_out_and_comes_in_through_debians_registry() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_connector_goes_out_and_comes_in_through_a_registry_that_lists_what_is_attached() {
     there_and_back(&Ours::start().await.address.to_string()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_says_what_it_runs_and_takes_another_lock_with_the_next_crawl() {
+    let registry = Ours::start().await.address;
+    let place = format!("oci://{registry}/odd");
+    let connections = format!("{QUICK}{}", odd("pages = 1"));
+    let mut site = trusting(&connections, &place).await;
+    for number in ["0.1.0", "0.1.1"] {
+        let file = version(&site, "odd", number, false);
+        publish(&site, &file, &place, Some("sheaf.key")).await;
+    }
+    well(&site, &["add", &format!("{place}:0.1.0")]).await;
+    let server = server(&mut site).await;
+    let (_worker, log) = worker_and_log(&site).await;
+    let said = log.lock().expect("a log").clone();
+    let line = said.lines().find(|line| line.contains("runs odd 0.1.0")).expect("what it runs");
+    assert!(line.contains(&place) && line.contains("signer="), "{line}");
+    let crawl = async || well(&site, &["sync", "odd", "--json"]).await.json()["result"].clone();
+    assert_eq!(crawl().await["connector"], "odd 0.1.0");
+    well(&site, &["update"]).await;
+    assert_eq!(crawl().await["connector"], "odd 0.1.1");
+    server.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

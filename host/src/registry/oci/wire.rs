@@ -50,6 +50,8 @@ pub(super) struct Wire {
     shown: Mutex<Option<Secret>>,
     /// Whether we may have to write.
     pushes: bool,
+    /// Between two tries, where the registry names no time.
+    pause: Duration,
 }
 
 /// What is asked for.
@@ -95,6 +97,16 @@ pub(super) struct Answer {
 
 impl Wire {
     pub(super) fn new(repository: Repository, login: Login, pushes: bool) -> Result<Self> {
+        Self::patient(repository, login, pushes, SILENCE, PAUSE)
+    }
+
+    fn patient(
+        repository: Repository,
+        login: Login,
+        pushes: bool,
+        silence: Duration,
+        pause: Duration,
+    ) -> Result<Self> {
         crate::tls::choose_provider();
         let scheme = if repository.is_loopback() { "http" } else { "https" };
         let host = match repository.host.as_str() {
@@ -105,12 +117,12 @@ impl Wire {
             .map_err(|error| Failure::settings(format!("`{repository}` is no address: {error}")))?;
         let http = reqwest::Client::builder()
             .connect_timeout(CONNECT)
-            .read_timeout(SILENCE)
+            .read_timeout(silence)
             .redirect(reqwest::redirect::Policy::none())
             .user_agent(concat!("sheaf/", env!("CARGO_PKG_VERSION")))
             .build()
             .map_err(|error| Failure::internal(format!("no HTTP client: {error}")))?;
-        Ok(Self { http, repository, base, login, shown: Mutex::new(None), pushes })
+        Ok(Self { http, repository, base, login, shown: Mutex::new(None), pushes, pause })
     }
 
     /// A path below the repository.
@@ -146,7 +158,7 @@ impl Wire {
             if tries == TRIES {
                 return Err(failure.at(self.repository.to_string()).next("try again later"));
             }
-            let pause = failure.retry_after.unwrap_or(PAUSE * tries).min(LONGEST_PAUSE);
+            let pause = failure.retry_after.unwrap_or(self.pause * tries).min(LONGEST_PAUSE);
             tracing::warn!(?pause, "tries again: {failure}");
             tokio::time::sleep(pause).await;
             tries += 1;
@@ -430,6 +442,28 @@ fn is_own(realm: &str, registry: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn a_registry_that_takes_a_request_and_says_nothing_is_away() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let taken = tokio::spawn(async move {
+            let mut taken = Vec::new();
+            while taken.len() < TRIES as usize {
+                taken.push(listener.accept().await.expect("a connection"));
+            }
+            taken.len()
+        });
+        let repository = format!("oci://{address}/wiki").parse().expect("a place");
+        let (silence, pause) = (Duration::from_millis(20), Duration::ZERO);
+        let wire = Wire::patient(repository, Login::Nobody, false, silence, pause);
+        let wire = wire.expect("a wire");
+        let url = wire.url("tags/list").expect("a path");
+        let failure = wire.ask(&Ask::new(Method::GET, url)).await.err().expect("away");
+        assert_eq!(failure.kind, Kind::Unreachable);
+        assert!(failure.what.contains("it did not answer in time"), "{failure}");
+        assert_eq!(taken.await.expect("taken"), 3, "it is asked so often");
+    }
 
     #[test]
     fn tokens_are_asked_for_only_of_the_registrys_own() {
