@@ -4,18 +4,13 @@ set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 repo=$(cd "$here/../.." && pwd)
-wit=$repo/wit/0.1.0
+sdk=$repo/plugins/sdk-js
 output=${1:-$repo/target/guests/js_hello.wasm}
-sources=("$here"/*.js "$here"/build.* "$here/package-lock.json" "$wit")
+sources=("$here"/*.js "$here"/*.json "$here/build.sh" "$sdk"/*.js* "$sdk/src" "$repo/wit")
 
 if [[ -f $output && -z $(find "${sources[@]}" -newer "$output") ]]; then
     exit
 fi
 
-if [[ ! $here/node_modules/.package-lock.json -nt $here/package-lock.json ]]; then
-    (cd "$here" && npm ci --no-audit --no-fund --loglevel=error)
-fi
-
-mkdir -p "$(dirname "$output")"
-node "$here/build.mjs" "$wit" "$output.partial"
-mv "$output.partial" "$output"
+"$repo/tools/node-modules.sh" "$here"
+node "$sdk/build.js" "$here" --output "$output" >/dev/null

@@ -4,22 +4,13 @@ set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 repo=$(cd "$here/../.." && pwd)
-wit=$repo/wit/0.1.0
+sdk=$repo/plugins/sdk-python
 output=${1:-$repo/target/guests/python_hello.wasm}
-sources=("$here"/*.py "$here/build.sh" "$wit")
+sources=("$here"/*.py "$here/pyproject.toml" "$here/build.sh" "$sdk/sheaf_sdk" "$repo/wit")
 
-if [[ -f $output && -z $(find "${sources[@]}" -newer "$output") ]]; then
+if [[ -f $output && -z $(find "${sources[@]}" -name __pycache__ -prune -o -newer "$output" -print) ]]; then
     exit
 fi
 
-venv=$repo/target/python-venv
-version=0.25.1
-if [[ $("$venv/bin/componentize-py" --version 2>/dev/null) != "componentize-py $version" ]]; then
-    python3 -m venv "$venv"
-    "$venv/bin/pip" install --quiet "componentize-py==$version"
-fi
-
-mkdir -p "$(dirname "$output")"
-"$venv/bin/componentize-py" --quiet --wit-path "$wit" --world document-and-identity-connector \
-    componentize app --python-path "$here" --output "$output.partial"
-mv "$output.partial" "$output"
+venv=$("$repo/tools/python-venv.sh")
+PYTHONPATH=$sdk "$venv/bin/python" -m sheaf_sdk.build "$here" --output "$output" >/dev/null

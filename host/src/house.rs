@@ -19,6 +19,7 @@ const ROOMS: &[Room] = &[
             "lists",
             "redact",
             "failure",
+            "project",
             "secret",
             "tls",
             "machine",
@@ -41,6 +42,7 @@ const ROOMS: &[Room] = &[
             "cli",
         ],
     ),
+    ("project", &["name", "files", "language", "write", "mod"]),
     (
         "sandbox",
         &["policy", "credentials", "limits", "egress", "folders", "output", "grants", "mod"],
@@ -334,6 +336,7 @@ const ROOMS: &[Room] = &[
             "local_glean",
             "transfer",
             "inspect",
+            "new",
             "keys",
             "publish",
             "add",

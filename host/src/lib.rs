@@ -28,6 +28,7 @@ pub mod lists;
 pub mod machine;
 pub mod name;
 pub mod pace;
+mod project;
 pub mod redact;
 pub mod registry;
 pub mod sandbox;

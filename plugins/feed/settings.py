@@ -1,21 +1,9 @@
 """What the operator sets, and what follows from it."""
 
-import json
 from typing import Any
 from urllib.parse import urlsplit
 
-from componentize_py_types import Err
-from web import fault
-from wit_world.imports import host
-from wit_world.imports.base import Remedy
-from wit_world.imports.document import (
-    Access,
-    Access_Everyone,
-    Access_Restricted,
-    Access_Unknown,
-    Restricted,
-    UserRef,
-)
+from sheaf_sdk import Access, Everyone, Unknown, credential, only
 
 NAMES = {"type": "array", "items": {"type": "string"}}
 
@@ -60,8 +48,7 @@ SCHEMA = {
 class Settings:
     """They fit the schema: the host has seen to it."""
 
-    def __init__(self) -> None:
-        said = json.loads(host.settings())
+    def __init__(self, said: dict[str, Any]):
         self.feeds: list[str] = said["feeds"]
         self.access = access(said.get("access"))
         self.credential: str | None = said.get("credential")
@@ -70,24 +57,14 @@ class Settings:
 
     def authorization(self) -> str | None:
         """A stand-in for the credential, if there is one to send."""
-        if self.credential is None:
-            return None
-        try:
-            return host.credential(self.credential)
-        except Err as error:
-            raise fault(
-                Remedy.FIX_SETTINGS, f"`credential` cannot be used: {error.value}."
-            ) from error
+        return None if self.credential is None else credential(self.credential)
 
 
 def access(said: Any) -> Access:
     match said:
         case None:
-            return Access_Unknown()
+            return Unknown()
         case "everyone":
-            return Access_Everyone()
+            return Everyone()
         case _:
-            users = [UserRef(email=email, id=None, name=None) for email in said.get("users", [])]
-            return Access_Restricted(
-                Restricted(users, said.get("groups", []), group_intersections=[])
-            )
+            return only(said.get("users", []), said.get("groups", []))

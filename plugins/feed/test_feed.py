@@ -1,4 +1,4 @@
-"""What becomes of a feed's XML: `python3 -m unittest`, in this folder."""
+"""What becomes of a feed's XML: `PYTHONPATH=../sdk-python python3 -m unittest`, in this folder."""
 
 import unittest
 from base64 import b64encode

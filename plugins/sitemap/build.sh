@@ -4,19 +4,13 @@ set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 repo=$(cd "$here/../.." && pwd)
-wit=$repo/target/wit/http
+sdk=$repo/plugins/sdk-js
 output=${1:-$repo/target/guests/sitemap.wasm}
-sources=("$here"/*.js "$here"/build.* "$here/package-lock.json" "$repo/wit")
+sources=("$here"/*.js "$here"/*.json "$here/build.sh" "$sdk"/*.js* "$sdk/src" "$repo/wit")
 
 if [[ -f $output && -z $(find "${sources[@]}" -newer "$output") ]]; then
     exit
 fi
 
-if [[ ! $here/node_modules/.package-lock.json -nt $here/package-lock.json ]]; then
-    (cd "$here" && npm ci --no-audit --no-fund --loglevel=error)
-fi
-
-"$repo/wit/http/assemble.sh" "$wit"
-mkdir -p "$(dirname "$output")"
-node "$here/build.mjs" "$wit" "$output.partial"
-mv "$output.partial" "$output"
+"$repo/tools/node-modules.sh" "$here"
+node "$sdk/build.js" "$here" --output "$output" >/dev/null

@@ -1,12 +1,11 @@
 // A connector for web sites: a document for each page that the sitemap lists. Where that is an index,
 // each of its sitemaps is a scope.
 
-import { log } from 'sheaf:connector/host@0.1.0';
+import { Fault, complete, log, more } from 'sheaf-sdk';
 
 import { SCHEMA, read as readSettings } from './settings.js';
 import { OBJECT_TYPE, Site } from './site.js';
 import { select } from './sitemap.js';
-import { fault } from './web.js';
 
 const CATEGORY = 'PUBLISHED_CONTENT';
 // So many pages are fetched at once. Each is small enough that the host takes them all together.
@@ -15,34 +14,6 @@ const AT_ONCE = 4;
 const MAX_MILLISECONDS = 20_000;
 // `lastmod` is often a date only: what changed on the newest day may have changed again.
 const DAY = 24 * 60 * 60;
-
-export const connector = {
-  describe: () => ({
-    name: 'sitemap',
-    version: '0.1.0',
-    description: 'Reads the pages of a web site that its sitemap lists.',
-    settingsSchema: JSON.stringify(SCHEMA),
-    hosts: ['{sitemap}'],
-    credentials: [{ name: 'site', purpose: 'To read a site that is not public.' }],
-    incremental: true,
-  }),
-
-  datasource() {
-    const { host } = readSettings().sitemap;
-    return JSON.stringify({
-      displayName: host,
-      datasourceCategory: CATEGORY,
-      urlRegex: `https?://${host.replace(/[.[\]]/g, '\\$&')}/.*`,
-      objectDefinitions: [{ name: OBJECT_TYPE, docCategory: CATEGORY }],
-    });
-  },
-
-  async check() {
-    const site = new Site();
-    const { isIndex, entries } = await site.sitemap(site.home.href);
-    return `${site.home} lists ${isIndex ? 'sitemaps' : 'pages'}: ${entries.length}.`;
-  },
-};
 
 class Cursor {
   constructor(site, entries, newest) {
@@ -75,48 +46,66 @@ class Cursor {
         break;
       }
     }
-    const progress = this.progress();
-    return { documents, deleted: [], accessChanges: [], unreadable, progress };
+    return { ...this.page(documents), unreadable };
   }
 
-  progress() {
+  page(documents) {
     const { newest } = this;
-    if (this.done === this.entries.length) {
-      return { tag: 'complete', val: JSON.stringify({ newest }) };
-    }
+    if (this.done === this.entries.length) return complete(documents, JSON.stringify({ newest }));
     // A place in the order of the URLs, so that a sitemap may change on the way.
     const after = this.entries[this.done - 1].url;
-    return { tag: 'more', val: JSON.stringify({ after, newest }) };
+    return more(documents, JSON.stringify({ after, newest }));
   }
 }
 
-export const documents = {
-  Cursor,
+export default {
+  manifest: {
+    name: 'sitemap',
+    version: '0.1.0',
+    description: 'Reads the pages of a web site that its sitemap lists.',
+    settings: SCHEMA,
+    hosts: ['{sitemap}'],
+    credentials: { site: 'To read a site that is not public.' },
+    incremental: true,
+  },
 
-  async scopes() {
-    const site = new Site();
+  datasource(said) {
+    const { host } = readSettings(said).sitemap;
+    return {
+      displayName: host,
+      datasourceCategory: CATEGORY,
+      urlRegex: `https?://${host.replace(/[.[\]]/g, '\\$&')}/.*`,
+      objectDefinitions: [{ name: OBJECT_TYPE, docCategory: CATEGORY }],
+    };
+  },
+
+  async check(said) {
+    const site = new Site(said);
+    const { isIndex, entries } = await site.sitemap(site.home.href);
+    return `${site.home} lists ${isIndex ? 'sitemaps' : 'pages'}: ${entries.length}.`;
+  },
+
+  async scopes(said) {
+    const site = new Site(said);
     const { isIndex, entries } = await site.sitemap(site.home.href);
     if (isIndex) return entries.map(({ url }) => ({ id: url, title: new URL(url).pathname }));
     const pages = select(entries, site.settings);
     return [{ id: site.home.href, title: site.home.pathname, documents: pages.length }];
   },
 
-  async open({ mode, scope, resume }) {
-    const before = mode.tag === 'incremental' ? remembered(mode.val) : undefined;
+  async open(said, { bookmark, scope, resume }) {
+    const before = bookmark === undefined ? undefined : remembered(bookmark);
     const checkpoint = resume && remembered(resume);
 
-    const site = new Site();
+    const site = new Site(said);
     const { isIndex, entries } = await site.sitemap(scope);
-    if (isIndex) throw fault('fix-settings', `${scope} is an index within an index.`);
+    if (isIndex) throw Fault.fixSettings(`${scope} is an index within an index.`);
 
     const pages = select(entries, site.settings, {
       after: checkpoint?.after,
       since: before && before.newest - DAY,
     });
-    log('info', 'reading pages', [
-      ['sitemap', scope],
-      ['pages', `${pages.length}`],
-    ]);
+    log.info('reading pages', { sitemap: scope, pages: pages.length });
     // What changes while a crawl is under way is for the next one: the first look at the list counts.
     const newest = checkpoint?.newest ?? newestOf(entries, before?.newest ?? 0);
     return new Cursor(site, pages, newest);
@@ -140,13 +129,5 @@ function remembered(text) {
   } catch {
     // It is none of ours.
   }
-  throw fault('start-over', `'${text}' is no checkpoint or bookmark of this connector.`);
+  throw Fault.startOver(`'${text}' is no checkpoint or bookmark of this connector.`);
 }
-
-// Any other error must become a fault too: without a remedy it would end in a trap that hides it.
-Object.defineProperty(Error.prototype, 'remedy', {
-  get() {
-    console.error(this.stack);
-    return 'retry';
-  },
-});

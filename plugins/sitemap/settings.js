@@ -1,8 +1,7 @@
 // What the operator sets, and what follows from it.
 
-import { credential, settings } from 'sheaf:connector/host@0.1.0';
-
-import { fault, resolve } from './web.js';
+import { Fault, only } from 'sheaf-sdk';
+import { resolve } from 'sheaf-sdk/http';
 
 const URLS = { type: 'array', items: { type: 'string', pattern: '^https?://[^/]' } };
 const NAMES = { type: 'array', items: { type: 'string' } };
@@ -48,29 +47,13 @@ export const SCHEMA = {
 };
 
 // The settings fit the schema: the host has seen to it.
-export function read() {
-  const said = JSON.parse(settings());
+export function read(said) {
   const sitemap = resolve(said.sitemap);
-  if (!sitemap) throw fault('fix-settings', `'${said.sitemap}' is no address on the web.`);
+  if (!sitemap) throw Fault.fixSettings(`'${said.sitemap}' is no address on the web.`);
   return { ...said, sitemap, access: access(said.access) };
 }
 
 function access(said) {
-  if (said === undefined) return { tag: 'unknown' };
-  if (said === 'everyone') return { tag: 'everyone' };
-  const { users = [], groups = [] } = said;
-  return {
-    tag: 'restricted',
-    val: { users: users.map((email) => ({ email })), groups, groupIntersections: [] },
-  };
-}
-
-// A stand-in for the credential, if there is one to send.
-export function authorization(name) {
-  if (name === undefined) return undefined;
-  try {
-    return credential(name);
-  } catch (error) {
-    throw fault('fix-settings', `\`credential\` cannot be used: ${error.payload}.`);
-  }
+  if (said === undefined) return 'unknown';
+  return said === 'everyone' ? said : only(said.users, said.groups);
 }

@@ -1,24 +1,23 @@
 // A web site as the settings have it: its sitemaps, and its pages as documents.
 
-import { collect } from './bytes.js';
-import { send } from './http.js';
-import { authorization, read as readSettings } from './settings.js';
+import { Fault, credential } from 'sheaf-sdk';
+import * as http from 'sheaf-sdk/http';
+
+import { read as readSettings } from './settings.js';
 import { decode, documentId, parse, timestamp, titleOf } from './sitemap.js';
-import { client, fault } from './web.js';
 
 export const OBJECT_TYPE = 'Page';
 
-const get = client(send);
-
+const HEADERS = { 'user-agent': 'sheaf-sitemap/0.1.0' };
 const MIB = 1 << 20;
 const MAX_SITEMAP_BYTES = 16 * MIB;
 const MAX_PAGE_BYTES = 2 * MIB;
 
 export class Site {
-  constructor() {
-    this.settings = readSettings();
+  constructor(said) {
+    this.settings = readSettings(said);
     this.home = this.settings.sitemap;
-    this.authorization = authorization(this.settings.credential);
+    this.authorization = said.credential && credential(said.credential);
   }
 
   // The sitemap at a URL: `{ isIndex, entries }`.
@@ -27,7 +26,7 @@ export class Site {
     try {
       return parse(new TextDecoder().decode(await unpacked(body)), url);
     } catch (error) {
-      throw fault('fix-settings', `${url} is no sitemap that can be read: ${error.message}.`);
+      throw Fault.fixSettings(`${url} is no sitemap that can be read: ${error.message}.`);
     }
   }
 
@@ -59,13 +58,8 @@ export class Site {
         viewUrl: url,
         access: this.settings.access,
         title: titleOf(html),
-        body: { mimeType: 'text/html', data: { tag: 'text', val: html } },
+        body: { mimeType: 'text/html', data: html },
         updatedAt: modified ?? timestamp(headers.get('last-modified')),
-        // A list can be empty, but not left out.
-        tags: [],
-        comments: [],
-        additionalUrls: [],
-        properties: [],
       },
     };
   }
@@ -74,10 +68,11 @@ export class Site {
     const { host, origin } = new URL(url);
     // The manifest asks for the sitemap's host only, so there is no way to any other.
     if (host !== this.home.host) {
-      throw fault('fix-settings', `It may not reach ${host}: ${url} is not on ${this.home.host}.`);
+      throw Fault.fixSettings(`It may not reach ${host}: ${url} is not on ${this.home.host}.`);
     }
     const trusted = origin === this.home.origin;
-    return get(url, { maxBytes, authorization: trusted ? this.authorization : undefined });
+    const authorization = trusted ? this.authorization : undefined;
+    return http.get(url, { headers: HEADERS, maxBytes, authorization });
   }
 }
 
@@ -91,7 +86,7 @@ async function unpacked(bytes) {
     },
   });
   const reader = packed.pipeThrough(new DecompressionStream('gzip')).getReader();
-  const whole = await collect(async () => (await reader.read()).value, MAX_SITEMAP_BYTES);
+  const whole = await http.collect(async () => (await reader.read()).value, MAX_SITEMAP_BYTES);
   if (!whole) throw new Error(`unpacked, it is larger than ${MAX_SITEMAP_BYTES / MIB} MiB`);
   return whole;
 }

@@ -1,6 +1,6 @@
 // What sitemaps and web pages say. Knows nothing of the host, so tests need none.
 
-import { resolve } from './web.js';
+import { resolve } from 'sheaf-sdk/http';
 
 // What a sitemap lists, pages or other sitemaps. What is no sitemap is an error that says why.
 export function parse(xml, base) {

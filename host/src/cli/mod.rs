@@ -18,6 +18,7 @@ mod keys;
 mod live;
 mod local_glean;
 mod logging;
+mod new;
 mod output;
 mod plan;
 mod preview;
@@ -68,6 +69,8 @@ enum Command {
     Dev(dev::Args),
     /// Work for Temporal: crawl whatever is started on the task queue.
     Worker(worker::Args),
+    /// Begin a connector: a project that builds and previews at once.
+    New(new::Args),
     /// Crawl a connection into Glean.
     Sync(sync::Args),
     /// Check a connection: its settings, its grants, and whether its source answers.
@@ -119,6 +122,7 @@ impl Command {
         match self {
             Self::Dev(_) => "dev",
             Self::Worker(_) => "worker",
+            Self::New(_) => "new",
             Self::Sync(_) => "sync",
             Self::Check(_) => "check",
             Self::Preview(_) => "preview",
@@ -186,6 +190,7 @@ pub fn main() -> ExitCode {
         match cli.command {
             Command::Dev(args) => Box::pin(dev::run(args, &context)).await,
             Command::Worker(args) => worker::run(args, &context).await,
+            Command::New(args) => new::run(&args),
             Command::Sync(args) => Box::pin(sync::run(args, &context)).await,
             Command::Check(args) => check::run(args, &context).await,
             Command::Preview(args) => preview::run(args, &context).await,

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// A module knows only modules that come before it.
-const ORDER: [&str; 31] = [
+const ORDER: [&str; 30] = [
     "time",
     "expression",
     "template",
@@ -12,7 +12,6 @@ const ORDER: [&str; 31] = [
     "access",
     "document",
     "paging/setting",
-    "paging/link",
     "paging/place",
     "paging/way",
     "paging/pages",

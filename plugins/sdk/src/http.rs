@@ -25,6 +25,7 @@ use wasip2::io::streams::{InputStream, StreamError};
 
 use crate::bindings::sheaf::connector::host;
 use crate::error::{Error, Result};
+pub use crate::link::next_link;
 
 /// More bytes than these are not read of one answer; see [`Request::most`].
 const MOST_BYTES: usize = 32 << 20;
@@ -189,6 +190,13 @@ impl Response {
         let all = self.headers.iter().filter(|(found, _)| found.eq_ignore_ascii_case(name));
         let all: Vec<_> = all.map(|(_, value)| value.as_str()).collect();
         (!all.is_empty()).then(|| all.join(", "))
+    }
+
+    /// The address of the next page, where the source names one in a `Link` header with `rel="next"`. One on another
+    /// host is followed only if that is granted, too.
+    pub fn next_page(&self) -> Option<Url> {
+        let link = next_link(&self.headers("link")?)?;
+        self.url.join(&link).ok()
     }
 
     /// Itself, if its status is 2xx; otherwise an error that says what the host shall do, with the seconds of

@@ -53,7 +53,7 @@ pub mod bindings {
     wit_bindgen::generate!({
         inline: "package sheaf:sdk;
             world identities { export sheaf:connector/identities@0.1.0; }",
-        path: "../../wit/0.1.0",
+        path: "wit",
         world: "sheaf:sdk/identities",
         with: { "sheaf:connector/base@0.1.0": crate::bindings::sheaf::connector::base },
         pub_export_macro: true,

@@ -50,6 +50,7 @@ mod document;
 mod error;
 pub mod http;
 pub mod identities;
+mod link;
 mod logging;
 mod manifest;
 
@@ -58,7 +59,7 @@ mod manifest;
 #[allow(clippy::all, clippy::pedantic, missing_docs, unsafe_code, unused_qualifications)]
 pub mod bindings {
     wit_bindgen::generate!({
-        path: "../../wit/0.1.0",
+        path: "wit",
         world: "document-connector",
         pub_export_macro: true,
         default_bindings_module: "sheaf_sdk::bindings",

@@ -26,6 +26,7 @@ mod kill;
 mod ledger;
 mod local;
 mod lying;
+mod new;
 mod people;
 mod plan;
 mod published_lies;

@@ -1,6 +1,5 @@
 //! How an API says where its next page is, and that there is none.
 
-mod link;
 mod pages;
 mod place;
 mod setting;

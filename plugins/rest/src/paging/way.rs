@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use serde_json::Value;
+use sheaf_sdk::http::next_link;
 use sheaf_sdk::{Error, Result};
 
 use crate::expression::{Expression, shown};
-use crate::paging::link::next_link;
 use crate::paging::place::{Next, Place, Said};
 use crate::paging::setting::{Kind, Paging, wrong};
 
