@@ -44,6 +44,9 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<Report> {
     let (mut text, mut result) = (String::new(), Vec::new());
     let mut names = Vec::new();
     for taken in &taken {
+        if !(args.accept || is_named(&args.what)) {
+            crawler.registry.is_no_downgrade(taken)?;
+        }
         let locked = crawler.registry.lock(taken, args.accept).await?;
         names.push(format!("{} {}", locked.name, locked.version));
         text.push_str(&shown(taken, &locked));
@@ -52,6 +55,11 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<Report> {
     let summary = format!("{} locked: sheaf.lock is to be kept with sheaf.toml", names.join(", "));
     text.push_str(&format!("\n{summary}\n"));
     Ok(Report::new(summary, Value::from(result)).text(text))
+}
+
+/// Whether a version is named: then an older one is meant.
+fn is_named(what: &str) -> bool {
+    what.parse::<Reference>().is_ok_and(|reference| reference.tag.is_some())
 }
 
 /// In this folder, or in that of connectors.
@@ -158,13 +166,23 @@ pub(super) async fn run_update(args: UpdateArgs, context: &Context) -> Result<Re
     let locked = chosen(&config, &crawler, args.name.as_deref())?;
     let mut updated = Vec::new();
     for locked in &locked {
-        updated.push(update(&crawler, locked, args.accept).await?);
+        let one = Box::pin(update(&crawler, locked, args.accept)).await;
+        updated.push(one.unwrap_or_else(|failure| failed(locked, &failure)));
     }
     let text = updated.iter().map(|one| one.line.as_str()).collect::<Vec<_>>().join("\n");
     let text = if text.is_empty() { "no connector is locked".to_owned() } else { text };
     let waits = updated.iter().any(|one| one.waits);
     let results = updated.into_iter().map(|one| one.result).collect::<Vec<_>>();
     Ok(Report::new(text, Value::from(results)).exit_code(if waits { 5 } else { 0 }))
+}
+
+/// One that cannot be updated keeps no other from it.
+fn failed(locked: &Locked, failure: &Failure) -> Updated {
+    let Locked { name, version, .. } = locked;
+    let line = format!("{name} {version} stays: {failure}");
+    let result =
+        json!({ "name": name, "from": version, "to": version, "waits": true, "error": failure });
+    Updated { line, result, waits: true }
 }
 
 pub(super) fn chosen(
@@ -221,6 +239,14 @@ async fn update(crawler: &Crawler, locked: &Locked, accept: bool) -> Result<Upda
         }
     };
     let now = taken.entry();
+    if now.name != *name {
+        // Another name is another connection's grants.
+        return Err(Failure::settings(format!(
+            "{repository} calls itself `{}` now, and is locked as `{name}`",
+            now.name
+        ))
+        .next("`sheaf add` locks it by that name"));
+    }
     let reasons = reasons(locked, &now);
     if !reasons.is_empty() && !accept {
         let mut line = format!("{name} {version}: {} waits, {version} stays", now.version);
@@ -231,7 +257,7 @@ async fn update(crawler: &Crawler, locked: &Locked, accept: bool) -> Result<Upda
         });
         return Ok(Updated { line, result, waits: true });
     }
-    crawler.registry.lock(&taken, true).await?;
+    crawler.registry.lock(&taken, accept).await?;
     let line = format!("{name} {version}: now {}{note}", now.version);
     let result = json!({ "name": name, "from": version, "to": now.version, "waits": false });
     Ok(Updated { line, result, waits: false })

@@ -103,6 +103,9 @@ async fn ask(
     let Some(manifest) = &locked.manifest else { return Ok(()) };
     match place.published(&manifest.to_string()).await? {
         None => finding.wrong.push("its publisher took it out of the registry".to_owned()),
+        Some(published) if published.digest() != *manifest => {
+            finding.wrong.push("its registry gave another manifest than was asked for".to_owned());
+        }
         Some(published) => {
             if let Some(why) = published.yanked() {
                 finding.wrong.push(format!("its publisher took it back: {why}"));
@@ -110,12 +113,13 @@ async fn ask(
         }
     }
     let tag = crate::registry::tag_of(&locked.version);
-    if let Some(tagged) = place.published(&tag).await?
-        && tagged.digest() != *manifest
-    {
-        finding
-            .wrong
-            .push(format!("its tag {tag} was moved to another manifest, {}", tagged.digest()));
+    match place.published(&tag).await? {
+        None => finding.wrong.push(format!("its tag {tag} was taken out of the registry")),
+        Some(tagged) if tagged.digest() != *manifest => {
+            let to = tagged.digest();
+            finding.wrong.push(format!("its tag {tag} was moved to another manifest, {to}"));
+        }
+        Some(_) => {}
     }
     Ok(())
 }

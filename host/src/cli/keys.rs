@@ -31,8 +31,12 @@ pub(super) fn run(args: Args) -> Result<Report> {
     let file = |ending: &str| PathBuf::from(format!("{}.{ending}", name.display()));
     let (secret, public) = (file("key"), file("pub"));
     let (key, pem) = PrivateKey::generate()?;
-    write(&secret, &pem, 0o600)?;
+    // A secret is never written beside another's public key.
     write(&public, &key.public().to_pem(), 0o644)?;
+    if let Err(failure) = write(&secret, &pem, 0o600) {
+        let _ = std::fs::remove_file(&public);
+        return Err(failure);
+    }
     let id = key.public().id();
     let result = json!({ "private": secret, "public": public, "id": id });
     let summary = format!(

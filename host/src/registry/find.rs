@@ -9,7 +9,7 @@ use super::rules::Rules;
 
 use crate::cell::{Candidate, Connector, Loader};
 use crate::connector::Digest;
-use crate::failure::{Failure, Result};
+use crate::failure::{Failure, Kind, Result};
 use crate::store::Store;
 
 #[derive(Clone)]
@@ -88,7 +88,9 @@ impl Registry {
         }
         let is_wasm = Path::new(name).extension().is_some_and(|extension| extension == "wasm");
         if is_wasm || name.contains('/') {
-            return self.by_file(name, lock.from(&Source::File(name.to_owned()))).await;
+            // A file is locked by its own name, wherever it lies.
+            let file = Path::new(name).file_name().unwrap_or_default().to_string_lossy();
+            return self.by_file(name, lock.from(&Source::File(file.into_owned()))).await;
         }
         match lock.named(name) {
             Some(locked) => self.load_locked(locked).await,
@@ -133,6 +135,12 @@ impl Registry {
                 }
             }
         }
+        // What does not load may be what is meant: another is not taken for it.
+        let not_now = |failure: &Failure| failure.kind == Kind::TimedOut;
+        let unknown = refused.iter().position(not_now).map(|at| refused.swap_remove(at));
+        if let Some(failure) = broken.take().or(unknown) {
+            return Err(failure);
+        }
         if let Some((_, connector)) = matching.first() {
             if matching.iter().all(|(_, other)| other.digest == connector.digest) {
                 self.rules.allow(&connector.digest)?;
@@ -150,7 +158,7 @@ impl Registry {
         }
         // What is alone in the folder and does not load is what was meant.
         let alone = refused.pop().filter(|_| refused.is_empty() && others.is_empty());
-        Err(broken.or(alone).unwrap_or_else(|| {
+        Err(alone.unwrap_or_else(|| {
             let next = if others.is_empty() {
                 "put its `.wasm` file there".to_owned()
             } else {

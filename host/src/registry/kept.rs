@@ -1,5 +1,6 @@
 //! What was taken from a registry, in the store that the workers share: nobody asks the registry again.
 
+use super::oci::Repository;
 use super::published::Published;
 use super::refusal::Refusal;
 use crate::connector::Digest;
@@ -10,12 +11,16 @@ use crate::store::Store;
 pub(super) async fn keep(store: &Store, published: &Published) -> Result<()> {
     let json = |error| Failure::internal(format!("a manifest cannot be kept: {error}"));
     let bytes = serde_json::to_vec(published).map_err(json)?;
-    store.put(&place(&published.digest()), bytes).await
+    store.put(&place(&published.repository, &published.digest()), bytes).await
 }
 
 /// Exactly this one, if it is here; what was changed in the store is refused.
-pub(super) async fn kept(store: &Store, manifest: &Digest) -> Result<Option<Published>> {
-    let name = place(manifest);
+pub(super) async fn kept(
+    store: &Store,
+    repository: &Repository,
+    manifest: &Digest,
+) -> Result<Option<Published>> {
+    let name = place(repository, manifest);
     let Some(bytes) = store.get(&name).await? else { return Ok(None) };
     let changed = || Refusal::ManifestChanged.of(store.place(&name));
     let published: Published = serde_json::from_slice(&bytes).map_err(|_| changed())?;
@@ -25,6 +30,8 @@ pub(super) async fn kept(store: &Store, manifest: &Digest) -> Result<Option<Publ
     Ok(Some(published))
 }
 
-fn place(manifest: &Digest) -> String {
-    format!("connectors/published/{}.json", manifest.hex())
+/// The same from another place is another's: its signatures may be others.
+fn place(repository: &Repository, manifest: &Digest) -> String {
+    let of = Digest::of(repository.to_string().as_bytes());
+    format!("connectors/published/{}/{}.json", of.hex(), manifest.hex())
 }

@@ -118,10 +118,13 @@ impl Layout {
         self.found().filter_map(|(reference, _)| reference.tag).collect()
     }
 
-    pub(super) fn tagged(&self, tag: &str) -> Option<Vec<u8>> {
+    pub(super) fn tagged(&self, tag: &str) -> Result<Option<Vec<u8>>> {
         let mut found = self.found();
-        let (_, one) = found.find(|(reference, _)| reference.tag.as_deref() == Some(tag))?;
-        self.blob(&one.digest.parse().ok()?).ok().flatten()
+        let found = found.find(|(reference, _)| reference.tag.as_deref() == Some(tag));
+        match found {
+            Some((_, one)) => self.blob(&one.digest.parse()?),
+            None => Ok(None),
+        }
     }
 
     pub(super) fn blob(&self, digest: &Digest) -> Result<Option<Vec<u8>>> {
@@ -147,7 +150,10 @@ impl Layout {
     pub(super) fn attached(&self, digest: &Digest) -> Result<Vec<Descriptor>> {
         let mut attached = Vec::new();
         for one in &self.archive.0.index.manifests {
-            let Some(bytes) = self.blob(&one.digest.parse()?)? else { continue };
+            let found = self.blob(&one.digest.parse()?)?;
+            let bytes = found.ok_or_else(|| {
+                Refusal::BundleUnread(format!("{} is not in the bundle", one.digest)).of(digest)
+            })?;
             let read = serde_json::from_slice::<Manifest>(&bytes).ok();
             let subject = read.and_then(|manifest| manifest.subject);
             if subject.is_some_and(|subject| subject.digest == digest.to_string()) {

@@ -94,6 +94,9 @@ impl Lock {
             if connector.iter().take(number).any(|other| other.name == one.name) {
                 return Err(wrong("stands there twice"));
             }
+            if connector.iter().take(number).any(|other| other.source == one.source) {
+                return Err(wrong("has the source of another"));
+            }
             if one.asks.digest() != one.asks_hash {
                 return Err(wrong("asks for something else than what was agreed to"));
             }
@@ -141,7 +144,8 @@ impl Lock {
 
     /// Puts one in, in the place of the one of its name.
     pub fn put(&mut self, locked: Locked) {
-        self.connectors.retain(|one| one.name != locked.name && one.source != locked.source);
+        let replaced = |one: &Locked| one.name == locked.name || one.source == locked.source;
+        self.connectors.retain(|one| !replaced(one));
         self.connectors.push(locked);
     }
 }

@@ -3,6 +3,8 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use semver::Version;
+
 use super::asks::Asks;
 use super::find::Registry;
 use super::kept::{keep, kept};
@@ -52,6 +54,10 @@ impl Registry {
         let candidate = Candidate::of(name().into(), &wasm);
         let connector = self.loader.load(candidate).await.map_err(|it| it.at_least(name))?;
         let version = &connector.manifest.version;
+        if Version::parse(version).is_err() {
+            let why = format!("its version, `{version}`, is none of semantic versioning");
+            return Err(Refusal::NoConnector(why).of(name()));
+        }
         if version_of(tag).is_some() && tag_of(version) != tag {
             let (tag, version) = (tag.to_owned(), version.clone());
             return Err(Refusal::OtherVersion { tag, version }.of(name()));
@@ -81,8 +87,23 @@ impl Registry {
     /// Keeps what was taken in the store, and writes it into the lock. `accept`: also where its name is locked to
     /// another place.
     pub async fn lock(&self, taken: &Taken, accept: bool) -> Result<Locked> {
-        let mut lock = self.rules.locked()?;
         let locked = taken.entry();
+        self.put(&locked.wasm, taken.wasm.clone()).await?;
+        if let Some(published) = &taken.published {
+            keep(&self.store, published).await?;
+        }
+        // Of two at once, neither loses what the other writes.
+        let _alone = alone(&self.rules.lock)?;
+        let mut lock = self.rules.locked()?;
+        let renamed = lock.from(&locked.source).filter(|one| one.name != locked.name);
+        if let Some(other) = renamed.filter(|_| !accept) {
+            return Err(Failure::settings(format!(
+                "{} is locked as `{}`, and calls itself `{}` now",
+                locked.source, other.name, locked.name
+            ))
+            .at(self.rules.lock.display().to_string())
+            .next("if it is to be locked by that name instead, say `--accept`"));
+        }
         if let Some(other) = lock.named(&locked.name).filter(|one| one.source != locked.source)
             && !accept
         {
@@ -92,10 +113,6 @@ impl Registry {
             ))
             .at(self.rules.lock.display().to_string())
             .next("if it is to take the other's place, with its grants, say `--accept`"));
-        }
-        self.put(&locked.wasm, taken.wasm.clone()).await?;
-        if let Some(published) = &taken.published {
-            keep(&self.store, published).await?;
         }
         lock.put(locked.clone());
         lock.write(&self.rules.lock)?;
@@ -119,6 +136,12 @@ impl Registry {
         if connector.manifest.name != locked.name {
             return Err(changed("a name"));
         }
+        if connector.manifest.version != locked.version {
+            return Err(changed("a version"));
+        }
+        if connector.inspection.contract != locked.contract {
+            return Err(changed("a contract"));
+        }
         if Asks::of(&connector) != locked.asks {
             return Err(changed("asks"));
         }
@@ -126,9 +149,12 @@ impl Registry {
     }
 
     async fn check_locked(&self, locked: &Locked) -> Result<()> {
-        let Some(manifest) = &locked.manifest else { return Ok(()) };
+        let (Some(manifest), Source::Published(repository)) = (&locked.manifest, &locked.source)
+        else {
+            return Ok(());
+        };
         self.rules.allow(manifest)?;
-        let published = kept(&self.store, manifest).await?.ok_or_else(|| {
+        let published = kept(&self.store, repository, manifest).await?.ok_or_else(|| {
             Failure::settings(format!(
                 "`{}` is locked, and the store does not have it",
                 locked.name
@@ -153,11 +179,26 @@ impl Registry {
         Ok(())
     }
 
+    /// Whoever names no version means no older one than is locked.
+    pub fn is_no_downgrade(&self, taken: &Taken) -> Result<()> {
+        let lock = self.rules.locked()?;
+        let found = &taken.connector.manifest.version;
+        let Some(locked) = lock.from(&taken.source).map(|locked| &locked.version) else {
+            return Ok(());
+        };
+        let versions = (Version::parse(found), Version::parse(locked));
+        if matches!(&versions, (Ok(found), Ok(locked)) if found < locked) {
+            let (locked, found) = (locked.clone(), found.clone());
+            return Err(Refusal::Downgrade { locked, found }.of(&taken.source));
+        }
+        Ok(())
+    }
+
     /// What a locked connector was published as.
     pub async fn published(&self, locked: &Locked) -> Result<Option<Published>> {
-        match &locked.manifest {
-            Some(manifest) => kept(&self.store, manifest).await,
-            None => Ok(None),
+        match (&locked.manifest, &locked.source) {
+            (Some(manifest), Source::Published(from)) => kept(&self.store, from, manifest).await,
+            _ => Ok(None),
         }
     }
 
@@ -167,7 +208,12 @@ impl Registry {
 
     /// What a connection's `connector` is locked to, if it is.
     pub fn locked_as(&self, named: &str) -> Result<Option<Locked>> {
-        let is_meant = |one: &Locked| one.name == named || one.source.to_string() == named;
+        let is_meant = |one: &Locked| {
+            let file = Path::new(named).file_name().unwrap_or_default().to_string_lossy();
+            one.name == named
+                || one.source.to_string() == named
+                || one.source == Source::File(file.into_owned())
+        };
         Ok(self.rules.locked()?.connectors.into_iter().find(is_meant))
     }
 }
@@ -189,4 +235,15 @@ impl Taken {
             asks,
         }
     }
+}
+
+/// Holds a file beside the lock, until it is dropped.
+fn alone(lock: &Path) -> Result<std::fs::File> {
+    let path = lock.with_extension("lock.guard");
+    let held = std::fs::File::create(&path).and_then(|file| file.lock().map(|()| file));
+    held.map_err(|error| {
+        Failure::settings(format!("the lock of connectors cannot be written: {error}"))
+            .at(path.display().to_string())
+            .next("see to its folder's permissions")
+    })
 }

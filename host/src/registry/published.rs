@@ -50,7 +50,7 @@ impl Place {
     async fn manifest(&self, name: &str) -> Result<Option<Vec<u8>>> {
         match self {
             Self::Registry(remote) => remote.manifest(name).await,
-            Self::Layout(layout) => Ok(layout.tagged(name)),
+            Self::Layout(layout) => layout.tagged(name),
         }
     }
 

@@ -61,7 +61,11 @@ fn podman_file() -> Option<PathBuf> {
         let folder = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from)?;
         Some(folder.join("containers/auth.json"))
     };
-    named.or_else(usual)
+    let home = || {
+        let home = std::env::var_os("HOME").map(PathBuf::from)?;
+        Some(home.join(".config/containers/auth.json"))
+    };
+    named.or_else(|| usual().filter(|file| file.is_file())).or_else(home)
 }
 
 fn login(

@@ -67,10 +67,17 @@ fn is_host(host: &str) -> bool {
     let in_brackets = name.strip_prefix('[').and_then(|name| name.strip_suffix(']'));
     let is_address = in_brackets.is_some_and(|name| name.parse::<std::net::Ipv6Addr>().is_ok());
     let port = host.get(name.len() + 1..).map(str::parse::<u16>);
+    // Another spelling of the same place is none: keys are set for one of them.
+    let is_usual = matches!(port, Some(Ok(443))) || host.ends_with(":80");
+    let is_odd = host.get(name.len() + 1..).is_some_and(|port| port.starts_with('0'));
+    let is_alias = matches!(name, "registry-1.docker.io" | "index.docker.io");
     // What has neither a dot nor a port is a name of Docker Hub to Docker, and nobody's here.
     let is_name =
         name.split('.').all(label) && (name.contains('.') || name == "localhost" || port.is_some());
-    (is_address || is_name) && host.len() <= MAX_NAME && !matches!(port, Some(Err(_) | Ok(0)))
+    (is_address || is_name)
+        && !(is_usual || is_odd || is_alias)
+        && host.len() <= MAX_NAME
+        && !matches!(port, Some(Err(_) | Ok(0)))
 }
 
 /// Parts of lower case letters and digits, between which stand `.`, `_`, `__` or dashes.
@@ -197,6 +204,9 @@ mod tests {
             "oci://a.b@evil.example.com/wiki",
             "oci://registry.example.com:0/wiki",
             "oci://registry.example.com:99999/wiki",
+            "oci://registry.example.com:443/wiki",
+            "oci://registry.example.com:05000/wiki",
+            "oci://registry-1.docker.io/team/wiki",
             "oci://registry.example.com/wiki@sha256:00",
             "oci://r\u{435}gistry.example.com/wiki",
         ] {

@@ -21,6 +21,8 @@ use crate::failure::{Failure, Result};
 const MAX_MANIFEST: u64 = 4 << 20;
 /// Pages of versions, and of what is attached.
 const PAGES: usize = 100;
+const MOST_TAGS: usize = 100_000;
+const MOST_ATTACHED: usize = 1_000;
 
 pub struct Remote {
     wire: Wire,
@@ -113,6 +115,9 @@ impl Remote {
             let Tags { tags } = serde_json::from_slice(&body)
                 .map_err(|_| self.wire.nonsense("its list of versions cannot be read"))?;
             all.extend(tags.unwrap_or_default());
+            if all.len() > MOST_TAGS {
+                break;
+            }
         }
         Err(self.wire.nonsense("its list of versions does not end"))
     }
@@ -143,6 +148,9 @@ impl Remote {
             next = self.next_page(&url, &answer)?;
             let body = self.wire.body(answer, MAX_MANIFEST).await?;
             all.extend(self.index(&body)?.manifests);
+            if all.len() > MOST_ATTACHED {
+                break;
+            }
         }
         Err(self.wire.nonsense("its list of what is attached does not end"))
     }

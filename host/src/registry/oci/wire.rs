@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures::StreamExt as _;
+use futures::{Stream, StreamExt as _};
 use http_auth::ChallengeRef;
 use reqwest::header::{
     ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, LOCATION, WWW_AUTHENTICATE,
@@ -13,6 +13,7 @@ use reqwest::header::{
 use reqwest::{Method, StatusCode, Url};
 use serde::Deserialize;
 use tokio::sync::Mutex;
+use tokio::time::Instant;
 
 use super::super::refusal::Refusal;
 use super::login::Login;
@@ -26,6 +27,8 @@ use crate::text::short_line;
 /// A registry that says nothing for so long is away.
 const SILENCE: Duration = Duration::from_secs(30);
 const CONNECT: Duration = Duration::from_secs(10);
+/// What is slower than this, in bytes a second, is away, too.
+const SLOWEST: u64 = 50_000;
 /// Requests for one answer, where the registry has none now.
 const TRIES: u32 = 3;
 const PAUSE: Duration = Duration::from_secs(1);
@@ -52,6 +55,7 @@ pub(super) struct Wire {
     pushes: bool,
     /// Between two tries, where the registry names no time.
     pause: Duration,
+    silence: Duration,
 }
 
 /// What is asked for.
@@ -93,6 +97,8 @@ pub(super) struct Answer {
     pub status: StatusCode,
     pub headers: HeaderMap,
     response: reqwest::Response,
+    /// Whether it is the registry's own.
+    ours: bool,
 }
 
 impl Wire {
@@ -115,14 +121,16 @@ impl Wire {
         };
         let base = Url::parse(&format!("{scheme}://{host}/v2/{}/", repository.name))
             .map_err(|error| Failure::settings(format!("`{repository}` is no address: {error}")))?;
-        let http = reqwest::Client::builder()
+        let builder = reqwest::Client::builder();
+        // What is said to this machine goes through nobody else.
+        let builder = if repository.is_loopback() { builder.no_proxy() } else { builder };
+        let http = builder
             .connect_timeout(CONNECT)
-            .read_timeout(silence)
             .redirect(reqwest::redirect::Policy::none())
             .user_agent(concat!("sheaf/", env!("CARGO_PKG_VERSION")))
             .build()
             .map_err(|error| Failure::internal(format!("no HTTP client: {error}")))?;
-        Ok(Self { http, repository, base, login, shown: Mutex::new(None), pushes, pause })
+        Ok(Self { http, repository, base, login, shown: Mutex::new(None), pushes, pause, silence })
     }
 
     /// A path below the repository.
@@ -171,7 +179,7 @@ impl Wire {
 
     async fn once(&self, ask: &Ask) -> Result<Answer> {
         let answer = self.follow(ask).await?;
-        if answer.status != StatusCode::UNAUTHORIZED {
+        if answer.status != StatusCode::UNAUTHORIZED || !answer.ours {
             return Ok(answer);
         }
         // A token may be too old, or not yet there: once it is asked for.
@@ -188,6 +196,7 @@ impl Wire {
         for _ in 0..=REDIRECTS {
             let ours = is_same_place(&url, &self.base);
             let mut request = self.http.request(ask.method.clone(), url.clone());
+            let mut patience = self.silence;
             if let Some(accept) = &ask.accept {
                 request = request.header(ACCEPT, accept);
             }
@@ -196,6 +205,7 @@ impl Wire {
             }
             if let Some((kind, body)) = &ask.body {
                 request = request.header(CONTENT_TYPE, kind);
+                patience += Duration::from_secs(body.len() as u64 / SLOWEST);
                 request = match &ask.sent {
                     Some(sent) => {
                         request.header(CONTENT_LENGTH, body.len()).body(told(body.clone(), sent))
@@ -203,10 +213,10 @@ impl Wire {
                     None => request.body(body.clone()),
                 };
             }
-            let response = request.send().await.map_err(|error| self.away(&error))?;
+            let response = self.in_time(patience, request.send()).await?;
             let (status, headers) = (response.status(), response.headers().clone());
             if !status.is_redirection() || status == StatusCode::NOT_MODIFIED {
-                return Ok(Answer { status, headers, response });
+                return Ok(Answer { status, headers, response, ours });
             }
             let location = headers.get(LOCATION).and_then(|location| location.to_str().ok());
             let location = location
@@ -287,9 +297,9 @@ impl Wire {
                     .body(form)
             }
         };
-        let response = request.send().await.map_err(|error| self.away(&error))?;
+        let response = self.in_time(self.silence, request.send()).await?;
         let (status, headers) = (response.status(), response.headers().clone());
-        let answer = Answer { status, headers, response };
+        let answer = Answer { status, headers, response, ours: false };
         if is_not_now(status) {
             let what = format!("whoever gives tokens for {} answers {status}", self.host());
             return Err(Failure::new(Kind::Unreachable, what));
@@ -322,8 +332,8 @@ impl Wire {
         let length: u64 = length.and_then(|length| length.parse().ok()).unwrap_or(0);
         let mut body = Vec::with_capacity(usize::try_from(length.min(most)).unwrap_or(0));
         let mut chunks = answer.response.bytes_stream();
-        while let Some(chunk) = chunks.next().await {
-            let chunk = chunk.map_err(|error| self.away(&error))?;
+        let until = Instant::now() + self.silence + Duration::from_secs(most / SLOWEST);
+        while let Some(chunk) = self.chunk(&mut chunks, until).await? {
             if (body.len() + chunk.len()) as u64 > most {
                 return Ok(None);
             }
@@ -331,6 +341,35 @@ impl Wire {
             progress(body.len() as u64);
         }
         Ok(Some(body))
+    }
+
+    /// What comes next of a body: within a silence, and by then.
+    async fn chunk(
+        &self,
+        chunks: &mut (impl Stream<Item = reqwest::Result<Bytes>> + Unpin),
+        until: Instant,
+    ) -> Result<Option<Bytes>> {
+        let until = until.min(Instant::now() + self.silence);
+        match tokio::time::timeout_at(until, chunks.next()).await {
+            Ok(chunk) => chunk.transpose().map_err(|error| self.away(&error)),
+            Err(_) => Err(self.silent()),
+        }
+    }
+
+    async fn in_time(
+        &self,
+        patience: Duration,
+        sent: impl Future<Output = reqwest::Result<reqwest::Response>>,
+    ) -> Result<reqwest::Response> {
+        match tokio::time::timeout(patience, sent).await {
+            Ok(response) => response.map_err(|error| self.away(&error)),
+            Err(_) => Err(self.silent()),
+        }
+    }
+
+    fn silent(&self) -> Failure {
+        let what = format!("the registry {} did not answer in time", self.host());
+        Failure::new(Kind::Unreachable, what)
     }
 
     /// An answer that says no, for people.
@@ -373,7 +412,6 @@ impl Wire {
             why = inner.to_string();
             source = inner.source();
         }
-        let why = if error.is_timeout() { "it did not answer in time".to_owned() } else { why };
         let what =
             format!("the registry {} cannot be reached: {}", self.host(), short_line(&why, 300));
         Failure::new(Kind::Unreachable, what)
@@ -461,7 +499,7 @@ mod tests {
         let url = wire.url("tags/list").expect("a path");
         let failure = wire.ask(&Ask::new(Method::GET, url)).await.err().expect("away");
         assert_eq!(failure.kind, Kind::Unreachable);
-        assert!(failure.what.contains("it did not answer in time"), "{failure}");
+        assert!(failure.what.contains("did not answer in time"), "{failure}");
         assert_eq!(taken.lock().await.len(), 3, "it is asked so often");
     }
 
