@@ -20,9 +20,9 @@ const MOST: usize = 100;
 /// More than one in so many of the rows that Glean had are not left out, but for a handful.
 const SHARE: usize = 10;
 const HANDFUL: usize = 5;
-/// So many sessions that are refused one after the other, and no row is found by them. A row of a full page takes a dozen,
-/// and two that are refused only together take twice as many.
-const FRUITLESS: usize = 60;
+/// So many sessions that are refused, and no row is found by them that is refused whatever else its session has. One of a
+/// full page takes a dozen sessions, and two that are refused only together take twice as many.
+const FRUITLESS: usize = 100;
 
 /// What may be left out.
 #[derive(Clone, Debug, Default)]
@@ -42,8 +42,9 @@ pub(super) struct Sieve {
     left_out: BTreeMap<usize, Error>,
     /// Those that were refused alone, once: whatever passed since, the next time they are left out.
     once: BTreeSet<usize>,
+    /// The last of them, if nothing has passed since.
+    alone: Option<usize>,
     in_a_row: usize,
-    /// Sessions since a row was found.
     fruitless: usize,
     /// Rows that begin a page, as what was before them was refused with them.
     begin: BTreeSet<usize>,
@@ -80,7 +81,7 @@ impl Sieve {
     }
 
     pub(super) fn passed(&mut self) {
-        self.in_a_row = 0;
+        (self.in_a_row, self.alone) = (0, None);
     }
 
     /// A page was refused. The error is given back where it is not the rows.
@@ -91,6 +92,7 @@ impl Sieve {
         }
         if let &[row] = page.as_slice() {
             if self.once.insert(row) {
+                self.alone = Some(row);
                 self.parts.push(page);
                 return Ok(());
             }
@@ -108,7 +110,9 @@ impl Sieve {
 
     fn leaves_out(&mut self, row: usize, error: Error) -> Result<(), Error> {
         self.in_a_row += 1;
-        self.fruitless = 0;
+        if self.alone == Some(row) {
+            self.fruitless = 0;
+        }
         if matches!(error, Error::TooLarge(_)) {
             // It was this row, and not how many they were.
             self.most = None;

@@ -342,6 +342,22 @@ mod tests {
     }
 
     #[test]
+    fn an_approval_of_which_nothing_came_is_open_still() {
+        let mut standing = Standing::default();
+        ended(&mut standing, &result(&["hr"], 0), &[]);
+        let upload = standing.held.clone().expect("it waits").upload_id;
+        assert!(standing.approve(&upload));
+        let (used, undone) = (["hr".to_owned()], BTreeSet::from(["hr".to_owned()]));
+        let (began, coordinator) = (Timestamp::now(), Coordinator::Process);
+        let done = Done { used: &used, undone: &undone, has_told: true, began, coordinator };
+        standing.ended(&result(&[], 0), &done);
+        assert_eq!(standing.approved().len(), 1, "Glean refused the group");
+        let done = Done { undone: &BTreeSet::new(), ..done };
+        standing.ended(&result(&[], 0), &done);
+        assert!(standing.approved().is_empty());
+    }
+
+    #[test]
     fn what_was_not_read_neither_ends_what_waits_nor_what_was_approved() {
         let mut standing = Standing::default();
         ended(&mut standing, &result(&["hr"], 0), &[]);
