@@ -75,7 +75,10 @@ impl Sending<'_> {
         let names = also(&changes.memberships, &changes.target, &had, &refused_before, &known);
         // The others differ from what is known: whoever ends before they are told finds them again.
         let is_more = |name: &&String| changes.memberships.binary_search(*name).is_err();
-        known.doubt.of_members(names.iter().filter(is_more));
+        for name in names.iter().filter(is_more) {
+            known.doubt.of_members([name]);
+            known.refused.wholes.remove(name);
+        }
         self.empty_refused(&mut known, &before, &had).await?;
         // One that deletes a group may come when the group is back.
         shaky.new = before.groups.filter(|at| Doubt::may_come_late(*at));

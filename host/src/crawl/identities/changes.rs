@@ -293,12 +293,10 @@ impl Changes {
         };
         // These change with what is sent before them.
         doubt.of_members(self.emptied.iter().chain(&self.again));
-        Known {
-            roster: Roster { users, groups },
-            doubt,
-            waits: self.waits.clone(),
-            refused: self.refused.clone(),
-        }
+        // Of those that are told it is not known any more whether they will be refused.
+        let mut refused = self.refused.clone();
+        refused.wholes.retain(|name, _| self.memberships.binary_search(name).is_err());
+        Known { roster: Roster { users, groups }, doubt, waits: self.waits.clone(), refused }
     }
 }
 
