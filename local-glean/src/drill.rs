@@ -116,6 +116,11 @@ impl Drill {
         self.inner().faults.clear();
     }
 
+    /// Faults that are still to be met.
+    pub fn armed(&self) -> usize {
+        self.inner().faults.len()
+    }
+
     /// Requests to the Indexing API so far, those that were made to fail included.
     pub fn requests(&self) -> u64 {
         self.inner().requests

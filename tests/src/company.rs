@@ -145,9 +145,15 @@ impl Firm {
 
     /// Glean's answers are the company's, for everybody and each group.
     pub async fn check(&self, company: &Company, what: &str) {
+        self.check_also(&Company::default(), company, what).await;
+    }
+
+    /// The same, and for everybody who was a user before.
+    pub async fn check_also(&self, before: &Company, company: &Company, what: &str) {
+        let emails: BTreeSet<_> = before.users.keys().chain(company.users.keys()).collect();
         for (number, groups) in self.groups.iter().enumerate() {
             let groups: Vec<_> = groups.iter().map(String::as_str).collect();
-            for email in company.users.keys() {
+            for email in &emails {
                 let sees = self.sees(email, number).await;
                 assert_eq!(sees, company.finds(email, &groups), "{what}: {email}, {groups:?}");
             }

@@ -94,7 +94,7 @@ fn that_waits(besides: &Besides<'_>, held: &HeldIdentities, known: Option<&Known
     let mut concern = Vec::new();
     let is_user = |email: &String| waits.users.contains(&identities::key(email));
     if person.email.as_ref().is_some_and(is_user) {
-        concern.push(format!("{who} would be deleted"));
+        concern.push(format!("{who} would go or be inactive"));
     }
     let mut on_the_way: BTreeSet<&str> = verdict.groups();
     on_the_way.extend(allowed.iter().flat_map(|allowed| leading(allowed, roster)));

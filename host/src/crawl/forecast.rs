@@ -141,6 +141,8 @@ impl Crawler {
             let plan = Plan { who: Some(who.clone()), runs, ..before.plan };
             Begun { plan, by: by.to_owned(), ..before }
         } else {
+            // Of one that nobody resumed.
+            self.kept_identities(name).forget_reading().await?;
             let usage = self.guests.usage(&upload_id, Duration::ZERO);
             let mut guest = self.guests.start(&connection, &connector, usage).await?;
             let scopes = scopes_of(&mut guest, name).await?;

@@ -9,14 +9,15 @@ use std::sync::{Mutex, PoisonError};
 use serde_json::Value;
 
 use super::identities::{
-    Account, Changes, Doubt, Known, LeftOut, Member, Members, Refusal, Refused, Roster,
+    Account, Changes, Counts, Doubt, GroupShifts, Known, Member, Members, Names, Refusal, Refused,
+    Roster, Whole,
 };
 use super::identity_progress::{IdentityCounts, IdentityPhase, IdentityProgress, Say};
 use super::kept_identities::KeptIdentities;
 use crate::clock::Timestamp;
 use crate::failure::Result;
 use crate::glean;
-use crate::glean::identities::{Identities, Replacement, Told};
+use crate::glean::identities::{Identities, Leeway, Told};
 use crate::wire::identities::{Replaced, Row, group_name};
 
 /// Groups of which is written down together that they are asked for. What was asked for when a crawl ended is told
@@ -36,13 +37,15 @@ pub(super) struct Sending<'a> {
 /// What is known once all was told.
 pub(super) struct Said {
     pub(super) known: Known,
-    /// Groups that Glean refused as wholes.
-    pub(super) refused: LeftOut,
+    /// Groups that Glean refused, as they are or whoever is in them: nothing of them was done.
+    pub(super) undone: BTreeSet<String>,
+    pub(super) counts: Counts,
+    pub(super) shifts: GroupShifts,
 }
 
 impl Sending<'_> {
     /// What Glean refuses is left out, row by row. A group that it refuses as a whole keeps the members that it had, and is
-    /// told again by the next crawl.
+    /// told again by another crawl.
     pub(super) async fn tell(
         &self,
         config: &Value,
@@ -57,28 +60,40 @@ impl Sending<'_> {
         let mut known = told;
         self.keep(&known).await?;
         for name in &changes.emptied {
-            match left(self.empty(name).await?, before.members.get(name).copied()) {
-                Some(at) => drop(known.doubt.members.insert(name.clone(), at)),
-                None => drop(known.doubt.members.remove(name)),
-            }
+            self.tell_nobody(&mut known, &before, name).await?;
         }
         if changes.users {
-            self.tell_users(&mut known, before.users, changes).await?;
+            self.tell_users(&mut known, before.users, (&had, changes)).await?;
         }
         let mut shaky = Shaky::default();
         if known.doubt.users.is_some() {
             shaky.names.extend(changes.again.iter().cloned());
         }
         if changes.groups {
-            self.tell_groups(&mut known, before.groups, changes).await?;
+            self.tell_groups(&mut known, before.groups, (&had, changes)).await?;
         }
         let names = also(&changes.memberships, &changes.target, &had, &refused_before, &known);
+        // The others differ from what is known: whoever ends before they are told finds them again.
+        let is_more = |name: &&String| changes.memberships.binary_search(*name).is_err();
+        for name in names.iter().filter(is_more) {
+            known.doubt.of_members([name]);
+            known.refused.wholes.remove(name);
+        }
+        self.empty_refused(&mut known, &before, &had).await?;
         // One that deletes a group may come when the group is back.
         shaky.new = before.groups.filter(|at| Doubt::may_come_late(*at));
-        shaky.known = had.groups.into_keys().collect();
-        let refused = self.tell_members(&mut known, &before, &shaky, (&names, changes)).await?;
+        shaky.known = had.groups.keys().cloned().collect();
+        let is_refused = |name: &&String| refused_before.wholes.contains_key(*name);
+        shaky.others = before.members.keys().filter(|name| !is_refused(name)).cloned().collect();
+        let mut undone = self.tell_members(&mut known, &before, &shaky, (&names, changes)).await?;
         self.keep(&known).await?;
-        Ok(Said { known, refused })
+        undone.extend(known.refused.groups.keys().cloned());
+        let counts = changes.counts_without(&undone, &had);
+        let named = |users| known.refused.and_users(changes.refused.and_users(users));
+        let (was, is) = (named(had.users.clone()), named(known.roster.users.clone()));
+        let shifts =
+            GroupShifts::between((&Names::new(&was), &had), (&Names::new(&is), &known.roster));
+        Ok(Said { known, undone, counts, shifts })
     }
 
     fn says(&self, more: impl FnOnce(&mut IdentityCounts)) {
@@ -96,11 +111,14 @@ impl Sending<'_> {
         &self,
         known: &mut Known,
         before: Option<Timestamp>,
-        changes: &Changes,
+        (had, changes): (&Roster, &Changes),
     ) -> Result<()> {
         let users = &changes.target.users;
-        let told = self.upload.replace(Replaced::Users, || users.values().map(user)).await?;
-        self.says(|told| told.users = users.len() as u64);
+        let leeway = leeway(users.keys(), |key| had.users.contains_key(key));
+        let told =
+            self.upload.replace(Replaced::Users, || users.values().map(user), leeway).await?;
+        let many = users.len() - told.refused.len();
+        self.says(|told| told.users = many as u64);
         let refused = numbered(users.iter(), told.refused);
         known.roster.users.clone_from(users);
         known.refused.users =
@@ -116,11 +134,12 @@ impl Sending<'_> {
         &self,
         known: &mut Known,
         before: Option<Timestamp>,
-        changes: &Changes,
+        (had, changes): (&Roster, &Changes),
     ) -> Result<()> {
         let groups = &changes.target.groups;
         let rows = || groups.keys().map(String::as_str).map(group);
-        let told = self.upload.replace(Replaced::Groups, rows).await?;
+        let leeway = leeway(groups.keys(), |name| had.groups.contains_key(name));
+        let told = self.upload.replace(Replaced::Groups, rows, leeway).await?;
         let refused = numbered(groups.keys(), told.refused);
         known.refused.groups = refused.map(|(name, why)| (name.clone(), why)).collect();
         let is_known =
@@ -130,33 +149,60 @@ impl Sending<'_> {
         Ok(())
     }
 
-    /// Nobody is in it any more. One that Glean does not know has nobody.
-    async fn empty(&self, name: &str) -> Result<Told> {
-        match self.upload.replace(Replaced::MembersOf(name), std::iter::empty).await {
-            Err(error) if error.is_refusal() => Ok(Told::Certain),
-            told => Ok(told?.told),
+    /// Glean may take its time to delete a group that it refused, or hold that back: nobody is in it meanwhile.
+    async fn empty_refused(&self, known: &mut Known, before: &Doubt, had: &Roster) -> Result<()> {
+        let may_be_there =
+            |name: &String| had.groups.contains_key(name) || known.doubt.members.contains_key(name);
+        let names = known.refused.groups.keys().filter(|name| may_be_there(name));
+        let names: Vec<String> = names.cloned().collect();
+        if names.is_empty() {
+            return Ok(());
         }
+        known.doubt.of_members(&names);
+        self.keep(known).await?;
+        for name in &names {
+            self.tell_nobody(known, before, name).await?;
+        }
+        self.keep(known).await
     }
 
+    /// Nobody is in it any more. One that Glean does not know has nobody.
+    async fn tell_nobody(&self, known: &mut Known, before: &Doubt, name: &str) -> Result<()> {
+        let nobody = std::iter::empty;
+        let told =
+            match self.upload.replace(Replaced::MembersOf(name), nobody, Leeway::default()).await {
+                Err(error) if error.is_refusal() => Told::Certain,
+                told => told?.told,
+            };
+        match left(told, before.members.get(name).copied()) {
+            Some(at) => drop(known.doubt.members.insert(name.to_owned(), at)),
+            None => drop(known.doubt.members.remove(name)),
+        }
+        Ok(())
+    }
+
+    /// Which groups Glean refused as wholes.
     async fn tell_members(
         &self,
         known: &mut Known,
         before: &Doubt,
         shaky: &Shaky,
         (names, changes): (&[String], &Changes),
-    ) -> Result<LeftOut> {
-        let (mut refused, mut in_a_row) = (LeftOut::default(), 0);
+    ) -> Result<BTreeSet<String>> {
+        let (mut refused, mut in_a_row) = (BTreeSet::new(), 0);
         for names in names.chunks(AT_ONCE) {
             known.doubt.of_members(names);
             self.keep(known).await?;
             for name in names {
                 let Some(members) = changes.target.groups.get(name) else { continue };
-                match self.tell_group(known, name, members).await {
+                let may_have = may_have_others(known, shaky, name, members);
+                match self.tell_group(known, name, members, may_have).await {
                     Ok(told) => {
                         in_a_row = 0;
+                        let there = known.roster.groups.get(name).map_or(0, Members::len);
                         self.says(|told| {
                             told.groups += 1;
-                            told.members += members.len() as u64;
+                            told.members += there as u64;
                         });
                         let left = left(told, before.members.get(name).copied());
                         match left.or_else(|| shaky.since(name)) {
@@ -166,7 +212,9 @@ impl Sending<'_> {
                     }
                     Err(error) if error.is_refusal() && in_a_row < MAX_REFUSED => {
                         in_a_row += 1;
-                        refused.add(&format!("{name}: {error}"));
+                        let whole = Whole::new(members, may_have, &error.to_string());
+                        known.refused.wholes.insert(name.clone(), whole);
+                        refused.insert(name.clone());
                     }
                     Err(error) => {
                         self.keep(known).await?;
@@ -179,47 +227,71 @@ impl Sending<'_> {
         Ok(refused)
     }
 
-    /// All who are in a group, but for those whom Glean does not take.
+    /// All who are in a group, but for those whom Glean does not take. Where it takes none of it, those who have left leave
+    /// it all the same: it is told again who of those that it had is in it still.
     async fn tell_group(
         &self,
         known: &mut Known,
         name: &str,
         members: &Members,
+        may_have_others: bool,
     ) -> Result<Told, glean::Error> {
         // Glean knows no group that it refused, nor who is in one.
         let is_told = |member: &Member| !matches!(member, Member::Group(name) if known.refused.groups.contains_key(name));
         let (said, unsaid): (Members, Members) = members.iter().cloned().partition(is_told);
-        let rows = || said.iter().map(member);
-        let told = match self.upload.replace(Replaced::MembersOf(name), rows).await {
-            Err(error) if error.is_refusal() && is_new(known, name, members) => {
-                // All are new in it: whoever was in it leaves it, and nobody else does.
-                let told = self.upload.replace(Replaced::MembersOf(name), std::iter::empty).await?;
-                let refused = (0..said.len()).map(|number| (number, error.clone())).collect();
-                Replacement { refused, ..told }
+        let had = known.roster.groups.get(name).cloned().unwrap_or_default();
+        let (told, mut refused) = match self.members(name, &said, &had, false).await {
+            Err(error) if error.is_refusal() && may_have_others => {
+                let stay = said.intersection(&had).cloned().collect();
+                let (told, mut refused) = self.members(name, &stay, &had, true).await?;
+                let why = Refusal::new(&error.to_string());
+                refused.extend(said.difference(&had).map(|new| (new.clone(), why.clone())));
+                (told, refused)
             }
             told => told?,
         };
         let why = || Refusal::new("Glean refused that group");
-        let unsaid = unsaid.into_iter().map(|group| (group, why()));
-        let refused = numbered(said.iter(), told.refused);
-        let refused: Vec<_> =
-            unsaid.chain(refused.map(|(member, why)| (member.clone(), why))).collect();
-        let is_refused = |one: &&Member| refused.iter().any(|(member, _)| member == *one);
-        let there = members.iter().filter(|member| !is_refused(member)).cloned().collect();
+        refused.extend(unsaid.into_iter().map(|group| (group, why())));
+        let is_refused: BTreeSet<&Member> = refused.iter().map(|(member, _)| member).collect();
+        let there = members.iter().filter(|member| !is_refused.contains(member)).cloned().collect();
         known.roster.groups.insert(name.to_owned(), there);
+        known.refused.wholes.remove(name);
         if refused.is_empty() {
             known.refused.members.remove(name);
         } else {
             known.refused.members.insert(name.to_owned(), refused);
         }
-        Ok(told.told)
+        Ok(told)
+    }
+
+    /// `all`: also where Glean takes none of them.
+    async fn members(
+        &self,
+        name: &str,
+        said: &Members,
+        had: &Members,
+        all: bool,
+    ) -> Result<(Told, Vec<(Member, Refusal)>), glean::Error> {
+        let leeway = Leeway { all, ..leeway(said.iter(), |member| had.contains(member)) };
+        let rows = || said.iter().map(member);
+        let told = self.upload.replace(Replaced::MembersOf(name), rows, leeway).await?;
+        let refused = numbered(said.iter(), told.refused);
+        Ok((told.told, refused.map(|(member, why)| (member.clone(), why)).collect()))
     }
 }
 
-/// Whether none of them was in the group before, and others were.
-fn is_new(known: &Known, group: &str, members: &Members) -> bool {
+/// Whether somebody may be in a group in Glean who is not to be: who has left it, or was asked for by a crawl that nobody
+/// knows the end of.
+fn may_have_others(known: &Known, shaky: &Shaky, group: &str, members: &Members) -> bool {
     let had = known.roster.groups.get(group);
-    had.is_some_and(|had| !had.is_empty() && had.is_disjoint(members))
+    shaky.others.contains(group) || had.is_some_and(|had| !had.is_subset(members))
+}
+
+/// Which of the rows Glean has.
+fn leeway<T>(rows: impl Iterator<Item = T>, is_there: impl Fn(T) -> bool) -> Leeway {
+    let had =
+        rows.enumerate().filter_map(|(number, row)| is_there(row).then_some(number)).collect();
+    Leeway { had, all: false }
 }
 
 /// The rows of these numbers, and why Glean refused them. Both in order.
@@ -277,6 +349,8 @@ struct Shaky {
     new: Option<Timestamp>,
     /// Groups that are not new.
     known: BTreeSet<String>,
+    /// Groups of which it is not known who was in them before.
+    others: BTreeSet<String>,
 }
 
 impl Shaky {

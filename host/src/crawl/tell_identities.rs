@@ -2,6 +2,7 @@
 //!
 //! It may be run again at any time. What is told is written down around the telling: see `send_identities`.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -15,7 +16,7 @@ use super::connection::Connection;
 use super::connection_state::ConnectionState;
 use super::crawler::Crawler;
 use super::identities::{
-    Changes, Doubt, IdentityResult, Known, LeftOut, Read, Reading, Roster, Standing, Step, Terms,
+    Changes, Done, Doubt, IdentityResult, Known, Read, Reading, Roster, Standing, Step, Terms,
     changes,
 };
 use super::identity_progress::{IdentityCounts, IdentityProgress, Say};
@@ -23,7 +24,7 @@ use super::kept_identities::{FRESH, KeptIdentities, KeptReading};
 use super::lease::{Claims, Lease, Who};
 use super::plan::Plan;
 use super::request::upload_id;
-use super::send_identities::{Said, Sending};
+use super::send_identities::Sending;
 use super::told_identities::WasTold;
 use crate::cell::{self, Connector, Guest};
 use crate::clock::Timestamp;
@@ -299,13 +300,17 @@ impl Job<'_> {
         let (name, datasource) = (&self.connection.name, &self.connection.datasource);
         let judged = self.judged(&config, &known, read, &standing, lost.as_deref());
         let Judged { mut result, changes } = judged;
-        let (known, mut refused) = if changes.has_any() {
+        let has_told = changes.has_any();
+        let mut undone = BTreeSet::new();
+        let known = if has_told {
             // Whoever begins anew has Glean forget what it has besides, unless something waits for a person.
             let is_anew = wanted.restart && changes.held.is_empty();
             let approved = !changes.used.is_empty() || is_anew;
-            let Said { known, refused } =
-                self.sending(approved, counts).tell(&config, known, &changes).await?;
-            (known, refused)
+            let said = self.sending(approved, counts).tell(&config, known, &changes).await?;
+            result.did(said.counts, said.shifts);
+            let used_by = |name: &String| changes.used_by.get(name).cloned();
+            undone.extend(said.undone.iter().filter_map(used_by));
+            said.known
         } else {
             let is_known = lost.is_none() || changes.held.is_empty();
             let is_new = known == Known::default();
@@ -316,14 +321,13 @@ impl Job<'_> {
                 // Who waits is known from now on, and also that there is nobody to tell of.
                 self.known.keep_known(datasource, &known).await?;
             }
-            (known, LeftOut::default())
+            known
         };
-        refused.extend(known.refused.left_out());
         result.knows(&known);
-        result.ended(refused, started.elapsed());
-        let by = wanted.who.coordinator();
-        let ended =
-            |state: &mut ConnectionState| state.identities.ended(&result, &changes.used, began, by);
+        result.ended(known.refused.left_out(), started.elapsed());
+        let (used, undone, coordinator) = (&changes.used, &undone, wanted.who.coordinator());
+        let done = Done { used, undone, has_told, began, coordinator };
+        let ended = |state: &mut ConnectionState| state.identities.ended(&result, &done);
         let state = self.crawler.states.update(name, ended).await?;
         self.reading.kept.forget_reading().await?;
         result.held_as = state.identities.held.map(|held| held.upload_id);

@@ -192,6 +192,16 @@ impl Error {
         )
     }
 
+    /// The same, and what more follows from it.
+    #[must_use]
+    pub(super) fn and_besides(mut self, what: &str) -> Self {
+        if let Self::BadRequest(answer) | Self::TooLarge(answer) = &mut self {
+            let said = if answer.said.is_empty() { "" } else { "; " };
+            answer.said = format!("{}{said}{what}", answer.said);
+        }
+        self
+    }
+
     /// Glean's own words, or ours where it has none.
     pub fn said(&self) -> String {
         match self {

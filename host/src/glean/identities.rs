@@ -16,6 +16,7 @@ use bytes::Bytes;
 
 use super::client::Client;
 use super::error::{Error, Result};
+pub use super::sieve::Leeway;
 use super::sieve::{Passed, Sieve, is_of_rows};
 use super::status::UploadEvent;
 use crate::wire::identities::{PageOf, Replaced, Row};
@@ -66,30 +67,34 @@ enum Ended {
 /// One try of a session.
 struct Try<'a> {
     what: Replaced<'a>,
-    id: String,
+    id: &'a str,
     /// It takes the place of one that was left unfinished.
     restart: bool,
     /// A session was lost before: this one is not lost by another's first page that came late, if it is refused too.
     again: bool,
+    /// A person has looked at what is deleted.
+    approved: bool,
 }
 
 impl Identities {
-    /// Replaces all that Glean has of it by these rows, but for those that Glean refuses. Where it refuses all of them,
-    /// what it has stays.
+    /// Replaces all that Glean has of it by these rows, but for those that Glean refuses. Where it refuses more than
+    /// may be left out, what it has stays.
     pub async fn replace<'r, R>(
         &self,
         what: Replaced<'_>,
         rows: impl Fn() -> R,
+        leeway: Leeway,
     ) -> Result<Replacement>
     where
         R: Iterator<Item = Row<'r>>,
     {
         let mut tries = self.client.tries(what.path());
         let (mut restart, mut lost, mut told) = (false, 0, Told::Certain);
-        let mut sieve = Sieve::default();
+        let mut sieve = Sieve::new(leeway);
         loop {
             let id = format!("{}-{:08x}", self.upload_id, rand::random::<u32>());
-            let one = Try { what, id, restart, again: lost > 0 || sieve.is_used() };
+            let again = lost > 0 || sieve.is_used();
+            let one = Try { what, id: &id, restart, again, approved: self.approved };
             let ended = if sieve.is_used() {
                 self.sift(&one, &rows, &mut sieve).await
             } else {
@@ -172,6 +177,8 @@ impl Identities {
     where
         R: Iterator<Item = Row<'r>>,
     {
+        // Whom it leaves out nobody has looked at.
+        let one = &Try { approved: one.approved && sieve.left_out().is_empty(), ..*one };
         self.first(one, false, &[]).await?;
         let mut passed = Passed::new();
         while let Some(part) = sieve.next() {
@@ -184,7 +191,7 @@ impl Identities {
                 }
                 let numbers = next.numbers.clone();
                 self.further(one, false, next).await?;
-                sieve.passed(&numbers);
+                sieve.passed();
                 passed.extend(numbers);
             }
         }
@@ -193,7 +200,7 @@ impl Identities {
         let mut next = page(&mut all, is_left, sieve).map_err(Ended::Failed)?;
         if passed.is_empty()
             && next.numbers.is_empty()
-            && let Some(error) = sieve.left_out().values().next()
+            && let Some(error) = sieve.nothing_left()
         {
             return Err(Ended::Failed(error.clone()));
         }
@@ -235,11 +242,11 @@ impl Identities {
         PageOf {
             what: one.what,
             datasource: &self.datasource,
-            upload_id: &one.id,
+            upload_id: one.id,
             first,
             last,
             restart: one.restart,
-            approved: self.approved,
+            approved: one.approved,
         }
     }
 

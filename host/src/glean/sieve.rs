@@ -4,6 +4,9 @@
 //! Glean does not say: so each try has a session of its own, which begins with what is in doubt and ends when all the
 //! others are in it. A row is left out when it was refused alone in two sessions: the first may have been lost. What was
 //! halved is never put together again: where no row is at fault, and all of them together are, each page gets smaller.
+//!
+//! Glean deletes what is left out of a list. So the search ends where too many of those that it had would be left out, and
+//! where many sessions came to nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,16 +17,35 @@ use super::error::Error;
 const IN_A_ROW: usize = 10;
 /// Nor is it with so many in one session.
 const MOST: usize = 100;
+/// More than one in so many of the rows that Glean had are not left out, but for a handful.
+const SHARE: usize = 10;
+const HANDFUL: usize = 5;
+/// So many sessions that are refused, and no row is found by them that is refused whatever else its session has. One of a
+/// full page takes a dozen sessions, and two that are refused only together take twice as many.
+const FRUITLESS: usize = 100;
+
+/// What may be left out.
+#[derive(Clone, Debug, Default)]
+pub struct Leeway {
+    /// Rows that Glean has from before, by their numbers: not too many of those.
+    pub had: BTreeSet<usize>,
+    /// Also all rows: then what Glean has of it is nothing.
+    pub all: bool,
+}
 
 /// Rows are known by their numbers.
 #[derive(Default)]
 pub(super) struct Sieve {
+    leeway: Leeway,
     /// Parts of pages that were refused, the next one last.
     parts: Vec<Vec<usize>>,
     left_out: BTreeMap<usize, Error>,
-    /// One that was refused alone, once.
+    /// Those that were refused alone, once: whatever passed since, the next time they are left out.
+    once: BTreeSet<usize>,
+    /// The last of them, if nothing has passed since.
     alone: Option<usize>,
     in_a_row: usize,
+    fruitless: usize,
     /// Rows that begin a page, as what was before them was refused with them.
     begin: BTreeSet<usize>,
     /// Rows of a page, where more were too large.
@@ -31,9 +53,13 @@ pub(super) struct Sieve {
 }
 
 impl Sieve {
+    pub(super) fn new(leeway: Leeway) -> Self {
+        Self { leeway, ..Self::default() }
+    }
+
     /// Whether a page was refused.
     pub(super) fn is_used(&self) -> bool {
-        !self.begin.is_empty() || !self.left_out.is_empty() || self.alone.is_some()
+        !self.begin.is_empty() || !self.once.is_empty()
     }
 
     /// What is to be tried next, before everything else.
@@ -54,38 +80,60 @@ impl Sieve {
         self.most.unwrap_or(usize::MAX)
     }
 
-    pub(super) fn passed(&mut self, page: &[usize]) {
-        self.in_a_row = 0;
-        self.alone.take_if(|alone| page.contains(alone));
+    pub(super) fn passed(&mut self) {
+        (self.in_a_row, self.alone) = (0, None);
     }
 
     /// A page was refused. The error is given back where it is not the rows.
     pub(super) fn refused(&mut self, mut page: Vec<usize>, error: Error) -> Result<(), Error> {
-        match page.as_slice() {
-            [] => return Err(error),
-            &[row] if self.alone == Some(row) => {
-                self.alone = None;
-                self.in_a_row += 1;
-                self.left_out.insert(row, error.clone());
-                if self.in_a_row >= IN_A_ROW || self.left_out.len() >= MOST {
-                    return Err(error);
-                }
-            }
-            &[row] => {
+        self.fruitless += 1;
+        if page.is_empty() || self.fruitless > FRUITLESS {
+            return Err(error);
+        }
+        if let &[row] = page.as_slice() {
+            if self.once.insert(row) {
                 self.alone = Some(row);
                 self.parts.push(page);
+                return Ok(());
             }
-            _ => {
-                let second = page.split_off(page.len() / 2);
-                self.begin.extend(second.first());
-                if matches!(error, Error::TooLarge(_)) {
-                    self.most = Some(self.most().min(second.len()));
-                }
-                self.parts.push(second);
-                self.parts.push(page);
-            }
+            return self.leaves_out(row, error);
+        }
+        let second = page.split_off(page.len() / 2);
+        self.begin.extend(second.first());
+        if matches!(error, Error::TooLarge(_)) {
+            self.most = Some(self.most().min(second.len()));
+        }
+        self.parts.push(second);
+        self.parts.push(page);
+        Ok(())
+    }
+
+    fn leaves_out(&mut self, row: usize, error: Error) -> Result<(), Error> {
+        self.in_a_row += 1;
+        if self.alone == Some(row) {
+            self.fruitless = 0;
+        }
+        if matches!(error, Error::TooLarge(_)) {
+            // It was this row, and not how many they were.
+            self.most = None;
+        }
+        self.left_out.insert(row, error.clone());
+        let had = &self.leeway.had;
+        let lost = self.left_out.keys().filter(|row| had.contains(row)).count();
+        if lost > HANDFUL.max(had.len() / SHARE) {
+            let had = had.len();
+            let what = format!("{lost} or more of the {had} that it had would be deleted with it");
+            return Err(error.and_besides(&what));
+        }
+        if self.in_a_row >= IN_A_ROW || self.left_out.len() >= MOST {
+            return Err(error);
         }
         Ok(())
+    }
+
+    /// Why nothing is left, if so, and that may not be.
+    pub(super) fn nothing_left(&self) -> Option<&Error> {
+        self.left_out.values().next().filter(|_| !self.leeway.all)
     }
 
     pub(super) fn left_out(&self) -> &BTreeMap<usize, Error> {
@@ -132,7 +180,16 @@ mod tests {
         rows: usize,
         is_refused: impl Fn(&[usize]) -> Option<Error>,
     ) -> (Result<Vec<usize>, Error>, usize) {
-        let (mut sieve, mut pages) = (Sieve::default(), 0);
+        sessions_of(rows, Sieve::default(), |_, page| is_refused(page))
+    }
+
+    /// Whether a page is refused may depend on what its session has.
+    fn sessions_of(
+        rows: usize,
+        mut sieve: Sieve,
+        is_refused: impl Fn(&Passed, &[usize]) -> Option<Error>,
+    ) -> (Result<Vec<usize>, Error>, usize) {
+        let mut pages = 0;
         loop {
             let mut passed = Passed::new();
             let refused = loop {
@@ -148,10 +205,10 @@ mod tests {
                     break None;
                 }
                 pages += 1;
-                if let Some(error) = is_refused(&page) {
+                if let Some(error) = is_refused(&passed, &page) {
                     break Some((page, error));
                 }
-                sieve.passed(&page);
+                sieve.passed();
                 passed.extend(page);
             };
             let Some((page, error)) = refused else {
@@ -197,7 +254,52 @@ mod tests {
         sieve.refused(vec![4], error()).expect("once");
         assert!(sieve.is_used() && sieve.has(4));
         assert_eq!(sieve.next(), Some(vec![4]));
-        sieve.passed(&[4]);
-        assert!(!sieve.is_used() && sieve.left_out().is_empty());
+        sieve.passed();
+        assert!(sieve.left_out().is_empty());
+        // Whatever passed meanwhile.
+        sieve.refused(vec![4], error()).expect("twice");
+        assert!(!sieve.has(4));
+    }
+
+    #[test]
+    fn the_search_ends_where_it_is_what_a_session_has_and_no_row() {
+        let is_full =
+            |passed: &Passed, page: &[usize]| (passed.len() + page.len() > 1_000).then(error);
+        let (found, pages) = sessions_of(3_000, Sieve::default(), is_full);
+        assert!(found.is_err() && pages < 2_000, "{pages} pages");
+        // Two that are not taken together, on whatever pages they are.
+        for two in [[7, 1_500], [7, 8], [999, 1_000]] {
+            let clash = |passed: &Passed, page: &[usize]| {
+                two.iter().all(|row| passed.contains(row) || page.contains(row)).then(error)
+            };
+            let (found, pages) = sessions_of(3_000, Sieve::default(), clash);
+            let found = found.expect("one is enough");
+            assert!(found.len() == 1 && two.contains(&found[0]), "{found:?}");
+            assert!(pages < 1_000, "{pages} pages");
+        }
+    }
+
+    #[test]
+    fn more_than_a_tenth_of_what_glean_had_is_not_left_out() {
+        let of = |had: usize, bad: usize| {
+            let is_bad = |_: &Passed, page: &[usize]| {
+                page.iter().any(|row| row % 7 == 3 && *row < bad * 7).then(error)
+            };
+            sessions_of(1_000, Sieve::new(Leeway { had: (0..had).collect(), all: false }), is_bad).0
+        };
+        assert_eq!(of(0, 40).expect("all are new").len(), 40);
+        assert_eq!(of(400, 40).expect("a tenth").len(), 40);
+        let many = of(390, 40).expect_err("more").to_string();
+        assert!(many.contains("40 or more of the 390 that it had would be deleted"), "{many}");
+        assert_eq!(of(35, 5).expect("a handful").len(), 5);
+        assert!(of(42, 6).is_err());
+    }
+
+    #[test]
+    fn pages_are_large_again_where_one_row_was_too_large() {
+        let large = |page: &[usize]| page.contains(&20).then(|| Error::TooLarge(answer(413)));
+        let (found, pages) = pages_of(20_000, large);
+        assert_eq!(found.expect("found"), [20]);
+        assert!(pages < 700, "{pages} pages");
     }
 }

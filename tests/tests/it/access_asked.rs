@@ -98,7 +98,7 @@ async fn of_what_is_held_that_is_told_which_concerns_who_is_asked_about() {
         ("a/one.md", "u15@x.com", "u15@x.com would leave a"),
         ("b/one.md", "u15@x.com", "u15@x.com would leave b"),
         ("b/one.md", "u05@x.com", "b would lose 18 members, and not u05@x.com"),
-        ("b/one.md", "u39@x.com", "u39@x.com would be deleted; b would lose"),
+        ("b/one.md", "u39@x.com", "u39@x.com would go or be inactive; b would lose"),
         ("c/one.md", "u31@x.com", "neither of them nor of a group that may read it: "),
     ] {
         let answer = ask(&site, "docs", document, user).await;

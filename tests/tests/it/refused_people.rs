@@ -114,12 +114,91 @@ async fn where_glean_refuses_everybody_it_is_not_the_rows_and_nobody_loses_anyth
     for email in ["ann@x.com", "bob@x.com", "cid@x.com"] {
         assert!(!firm.sees(email, 0).await, "{email}");
     }
-    // Who was in it before, and is refused now, stays.
+    // Also where whoever is left in it is refused: who left it does not stay for that.
     firm.site.glean.drill().clear();
     firm.people(&first);
     firm.told_or_approved().await;
     firm.refuses("/bulkindexmemberships", "ann@");
     firm.people(&Company::new(&["ann@x.com", "bob@x.com"], &[("hr", &["ann@x.com"])]));
     assert_eq!(firm.told(5).await["refused"]["count"], 1);
-    firm.check(&first, "the group is as it was").await;
+    assert!(!firm.sees("bob@x.com", 0).await, "bob has left");
+    firm.has_no_open_session().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_has_left_a_group_leaves_it_whatever_glean_refuses_of_the_others() {
+    let firm = Firm::new(&["hr", "it"]).await;
+    let new: Vec<String> = (0..12).map(|number| format!("new{number:02}@x.com")).collect();
+    let mut members: Vec<&str> = new.iter().map(String::as_str).collect();
+    let users = [&["ann@x.com", "bob@x.com"][..], &members].concat();
+    let first = Company::new(&users, &[("hr", &["ann@x.com", "bob@x.com"])]);
+    firm.people(&first);
+    firm.told(0).await;
+    firm.site.sync("docs", 0).await;
+    // More than ten in a row are refused.
+    firm.refuses("/bulkindexmemberships", "new");
+    members.push("ann@x.com");
+    firm.people(&Company::new(&users, &[("hr", &members)]));
+    let partly = firm.told(5).await;
+    assert_eq!(partly["refused"]["count"], 12, "{partly}");
+    for (email, may) in [("ann@x.com", true), ("bob@x.com", false), ("new00@x.com", false)] {
+        assert_eq!(firm.sees(email, 0).await, may, "{email}");
+    }
+    firm.has_no_open_session().await;
+    // Where Glean takes nothing at all of a group, the crawl says who may be in it, and each crawl tells it again.
+    firm.site.glean.drill().clear();
+    firm.people(&first);
+    firm.told_or_approved().await;
+    let (path, status) = ("/bulkindexmemberships".to_owned(), Some(400));
+    firm.site.glean.drill().add(Fault { path, status, times: u32::MAX, ..Fault::default() });
+    firm.people(&Company::new(&users, &[("hr", &["ann@x.com"])]));
+    for _ in 0..2 {
+        let partly = firm.told(5).await;
+        let named = partly["refused"]["samples"][0].as_str().unwrap_or_default();
+        assert!(named.contains("who has left it may still be in it"), "{partly}");
+        assert_eq!(partly["changed_groups"], 0, "nothing came of it: {partly}");
+        assert_eq!(partly["shifts"], json!(null), "{partly}");
+    }
+    firm.site.glean.drill().clear();
+    assert_eq!(firm.told(0).await["changed_groups"], 1);
+    assert!(!firm.sees("bob@x.com", 0).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_group_whose_name_glean_refuses_has_nobody_any_more() {
+    let firm = Firm::new(&["hr", "it"]).await;
+    let mut company =
+        Company::new(&["ann@x.com"], &[("hr", &["ann@x.com"]), ("it", &["ann@x.com"])]);
+    firm.people(&company);
+    firm.told(0).await;
+    firm.site.sync("docs", 0).await;
+    firm.refuses("/bulkindexgroups", "\"hr\"");
+    // Glean does not say when it deletes a group.
+    company.groups.insert("new".into(), Vec::new());
+    firm.people(&company);
+    let partly = firm.told(5).await;
+    assert_eq!(partly["refused"]["count"], 1, "{partly}");
+    assert!(!firm.sees("ann@x.com", 0).await && firm.sees("ann@x.com", 1).await);
+    let requests = firm.site.glean.drill().requests();
+    firm.told(5).await;
+    assert_eq!(firm.site.glean.drill().requests(), requests, "nothing is in doubt");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_glean_refuses_many_that_it_had_they_stay_and_it_is_said() {
+    let firm = Firm::new(&["hr"]).await;
+    let users: Vec<String> = (0..20).map(|number| format!("u{number:02}@x.com")).collect();
+    let users: Vec<&str> = users.iter().map(String::as_str).collect();
+    let first = Company::new(&users, &[("hr", &users)]);
+    firm.people(&first);
+    firm.told(0).await;
+    firm.site.sync("docs", 0).await;
+    for number in 0..6 {
+        firm.refuses("/bulkindexusers", &format!("u{:02}@", 3 * number));
+    }
+    let more = [&users[..], &["new@x.com"]].concat();
+    firm.people(&Company::new(&more, &[("hr", &users)]));
+    let ended = firm.run(&["sync", "docs", "--identities", "--local"]).await;
+    assert!(ended.code != 0 && ended.stderr.contains("that it had would be deleted"), "{ended:?}");
+    firm.check(&first, "nobody is lost").await;
 }

@@ -214,12 +214,14 @@ async fn who_finds_a_document_is_who_the_source_says_after_each_change() {
     for groups in BOTH {
         firm.requires_all(groups).await;
     }
+    let mut before = Company::default();
     for case in CASES {
         let (what, company) = (case.0, company(case));
         firm.people(&company);
         let ended = firm.told_or_approved().await;
         assert_eq!(ended.code, 0, "{what}: {ended:?}");
-        firm.check(&company, what).await;
+        firm.check_also(&before, &company, what).await;
+        before = company;
         let requests = firm.site.glean.drill().requests();
         let again = firm.told(0).await;
         assert_eq!(again["left_out"]["count"], 0, "{what}: {again}");

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::known::Known;
 use super::objections::{Objection, Objections};
-use super::people::{Gone, People};
+use super::people::{Gone, Names, People, without_inactive};
 use super::reading::{LeftOut, Read};
 use super::refused::Refused;
 use super::roster::{Account, Doubt, Member, Members, Roster, Waits};
@@ -37,6 +37,8 @@ pub struct Changes {
     pub waits: Waits,
     /// Approvals that applied, by their digests.
     pub used: Vec<String>,
+    /// Groups whose members go by those, each with the approval's digest.
+    pub used_by: BTreeMap<String, String>,
     /// Groups that keep the members they had, because theirs were not read.
     pub unreadable: LeftOut,
     /// What was delivered and cannot be told.
@@ -114,27 +116,32 @@ pub fn changes(known: &Known, read: Read, terms: &Terms<'_>) -> Changes {
             }
         }
     }
-    objections.hold_shrunk(&known.roster, &users, &resolved, &mut kept);
+    let named = known.refused.and_users(known.roster.users.clone());
+    objections.hold_shrunk(&known.roster, (&named, &users), &resolved, &mut kept);
     objections.carry_over(&kept, is_whole);
     objections.keep_members(&known.roster, &mut users, &resolved, &mut kept);
-    let target = put_together(&known.roster, users, resolved, &kept);
-    let Objections { held, waits, used, .. } = objections;
-    Changes { held, waits, used, unreadable: unread, left_out, strangers, ..told(known, target) }
+    let Objections { held, waits, used, used_by, .. } = objections;
+    let target = put_together(&known.roster, users, resolved, (&kept, &waits));
+    let told = told(known, target);
+    Changes { held, waits, used, used_by, unreadable: unread, left_out, strangers, ..told }
 }
 
-/// The users that Glean is to know: those that were read, and of the others those that may not go.
+/// The users that Glean is to know: those that were read, and of the others those that may not go. Who may not be inactive
+/// all at once is as before.
 fn users_of(
     known: &Roster,
     mut users: BTreeMap<String, Account>,
     is_whole: bool,
     objections: &mut Objections<'_>,
 ) -> BTreeMap<String, Account> {
-    let gone: Vec<_> = known.users.keys().filter(|key| !users.contains_key(*key)).collect();
-    let stay: BTreeSet<String> = if is_whole {
-        objections.hold_gone_users(&gone, known.users.len())
-    } else {
-        gone.into_iter().cloned().collect()
-    };
+    let missing = known.users.keys().filter(|key| !users.contains_key(*key));
+    let (gone, unread): (Vec<_>, Vec<_>) = missing.partition(|_| is_whole);
+    let is_active = |user: Option<&Account>| user.is_some_and(|user| user.active);
+    let was_active = known.users.iter().filter(|(_, user)| user.active).map(|(key, _)| key);
+    let inactive: Vec<_> =
+        was_active.filter(|key| users.contains_key(*key) && !is_active(users.get(*key))).collect();
+    let mut stay = objections.hold_gone_users(&gone, &inactive, known.users.len());
+    stay.extend(unread.into_iter().cloned());
     users.extend(stay.into_iter().filter_map(|key| known.users.get_key_value(&key)).map(own));
     users
 }
@@ -167,13 +174,23 @@ fn put_together(
     known: &Roster,
     users: BTreeMap<String, Account>,
     mut groups: BTreeMap<String, Members>,
-    kept: &BTreeSet<String>,
+    (kept, waits): (&BTreeSet<String>, &Waits),
 ) -> Roster {
-    let gone = Gone::new(known, &users);
+    let (gone, names) = (Gone::new(known, &users), Names::new(&users));
+    let is_waiting = |name: &String| {
+        waits.groups.contains_key(name) || waits.leaving.contains(&Member::Group(name.clone()))
+    };
     for name in kept {
         // A group that was never read has no members that are known: it is not told of.
         match known.groups.get(name) {
-            Some(had) => drop(groups.insert(name.clone(), gone.left_of(had))),
+            Some(had) => {
+                let mut members = gone.left_of(had);
+                // What waits for a person is as it was.
+                if !is_waiting(name) {
+                    without_inactive(&mut members, &users, &names);
+                }
+                groups.insert(name.clone(), members);
+            }
             None => drop(groups.remove(name)),
         }
     }
@@ -194,7 +211,9 @@ fn told(known: &Known, target: Roster) -> Changes {
         |(name, members): &(&String, &Members)| before.groups.get(*name) != Some(*members);
     let different: BTreeSet<_> =
         target.groups.iter().filter(differs).map(|(name, _)| name).collect();
-    let in_doubt = doubt.members.keys().filter(|name| target.groups.contains_key(*name));
+    let is_refused = |name: &String| refused.wholes.contains_key(name);
+    let in_doubt = doubt.members.keys();
+    let in_doubt = in_doubt.filter(|name| target.groups.contains_key(*name) && !is_refused(name));
     // With a user go the memberships, also of one who is no user any more and still in a group.
     let gone = Gone::new(before, &target.users);
     let lost = target.groups.iter().filter(|(_, members)| gone.is_in(members));
@@ -221,7 +240,10 @@ fn told(known: &Known, target: Roster) -> Changes {
         again,
         emptied: gone_groups(before, &target).cloned().collect(),
         counts,
-        shifts: GroupShifts::between(before, &target),
+        shifts: GroupShifts::between(
+            (&Names::new(&before.users), before),
+            (&Names::new(&target.users), &target),
+        ),
         target,
         refused,
         ..Changes::default()
@@ -231,6 +253,21 @@ fn told(known: &Known, target: Roster) -> Changes {
 impl Changes {
     pub fn has_any(&self) -> bool {
         self.users || self.groups || !self.memberships.is_empty()
+    }
+
+    /// The counts where of these groups nothing was done. `had`: what Glean knew before.
+    pub fn counts_without(&self, undone: &BTreeSet<String>, had: &Roster) -> Counts {
+        let mut counts = self.counts;
+        for name in undone.iter().filter(|name| self.memberships.binary_search(name).is_ok()) {
+            let mut before = had.groups.get(name).cloned();
+            if let (Some(before), Some(refused)) = (&mut before, self.refused.members.get(name)) {
+                before.extend(refused.iter().map(|(member, _)| member.clone()));
+            }
+            let is_same = before.as_ref() == self.target.groups.get(name);
+            let count = if is_same { &mut counts.told_again } else { &mut counts.changed_groups };
+            *count = count.saturating_sub(1);
+        }
+        counts
     }
 
     /// What is known while it is told. What is about to be sent is in doubt until it was answered, and a group goes
@@ -256,12 +293,10 @@ impl Changes {
         };
         // These change with what is sent before them.
         doubt.of_members(self.emptied.iter().chain(&self.again));
-        Known {
-            roster: Roster { users, groups },
-            doubt,
-            waits: self.waits.clone(),
-            refused: self.refused.clone(),
-        }
+        // Of those that are told it is not known any more whether they will be refused.
+        let mut refused = self.refused.clone();
+        refused.wholes.retain(|name, _| self.memberships.binary_search(name).is_err());
+        Known { roster: Roster { users, groups }, doubt, waits: self.waits.clone(), refused }
     }
 }
 

@@ -12,7 +12,7 @@ use super::people::Names;
 use super::reading::Read;
 use super::roster::{Account, Member, Members, Roster, Waits};
 use super::shifts::{GroupShift, Turnover};
-use crate::text::{count, cut, grouped, one_line};
+use crate::text::{count, grouped, short_line};
 
 /// A group of so many members or more is held where it would lose more than half of them.
 const LARGE: usize = 10;
@@ -50,7 +50,7 @@ impl Objection {
             hash.update(name.as_bytes());
             count += 1;
             if first.len() < MAX_NAMES {
-                first.push(one_line(&cut(name, MAX_NAME)).into_owned());
+                first.push(short_line(name, MAX_NAME));
             }
         }
         let digest = format!("{:016x}", hash.digest());
@@ -82,6 +82,8 @@ pub(super) struct Objections<'a> {
     pub(super) waits: Waits,
     /// Approvals that applied, by their digests.
     pub(super) used: Vec<String>,
+    /// Groups whose members go by those, each with the approval's digest.
+    pub(super) used_by: BTreeMap<String, String>,
     /// Groups that go, and a person has said so.
     let_go: BTreeSet<String>,
     /// A person has let everything go.
@@ -95,7 +97,8 @@ impl<'a> Objections<'a> {
             Member::Group(name) => Some(name.clone()),
             Member::User(_) => None,
         });
-        Self { approved, waited, held, waits, used, let_go: leaving.collect(), none: false }
+        let (used_by, let_go) = (BTreeMap::new(), leaving.collect());
+        Self { approved, waited, held, waits, used, used_by, let_go, none: false }
     }
 
     /// Whether it is held.
@@ -152,12 +155,20 @@ impl<'a> Objections<'a> {
         holds
     }
 
-    /// Which of the users that are gone may not go.
-    pub(super) fn hold_gone_users(&mut self, gone: &[&String], of: usize) -> BTreeSet<String> {
+    /// Which of the users that are gone may not go, and which of those that are inactive now may not be.
+    pub(super) fn hold_gone_users(
+        &mut self,
+        gone: &[&String],
+        inactive: &[&String],
+        of: usize,
+    ) -> BTreeSet<String> {
         let waited = self.waited;
         let may_go = |name: &String| waited.leaving.contains(&Member::User(name.clone()));
-        let gone: Vec<_> = gone.iter().copied().filter(|name| !may_go(name)).collect();
-        let held = match self.hold_gone(&gone, of, "user", |name| waited.users.contains(name)) {
+        let gone = gone.iter().copied().filter(|name| !may_go(name));
+        let all: Vec<_> = gone.chain(inactive.iter().copied()).collect();
+        let inactive = inactive.iter().map(|name| name.as_str()).collect();
+        let what = Going { name: "user", inactive };
+        let held = match self.hold_gone(&all, of, &what, |name| waited.users.contains(name)) {
             Some((held, true)) => held,
             _ => BTreeSet::new(),
         };
@@ -175,7 +186,8 @@ impl<'a> Objections<'a> {
         let of = known.groups.len();
         let gone: Vec<_> =
             gone.iter().copied().filter(|name| !self.let_go.contains(*name)).collect();
-        let held = match self.hold_gone(&gone, of, "group", |name| waited.contains_key(name)) {
+        let what = Going { name: "group", inactive: BTreeSet::new() };
+        let held = match self.hold_gone(&gone, of, &what, |name| waited.contains_key(name)) {
             Some((held, true)) => held,
             Some((approved, false)) => {
                 self.let_go.extend(approved);
@@ -195,33 +207,39 @@ impl<'a> Objections<'a> {
         &mut self,
         gone: &[&String],
         of: usize,
-        what: &str,
+        what: &Going<'_>,
         waited: impl Fn(&str) -> bool,
     ) -> Option<(BTreeSet<String>, bool)> {
         let is_much = gone.len() * SHARE > of;
         let held: Vec<&str> =
             gone.iter().map(|name| name.as_str()).filter(|name| is_much || waited(name)).collect();
-        let text = format!(
-            "{} of {} would be deleted, and one in {SHARE} may be without approval",
-            grouped(held.len() as u64),
-            count(of as u64, what)
-        );
         if held.is_empty() {
             return None;
         }
-        let is_held = self.hold(Objection::new(text, what, held.iter().copied()));
+        // Who may be inactive may not be deleted.
+        let inactive = held.iter().filter(|name| what.inactive.contains(*name)).copied();
+        let inactive: Vec<&str> = inactive.collect();
+        let would = match inactive.len() {
+            0 => format!("would be deleted, and one in {SHARE} may be without approval"),
+            _ => format!("would go or be inactive, and one in {SHARE} may without approval"),
+        };
+        let text =
+            format!("{} of {} {would}", grouped(held.len() as u64), count(of as u64, what.name));
+        let kind = what.kind(&inactive);
+        let is_held = self.hold(Objection::new(text, &kind, held.iter().copied()));
         Some((held.into_iter().map(str::to_owned).collect(), is_held))
     }
 
-    /// Groups that would lose too many of their members keep them. One that goes loses all.
+    /// Groups that would lose too many of their members keep them. One that goes loses all. People are called as in these
+    /// users, before and now.
     pub(super) fn hold_shrunk(
         &mut self,
         known: &Roster,
-        users: &BTreeMap<String, Account>,
+        (before, users): (&BTreeMap<String, Account>, &BTreeMap<String, Account>),
         resolved: &BTreeMap<String, Members>,
         kept: &mut BTreeSet<String>,
     ) {
-        let (before, now) = (Names::new(&known.users), Names::new(users));
+        let (before, now) = (Names::new(before), Names::new(users));
         let none = Members::new();
         let (mut large, mut smaller) = (Vec::new(), Vec::new());
         let is_looked_at = |name: &String| !kept.contains(name) && !self.let_go.contains(name);
@@ -243,7 +261,7 @@ impl<'a> Objections<'a> {
         for one in large {
             let text = format!(
                 "the group `{}` would lose {} of {}",
-                one_line(&cut(one.name, MAX_NAME)),
+                short_line(one.name, MAX_NAME),
                 grouped(one.lost.len() as u64),
                 count(one.of as u64, "member")
             );
@@ -278,11 +296,14 @@ impl<'a> Objections<'a> {
 
     fn keep(&mut self, why: Objection, shrunk: Vec<Shrunk<'_>>, kept: &mut BTreeSet<String>) {
         let groups = shrunk.iter().take(MAX_NAMES).map(|one| one.shift.clone()).collect();
-        let why = Objection { groups, ..why };
-        if self.hold(why) {
-            for Shrunk { name, lost, .. } in shrunk {
+        let (digest, why) = (why.digest.clone(), Objection { groups, ..why });
+        let is_held = self.hold(why);
+        for Shrunk { name, lost, .. } in shrunk {
+            if is_held {
                 kept.insert(name.to_owned());
                 self.waits.groups.insert(name.to_owned(), lost);
+            } else {
+                self.used_by.insert(name.to_owned(), digest.clone());
             }
         }
     }
@@ -335,6 +356,24 @@ impl<'a> Objections<'a> {
             }
         }
         self.waits.leaving.extend(stay);
+    }
+}
+
+/// Who goes.
+struct Going<'a> {
+    /// What one is called.
+    name: &'a str,
+    /// Of users, those that stay and are inactive.
+    inactive: BTreeSet<&'a str>,
+}
+
+impl Going<'_> {
+    /// What an approval is of.
+    fn kind(&self, inactive: &[&str]) -> String {
+        if inactive.is_empty() {
+            return self.name.to_owned();
+        }
+        format!("{}, and inactive {}", self.name, inactive.join("\0"))
     }
 }
 

@@ -115,46 +115,68 @@ pub fn verdict(
     if allowed.allow_anonymous_access {
         return Verdict::yes("everyone may read it".into(), Vec::new());
     }
-    if person.active == Some(false) {
-        return inactive(allowed, &name, &Names::new(roster));
-    }
     if allowed.allow_all_datasource_users_access && person.active == Some(true) {
         let why = format!("every user of the datasource may read it, and {name} is one");
         return Verdict::yes(why, Vec::new());
     }
+    let names = Names::new(roster);
+    let inside = roster.map(|roster| groups_of(roster, person)).unwrap_or_default();
+    let named = named(allowed, person, by_email, (&names, &inside));
+    if person.active == Some(false) {
+        return inactive(allowed, person, &names, named);
+    }
+    named.unwrap_or_else(|| refused(allowed, person, (roster, by_email), &names, &inside))
+}
+
+/// Where the document names them, or groups that they are in.
+fn named(
+    allowed: &Allowed,
+    person: &Person,
+    by_email: Option<bool>,
+    (names, inside): (&Names<'_>, &Inside<'_>),
+) -> Option<Verdict> {
+    let name = person.name();
     let is_named = allowed.allowed_users.iter().any(|user| {
         user.email.as_deref().is_some_and(|email| person.is_email(email))
             || by_email == Some(false) && person.is_id(user)
     });
     if is_named {
-        return Verdict::yes(format!("the document names {name}"), vec![vec![name]]);
+        return Some(Verdict::yes(format!("the document names {name}"), vec![vec![name]]));
     }
-    let names = Names::new(roster);
-    let inside = roster.map(|roster| groups_of(roster, person)).unwrap_or_default();
     let is_in = |wire: &String| names.source(wire).is_some_and(|name| inside.contains_key(name));
-    let path = |wire: &String| way(&name, names.source(wire).unwrap_or(wire), &inside);
+    let path = |wire: &String| way(&name, names.source(wire).unwrap_or(wire), inside);
     if let Some(group) = allowed.allowed_groups.iter().find(|wire| is_in(wire)) {
         let path = path(group);
         let why = format!("{}, and {} may read it", steps(&path), names.shown(group));
-        return Verdict::yes(why, vec![path]);
+        return Some(Verdict::yes(why, vec![path]));
     }
     let all = allowed.allowed_group_intersections.iter();
     let mut all = all.filter(|all| !all.required_groups.is_empty());
-    if let Some(all) = all.find(|all| all.required_groups.iter().all(is_in)) {
-        let paths: Vec<_> = all.required_groups.iter().map(path).collect();
-        let ways: Vec<_> = paths.iter().map(|path| steps(path)).collect();
-        let why = format!(
-            "whoever is in all of {} may read it: {}",
-            listed(all.required_groups.iter().map(|wire| names.shown(wire))),
-            ways.join("; ")
-        );
-        return Verdict::yes(why, paths);
-    }
-    refused(allowed, person, (roster, by_email), &names, &inside)
+    let all = all.find(|all| all.required_groups.iter().all(is_in))?;
+    let paths: Vec<_> = all.required_groups.iter().map(path).collect();
+    let ways: Vec<_> = paths.iter().map(|path| steps(path)).collect();
+    let why = format!(
+        "whoever is in all of {} may read it: {}",
+        listed(all.required_groups.iter().map(|wire| names.shown(wire))),
+        ways.join("; ")
+    );
+    Some(Verdict::yes(why, paths))
 }
 
-/// A former employee, or a robot: nobody who reads.
-fn inactive(allowed: &Allowed, name: &str, names: &Names<'_>) -> Verdict {
+/// A former employee, or a robot. Where nothing names them they may not.
+fn inactive(
+    allowed: &Allowed,
+    person: &Person,
+    names: &Names<'_>,
+    named: Option<Verdict>,
+) -> Verdict {
+    let name = person.name();
+    let by_id = allowed.allowed_users.iter().any(|user| person.is_id(user));
+    let by_id = || by_id.then(|| format!("the document names {name} by id"));
+    if let Some(why) = named.map(|named| named.why).or_else(by_id) {
+        let unknown = "Glean does not say what that counts for";
+        return Verdict::plain(None, &format!("{why}; but {name} is inactive: {unknown}"));
+    }
     let who = who_may(allowed, names);
     let only = if who.is_empty() {
         "nobody may read it".to_owned()

@@ -8,10 +8,10 @@ use super::roster::{Account, Member, Members, Roster};
 use crate::identities::{self, key};
 
 /// Who is meant by what members are called.
-pub(super) struct Names<'a>(BTreeMap<&'a str, &'a str>);
+pub struct Names<'a>(BTreeMap<&'a str, &'a str>);
 
 impl<'a> Names<'a> {
-    pub(super) fn new(users: &'a BTreeMap<String, Account>) -> Self {
+    pub fn new(users: &'a BTreeMap<String, Account>) -> Self {
         let names = users.iter().flat_map(|(key, user)| {
             let names = [Some(user.email.as_str()), user.id.as_deref()];
             names.into_iter().flatten().map(move |name| (name, key.as_str()))
@@ -120,6 +120,19 @@ impl<'a> People<'a> {
             _ => user.email.clone(),
         })
     }
+}
+
+/// Without those who may not use their accounts.
+pub(super) fn without_inactive(
+    members: &mut Members,
+    users: &BTreeMap<String, Account>,
+    names: &Names<'_>,
+) {
+    let is_active = |member: &Member| match member {
+        Member::Group(_) => true,
+        Member::User(_) => users.get(&*names.who(member).1).is_none_or(|user| user.active),
+    };
+    members.retain(is_active);
 }
 
 /// What users are called who go, and nobody else is: they are in no group any more.

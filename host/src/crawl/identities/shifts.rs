@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::people::Names;
 use super::roster::{Member, Members, Roster};
-use crate::text::{cut, one_line};
+use crate::text::short_line;
 
 /// Groups that are named, of each kind.
 const MAX_GROUPS: usize = 20;
@@ -49,7 +49,7 @@ pub struct Few {
 
 impl Few {
     fn of(members: &[&Member]) -> Self {
-        let name = |member: &&Member| one_line(&cut(&member.to_string(), MAX_NAME)).into_owned();
+        let name = |member: &&Member| short_line(&member.to_string(), MAX_NAME);
         let names = members.iter().take(MAX_NAMES).map(name).collect();
         Self { count: members.len() as u64, names }
     }
@@ -75,7 +75,7 @@ impl<'m> Turnover<'m> {
 
     pub(super) fn of_group(&self, name: &str) -> GroupShift {
         GroupShift {
-            group: one_line(&cut(name, MAX_NAME)).into_owned(),
+            group: short_line(name, MAX_NAME),
             comes_in: Few::of(&self.comes_in),
             goes: Few::of(&self.goes),
         }
@@ -83,8 +83,10 @@ impl<'m> Turnover<'m> {
 }
 
 impl GroupShifts {
-    pub(super) fn between(before: &Roster, after: &Roster) -> Self {
-        let (was, is) = (Names::new(&before.users), Names::new(&after.users));
+    pub fn between(
+        (was, before): (&Names<'_>, &Roster),
+        (is, after): (&Names<'_>, &Roster),
+    ) -> Self {
         let none = Members::new();
         let mut shifts = Self::default();
         let names: BTreeSet<_> = before.groups.keys().chain(after.groups.keys()).collect();
@@ -94,7 +96,7 @@ impl GroupShifts {
             if had == has {
                 continue;
             }
-            let turnover = Turnover::new((&was, had), (&is, has));
+            let turnover = Turnover::new((was, had), (is, has));
             let kind = match (turnover.comes_in.is_empty(), turnover.goes.is_empty()) {
                 (true, true) => continue,
                 (false, true) => &mut shifts.wider,

@@ -1,6 +1,7 @@
 //! How a connection's users and groups stand: what a crawl of them came to, what waits for a person, and how old
 //! what Glean knows is.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -65,6 +66,19 @@ impl HeldIdentities {
     }
 }
 
+/// How a crawl ended, and by whom.
+#[derive(Clone, Copy, Debug)]
+pub struct Done<'a> {
+    /// Which approvals applied, by their digests.
+    pub used: &'a [String],
+    /// Those of them that Glean let nothing come of: they are open still.
+    pub undone: &'a BTreeSet<String>,
+    /// Glean was told something.
+    pub has_told: bool,
+    pub began: Timestamp,
+    pub coordinator: Coordinator,
+}
+
 impl Standing {
     /// How old what Glean knows is.
     pub fn age(&self, now: Timestamp) -> Option<Duration> {
@@ -120,14 +134,8 @@ impl Standing {
         waited || self.approved.take_if(|_| upload_id.is_none()).is_some()
     }
 
-    /// `used`: which approvals applied, by their digests.
-    pub fn ended(
-        &mut self,
-        result: &IdentityResult,
-        used: &[String],
-        began: Timestamp,
-        coordinator: Coordinator,
-    ) {
+    pub fn ended(&mut self, result: &IdentityResult, done: &Done<'_>) {
+        let Done { used, undone, has_told, began, coordinator } = *done;
         let before = self.held.take();
         // What was not read says nothing of what waits, or of what was approved.
         let is_read = result.partial.is_none() && result.unreadable.count == 0;
@@ -150,13 +158,15 @@ impl Standing {
             self.held = Some(HeldIdentities { upload_id, since, reasons, coordinator });
         }
         let open = self.approved.take().unwrap_or_default();
-        let open: Vec<_> =
-            open.into_iter().filter(|one| !is_read && !used.contains(&one.digest)).collect();
+        let is_open = |one: &Objection| {
+            undone.contains(&one.digest) || !is_read && !used.contains(&one.digest)
+        };
+        let open: Vec<_> = open.into_iter().filter(is_open).collect();
         self.approved = (!open.is_empty()).then_some(open);
         if result.is_whole() {
             self.as_of = Some(began);
         }
-        if result.counts != Counts::default() {
+        if has_told {
             (self.sent, self.lost) = (Some(result.ended_at), None);
         }
         self.last = Some(result.clone());
@@ -253,6 +263,11 @@ impl IdentityResult {
         self.strangers = changes.strangers.clone();
     }
 
+    /// What was told in the end: nothing of what Glean refused as a whole.
+    pub fn did(&mut self, counts: Counts, shifts: GroupShifts) {
+        (self.counts, *self.shifts) = (counts, shifts);
+    }
+
     /// What Glean knows when that was told.
     pub fn knows(&mut self, known: &Known) {
         self.users = known.roster.users.len() as u64;
@@ -299,7 +314,10 @@ mod tests {
 
     fn ended(standing: &mut Standing, result: &IdentityResult, used: &[&str]) {
         let used: Vec<_> = used.iter().map(|&digest| digest.to_owned()).collect();
-        standing.ended(result, &used, Timestamp::now(), Coordinator::Process);
+        let (began, coordinator) = (Timestamp::now(), Coordinator::Process);
+        let has_told = result.seconds > 0.0;
+        let undone = &BTreeSet::new();
+        standing.ended(result, &Done { used: &used, undone, has_told, began, coordinator });
     }
 
     #[test]
@@ -313,7 +331,7 @@ mod tests {
         standing.counted(0, later(9));
         assert_eq!((standing.lost, standing.trouble()), (Some(later(7)), Some(Outcome::Partial)));
         let mut told = result(&[], 0);
-        (told.counts.told_again, told.ended_at) = (1, later(10));
+        (told.seconds, told.ended_at) = (1.0, later(10));
         ended(&mut standing, &told, &[]);
         standing.counted(0, later(11));
         assert_eq!(standing.lost, None, "it was told again a moment ago");
@@ -321,6 +339,22 @@ mod tests {
         assert_eq!(standing.lost, Some(later(20)));
         standing.counted(1, later(21));
         assert_eq!(standing.lost, None);
+    }
+
+    #[test]
+    fn an_approval_of_which_nothing_came_is_open_still() {
+        let mut standing = Standing::default();
+        ended(&mut standing, &result(&["hr"], 0), &[]);
+        let upload = standing.held.clone().expect("it waits").upload_id;
+        assert!(standing.approve(&upload));
+        let (used, undone) = (["hr".to_owned()], BTreeSet::from(["hr".to_owned()]));
+        let (began, coordinator) = (Timestamp::now(), Coordinator::Process);
+        let done = Done { used: &used, undone: &undone, has_told: true, began, coordinator };
+        standing.ended(&result(&[], 0), &done);
+        assert_eq!(standing.approved().len(), 1, "Glean refused the group");
+        let done = Done { undone: &BTreeSet::new(), ..done };
+        standing.ended(&result(&[], 0), &done);
+        assert!(standing.approved().is_empty());
     }
 
     #[test]

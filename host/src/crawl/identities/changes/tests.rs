@@ -2,6 +2,8 @@ use super::super::refused::Refusal;
 use super::*;
 use crate::identities;
 
+mod inactive;
+
 /// Users as `email` or `email=id`; members as an e-mail, `group:NAME` or an id.
 fn read(users: &[&str], groups: &[(&str, &[&str])]) -> Read {
     let mut read = Read::default();
