@@ -22,7 +22,7 @@ use crate::text::one_line;
 
 #[derive(ClapArgs)]
 pub(super) struct Args {
-    /// oci://registry.example.com/name, that with `:1.2.0` behind it, a `.wasm` file, or a `.tar` of `sheaf bundle`.
+    /// `oci://registry.example.com/name`, that with `:1.2.0` behind it, a `.wasm` file, or a `.tar` of `sheaf bundle`.
     what: String,
     /// Let it take the place, and the grants, of another connector of its name.
     #[arg(long)]
@@ -36,7 +36,7 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<Report> {
     let crawler = context.config()?.offline_crawler()?;
     let taken = if args.what.starts_with(SCHEME) {
         vec![from_registry(&crawler, &args.what.parse()?, args.yanked).await?]
-    } else if args.what.ends_with(".tar") {
+    } else if Path::new(&args.what).extension().is_some_and(|ending| ending == "tar") {
         from_archive(&crawler, Path::new(&args.what), args.yanked).await?
     } else {
         vec![crawler.registry.take_file(&file(&crawler, &args.what)).await?]
@@ -84,7 +84,7 @@ fn shown(taken: &Taken, locked: &Locked) -> String {
 }
 
 async fn from_registry(crawler: &Crawler, reference: &Reference, yanked: bool) -> Result<Taken> {
-    let place = Place::Registry(Remote::open(&reference.repository, false).await?);
+    let place = Place::Registry(Box::new(Remote::open(&reference.repository, false).await?));
     let found = match &reference.tag {
         Some(tag) => take(crawler, &place, tag, yanked).await?,
         None => newest_of(crawler, &place, reference).await?,
@@ -216,7 +216,7 @@ async fn update(crawler: &Crawler, locked: &Locked, accept: bool) -> Result<Upda
     let Source::Published(repository) = &locked.source else {
         return Ok(stays("a file, which `sheaf add` takes anew"));
     };
-    let place = Place::Registry(Remote::open(repository, false).await?);
+    let place = Place::Registry(Box::new(Remote::open(repository, false).await?));
     let newer = newer(&place, version).await?;
     let mut compatible = newer.iter().rev().filter(|newer| is_compatible(version, newer));
     let later = newer.last().filter(|newest| !is_compatible(version, newest));
@@ -250,7 +250,9 @@ async fn update(crawler: &Crawler, locked: &Locked, accept: bool) -> Result<Upda
     let reasons = reasons(locked, &now);
     if !reasons.is_empty() && !accept {
         let mut line = format!("{name} {version}: {} waits, {version} stays", now.version);
-        reasons.iter().for_each(|reason| line.push_str(&format!("\n  {}", one_line(reason))));
+        for reason in &reasons {
+            line.push_str(&format!("\n  {}", one_line(reason)));
+        }
         line.push_str(&format!("\n  `sheaf update {name} --accept` takes it all the same"));
         let result = json!({
             "name": name, "from": version, "to": now.version, "waits": true, "reasons": reasons,

@@ -26,12 +26,8 @@ pub(super) async fn run(_: Args, context: &Context) -> Result<Report> {
         let mut finding = Finding::default();
         match crawler.registry.find(asked).await {
             Ok(connector) => {
-                finding.is = format!(
-                    "{} {} ({})",
-                    connector.manifest.name,
-                    connector.manifest.version,
-                    connector.digest.short()
-                )
+                let (manifest, digest) = (&connector.manifest, connector.digest.short());
+                finding.is = format!("{} {} ({digest})", manifest.name, manifest.version);
             }
             Err(failure) => finding.wrong.push(failure.to_string()),
         }
@@ -95,7 +91,7 @@ async fn ask(
     locked: &Locked,
     finding: &mut Finding,
 ) -> Result<()> {
-    let place = Place::Registry(Remote::open(repository, false).await?);
+    let place = Place::Registry(Box::new(Remote::open(repository, false).await?));
     let newer = newer(&place, &locked.version).await?;
     if let Some(newest) = newer.last() {
         finding.notes.push(format!("{newest} is newer: `sheaf update {}`", locked.name));

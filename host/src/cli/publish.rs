@@ -22,7 +22,7 @@ use crate::secret::Source;
 pub(super) struct Args {
     /// The connector's `.wasm` file.
     file: PathBuf,
-    /// Where to: oci://registry.example.com/name; its version is the connector's.
+    /// Where to: `oci://registry.example.com/name`; its version is the connector's.
     to: Reference,
     /// Sign it with this private key: a file, `env:NAME`, or `command:PROGRAM ARGUMENT…`.
     #[arg(long, value_name = "KEY")]
@@ -37,7 +37,7 @@ pub(super) struct Args {
 
 #[derive(ClapArgs)]
 pub(super) struct YankArgs {
-    /// The version that is taken back: oci://registry.example.com/name:1.2.0.
+    /// The version that is taken back: `oci://registry.example.com/name:1.2.0`.
     version: Reference,
     /// Why, for those who run it.
     #[arg(long, default_value = "")]

@@ -200,7 +200,7 @@ impl ArchiveWriter {
             let text = text.strip_prefix(SCHEME).unwrap_or(&text).to_owned();
             of.annotations = Annotations::from([(NAME.to_owned(), text)]);
         }
-        of.media_type = MANIFEST.to_owned();
+        MANIFEST.clone_into(&mut of.media_type);
         self.manifests.push(of);
         Ok(())
     }
@@ -229,7 +229,7 @@ impl ArchiveWriter {
         let Self { tar, path, .. } = self;
         let kept = tar.into_inner().and_then(|mut buffer| {
             buffer.flush()?;
-            let file = buffer.into_inner().map_err(|error| error.into_error())?;
+            let file = buffer.into_inner().map_err(std::io::IntoInnerError::into_error)?;
             super::lock::readable(file.path())?;
             file.persist(&path).map_err(|error| error.error).map(drop)
         });

@@ -69,28 +69,28 @@ impl Lock {
                 return Ok(Self::default());
             }
             Err(error) => {
-                return Err(wrong(path, format!("it cannot be read: {error}"))
+                return Err(wrong(path, &format!("it cannot be read: {error}"))
                     .next("see to its permissions"));
             }
         };
         let table: toml::Table = toml::from_str(&text)
-            .map_err(|error| wrong(path, format!("it is no TOML: {}", error.message())))?;
+            .map_err(|error| wrong(path, &format!("it is no TOML: {}", error.message())))?;
         match table.get("version").and_then(toml::Value::as_integer) {
             Some(version) if version == i64::from(VERSION) => {}
             Some(version) => {
                 return Err(wrong(
                     path,
-                    format!("it is of version {version}, and this Sheaf writes {VERSION}"),
+                    &format!("it is of version {version}, and this Sheaf writes {VERSION}"),
                 )
                 .next("use the Sheaf that wrote it, or a later one"));
             }
-            None => return Err(wrong(path, "it says no version".to_owned())),
+            None => return Err(wrong(path, "it says no version")),
         }
         let Form { connector, .. } = table.try_into().map_err(|error: toml::de::Error| {
-            wrong(path, format!("an entry is not as Sheaf writes it: {}", error.message()))
+            wrong(path, &format!("an entry is not as Sheaf writes it: {}", error.message()))
         })?;
         for (number, one) in connector.iter().enumerate() {
-            let wrong = |why: &str| wrong(path, format!("the entry of `{}` {why}", one.name));
+            let wrong = |why: &str| wrong(path, &format!("the entry of `{}` {why}", one.name));
             if connector.iter().take(number).any(|other| other.name == one.name) {
                 return Err(wrong("stands there twice"));
             }
@@ -129,7 +129,7 @@ impl Lock {
             file.persist(path).map_err(|error| error.error).map(drop)
         });
         written.map_err(|error| {
-            wrong(path, format!("it cannot be written: {error}"))
+            wrong(path, &format!("it cannot be written: {error}"))
                 .next("see to its folder's permissions")
         })
     }
@@ -162,7 +162,7 @@ pub(super) fn readable(_: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
-fn wrong(path: &Path, why: String) -> Failure {
+fn wrong(path: &Path, why: &str) -> Failure {
     Failure::settings(format!("the lock of connectors is not right: {why}"))
         .at(path.display().to_string())
         .next("take it from where it is kept, or add its connectors again with `sheaf add`")

@@ -64,24 +64,21 @@ pub async fn publish(wish: &Wish<'_>, progress: Arc<Progress>) -> Result<Done> {
     let artifact = Artifact::new(&about, wish.wasm)?;
     let mut manifest_there = artifact.manifest.clone();
     let remote = Remote::open(repository, true).await?;
-    let existed = match remote.manifest(&version).await? {
-        Some(there) => {
-            // What else is said of it stays as it was said first.
-            let same = described(&there).is_ok_and(|there| there.wasm == wish.connector.digest);
-            if !same {
-                return Err(Refusal::Exists.of(&reference));
-            }
-            manifest_there = there;
-            true
+    let there = remote.manifest(&version).await?;
+    let existed = there.is_some();
+    if let Some(there) = there {
+        // What else is said of it stays as it was said first.
+        let same = described(&there).is_ok_and(|there| there.wasm == wish.connector.digest);
+        if !same {
+            return Err(Refusal::Exists.of(&reference));
         }
-        None => {
-            remote.put_blob(wish.wasm.to_vec(), Some(progress)).await?;
-            remote.put_blob(artifact.config.clone(), None).await?;
-            remote.put_manifest(&version, MANIFEST, artifact.manifest.clone()).await?;
-            false
-        }
-    };
-    let place = Place::Registry(remote);
+        manifest_there = there;
+    } else {
+        remote.put_blob(wish.wasm.to_vec(), Some(progress)).await?;
+        remote.put_blob(artifact.config.clone(), None).await?;
+        remote.put_manifest(&version, MANIFEST, artifact.manifest.clone()).await?;
+    }
+    let place = Place::Registry(Box::new(remote));
     let signed_by = match wish.key {
         Some(key) => Some(attach_signature(&place, &version, &manifest_there, key).await?),
         None => None,
@@ -118,7 +115,7 @@ async fn attach_signature(
 /// Says of a version that it is taken back. Whether it was already.
 pub async fn yank(reference: &Reference, tag: &str, reason: &str) -> Result<bool> {
     let remote = Remote::open(&reference.repository, true).await?;
-    let place = Place::Registry(remote);
+    let place = Place::Registry(Box::new(remote));
     let published: Option<Published> = place.published(tag).await?;
     let published = published.ok_or_else(|| no_version(reference))?;
     if published.yanked().is_some() {

@@ -20,7 +20,7 @@ const MAX_ATTACHED: u64 = 1 << 20;
 
 /// Where published connectors are read from.
 pub enum Place {
-    Registry(Remote),
+    Registry(Box<Remote>),
     /// A tar that was written where there is a registry.
     Layout(Layout),
 }

@@ -82,7 +82,7 @@ impl Remote {
     pub async fn blob(&self, of: &Descriptor, progress: &Progress) -> Result<Vec<u8>> {
         let digest: Digest = of.digest.parse()?;
         let url = self.wire.url(&format!("blobs/{digest}"))?;
-        let ask = Ask::new(Method::GET, url).from_anywhere();
+        let ask = Ask::new(Method::GET, url).anywhere();
         let answer = self.wire.ask(&ask).await?;
         if answer.status != StatusCode::OK {
             return Err(self.wire.refused(answer, "a file").await);
@@ -167,7 +167,7 @@ impl Remote {
 
     async fn has_blob(&self, digest: &str) -> Result<bool> {
         let url = self.wire.url(&format!("blobs/{digest}"))?;
-        let ask = Ask::new(Method::HEAD, url).from_anywhere();
+        let ask = Ask::new(Method::HEAD, url).anywhere();
         Ok(self.wire.ask(&ask).await?.status == StatusCode::OK)
     }
 

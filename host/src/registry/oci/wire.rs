@@ -83,7 +83,7 @@ impl Ask {
     }
 
     #[must_use]
-    pub(super) fn from_anywhere(self) -> Self {
+    pub(super) fn anywhere(self) -> Self {
         Self { from_anywhere: true, ..self }
     }
 
@@ -224,7 +224,8 @@ impl Wire {
             let next = url.join(location);
             url = next.map_err(|_| self.nonsense("it sends us to a place that is no address"))?;
             let is_safe = url.scheme() == "https" || self.is_here(&url);
-            if !is_same_place(&url, &self.base) && !(ask.from_anywhere && is_safe) {
+            let may = is_same_place(&url, &self.base) || (ask.from_anywhere && is_safe);
+            if !may {
                 return Err(Refusal::Elsewhere(place(&url)).of(&self.repository));
             }
         }

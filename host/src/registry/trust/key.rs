@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::connector::Digest;
 use crate::failure::{Failure, Result};
 
-/// What stands before the point in the SubjectPublicKeyInfo of each P-256 key (RFC 5480).
+/// What stands before the point in the `SubjectPublicKeyInfo` of each P-256 key (RFC 5480).
 const SPKI: [u8; 26] = [
     0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a,
     0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00,
@@ -25,7 +25,7 @@ const POINT: usize = 65;
 /// Letters in a line of PEM.
 const LINE: usize = 64;
 
-/// A key's hash: `sha256:` and that of its SubjectPublicKeyInfo.
+/// A key's hash: `sha256:` and that of its `SubjectPublicKeyInfo`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct KeyId(String);
