@@ -143,10 +143,10 @@ async fn credentials_go_to_the_registry_and_to_nobody_else() {
     site.environment.push(("DOCKER_CONFIG".into(), folder));
     let case = Case { site, ..case };
     // Whoever gives tokens is not the registry's own.
-    let realm = format!("Bearer realm=\"https://evil.example.com/token\",service=\"x\"");
+    let realm = "Bearer realm=\"https://evil.example.com/token\",service=\"x\"";
     case.registry.lie(move |asked| {
         let is_known = asked.authorization.is_some();
-        (!is_known).then(|| says(StatusCode::UNAUTHORIZED, &[("www-authenticate", &realm)], ""))
+        (!is_known).then(|| says(StatusCode::UNAUTHORIZED, &[("www-authenticate", realm)], ""))
     });
     case.refused("sends us to another host, https://evil.example.com").await;
     // It wants a name and a password, and sends us for the file to another place.

@@ -1,9 +1,10 @@
 //! A connector goes out, comes in, is locked, and stays what it was.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use axum::http::StatusCode;
 use serde_json::{Value, json};
-use sheaf_tests::registries::{Ours, Real};
+use sheaf_tests::registries::{Ours, Real, says};
 use sheaf_tests::temporal::{QUICK, server, worker_and_log};
 use sheaf_tests::{Ended, Site, guest, odd};
 
@@ -32,7 +33,7 @@ pub(super) async fn well(site: &Site, arguments: &[&str]) -> Ended {
     ended
 }
 
-pub(super) async fn publish(site: &Site, file: &PathBuf, to: &str, key: Option<&str>) -> Ended {
+pub(super) async fn publish(site: &Site, file: &Path, to: &str, key: Option<&str>) -> Ended {
     let file = file.display().to_string();
     let mut arguments = vec!["publish", &file, to];
     arguments.extend(key.map(|key| ["--sign", key]).into_iter().flatten());
@@ -153,6 +154,47 @@ async fn an_update_that_asks_for_more_or_has_another_signer_waits_for_a_person()
     site.configure(&format!("[connectors.trust]\n\"{place}\" = [\"sheaf.pub\", \"other.pub\"]\n"));
     let waits = site.sheaf(&["update"]).await;
     assert!(waits.code == 5 && waits.stdout.contains("it is signed by sha256:"), "{waits:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_calls_itself_otherwise_or_is_older_is_no_update() {
+    let registry = Ours::start().await;
+    let place = format!("oci://{}/odd", registry.address);
+    let site = trusting("", &place).await;
+    for number in ["0.1.0", "0.1.1"] {
+        publish(&site, &version(&site, "odd", number, false), &place, Some("sheaf.key")).await;
+    }
+    well(&site, &["add", &place]).await;
+    let lock = || std::fs::read_to_string(site.path("sheaf.lock")).expect("a lock");
+    let locked = lock();
+    // Well signed, and in the right place.
+    publish(&site, &version(&site, "rest", "0.1.2", false), &place, Some("sheaf.key")).await;
+    let renamed = site.sheaf(&["update"]).await;
+    assert_eq!((renamed.code, lock()), (5, locked.clone()), "{renamed:?}");
+    assert!(
+        renamed.stdout.contains("calls itself `rest` now, and is locked as `odd`"),
+        "{renamed:?}"
+    );
+    let renamed = site.sheaf(&["add", &place]).await;
+    assert!(renamed.stderr.contains("is locked as `odd`, and calls itself `rest`"), "{renamed:?}");
+    // A registry that hides the newer ones.
+    registry.lie(|asked| {
+        let tags = json!({ "tags": ["0.1.0"] }).to_string();
+        asked.path.ends_with("/tags/list").then(|| says(StatusCode::OK, &[], tags))
+    });
+    let older = site.sheaf(&["add", &place]).await;
+    assert!(older.stderr.contains("it is version 0.1.0, and 0.1.1 is locked"), "{older:?}");
+    assert_eq!(lock(), locked);
+    well(&site, &["add", &format!("{place}:0.1.0")]).await;
+    // Two files of one name are two connectors.
+    for (folder, of) in [("a", "odd"), ("b", "rest")] {
+        let file = version(&site, of, "0.1.0", false);
+        std::fs::create_dir(site.path(folder)).expect("a folder");
+        std::fs::copy(file, site.path(&format!("{folder}/connector.wasm"))).expect("copied");
+    }
+    well(&site, &["add", "a/connector.wasm", "--accept"]).await;
+    let other = site.sheaf(&["add", "b/connector.wasm"]).await;
+    assert!(other.code == 2 && other.stderr.contains("is locked as `odd`"), "{other:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
