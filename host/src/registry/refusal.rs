@@ -122,7 +122,7 @@ impl Refusal {
             Self::Exists => "give the new content another version",
             Self::OtherVersion { .. } => "ask its publisher to tag it with its own version",
             Self::Downgrade { .. } => {
-                "`sheaf add` with the version in its name locks an older one, and `--accept` one of a bundle"
+                "with the version in its name, or with `--accept`, `sheaf add` takes an older one"
             }
             Self::Yanked(_) => "take another version, or with `--yanked` this one all the same",
             Self::NoConnector(_) | Self::Denied | Self::Elsewhere(_) => return None,

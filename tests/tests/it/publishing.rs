@@ -89,7 +89,10 @@ async fn there_and_back(registry: &str) {
     assert!(audit.code == 5 && audit.stdout.contains("took it back: it loses pages"), "{audit:?}");
     let refused = apart.sheaf(&["add", &of]).await;
     assert!(refused.code == 2 && refused.stderr.contains("it loses pages"), "{refused:?}");
-    let older = well(&apart, &["add", &place, "--json"]).await;
+    // Without a version an older one is not what is meant.
+    let refused = apart.sheaf(&["add", &place]).await;
+    assert!(refused.stderr.contains("it is version 0.1.0, and 0.1.1 is locked"), "{refused:?}");
+    let older = well(&apart, &["add", &place, "--accept", "--json"]).await;
     assert_eq!(older.json()["result"][0]["version"], "0.1.0");
 }
 
