@@ -17,7 +17,7 @@ use crate::registry::lock::{Locked, Source};
 use crate::registry::oci::{Reference, Remote, SCHEME};
 use crate::registry::publish::no_version;
 use crate::registry::refusal::Refusal;
-use crate::registry::{Archive, Place, Taken, newest, tag_of};
+use crate::registry::{Archive, Place, Published, Taken, newest, tag_of};
 use crate::text::one_line;
 
 #[derive(ClapArgs)]
@@ -86,7 +86,7 @@ fn shown(taken: &Taken, locked: &Locked) -> String {
 async fn from_registry(crawler: &Crawler, reference: &Reference, yanked: bool) -> Result<Taken> {
     let place = Place::Registry(Box::new(Remote::open(&reference.repository, false).await?));
     let found = match &reference.tag {
-        Some(tag) => take(crawler, &place, tag, yanked).await?,
+        Some(tag) => tagged(crawler, &place, tag, yanked).await?,
         None => newest_of(crawler, &place, reference).await?,
     };
     found.ok_or_else(|| no_version(reference))
@@ -102,28 +102,41 @@ async fn newest_of(
     let mut yanked = None;
     while let Some(version) = newest(&versions).cloned() {
         let tag = tag_of(&version.to_string());
-        let published = place.published(&tag).await?;
-        match published.and_then(|published| published.yanked()) {
+        let Some(published) = place.published(&tag).await? else { return Ok(None) };
+        match published.yanked() {
             Some(why) => {
                 let why = one_line(&why);
                 tracing::warn!("{reference}:{tag} was taken back by its publisher: {why}");
                 yanked.get_or_insert(Refusal::Yanked(why.into_owned()));
             }
-            None => return take(crawler, place, &tag, false).await,
+            None => return take(crawler, place, published, &tag, false).await.map(Some),
         }
         versions.retain(|other| *other != version);
     }
     yanked.map_or(Ok(None), |refusal| Err(refusal.of(reference)))
 }
 
-pub(super) async fn take(
+async fn tagged(
     crawler: &Crawler,
     place: &Place,
     tag: &str,
     yanked: bool,
 ) -> Result<Option<Taken>> {
+    match place.published(tag).await? {
+        Some(published) => take(crawler, place, published, tag, yanked).await.map(Some),
+        None => Ok(None),
+    }
+}
+
+async fn take(
+    crawler: &Crawler,
+    place: &Place,
+    published: Published,
+    tag: &str,
+    yanked: bool,
+) -> Result<Taken> {
     let transfer = Transfer::new("fetches", 1 << 20);
-    crawler.registry.take(place, tag, yanked, &transfer.progress()).await
+    crawler.registry.take(place, published, tag, yanked, &transfer.progress()).await
 }
 
 async fn from_archive(crawler: &Crawler, path: &Path, yanked: bool) -> Result<Vec<Taken>> {
@@ -132,7 +145,7 @@ async fn from_archive(crawler: &Crawler, path: &Path, yanked: bool) -> Result<Ve
     for reference in archive.references() {
         let Some(tag) = &reference.tag else { continue };
         let place = Place::Layout(archive.of(reference.repository.clone()));
-        let found = take(crawler, &place, tag, yanked).await?;
+        let found = tagged(crawler, &place, tag, yanked).await?;
         taken.push(found.ok_or_else(|| no_version(&reference))?);
     }
     if taken.is_empty() {
@@ -192,9 +205,7 @@ pub(super) fn chosen(
 ) -> Result<Vec<Locked>> {
     let lock = crawler.registry.locked()?;
     let Some(name) = name else { return Ok(lock.connectors) };
-    let found =
-        lock.connectors.iter().find(|one| one.name == name || one.source.to_string() == name);
-    let found = found.cloned().ok_or_else(|| {
+    let found = lock.meant(name).cloned().ok_or_else(|| {
         let all: Vec<_> = lock.connectors.iter().map(|one| one.name.as_str()).collect();
         Failure::settings(format!("`{name}` is not locked"))
             .at(crate::registry::lock::beside(&config.path).display().to_string())
@@ -232,10 +243,8 @@ async fn update(crawler: &Crawler, locked: &Locked, accept: bool) -> Result<Upda
         };
         let tag = tag_of(&candidate.to_string());
         let published = place.published(&tag).await?;
-        if published.is_some_and(|published| published.yanked().is_none())
-            && let Some(taken) = take(crawler, &place, &tag, false).await?
-        {
-            break taken;
+        if let Some(published) = published.filter(|published| published.yanked().is_none()) {
+            break take(crawler, &place, published, &tag, false).await?;
         }
     };
     let now = taken.entry();

@@ -88,9 +88,7 @@ impl Registry {
         }
         let is_wasm = Path::new(name).extension().is_some_and(|extension| extension == "wasm");
         if is_wasm || name.contains('/') {
-            // A file is locked by its own name, wherever it lies.
-            let file = Path::new(name).file_name().unwrap_or_default().to_string_lossy();
-            return self.by_file(name, lock.from(&Source::File(file.into_owned()))).await;
+            return self.by_file(name, lock.from(&Source::of_file(Path::new(name)))).await;
         }
         match lock.named(name) {
             Some(locked) => self.load_locked(locked).await,

@@ -142,6 +142,11 @@ impl Lock {
         self.connectors.iter().find(|one| one.source == *source)
     }
 
+    /// The one that is meant by its name, or by where it came from.
+    pub fn meant(&self, named: &str) -> Option<&Locked> {
+        self.connectors.iter().find(|one| one.name == named || one.source.to_string() == named)
+    }
+
     /// Puts one in, in the place of the one of its name.
     pub fn put(&mut self, locked: Locked) {
         let replaced = |one: &Locked| one.name == locked.name || one.source == locked.source;
@@ -171,6 +176,13 @@ fn wrong(path: &Path, why: &str) -> Failure {
 /// Where the lock of a `sheaf.toml` is.
 pub fn beside(config: &Path) -> PathBuf {
     config.with_file_name(FILE_NAME)
+}
+
+impl Source {
+    /// A file is known by its own name, wherever it lies.
+    pub fn of_file(path: &Path) -> Self {
+        Self::File(path.file_name().unwrap_or_default().to_string_lossy().into_owned())
+    }
 }
 
 impl fmt::Display for Source {

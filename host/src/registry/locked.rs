@@ -27,15 +27,16 @@ pub struct Taken {
 }
 
 impl Registry {
-    /// A version of a published connector, checked from its signature to its contract.
+    /// What was published under a tag, checked from its signature to its contract. The tag is not asked for again: it
+    /// may have been moved since.
     pub async fn take(
         &self,
         place: &Place,
+        published: Published,
         tag: &str,
         yanked_too: bool,
         progress: &Progress,
-    ) -> Result<Option<Taken>> {
-        let Some(published) = place.published(tag).await? else { return Ok(None) };
+    ) -> Result<Taken> {
         let described = published.described()?;
         self.rules.allow(&published.digest())?;
         self.rules.allow(&described.wasm)?;
@@ -63,7 +64,7 @@ impl Registry {
             return Err(Refusal::OtherVersion { tag, version }.of(name()));
         }
         let source = Source::Published(published.repository.clone());
-        Ok(Some(Taken { connector, source, published: Some(published), signer, wasm }))
+        Ok(Taken { connector, source, published: Some(published), signer, wasm })
     }
 
     /// A file, from wherever it lies.
@@ -72,8 +73,7 @@ impl Registry {
         self.rules.allow(&candidate.digest)?;
         let wasm = candidate.bytes().to_vec();
         let connector = self.loader.load(candidate).await?;
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let (source, published, signer) = (Source::File(name), None, None);
+        let (source, published, signer) = (Source::of_file(path), None, None);
         Ok(Taken { connector, source, published, signer, wasm })
     }
 
@@ -208,13 +208,9 @@ impl Registry {
 
     /// What a connection's `connector` is locked to, if it is.
     pub fn locked_as(&self, named: &str) -> Result<Option<Locked>> {
-        let is_meant = |one: &Locked| {
-            let file = Path::new(named).file_name().unwrap_or_default().to_string_lossy();
-            one.name == named
-                || one.source.to_string() == named
-                || one.source == Source::File(file.into_owned())
-        };
-        Ok(self.rules.locked()?.connectors.into_iter().find(is_meant))
+        let lock = self.rules.locked()?;
+        let found = lock.meant(named).or_else(|| lock.from(&Source::of_file(Path::new(named))));
+        Ok(found.cloned())
     }
 }
 

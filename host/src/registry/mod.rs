@@ -21,5 +21,5 @@ pub use asks::Asks;
 pub use find::{Found, Registry};
 pub use layout::{Archive, ArchiveWriter};
 pub use locked::Taken;
-pub use published::{Place, newest, tag_of, version_of};
+pub use published::{Place, Published, newest, tag_of, version_of};
 pub use rules::Rules;
