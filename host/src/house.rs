@@ -161,7 +161,7 @@ const ROOMS: &[Room] = &[
             "mod",
         ],
     ),
-    ("registry/oci", &["reference", "artifact", "login", "wire", "remote", "mod"]),
+    ("registry/oci", &["reference", "artifact", "login", "wire", "token", "remote", "mod"]),
     ("registry/trust", &["key", "statement", "policy", "mod"]),
     ("wire", &["identities", "document", "permissions", "size", "batch", "received", "mod"]),
     ("intake", &["rules", "loop_detector", "cutter", "check", "source", "judge", "mod"]),

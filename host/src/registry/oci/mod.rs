@@ -4,6 +4,7 @@ mod artifact;
 mod login;
 mod reference;
 mod remote;
+mod token;
 mod wire;
 
 pub use artifact::{

@@ -6,18 +6,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::{Stream, StreamExt as _};
-use http_auth::ChallengeRef;
-use reqwest::header::{
-    ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, LOCATION, WWW_AUTHENTICATE,
-};
+use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, LOCATION};
 use reqwest::{Method, StatusCode, Url};
-use serde::Deserialize;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use super::super::refusal::Refusal;
 use super::login::Login;
-use super::reference::{Repository, hostname, is_loopback};
+use super::reference::{Repository, is_loopback};
 use crate::clock::Timestamp;
 use crate::failure::{Failure, Kind, Result};
 use crate::pace::retry_after;
@@ -35,8 +31,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(20);
 /// Other places that a registry may send us to for one answer.
 const REDIRECTS: usize = 5;
-/// Of a token, and of what is said of an error.
-const MAX_TOKEN: u64 = 256 << 10;
+/// Of what is said of an error.
 const MAX_SAID: u64 = 64 << 10;
 
 const CHUNK: usize = 256 << 10;
@@ -45,17 +40,17 @@ const CHUNK: usize = 256 << 10;
 pub type Progress = dyn Fn(u64) + Send + Sync;
 
 pub(super) struct Wire {
-    http: reqwest::Client,
+    pub(super) http: reqwest::Client,
     pub(super) repository: Repository,
     base: Url,
-    login: Login,
+    pub(super) login: Login,
     /// What the registry gave us to show; nothing before it asked.
     shown: Mutex<Option<Secret>>,
     /// Whether we may have to write.
-    pushes: bool,
+    pub(super) pushes: bool,
     /// Between two tries, where the registry names no time.
     pause: Duration,
-    silence: Duration,
+    pub(super) silence: Duration,
 }
 
 /// What is asked for.
@@ -96,9 +91,9 @@ impl Ask {
 pub(super) struct Answer {
     pub status: StatusCode,
     pub headers: HeaderMap,
-    response: reqwest::Response,
+    pub(super) response: reqwest::Response,
     /// Whether it is the registry's own.
-    ours: bool,
+    pub(super) ours: bool,
 }
 
 impl Wire {
@@ -173,7 +168,7 @@ impl Wire {
         }
     }
 
-    fn host(&self) -> &str {
+    pub(super) fn host(&self) -> &str {
         &self.repository.host
     }
 
@@ -233,86 +228,8 @@ impl Wire {
     }
 
     /// Whether both are on this machine.
-    fn is_here(&self, url: &Url) -> bool {
+    pub(super) fn is_here(&self, url: &Url) -> bool {
         self.repository.is_loopback() && url.host_str().is_some_and(is_loopback)
-    }
-
-    /// What the registry wants to be shown; nothing where we have nothing.
-    async fn log_in(&self, headers: &HeaderMap) -> Result<Option<Secret>> {
-        let texts =
-            headers.get_all(WWW_AUTHENTICATE).iter().filter_map(|value| value.to_str().ok());
-        for text in texts {
-            let Ok(challenges) = http_auth::parse_challenges(text) else { continue };
-            for challenge in challenges {
-                if challenge.scheme.eq_ignore_ascii_case("bearer") {
-                    return self.token(&challenge).await.map(Some);
-                }
-                if challenge.scheme.eq_ignore_ascii_case("basic") {
-                    let Login::Password(user, password) = &self.login else { return Ok(None) };
-                    let shown = http_auth::basic::encode_credentials(user, &password.reveal());
-                    return Ok(Some(Secret::fetched(&shown)));
-                }
-            }
-        }
-        Err(self.nonsense("it wants credentials, and does not say of which kind"))
-    }
-
-    /// Asks whoever gives tokens for the registry. Our credentials go there only if it is the registry's own.
-    async fn token(&self, challenge: &ChallengeRef<'_>) -> Result<Secret> {
-        let parameter = |name: &str| {
-            let mut found = challenge.params.iter();
-            let found = found.find(|(key, _)| key.eq_ignore_ascii_case(name));
-            found.map(|(_, value)| value.to_unescaped())
-        };
-        let realm = parameter("realm").unwrap_or_default();
-        let mut url =
-            Url::parse(&realm).map_err(|_| self.nonsense("it names no place that gives tokens"))?;
-        if url.scheme() != "https" && !self.is_here(&url) {
-            return Err(Refusal::Elsewhere(place(&url)).of(&self.repository));
-        }
-        let actions = if self.pushes { "pull,push" } else { "pull" };
-        let scope = format!("repository:{}:{actions}", self.repository.name);
-        let service = parameter("service").unwrap_or_default();
-        let is_own = is_own(url.host_str().unwrap_or_default(), self.repository.hostname());
-        let request = match &self.login {
-            Login::Nobody => {
-                url.query_pairs_mut().append_pair("service", &service).append_pair("scope", &scope);
-                self.http.get(url)
-            }
-            _ if !is_own => return Err(Refusal::Elsewhere(place(&url)).of(&self.repository)),
-            Login::Password(user, password) => {
-                url.query_pairs_mut().append_pair("service", &service).append_pair("scope", &scope);
-                self.http.get(url).basic_auth(user, Some(&*password.reveal()))
-            }
-            Login::Refresh(token) => {
-                let form = url::form_urlencoded::Serializer::new(String::new())
-                    .append_pair("grant_type", "refresh_token")
-                    .append_pair("client_id", "sheaf")
-                    .append_pair("service", &service)
-                    .append_pair("scope", &scope)
-                    .append_pair("refresh_token", &token.reveal())
-                    .finish();
-                self.http
-                    .post(url)
-                    .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
-                    .body(form)
-            }
-        };
-        let response = self.in_time(self.silence, request.send()).await?;
-        let (status, headers) = (response.status(), response.headers().clone());
-        let answer = Answer { status, headers, response, ours: false };
-        if is_not_now(status) {
-            let what = format!("whoever gives tokens for {} answers {status}", self.host());
-            return Err(Failure::new(Kind::Unreachable, what));
-        }
-        if !status.is_success() {
-            return Err(self.refused(answer, "a token").await);
-        }
-        let given: Given = serde_json::from_slice(&self.body(answer, MAX_TOKEN).await?)
-            .map_err(|_| self.nonsense("it gives a token that cannot be read"))?;
-        let token = given.token.or(given.access_token);
-        let token = token.ok_or_else(|| self.nonsense("it gives no token"))?;
-        Ok(Secret::fetched(&format!("Bearer {token}")))
     }
 
     /// The whole body, of which no more than `most` may come.
@@ -357,7 +274,7 @@ impl Wire {
         }
     }
 
-    async fn in_time(
+    pub(super) async fn in_time(
         &self,
         patience: Duration,
         sent: impl Future<Output = reqwest::Result<reqwest::Response>>,
@@ -430,12 +347,6 @@ fn told(body: Bytes, sent: &Arc<Progress>) -> reqwest::Body {
     reqwest::Body::wrap_stream(futures::stream::iter(chunks))
 }
 
-#[derive(Deserialize)]
-struct Given {
-    token: Option<String>,
-    access_token: Option<String>,
-}
-
 /// What a registry says of its errors ("OCI distribution specification: error codes").
 fn errors(body: &[u8]) -> Option<String> {
     let body: serde_json::Value = serde_json::from_slice(body).ok()?;
@@ -446,7 +357,7 @@ fn errors(body: &[u8]) -> Option<String> {
     Some(texts.collect::<Vec<_>>().join("; "))
 }
 
-fn is_not_now(status: StatusCode) -> bool {
+pub(super) fn is_not_now(status: StatusCode) -> bool {
     status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS
 }
 
@@ -456,26 +367,9 @@ fn is_same_place(one: &Url, other: &Url) -> bool {
         && one.port_or_known_default() == other.port_or_known_default()
 }
 
-fn place(url: &Url) -> String {
+pub(super) fn place(url: &Url) -> String {
     let port = url.port().map_or_else(String::new, |port| format!(":{port}"));
     format!("{}://{}{port}", url.scheme(), url.host_str().unwrap_or_default())
-}
-
-/// Whether whoever gives tokens belongs to the registry: the same host, one below it, or one that shares all but the
-/// first part of its name.
-fn is_own(realm: &str, registry: &str) -> bool {
-    let realm = hostname(realm);
-    let domain = |host: &str| {
-        let above = host.split_once('.').map(|(_, above)| above.to_owned());
-        above.filter(|above| above.contains('.') && host.parse::<std::net::IpAddr>().is_err())
-    };
-    realm == registry
-        || realm.ends_with(&format!(".{registry}"))
-        || domain(registry).is_some_and(|domain| {
-            realm == domain || realm.ends_with(&format!(".{domain}"))
-        })
-        // Docker's own are two names of one company.
-        || (realm == "auth.docker.io" && matches!(registry, "docker.io" | "registry-1.docker.io"))
 }
 
 #[cfg(test)]
@@ -502,28 +396,5 @@ mod tests {
         assert_eq!(failure.kind, Kind::Unreachable);
         assert!(failure.what.contains("did not answer in time"), "{failure}");
         assert_eq!(taken.lock().await.len(), 3, "it is asked so often");
-    }
-
-    #[test]
-    fn tokens_are_asked_for_only_of_the_registrys_own() {
-        for (realm, registry) in [
-            ("ghcr.io", "ghcr.io"),
-            ("auth.docker.io", "registry-1.docker.io"),
-            ("gitlab.example.com", "registry.example.com"),
-            ("example.com", "registry.example.com"),
-            ("auth.registry.example.com", "registry.example.com"),
-            ("127.0.0.1", "127.0.0.1"),
-        ] {
-            assert!(is_own(realm, registry), "{realm} {registry}");
-        }
-        for (realm, registry) in [
-            ("evil.com", "example.com"),
-            ("evil.io", "ghcr.io"),
-            ("registry.example.com.evil.org", "registry.example.com"),
-            ("evilregistry.example.com.", "ghcr.io"),
-            ("10.0.0.1", "10.1.0.1"),
-        ] {
-            assert!(!is_own(realm, registry), "{realm} {registry}");
-        }
     }
 }

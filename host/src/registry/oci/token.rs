@@ -1,0 +1,147 @@
+//! What a registry is shown, where it asks: a password, or a token of whoever gives tokens for it.
+
+use http_auth::ChallengeRef;
+use reqwest::Url;
+use reqwest::header::{CONTENT_TYPE, HeaderMap, WWW_AUTHENTICATE};
+use serde::Deserialize;
+
+use super::super::refusal::Refusal;
+use super::login::Login;
+use super::reference::hostname;
+use super::wire::{Answer, Wire, is_not_now, place};
+use crate::failure::{Failure, Kind, Result};
+use crate::secret::Secret;
+
+/// Of a token, in bytes.
+const MAX_TOKEN: u64 = 256 << 10;
+
+impl Wire {
+    /// What the registry wants to be shown; nothing where we have nothing.
+    pub(super) async fn log_in(&self, headers: &HeaderMap) -> Result<Option<Secret>> {
+        let texts =
+            headers.get_all(WWW_AUTHENTICATE).iter().filter_map(|value| value.to_str().ok());
+        for text in texts {
+            let Ok(challenges) = http_auth::parse_challenges(text) else { continue };
+            for challenge in challenges {
+                if challenge.scheme.eq_ignore_ascii_case("bearer") {
+                    return self.token(&challenge).await.map(Some);
+                }
+                if challenge.scheme.eq_ignore_ascii_case("basic") {
+                    let Login::Password(user, password) = &self.login else { return Ok(None) };
+                    let shown = http_auth::basic::encode_credentials(user, &password.reveal());
+                    return Ok(Some(Secret::fetched(&shown)));
+                }
+            }
+        }
+        Err(self.nonsense("it wants credentials, and does not say of which kind"))
+    }
+
+    /// Asks whoever gives tokens for the registry. Our credentials go there only if it is the registry's own.
+    async fn token(&self, challenge: &ChallengeRef<'_>) -> Result<Secret> {
+        let parameter = |name: &str| {
+            let mut found = challenge.params.iter();
+            let found = found.find(|(key, _)| key.eq_ignore_ascii_case(name));
+            found.map(|(_, value)| value.to_unescaped())
+        };
+        let realm = parameter("realm").unwrap_or_default();
+        let mut url =
+            Url::parse(&realm).map_err(|_| self.nonsense("it names no place that gives tokens"))?;
+        if url.scheme() != "https" && !self.is_here(&url) {
+            return Err(Refusal::Elsewhere(place(&url)).of(&self.repository));
+        }
+        let actions = if self.pushes { "pull,push" } else { "pull" };
+        let scope = format!("repository:{}:{actions}", self.repository.name);
+        let service = parameter("service").unwrap_or_default();
+        let is_own = is_own(url.host_str().unwrap_or_default(), self.repository.hostname());
+        let request = match &self.login {
+            Login::Nobody => {
+                url.query_pairs_mut().append_pair("service", &service).append_pair("scope", &scope);
+                self.http.get(url)
+            }
+            _ if !is_own => return Err(Refusal::Elsewhere(place(&url)).of(&self.repository)),
+            Login::Password(user, password) => {
+                url.query_pairs_mut().append_pair("service", &service).append_pair("scope", &scope);
+                self.http.get(url).basic_auth(user, Some(&*password.reveal()))
+            }
+            Login::Refresh(token) => {
+                let form = url::form_urlencoded::Serializer::new(String::new())
+                    .append_pair("grant_type", "refresh_token")
+                    .append_pair("client_id", "sheaf")
+                    .append_pair("service", &service)
+                    .append_pair("scope", &scope)
+                    .append_pair("refresh_token", &token.reveal())
+                    .finish();
+                self.http
+                    .post(url)
+                    .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
+                    .body(form)
+            }
+        };
+        let response = self.in_time(self.silence, request.send()).await?;
+        let (status, headers) = (response.status(), response.headers().clone());
+        let answer = Answer { status, headers, response, ours: false };
+        if is_not_now(status) {
+            let what = format!("whoever gives tokens for {} answers {status}", self.host());
+            return Err(Failure::new(Kind::Unreachable, what));
+        }
+        if !status.is_success() {
+            return Err(self.refused(answer, "a token").await);
+        }
+        let given: Given = serde_json::from_slice(&self.body(answer, MAX_TOKEN).await?)
+            .map_err(|_| self.nonsense("it gives a token that cannot be read"))?;
+        let token = given.token.or(given.access_token);
+        let token = token.ok_or_else(|| self.nonsense("it gives no token"))?;
+        Ok(Secret::fetched(&format!("Bearer {token}")))
+    }
+}
+
+#[derive(Deserialize)]
+struct Given {
+    token: Option<String>,
+    access_token: Option<String>,
+}
+
+/// Whether whoever gives tokens belongs to the registry: the same host, one below it, or one that shares all but the
+/// first part of its name.
+fn is_own(realm: &str, registry: &str) -> bool {
+    let realm = hostname(realm);
+    let domain = |host: &str| {
+        let above = host.split_once('.').map(|(_, above)| above.to_owned());
+        above.filter(|above| above.contains('.') && host.parse::<std::net::IpAddr>().is_err())
+    };
+    realm == registry
+        || realm.ends_with(&format!(".{registry}"))
+        || domain(registry).is_some_and(|domain| {
+            realm == domain || realm.ends_with(&format!(".{domain}"))
+        })
+        // Docker's own are two names of one company.
+        || (realm == "auth.docker.io" && matches!(registry, "docker.io" | "registry-1.docker.io"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tokens_are_asked_for_only_of_the_registrys_own() {
+        for (realm, registry) in [
+            ("ghcr.io", "ghcr.io"),
+            ("auth.docker.io", "registry-1.docker.io"),
+            ("gitlab.example.com", "registry.example.com"),
+            ("example.com", "registry.example.com"),
+            ("auth.registry.example.com", "registry.example.com"),
+            ("127.0.0.1", "127.0.0.1"),
+        ] {
+            assert!(is_own(realm, registry), "{realm} {registry}");
+        }
+        for (realm, registry) in [
+            ("evil.com", "example.com"),
+            ("evil.io", "ghcr.io"),
+            ("registry.example.com.evil.org", "registry.example.com"),
+            ("evilregistry.example.com.", "ghcr.io"),
+            ("10.0.0.1", "10.1.0.1"),
+        ] {
+            assert!(!is_own(realm, registry), "{realm} {registry}");
+        }
+    }
+}
