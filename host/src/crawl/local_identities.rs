@@ -22,19 +22,6 @@ pub async fn run(
     cancel: &CancellationToken,
     view: &watch::Sender<CrawlView>,
 ) -> Result<Option<IdentityResult>> {
-    let ended = tried(crawler, name, restart, beside, cancel, view).await;
-    view.send_modify(|view| view.identities = None);
-    ended
-}
-
-async fn tried(
-    crawler: &Crawler,
-    name: &str,
-    restart: bool,
-    beside: Option<&UploadId>,
-    cancel: &CancellationToken,
-    view: &watch::Sender<CrawlView>,
-) -> Result<Option<IdentityResult>> {
     crawler.connections.now().connection(name)?;
     let _lock = crawler.states.machine.lock(&lock_of(name))?;
     let who = Who::Process { machine: crawler.states.machine.id()? };
@@ -48,16 +35,23 @@ async fn tried(
     };
     let say = &say;
     let wanted = Wanted { connection: name, who, by: &by, run: &run, restart, beside, cancel, say };
+    let ended = tried(crawler, &wanted).await;
+    view.send_modify(|view| view.identities = None);
+    ended
+}
+
+async fn tried(crawler: &Crawler, wanted: &Wanted<'_>) -> Result<Option<IdentityResult>> {
+    let Wanted { connection: name, run, beside, cancel, .. } = *wanted;
     let policy = &crawler.settings.policy;
     let mut failures = 0;
     loop {
-        let failure = match crawler.crawl_identities(&wanted).await {
+        let failure = match crawler.crawl_identities(wanted).await {
             Ok(result) => return Ok(result),
             Err(failure) => failure,
         };
         failures += 1;
         if !failure.kind.is_away() || failures >= policy.allowed(&failure) {
-            crawler.remember_failed_identities(name, &run, &failure).await;
+            crawler.remember_failed_identities(name, run, &failure).await;
             return Err(failure);
         }
         let pause = policy.pause_after(&failure, failures);
