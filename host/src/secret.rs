@@ -125,7 +125,7 @@ impl Source {
                     Failure::settings(format!("cannot read the file of the secret: {error}"))
                         .next(format!(
                             "correct the path (a relative one begins at {}), or the file's permissions",
-                            base.display()
+                            if base.as_os_str().is_empty() { Path::new(".") } else { base }.display()
                         ))
                 })
             }

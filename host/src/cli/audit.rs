@@ -3,33 +3,37 @@
 use clap::Args as ClapArgs;
 use serde_json::{Value, json};
 
-use super::add::newer;
 use super::context::Context;
 use super::output::Report;
+use super::update::{later, taken_back};
 use crate::crawl::Crawler;
-use crate::failure::Result;
-use crate::registry::Place;
+use crate::failure::{Kind, Result};
 use crate::registry::lock::{Locked, Source};
-use crate::registry::oci::Remote;
+use crate::registry::oci::{Remote, Repository, tag_of};
+use crate::registry::{Place, is_compatible, is_newer};
 use crate::text::one_line;
 
 #[derive(ClapArgs)]
 pub(super) struct Args {}
 
 pub(super) async fn run(_: Args, context: &Context) -> Result<Report> {
-    let config = context.config()?;
+    let config = context.config_without_secrets()?;
     let crawler = config.offline_crawler()?;
-    let (mut text, mut results, mut wrong) = (String::new(), Vec::new(), 0);
+    let (mut text, mut results) = (String::new(), Vec::new());
+    let (mut wrong, mut unasked, mut used) = (0, 0, Vec::new());
     for (name, connection) in &config.connections {
         let asked = &connection.connector;
         let locked = crawler.registry.locked_as(asked)?;
-        let mut finding = Finding::default();
+        let mut finding = Finding { is: format!("`{asked}`"), ..Finding::default() };
         match crawler.registry.find(asked).await {
             Ok(connector) => {
                 let (manifest, digest) = (&connector.manifest, connector.digest.short());
                 finding.is = format!("{} {} ({digest})", manifest.name, manifest.version);
             }
-            Err(failure) => finding.wrong.push(failure.to_string()),
+            Err(failure) => {
+                finding.wrong.push(failure.to_string());
+                finding.wrong.extend(failure.next);
+            }
         }
         match &locked {
             Some(locked) => look(&crawler, locked, &mut finding).await,
@@ -37,19 +41,28 @@ pub(super) async fn run(_: Args, context: &Context) -> Result<Report> {
             None => finding.notes.push("not locked: `sheaf add` locks it".to_owned()),
         }
         text.push_str(&format!("{name}: {}\n", finding.is));
-        for line in finding.wrong.iter().chain(&finding.notes) {
+        for line in finding.wrong.iter().chain(&finding.unasked).chain(&finding.notes) {
             text.push_str(&format!("  {}\n", one_line(line)));
         }
-        wrong += finding.wrong.len();
+        wrong += usize::from(!finding.wrong.is_empty());
+        unasked += finding.unasked.len();
         results.push(finding.json(name, locked.as_ref()));
+        used.extend(locked.map(|locked| locked.name));
     }
-    let summary = match wrong {
-        0 => "nothing is wrong with the connectors in use".to_owned(),
-        wrong => format!("{wrong} of what is said above has to be seen to"),
+    let lock = crawler.registry.locked()?;
+    let unused = lock.connectors.iter().map(|one| one.name.as_str());
+    let unused: Vec<_> = unused.filter(|name| !used.iter().any(|used| used == name)).collect();
+    if !unused.is_empty() {
+        text.push_str(&format!("locked, and used by no connection: {}\n", unused.join(", ")));
+    }
+    let (summary, code) = match (wrong, unasked) {
+        (0, 0) => ("nothing is wrong with the connectors in use".to_owned(), 0),
+        (0, _) => ("not every registry could be asked".to_owned(), Kind::Unreachable.exit_code()),
+        (1, _) => ("one connection has to be seen to".to_owned(), 5),
+        (wrong, _) => (format!("{wrong} connections have to be seen to"), 5),
     };
     text.push_str(&summary);
-    let report = Report::new(summary, Value::from(results)).text(text);
-    Ok(report.exit_code(if wrong > 0 { 5 } else { 0 }))
+    Ok(Report::new(summary, Value::from(results)).text(text).exit_code(code))
 }
 
 #[derive(Default)]
@@ -57,12 +70,18 @@ struct Finding {
     is: String,
     /// What has to be seen to.
     wrong: Vec<String>,
+    /// What is not known today.
+    unasked: Vec<String>,
     notes: Vec<String>,
 }
 
 impl Finding {
     fn json(&self, connection: &str, locked: Option<&Locked>) -> Value {
-        json!({ "connection": connection, "locked": locked, "wrong": self.wrong, "notes": self.notes })
+        let Self { wrong, unasked, notes, .. } = self;
+        json!({
+            "connection": connection, "locked": locked,
+            "wrong": wrong, "unasked": unasked, "notes": notes,
+        })
     }
 }
 
@@ -73,49 +92,44 @@ async fn look(crawler: &Crawler, locked: &Locked, finding: &mut Finding) {
         return;
     };
     finding.notes.push(format!("from {repository}"));
-    finding.notes.push(match &locked.signer {
-        Some(id) => format!("signed by the key {id}"),
-        None => "signed by nobody who is trusted for it".to_owned(),
-    });
-    if let Err(failure) = ask(repository, locked, finding).await {
-        finding.wrong.push(format!("its registry cannot be asked: {failure}"));
-    }
+    // What is not trusted was said when it was loaded.
     let stored = crawler.registry.published(locked).await.ok().flatten();
-    if let Some(why) = stored.and_then(|stored| stored.yanked()) {
-        finding.notes.push(format!("it was taken back already when it was added: {why}"));
+    if let Some(signers) = stored.and_then(|stored| crawler.registry.signers(&stored).ok()) {
+        finding.notes.extend(signers.iter().map(|id| format!("signed by the key {id}")));
+        if signers.is_empty() {
+            finding.notes.push("signed by nobody who is trusted for it".to_owned());
+        } else if locked.signer.is_none() {
+            let again = locked.add_again();
+            finding
+                .notes
+                .push(format!("sheaf.lock does not name its signer: {again} puts it there"));
+        }
+    }
+    if let Err(failure) = ask(repository, locked, finding).await {
+        let why = format!("what its registry says: {failure}");
+        let is_away = failure.kind == Kind::Unreachable;
+        if is_away { &mut finding.unasked } else { &mut finding.wrong }.push(why);
     }
 }
 
-async fn ask(
-    repository: &crate::registry::oci::Repository,
-    locked: &Locked,
-    finding: &mut Finding,
-) -> Result<()> {
+async fn ask(repository: &Repository, locked: &Locked, finding: &mut Finding) -> Result<()> {
     let place = Place::Registry(Box::new(Remote::open(repository, false).await?));
-    let newer = newer(&place, &locked.version).await?;
-    if let Some(newest) = newer.last() {
-        finding.notes.push(format!("{newest} is newer: `sheaf update {}`", locked.name));
-    }
-    let Some(manifest) = &locked.manifest else { return Ok(()) };
-    match place.published(&manifest.to_string()).await? {
-        None => finding.wrong.push("its publisher took it out of the registry".to_owned()),
-        Some(published) if published.digest() != *manifest => {
-            finding.wrong.push("its registry gave another manifest than was asked for".to_owned());
-        }
-        Some(published) => {
-            if let Some(why) = published.yanked() {
-                finding.wrong.push(format!("its publisher took it back: {why}"));
-            }
-        }
-    }
-    let tag = crate::registry::tag_of(&locked.version);
-    match place.published(&tag).await? {
+    let version = &locked.version;
+    finding.wrong.extend(taken_back(&place, locked).await?);
+    let tag = tag_of(version);
+    match place.digest_of(&tag).await? {
         None => finding.wrong.push(format!("its tag {tag} was taken out of the registry")),
-        Some(tagged) if tagged.digest() != *manifest => {
-            let to = tagged.digest();
-            finding.wrong.push(format!("its tag {tag} was moved to another manifest, {to}"));
+        Some(tagged) if locked.manifest.as_ref() != Some(&tagged) => {
+            finding.wrong.push(format!("its tag {tag} was moved to another manifest, {tagged}"));
         }
         Some(_) => {}
     }
+    let versions = place.versions().await?;
+    let newest = place.newest(&versions, |it| is_newer(version, it) && is_compatible(version, it));
+    if let Some((newest, _)) = newest.await?.found {
+        finding.notes.push(format!("{newest} is newer: `sheaf update {}`", locked.name));
+    }
+    let later = later(&place, &versions, repository, version).await?;
+    finding.notes.extend(later.strip_prefix("; ").map(str::to_owned));
     Ok(())
 }

@@ -5,13 +5,15 @@ use std::path::PathBuf;
 use clap::Args as ClapArgs;
 use serde_json::json;
 
-use super::add::chosen;
 use super::context::Context;
 use super::output::Report;
+use super::update::chosen;
+use crate::crawl::Crawler;
 use crate::failure::{Failure, Result};
-use crate::registry::lock::Source;
-use crate::registry::oci::{Descriptor, MANIFEST, Reference};
-use crate::registry::{ArchiveWriter, tag_of};
+use crate::registry::lock::{Locked, Source};
+use crate::registry::oci::{Descriptor, MANIFEST, Reference, Remote, Repository, tag_of};
+use crate::registry::refusal::Refusal;
+use crate::registry::{ArchiveWriter, Place, Published};
 use crate::text::count;
 
 #[derive(ClapArgs)]
@@ -20,18 +22,21 @@ pub(super) struct Args {
     out: PathBuf,
     /// Connectors, as sheaf.lock names them; all that are published unless said.
     names: Vec<String>,
+    /// Also what its publisher took back.
+    #[arg(long)]
+    yanked: bool,
 }
 
 pub(super) async fn run(args: Args, context: &Context) -> Result<Report> {
-    let config = context.config()?;
-    let registry = config.offline_crawler()?;
+    let config = context.config_without_secrets()?;
+    let crawler = config.offline_crawler()?;
     let mut locked = Vec::new();
     if args.names.is_empty() {
-        locked = chosen(&config, &registry, None)?;
+        locked = chosen(&config, &crawler, None)?;
         locked.retain(|one| matches!(one.source, Source::Published(_)));
     }
     for name in &args.names {
-        locked.extend(chosen(&config, &registry, Some(name))?);
+        locked.extend(chosen(&config, &crawler, Some(name))?);
     }
     if locked.is_empty() {
         return Err(Failure::settings("no published connector is locked")
@@ -40,18 +45,12 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<Report> {
     let mut writer = ArchiveWriter::create(&args.out)?;
     let mut names = Vec::new();
     for one in &locked {
-        let of = || format!("{} {}", one.name, one.version);
-        let gone = |what: &str| {
-            Failure::settings(format!("{what} of {} is not in the store", of()))
-                .next(format!("`sheaf add {}` fetches it again", one.source))
-        };
         let Source::Published(repository) = &one.source else {
-            return Err(Failure::settings(format!("{} is a file, and was not published", of()))
-                .next("take the file itself along"));
+            let what = format!("{} {} is a file, and was not published", one.name, one.version);
+            return Err(Failure::settings(what).next("take the file itself along"));
         };
-        let published = registry.registry.published(one).await?;
-        let published = published.ok_or_else(|| gone("the manifest"))?;
-        let wasm = registry.registry.stored(&one.wasm).await?.ok_or_else(|| gone("the file"))?;
+        let published = as_it_is_now(&crawler, one, repository, args.yanked).await?;
+        let wasm = crawler.registry.locked_bytes(one).await?;
         let tag = Some(tag_of(&one.version));
         let reference = Reference { repository: repository.clone(), tag };
         let manifest = &published.manifest;
@@ -75,4 +74,37 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<Report> {
         args.out.display()
     );
     Ok(Report::new(summary, json!({ "file": args.out, "connectors": names })))
+}
+
+/// What is said of it, with what its registry says since it was added; without a registry, as it was then.
+async fn as_it_is_now(
+    crawler: &Crawler,
+    locked: &Locked,
+    repository: &Repository,
+    yanked: bool,
+) -> Result<Published> {
+    let Locked { name, version, .. } = locked;
+    let kept = crawler.registry.check_locked(locked).await?;
+    let mut published =
+        kept.ok_or_else(|| Failure::internal(format!("{name} {version} has no manifest")))?;
+    match now(repository, &published).await {
+        // A registry may have lost a signature, and cannot make one.
+        Ok(Some(now)) if crawler.registry.signers(&now).is_ok() => published = now,
+        Ok(Some(now)) if now.yanked().is_some() => published.attached.extend(now.attached),
+        Ok(Some(_)) => {}
+        Ok(None) => tracing::warn!("{name} {version} is not in its registry any more"),
+        Err(failure) => tracing::warn!(
+            "whether {name} {version} was taken back is not known, as its registry cannot be asked: {failure}"
+        ),
+    }
+    match published.yanked().filter(|_| !yanked) {
+        Some(why) => Err(Refusal::Yanked(why).of(published.name())),
+        None => Ok(published),
+    }
+}
+
+async fn now(repository: &Repository, kept: &Published) -> Result<Option<Published>> {
+    let place = Place::Registry(Box::new(Remote::open(repository, false).await?));
+    let now = place.published(&kept.digest().to_string()).await?;
+    Ok(now.filter(|now| now.digest() == kept.digest()))
 }

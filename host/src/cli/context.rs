@@ -18,6 +18,11 @@ impl Context {
     pub(super) fn config(&self) -> Result<Config> {
         Config::load(self.file.as_deref())
     }
+
+    /// For commands that speak neither to Glean nor to Temporal.
+    pub(super) fn config_without_secrets(&self) -> Result<Config> {
+        Config::load_without_secrets(self.file.as_deref())
+    }
 }
 
 /// Connects to the Temporal of the configuration.

@@ -1,15 +1,18 @@
 //! `sheaf inspect FILE`: what a connector is and asks for. It is granted nothing.
 
-use std::path::PathBuf;
+use std::path::Path;
 
 use clap::Args as ClapArgs;
 use serde_json::{Value, json};
 
+use super::context::Context;
+use super::fetch::fetch;
 use super::output::Report;
 use crate::cell::{Connector, Loader, Program, cache_folder};
 use crate::connector::Manifest;
 use crate::connector::schema::{fields, shape};
-use crate::failure::Result;
+use crate::failure::{Failure, Result};
+use crate::registry::oci::SCHEME;
 use crate::sandbox::policy::Pattern;
 use crate::text::{bytes, count, cut, one_line, short_line};
 
@@ -21,24 +24,37 @@ const MAX_SAID: usize = 500;
 
 #[derive(ClapArgs)]
 pub(super) struct Args {
-    /// The connector's `.wasm` file.
-    file: PathBuf,
+    /// The connector's `.wasm` file; or `oci://registry.example.com/name[:1.2.0]`, by whom `sheaf.toml` trusts.
+    what: String,
 }
 
-pub(super) async fn run(args: Args) -> Result<Report> {
-    let connector = Loader::new(Program::this(), cache_folder()?)?.load_file(&args.file).await?;
+pub(super) async fn run(args: Args, context: &Context) -> Result<Report> {
+    let connector = if args.what.starts_with(SCHEME) {
+        let crawler = context.config_without_secrets()?.offline_crawler()?;
+        // Whoever looks runs nothing: also at what was taken back.
+        let taken = fetch(&crawler, &args.what, true).await?.into_iter().next();
+        taken.ok_or_else(|| Failure::internal("nothing was fetched"))?.connector
+    } else {
+        let loader = Loader::new(Program::this(), cache_folder()?)?;
+        loader.load_file(Path::new(&args.what)).await?
+    };
     let manifest = &connector.manifest;
-    let result = json!({
+    let summary = format!("{} {}: {}", manifest.name, manifest.version, manifest.description);
+    let text = describe(&connector, &args.what);
+    Ok(Report::new(summary, value(&connector)).text(text))
+}
+
+/// All that is known of a connector without running it.
+pub(super) fn value(connector: &Connector) -> Value {
+    json!({
         "digest": connector.digest,
         "bytes": connector.bytes,
         "contract": connector.inspection.contract,
         "producers": connector.inspection.producers,
         "imports": connector.inspection.imports,
         "exports": connector.inspection.exports,
-        "manifest": manifest,
-    });
-    let summary = format!("{} {}: {}", manifest.name, manifest.version, manifest.description);
-    Ok(Report::new(summary, result).text(describe(&connector, &args.file.display().to_string())))
+        "manifest": connector.manifest,
+    })
 }
 
 /// What people read of a connector. All of it but the form is a stranger's: each piece is one line, or a

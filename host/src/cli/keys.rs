@@ -1,6 +1,6 @@
 //! `sheaf keys new`: a pair to sign connectors with, which cosign reads, too.
 
-use std::io::Write as _;
+use std::io::{ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 
 use clap::{Args as ClapArgs, Subcommand};
@@ -57,8 +57,14 @@ fn write(path: &Path, text: &str, mode: u32) -> Result<()> {
     let _ = mode;
     let written = options.open(path).and_then(|mut file| file.write_all(text.as_bytes()));
     written.map_err(|error| {
+        let next = match error.kind() {
+            ErrorKind::AlreadyExists => {
+                "give the pair another name; a key that is there is never written over"
+            }
+            _ => "see that its folder is there and may be written to, or name another",
+        };
         Failure::settings(format!("the key cannot be written: {error}"))
             .at(path.display().to_string())
-            .next("give the pair another name; a key that is there is never written over")
+            .next(next)
     })
 }

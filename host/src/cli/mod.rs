@@ -12,6 +12,7 @@ mod context;
 mod dev;
 mod doctor;
 mod explain;
+mod fetch;
 mod identities;
 mod inspect;
 mod keys;
@@ -30,6 +31,7 @@ mod signals;
 mod status;
 mod sync;
 mod transfer;
+mod update;
 mod worker;
 
 use std::path::PathBuf;
@@ -82,7 +84,7 @@ enum Command {
     /// Lock a connector: one that is published, a file, or what `sheaf bundle` wrote.
     Add(add::Args),
     /// Take the newest compatible versions of what is locked.
-    Update(add::UpdateArgs),
+    Update(update::Args),
     /// Say of each connector in use who signed it, and what its publisher says of it now.
     Audit(audit::Args),
     /// Write what is locked into a tar, for where no registry can be reached.
@@ -194,9 +196,9 @@ pub fn main() -> ExitCode {
             Command::Sync(args) => Box::pin(sync::run(args, &context)).await,
             Command::Check(args) => check::run(args, &context).await,
             Command::Preview(args) => preview::run(args, &context).await,
-            Command::Inspect(args) => inspect::run(args).await,
+            Command::Inspect(args) => inspect::run(args, &context).await,
             Command::Add(args) => Box::pin(add::run(args, &context)).await,
-            Command::Update(args) => Box::pin(add::run_update(args, &context)).await,
+            Command::Update(args) => Box::pin(update::run(args, &context)).await,
             Command::Audit(args) => Box::pin(audit::run(args, &context)).await,
             Command::Bundle(args) => bundle::run(args, &context).await,
             Command::Publish(args) => Box::pin(publish::run(args)).await,

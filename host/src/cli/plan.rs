@@ -16,6 +16,7 @@ use crate::crawl::connection_state::lock_of_plan;
 use crate::crawl::forecast::{Asking, Forecast};
 use crate::crawl::lease::Who;
 use crate::crawl::local_forecast;
+use crate::crawl::result::Outcome;
 use crate::failure::Result;
 use crate::ledger::{Sample, Shifted};
 use crate::temporal::forecasts;
@@ -72,8 +73,12 @@ async fn here(
 }
 
 fn report(forecast: &Forecast, verbose: u8) -> Report {
+    let of_people = match forecast.identities.as_ref().map(|people| people.outcome) {
+        None | Some(Outcome::Complete) => String::new(),
+        Some(outcome) => format!(" (its users and groups {outcome})"),
+    };
     let summary = format!(
-        "{}: a full crawl would upload {} to {} and be {}; nothing was uploaded ({:.1} s)",
+        "{}: a full crawl would upload {} to {} and be {}{of_people}; nothing was uploaded ({:.1} s)",
         forecast.connection,
         count(forecast.documents, "document"),
         forecast.datasource,

@@ -119,7 +119,7 @@ fn report(all: Vec<Shown>, asked: &Asked) -> Report {
     if let Some(Err(failure)) = &asked.temporal {
         let place = config.temporal.place();
         text.push_str(&format!(
-            "Temporal was not asked ({place}: {}): crawls under way there are not shown; \
+            "Temporal could not be asked ({place}: {}): crawls under way there are not shown; \
              `--offline` does not ask it\n",
             failure.what
         ));

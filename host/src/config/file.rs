@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use super::locate::{Locate, without_user};
 use super::settings::Config;
-use super::values::Env;
+use super::values::{Env, Secrets};
 use super::{connection, connectors, glean, temporal};
 use crate::crawl::Connection;
 use crate::failure::Result;
@@ -39,7 +39,12 @@ struct Worker {
 }
 
 impl File {
-    pub(super) fn validate(self, locate: &Locate<'_>, env: Env<'_>) -> Result<Config> {
+    pub(super) fn validate(
+        self,
+        locate: &Locate<'_>,
+        env: Env<'_>,
+        secrets: Secrets<'_>,
+    ) -> Result<Config> {
         let base = match locate.path.parent() {
             Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
             _ => PathBuf::from("."),
@@ -57,10 +62,10 @@ impl File {
         let (connections, schedules) = connections(self.connections, &base, locate)?;
         Ok(Config {
             path: locate.path.to_owned(),
-            glean: self.glean.endpoint(&base, locate, env)?,
+            glean: self.glean.endpoint(&base, locate, env, secrets)?,
             uploads,
             guests,
-            temporal: self.temporal.validate(&base, locate, env)?,
+            temporal: self.temporal.validate(&base, locate, secrets)?,
             connectors: base.join(connectors),
             rules,
             compile,

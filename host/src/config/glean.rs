@@ -5,7 +5,7 @@ use std::path::Path;
 use serde::Deserialize;
 
 use super::locate::{Locate, without_user};
-use super::values::{Env, Size, Span, rotating};
+use super::values::{Env, Secrets, Size, Span, rotating};
 use crate::crawl::UploadLimits;
 use crate::failure::Result;
 use crate::glean::Endpoint;
@@ -68,6 +68,7 @@ impl Section {
         base: &Path,
         locate: &Locate<'_>,
         env: Env<'_>,
+        secrets: Secrets<'_>,
     ) -> Result<Endpoint> {
         let usual = Endpoint::default();
         let instance = |name: String| format!("https://{name}-be.glean.com");
@@ -103,7 +104,7 @@ impl Section {
             there.then(|| (source, TOKEN_VARIABLE.to_owned()))
         };
         let token = source.or_else(usual_source).map(|(source, place)| {
-            rotating(source, base, env).map_err(|failure| failure.at_least(|| place))
+            rotating(source, base, secrets).map_err(|failure| failure.at_least(|| place))
         });
         let rate = |value: Option<f64>, usual: f64, key: &str| match value {
             Some(value) if !(value > 0.0 && value.is_finite()) => {

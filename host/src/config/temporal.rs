@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::locate::Locate;
-use super::values::{Env, Span, rotating};
+use super::values::{Secrets, Span, rotating};
 use crate::crawl::CrawlPolicy;
 use crate::failure::Result;
 use crate::secret;
@@ -44,11 +44,11 @@ impl Section {
         self,
         base: &Path,
         locate: &Locate<'_>,
-        env: Env<'_>,
+        secrets: Secrets<'_>,
     ) -> Result<Settings> {
         let policy = self.policy.validate(locate)?;
         let api_key = self.api_key.map(|source| {
-            rotating(source, base, env)
+            rotating(source, base, secrets)
                 .map_err(|failure| failure.at_least(|| locate.place(&["temporal", "api_key"])))
         });
         Ok(Settings {

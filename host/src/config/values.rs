@@ -52,8 +52,25 @@ impl<'de> Deserialize<'de> for Size {
 /// The environment.
 pub(super) type Env<'a> = &'a dyn Fn(&str) -> Option<String>;
 
-/// A secret that is read now, so that what is wrong with it is said now, and again later.
-pub(super) fn rotating(source: secret::Source, base: &Path, env: Env<'_>) -> Result<Arc<Rotating>> {
-    let secret = source.read(base, env)?;
-    Ok(Arc::new(Rotating::with(source, base, secret)))
+/// When the secrets of a configuration are read.
+#[derive(Clone, Copy)]
+pub(super) enum Secrets<'a> {
+    /// At once, so that what is wrong with one is said at once; and again later.
+    Now(Env<'a>),
+    /// When they are needed first: some commands need none.
+    Later,
+}
+
+pub(super) fn rotating(
+    source: secret::Source,
+    base: &Path,
+    secrets: Secrets<'_>,
+) -> Result<Arc<Rotating>> {
+    Ok(Arc::new(match secrets {
+        Secrets::Now(env) => {
+            let secret = source.read(base, env)?;
+            Rotating::with(source, base, secret)
+        }
+        Secrets::Later => Rotating::new(source, base),
+    }))
 }

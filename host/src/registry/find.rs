@@ -1,7 +1,8 @@
 //! Finds the connector that a connection means.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use super::lock::{Locked, Source};
 use super::oci::{Repository, SCHEME};
@@ -18,6 +19,8 @@ pub struct Registry {
     folder: PathBuf,
     pub(super) store: Store,
     pub(super) rules: Rules,
+    /// Files that the rules were found to allow.
+    pub(super) allowed: Arc<Mutex<HashSet<Digest>>>,
 }
 
 /// A file in the folder, and what it turned out to be.
@@ -29,7 +32,7 @@ pub struct Found {
 impl Registry {
     /// Connectors of `folder`; copies of those in use are kept in `store`.
     pub fn new(loader: Loader, folder: impl Into<PathBuf>, store: Store, rules: Rules) -> Self {
-        Self { loader, folder: folder.into(), store, rules }
+        Self { loader, folder: folder.into(), store, rules, allowed: Arc::default() }
     }
 
     pub fn folder(&self) -> &Path {
@@ -144,15 +147,16 @@ impl Registry {
                 self.rules.allow(&connector.digest)?;
                 return Ok(connector.clone());
             }
-            let files = matching.iter().map(|(path, _)| path.display().to_string());
-            let files: Vec<_> = files.collect();
+            let file =
+                |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            let files: Vec<_> = matching.iter().map(|(path, _)| file(path)).collect();
             return Err(Failure::settings(format!(
                 "{} files call themselves `{name}`, and none of them is locked: {}",
                 files.len(),
                 files.join(", ")
             ))
             .at(self.folder.display().to_string())
-            .next(format!("`sheaf add {}` locks that one; or take the others away", files[0])));
+            .next("lock the one that you know with `sheaf add FILE`, or take the others away"));
         }
         // What is alone in the folder and does not load is what was meant.
         let alone = refused.pop().filter(|_| refused.is_empty() && others.is_empty());
@@ -180,7 +184,7 @@ impl Registry {
         if self.store.size(&name).await?.is_some() {
             return Ok(());
         }
-        let source = self.file_of(digest).await?;
+        let source = self.in_folder(digest).await?.ok_or_else(|| self.is_gone(digest))?;
         self.store.put(&name, source.bytes().to_vec()).await
     }
 
@@ -189,40 +193,59 @@ impl Registry {
     }
 
     /// The bytes of a connector that is in the store.
-    pub async fn stored(&self, digest: &Digest) -> Result<Option<Vec<u8>>> {
+    pub(super) async fn stored(&self, digest: &Digest) -> Result<Option<Vec<u8>>> {
         let kept = self.store.get(&stored(digest)).await?;
         Ok(kept.filter(|bytes| Digest::of(bytes) == *digest).map(|bytes| bytes.to_vec()))
     }
 
     /// Exactly the connector that a crawl began with.
     pub async fn pinned(&self, digest: &Digest) -> Result<Arc<Connector>> {
-        self.rules.allow(digest)?;
-        if let Some(connector) = self.loader.loaded(digest) {
-            return Ok(connector);
-        }
-        let name = stored(digest);
-        let kept = self.store.get(&name).await?;
-        let kept = kept.map(|bytes| Candidate::of(self.store.place(&name).into(), &bytes));
-        let candidate = match kept.filter(|candidate| candidate.digest == *digest) {
-            Some(candidate) => candidate,
-            None => self.file_of(digest).await?,
-        };
-        self.loader.load(candidate).await
+        self.allow_file(digest).await?;
+        self.exactly(digest).await?.ok_or_else(|| self.is_gone(digest))
     }
 
-    async fn file_of(&self, digest: &Digest) -> Result<Candidate> {
+    /// The connector of this digest, out of the store, or out of the folder if it is in no store yet.
+    pub(super) async fn exactly(&self, digest: &Digest) -> Result<Option<Arc<Connector>>> {
+        if let Some(connector) = self.loader.loaded(digest) {
+            return Ok(Some(connector));
+        }
+        let kept = self.store.get(&stored(digest)).await?;
+        let kept = kept.map(|bytes| Candidate::of(self.stored_at(digest).into(), &bytes));
+        let candidate = match kept.filter(|candidate| candidate.digest == *digest) {
+            Some(candidate) => Some(candidate),
+            None => self.in_folder(digest).await?,
+        };
+        match candidate {
+            Some(candidate) => self.loader.load(candidate).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    pub(super) fn stored_at(&self, digest: &Digest) -> String {
+        self.store.place(&stored(digest))
+    }
+
+    /// There need not be a folder where all that is run is locked.
+    async fn in_folder(&self, digest: &Digest) -> Result<Option<Candidate>> {
+        if !self.folder.exists() {
+            return Ok(None);
+        }
         for path in self.files()? {
             match self.loader.read(&path).await {
-                Ok(candidate) if candidate.digest == *digest => return Ok(candidate),
+                Ok(candidate) if candidate.digest == *digest => return Ok(Some(candidate)),
                 _ => {}
             }
         }
-        Err(Failure::settings(format!(
+        Ok(None)
+    }
+
+    fn is_gone(&self, digest: &Digest) -> Failure {
+        Failure::settings(format!(
             "the connector this crawl began with ({}) is not on this worker",
             digest.short()
         ))
         .at(self.folder.display().to_string())
-        .next("put that version's `.wasm` file back beside the new one, or cancel the crawl"))
+        .next("put that version's `.wasm` file back beside the new one, or cancel the crawl")
     }
 }
 

@@ -7,6 +7,8 @@ use crate::connector::Digest;
 use crate::failure::{Failure, Result};
 use crate::store::Store;
 
+const FOLDER: &str = "connectors/published";
+
 /// Keeps all of it but the file, which lies with the others by its digest.
 pub(super) async fn keep(store: &Store, published: &Published) -> Result<()> {
     let json = |error| Failure::internal(format!("a manifest cannot be kept: {error}"));
@@ -22,7 +24,7 @@ pub(super) async fn kept(
 ) -> Result<Option<Published>> {
     let name = place(repository, manifest);
     let Some(bytes) = store.get(&name).await? else { return Ok(None) };
-    let changed = || Refusal::ManifestChanged.of(store.place(&name));
+    let changed = || Refusal::StoreChanged.of(store.place(&name));
     let published: Published = serde_json::from_slice(&bytes).map_err(|_| changed())?;
     if published.digest() != *manifest {
         return Err(changed());
@@ -30,8 +32,24 @@ pub(super) async fn kept(
     Ok(Some(published))
 }
 
+/// All of which this is the file.
+pub(super) async fn kept_of(store: &Store, wasm: &Digest) -> Result<Vec<Published>> {
+    let mut found = Vec::new();
+    for kept in store.list(FOLDER).await? {
+        let Some(bytes) = store.get(&kept.name).await? else { continue };
+        let Ok(published) = serde_json::from_slice::<Published>(&bytes) else { continue };
+        if published.described().is_ok_and(|described| described.wasm == *wasm) {
+            if kept.name != place(&published.repository, &published.digest()) {
+                return Err(Refusal::StoreChanged.of(store.place(&kept.name)));
+            }
+            found.push(published);
+        }
+    }
+    Ok(found)
+}
+
 /// The same from another place is another's: its signatures may be others.
 fn place(repository: &Repository, manifest: &Digest) -> String {
     let of = Digest::of(repository.to_string().as_bytes());
-    format!("connectors/published/{}/{}.json", of.hex(), manifest.hex())
+    format!("{FOLDER}/{}/{}.json", of.hex(), manifest.hex())
 }

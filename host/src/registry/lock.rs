@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::asks::Asks;
-use super::oci::{Repository, SCHEME};
+use super::oci::{Repository, SCHEME, tag_of};
 use super::trust::KeyId;
 use crate::connector::Digest;
 use crate::failure::{Failure, Result};
@@ -58,6 +58,35 @@ struct Form {
     version: u32,
     #[serde(default)]
     connector: Vec<Locked>,
+}
+
+impl Locked {
+    /// What a person has to agree to before `now` takes this one's place.
+    pub fn unlike(&self, now: &Self) -> Vec<String> {
+        let more = now.asks.beyond(&self.asks);
+        let mut unlike: Vec<_> = more.iter().map(|one| format!("it asks for {one}")).collect();
+        if self.signer != now.signer {
+            let who = |locked: &Self| {
+                locked.signer.as_ref().map_or_else(|| "nobody".to_owned(), ToString::to_string)
+            };
+            unlike.push(format!("it is signed by {}, and was by {}", who(now), who(self)));
+        }
+        if self.contract != now.contract {
+            unlike
+                .push(format!("it speaks contract {}, and spoke {}", now.contract, self.contract));
+        }
+        unlike
+    }
+
+    /// What fetches exactly this one again.
+    pub fn add_again(&self) -> String {
+        match &self.source {
+            Source::Published(repository) => {
+                format!("`sheaf add {repository}:{}`", tag_of(&self.version))
+            }
+            Source::File(name) => format!("`sheaf add {name}`, where that file lies,"),
+        }
+    }
 }
 
 impl Lock {
@@ -147,11 +176,12 @@ impl Lock {
         self.connectors.iter().find(|one| one.name == named || one.source.to_string() == named)
     }
 
-    /// Puts one in, in the place of the one of its name.
-    pub fn put(&mut self, locked: Locked) {
-        let replaced = |one: &Locked| one.name == locked.name || one.source == locked.source;
-        self.connectors.retain(|one| !replaced(one));
+    /// Puts one in, in the place of those of its name or its source, which are given back.
+    pub fn put(&mut self, locked: Locked) -> Vec<Locked> {
+        let is_replaced = |one: &mut Locked| one.name == locked.name || one.source == locked.source;
+        let replaced = self.connectors.extract_if(.., is_replaced).collect();
         self.connectors.push(locked);
+        replaced
     }
 }
 
@@ -170,7 +200,7 @@ pub(super) fn readable(_: &Path) -> std::io::Result<()> {
 fn wrong(path: &Path, why: &str) -> Failure {
     Failure::settings(format!("the lock of connectors is not right: {why}"))
         .at(path.display().to_string())
-        .next("take it from where it is kept, or add its connectors again with `sheaf add`")
+        .next("take it from where it is kept; or delete it, and add its connectors again with `sheaf add`")
 }
 
 /// Where the lock of a `sheaf.toml` is.

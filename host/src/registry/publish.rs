@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use super::oci::{
     About, Annotations, Artifact, Descriptor, MANIFEST, Progress, Reference, Remote, described,
+    tag_of,
 };
-use super::published::{Place, Published, YANK, YANK_REASON, tag_of};
+use super::published::{Place, Published, YANK, YANK_REASON};
 use super::refusal::Refusal;
-use super::trust::{BUNDLE, KeyId, PREDICATE, PrivateKey, PublicKey, sign, signer};
+use super::trust::{BUNDLE, KeyId, PREDICATE, PrivateKey, PublicKey, sign, signers};
 use crate::cell::Connector;
 use crate::connector::Digest;
 use crate::failure::{Failure, Result};
@@ -97,8 +98,8 @@ async fn attach_signature(
     let there = place.published(tag).await?;
     let bundles = there.map_or_else(Vec::new, |there| there.bundles());
     let keys: [PublicKey; 1] = [public.clone()];
-    if let Ok(signed_by) = signer(&bundles, &digest, &keys) {
-        return Ok(signed_by);
+    if signers(&bundles, &digest, &keys).is_ok() {
+        return Ok(public.id());
     }
     let annotations = Annotations::from(
         [(CONTENT, CONTENT_IS), (PREDICATE_IS, PREDICATE), (CREATED, NEVER)]

@@ -4,7 +4,9 @@ use semver::Version;
 use serde::{Deserialize, Serialize};
 
 use super::layout::Layout;
-use super::oci::{Described, Descriptor, INDEX, Manifest, Progress, Remote, Repository, described};
+use super::oci::{
+    Described, Descriptor, INDEX, Manifest, Progress, Remote, Repository, described, version_of,
+};
 use super::refusal::Refusal;
 use super::trust::BUNDLE;
 use crate::connector::Digest;
@@ -90,6 +92,11 @@ impl Place {
             Self::Registry(remote) => remote.repository(),
             Self::Layout(layout) => layout.repository(),
         }
+    }
+
+    /// Which manifest a tag names.
+    pub async fn digest_of(&self, tag: &str) -> Result<Option<Digest>> {
+        Ok(self.manifest(tag).await?.map(|manifest| Digest::of(&manifest)))
     }
 
     /// A version, by its tag; nothing where there is none. The tag is resolved once: all else is asked for by digests.
@@ -189,20 +196,6 @@ impl Attached {
                 || manifest.artifact_type.as_deref() == Some(kind)
         })
     }
-}
-
-/// The version that a tag names. A registry's tag has no `+`.
-pub fn version_of(tag: &str) -> Option<Version> {
-    Version::parse(&tag.replacen('_', "+", 1)).ok()
-}
-
-pub fn tag_of(version: &str) -> String {
-    version.replace('+', "_")
-}
-
-/// The newest of these that may be taken where nothing is said: none that is a trial.
-pub fn newest(versions: &[Version]) -> Option<&Version> {
-    versions.iter().rev().find(|version| version.pre.is_empty())
 }
 
 /// Manifests and bundles are JSON: bytes that are text.

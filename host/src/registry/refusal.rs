@@ -17,12 +17,16 @@ pub enum Refusal {
     OtherPredicate(String),
     /// The signature is of another manifest.
     OtherDigest,
-    /// It is signed, by the key of this hint, and by none that is trusted for it.
+    /// It is signed, by the key of this id or hint, and by none that is trusted for it.
     WrongKey(String),
+    /// Whoever it is locked with does not stand for it, by who is trusted now.
+    OtherSigner(String),
     /// A signature's bundle that says nothing that can be read.
     BundleUnread(String),
     /// The registry gave another manifest than was asked for.
     ManifestChanged,
+    /// What the store keeps of it is another than its digest says.
+    StoreChanged,
     /// The manifest is none of a connector.
     NoConnector(String),
     /// The file is another than the manifest says.
@@ -33,8 +37,12 @@ pub enum Refusal {
     Exists,
     /// The tag is that of another version than the one that calls itself so.
     OtherVersion { tag: String, version: String },
+    /// The version is locked, with another manifest than its tag has now.
+    Moved(String),
     /// An older version than the one that is locked.
     Downgrade { locked: String, found: String },
+    /// It is not what was agreed to when the one in the lock was.
+    NotAgreed { locked: String, found: String, unlike: Vec<String> },
     /// Its publisher took it back.
     Yanked(String),
     /// `deny` in `[connectors]` names it.
@@ -64,7 +72,14 @@ impl fmt::Display for Refusal {
                 f.write_str("it is signed by a key that is not trusted for it")
             }
             Self::WrongKey(hint) => {
-                write!(f, "it is signed by a key that is not trusted for it (hint {})", short(hint))
+                write!(f, "it is signed by a key that is not trusted for it ({})", short(hint))
+            }
+            Self::OtherSigner(locked) => {
+                write!(
+                    f,
+                    "the key that it is locked with is not trusted for it ({})",
+                    short(locked)
+                )
             }
             Self::BundleUnread(why) => {
                 write!(f, "a signature of it cannot be read: {}", short(why))
@@ -72,6 +87,7 @@ impl fmt::Display for Refusal {
             Self::ManifestChanged => {
                 f.write_str("the registry gave another manifest than was asked for")
             }
+            Self::StoreChanged => f.write_str("what the store keeps of it was changed there"),
             Self::NoConnector(why) => write!(f, "it is no connector: {}", short(why)),
             Self::FileChanged => f.write_str("its file is another than its manifest says"),
             Self::WrongSize { said, came } => {
@@ -81,8 +97,19 @@ impl fmt::Display for Refusal {
             Self::OtherVersion { tag, version } => {
                 write!(f, "its tag is `{}`, and it calls itself {}", short(tag), short(version))
             }
+            Self::Moved(version) => {
+                write!(f, "{} is locked, and its tag names another manifest now", short(version))
+            }
             Self::Downgrade { locked, found } => {
                 write!(f, "it is version {}, and {} is locked", short(found), short(locked))
+            }
+            Self::NotAgreed { locked, found, unlike } => {
+                let (found, locked) = (short(found), short(locked));
+                write!(
+                    f,
+                    "version {found} is not what was agreed to with {locked}, which is locked: "
+                )?;
+                f.write_str(&short_line(&unlike.join("; "), MOST))
             }
             Self::Yanked(why) if why.is_empty() => f.write_str("its publisher took it back"),
             Self::Yanked(why) => write!(f, "its publisher took it back: {}", short(why)),
@@ -116,6 +143,13 @@ impl Refusal {
                 "ask its publisher, by another way than the registry, which key is theirs; if it has changed, put the \
                  new one into [connectors.trust]"
             }
+            Self::OtherSigner(_) => {
+                "if its publisher has another key now, `sheaf add` it again, with its version"
+            }
+            Self::StoreChanged => "`sheaf add` it again, with its version",
+            Self::Moved(_) => {
+                "ask its publisher why one version has two contents; `--accept` takes the new one"
+            }
             Self::ManifestChanged | Self::FileChanged | Self::WrongSize { .. } => {
                 "the registry, or somebody between, changes what it gives: ask whoever runs it"
             }
@@ -124,6 +158,7 @@ impl Refusal {
             Self::Downgrade { .. } => {
                 "with the version in its name, or with `--accept`, `sheaf add` takes an older one"
             }
+            Self::NotAgreed { .. } => "if that is right, say `--accept`, or name its version",
             Self::Yanked(_) => "take another version, or with `--yanked` this one all the same",
             Self::NoConnector(_) | Self::Denied | Self::Elsewhere(_) => return None,
         })

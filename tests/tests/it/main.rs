@@ -2,6 +2,7 @@
 
 mod access;
 mod access_asked;
+mod agreed;
 mod apart;
 mod approval;
 mod cells;

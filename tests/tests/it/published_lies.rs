@@ -222,7 +222,7 @@ async fn what_was_changed_by_hand_in_the_lock_or_the_store_is_refused() {
         assert!(ended.code == 2 && ended.stderr.contains(words), "{words}: {ended:?}");
     };
     for (from, to, words) in [
-        (digest_of("wasm"), other.clone(), "its file is another than its manifest says"),
+        (digest_of("wasm"), other.clone(), "is locked with a file that it does not have"),
         (digest_of("manifest"), other.clone(), "the store does not have it"),
         (digest_of("signer"), other.clone(), "not trusted for it"),
         (case.place.clone(), "oci://evil.example.com/odd".into(), "the store does not have it"),
@@ -240,5 +240,25 @@ async fn what_was_changed_by_hand_in_the_lock_or_the_store_is_refused() {
     let hex = wasm.strip_prefix("sha256:").expect("a digest");
     let stored = case.site.path(&format!(".sheaf/connectors/{hex}.wasm"));
     std::fs::write(&stored, b"\0asm").expect("written");
-    refused("`sheaf add").await;
+    refused(":0.1.0` fetches it again").await;
+    let hex = digest_of("manifest").replace("sha256:", "");
+    let mut published = walk(&case.site.path(".sheaf/connectors/published"));
+    let kept = published.find(|path| path.ends_with(format!("{hex}.json"))).expect("a manifest");
+    std::fs::write(&stored, wasm_of(&case)).expect("written");
+    std::fs::write(&kept, b"{}").expect("written");
+    refused("what the store keeps of it was changed there").await;
+}
+
+/// The file of the version that is locked.
+fn wasm_of(case: &Case) -> Vec<u8> {
+    let manifest: Value =
+        serde_json::from_slice(&case.registry.manifest("odd", "0.1.0")).expect("a manifest");
+    case.registry.blob(manifest["layers"][0]["digest"].as_str().expect("a digest")).to_vec()
+}
+
+fn walk(folder: &std::path::Path) -> impl Iterator<Item = std::path::PathBuf> + use<> {
+    let folders = std::fs::read_dir(folder).expect("a folder").flatten();
+    folders.flat_map(|folder| {
+        std::fs::read_dir(folder.path()).expect("a folder").flatten().map(|file| file.path())
+    })
 }

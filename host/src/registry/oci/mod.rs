@@ -11,6 +11,6 @@ pub use artifact::{
     About, Annotations, Artifact, Described, Descriptor, INDEX, Index, MANIFEST, Manifest,
     described,
 };
-pub use reference::{Reference, Repository, SCHEME};
+pub use reference::{Reference, Repository, SCHEME, tag_of, version_of};
 pub use remote::Remote;
 pub use wire::Progress;

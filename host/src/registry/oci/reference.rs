@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use semver::Version;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::failure::{Failure, Result};
@@ -171,6 +172,15 @@ impl<'de> Deserialize<'de> for Repository {
         let text = String::deserialize(deserializer)?;
         text.parse().map_err(|failure: Failure| serde::de::Error::custom(failure.what))
     }
+}
+
+/// The version that a tag names. A registry's tag has no `+`.
+pub fn version_of(tag: &str) -> Option<Version> {
+    Version::parse(&tag.replacen('_', "+", 1)).ok()
+}
+
+pub fn tag_of(version: &str) -> String {
+    version.replace('+', "_")
 }
 
 #[cfg(test)]

@@ -6,4 +6,4 @@ mod statement;
 
 pub use key::{KeyId, PrivateKey, PublicKey};
 pub use policy::{Pattern, Trust, Unsigned};
-pub use statement::{BUNDLE, PREDICATE, sign, signer};
+pub use statement::{BUNDLE, PREDICATE, sign, signers};

@@ -1,8 +1,10 @@
 //! Which keys stand for which places. Once a key is set for a place, only what is signed with it comes from there.
 
+use std::collections::BTreeSet;
+
 use super::super::refusal::Refusal;
 use super::key::{KeyId, PublicKey};
-use super::statement::signer;
+use super::statement::signers;
 use crate::connector::Digest;
 use crate::registry::oci::Repository;
 
@@ -52,20 +54,20 @@ impl Trust {
     }
 
     /// Who stands for a manifest; nobody where nobody has to.
-    pub fn signer(
+    pub fn signers(
         &self,
         repository: &Repository,
         manifest: &Digest,
         bundles: &[Vec<u8>],
-    ) -> Result<Option<KeyId>, Refusal> {
+    ) -> Result<BTreeSet<KeyId>, Refusal> {
         match (self.keys_of(repository), self.unsigned) {
-            (Some(keys), _) => signer(bundles, manifest, &keys).map(Some),
+            (Some(keys), _) => signers(bundles, manifest, &keys),
             // Without a key nobody knows whose signature it is.
             (None, Unsigned::Refuse) => Err(Refusal::NoKey),
             // Nobody's signature counts; but what cannot be read is never nothing.
-            (None, Unsigned::Warn) => match signer(bundles, manifest, &[]) {
+            (None, Unsigned::Warn) => match signers(bundles, manifest, &[]) {
                 Err(unread @ Refusal::BundleUnread(_)) => Err(unread),
-                _ => Ok(None),
+                _ => Ok(BTreeSet::new()),
             },
         }
     }
@@ -90,11 +92,12 @@ mod tests {
             (place("oci://a.example.com/team/wiki"), place("oci://b.example.com/wiki"));
         let manifest = Digest::of(b"a manifest");
         let signed = [sign(&key, &manifest).expect("signed")];
-        assert_eq!(trust.signer(&ours, &manifest, &signed), Ok(Some(key.public().id())));
-        assert_eq!(trust.signer(&ours, &manifest, &[]), Err(Refusal::Unsigned));
-        assert_eq!(trust.signer(&others, &manifest, &[]), Ok(None));
+        let by = BTreeSet::from([key.public().id()]);
+        assert_eq!(trust.signers(&ours, &manifest, &signed), Ok(by));
+        assert_eq!(trust.signers(&ours, &manifest, &[]), Err(Refusal::Unsigned));
+        assert_eq!(trust.signers(&others, &manifest, &[]), Ok(BTreeSet::new()));
         let strict = Trust { unsigned: Unsigned::Refuse, ..trust };
-        assert_eq!(strict.signer(&others, &manifest, &signed), Err(Refusal::NoKey));
+        assert_eq!(strict.signers(&others, &manifest, &signed), Err(Refusal::NoKey));
         for text in [
             "oci://a.example.com/team*",
             "oci://a.example.com/*/x",

@@ -1,6 +1,8 @@
 //! What a publisher signs, as cosign 3 writes and reads it: an in-toto statement about a manifest's digest, in a DSSE
 //! envelope, in a Sigstore bundle. Nothing else is a signature here.
 
+use std::collections::BTreeSet;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
@@ -100,27 +102,27 @@ pub fn sign(key: &PrivateKey, manifest: &Digest) -> Result<Vec<u8>> {
     serde_json::to_vec(&bundle).map_err(json)
 }
 
-/// Who of these stands for a manifest, by one of its bundles. One that cannot be read is an error, whatever stands
-/// beside it: what it says may be what matters.
-pub fn signer(
+/// All of these that stand for a manifest, by its bundles; at least one. A bundle that cannot be read is an error,
+/// whatever stands beside it: what it says may be what matters.
+pub fn signers(
     bundles: &[Vec<u8>],
     manifest: &Digest,
     keys: &[PublicKey],
-) -> Result<KeyId, Refusal> {
-    let mut found = None;
+) -> Result<BTreeSet<KeyId>, Refusal> {
+    let mut found = BTreeSet::new();
     let mut why = Refusal::Unsigned;
     for bundle in bundles {
         match one(bundle, manifest, keys) {
-            Ok(signer) => found = found.or(Some(signer)),
+            Ok(signers) => found.extend(signers),
             Err(unread @ Refusal::BundleUnread(_)) => return Err(unread),
             // The gravest is told.
             Err(refusal) => why = why.max(refusal),
         }
     }
-    found.ok_or(why)
+    if found.is_empty() { Err(why) } else { Ok(found) }
 }
 
-fn one(bundle: &[u8], manifest: &Digest, keys: &[PublicKey]) -> Result<KeyId, Refusal> {
+fn one(bundle: &[u8], manifest: &Digest, keys: &[PublicKey]) -> Result<Vec<KeyId>, Refusal> {
     let unread = |why: &str| Refusal::BundleUnread(why.to_owned());
     let Bundle { media_type, verification_material, dsse_envelope } =
         serde_json::from_slice(bundle).map_err(|error| Refusal::BundleUnread(error.to_string()))?;
@@ -141,18 +143,29 @@ fn one(bundle: &[u8], manifest: &Digest, keys: &[PublicKey]) -> Result<KeyId, Re
         return Err(Refusal::OtherPredicate(statement.predicate_type));
     }
     let signed = signed_text(&payload_type, &payload);
-    let mut by = None;
+    let mut by = Vec::new();
     for Signature { sig } in signatures {
         let sig = STANDARD.decode(sig).map_err(|_| unread("its signature is no base64"))?;
-        by = by.or_else(|| keys.iter().find(|key| key.has_signed(&signed, &sig)));
+        by.extend(keys.iter().filter(|key| key.has_signed(&signed, &sig)).map(PublicKey::id));
     }
-    let Some(key) = by else {
+    if by.is_empty() {
         let hint = verification_material.public_key.map(|key| key.hint);
-        return Err(Refusal::WrongKey(hint.unwrap_or_default()));
-    };
+        return Err(Refusal::WrongKey(named(&hint.unwrap_or_default())));
+    }
     match statement.subject.as_slice() {
-        [subject] if subject.digest.sha256 == manifest.hex() => Ok(key.id()),
+        [subject] if subject.digest.sha256 == manifest.hex() => Ok(by),
         _ => Err(Refusal::OtherDigest),
+    }
+}
+
+/// The key of a hint as we name keys, where it is a hash of one.
+fn named(hint: &str) -> String {
+    match STANDARD.decode(hint) {
+        Ok(hash) if hash.len() == 32 => {
+            let hex: Vec<_> = hash.iter().map(|byte| format!("{byte:02x}")).collect();
+            format!("sha256:{}", hex.concat())
+        }
+        _ => hint.to_owned(),
     }
 }
 
@@ -166,7 +179,7 @@ mod tests {
     const SIGNED: &str = "sha256:3390e18fcfa7829675a8040ffec21ef84b683e1b97de0cf000e5aa562de6f8b9";
 
     fn refused(bundles: &[Vec<u8>], manifest: &Digest, keys: &[PublicKey]) -> Refusal {
-        signer(bundles, manifest, keys).expect_err("refused")
+        signers(bundles, manifest, keys).expect_err("refused")
     }
 
     #[test]
@@ -175,18 +188,19 @@ mod tests {
         let (manifest, other) = (SIGNED.parse().expect("a digest"), Digest::of(b"another"));
         let bundle = COSIGN.trim().as_bytes().to_vec();
         let keys = [key.clone()];
-        assert_eq!(signer(std::slice::from_ref(&bundle), &manifest, &keys), Ok(key.id()));
+        let signed_by = signers(std::slice::from_ref(&bundle), &manifest, &keys);
+        assert_eq!(signed_by, Ok(BTreeSet::from([key.id()])));
         assert_eq!(refused(&[], &manifest, &keys), Refusal::Unsigned);
         assert_eq!(refused(std::slice::from_ref(&bundle), &other, &keys), Refusal::OtherDigest);
         let stranger = PrivateKey::generate().expect("a key").0;
         let strangers = [stranger.public().clone()];
         let wrong = refused(std::slice::from_ref(&bundle), &manifest, &strangers);
-        assert_eq!(wrong, Refusal::WrongKey(key.hint()));
+        assert_eq!(wrong, Refusal::WrongKey(key.id().to_string()));
         // Each byte of it counts.
         let text = String::from_utf8(bundle.clone()).expect("text");
         let changed = text.replace("\"payload\":\"eyJ", "\"payload\":\"eyK");
         assert_ne!(text, changed);
-        let changed = signer(&[changed.into_bytes()], &manifest, &keys);
+        let changed = signers(&[changed.into_bytes()], &manifest, &keys);
         assert!(changed.is_err(), "{changed:?}");
     }
 
@@ -195,7 +209,17 @@ mod tests {
         let (key, _) = PrivateKey::generate().expect("a key");
         let (manifest, keys) = (Digest::of(b"a manifest"), [key.public().clone()]);
         let good = sign(&key, &manifest).expect("signed");
-        assert_eq!(signer(std::slice::from_ref(&good), &manifest, &keys), Ok(key.public().id()));
+        let by = |bundles: &[Vec<u8>], keys: &[PublicKey]| signers(bundles, &manifest, keys);
+        let mine = BTreeSet::from([key.public().id()]);
+        assert_eq!(by(std::slice::from_ref(&good), &keys), Ok(mine));
+        // Who signed it is no question of which key is named first.
+        let (next, _) = PrivateKey::generate().expect("a key");
+        let (both, all) = (
+            [good.clone(), sign(&next, &manifest).expect("signed")],
+            BTreeSet::from([key.public().id(), next.public().id()]),
+        );
+        let keys_of_both = [next.public().clone(), key.public().clone()];
+        assert_eq!(by(&both, &keys_of_both), Ok(all));
         for garbage in ["{}", "", "null", "{\"mediaType\":\"x\"}"] {
             let bundles = [good.clone(), garbage.into()];
             let refusal = refused(&bundles, &manifest, &keys);
@@ -214,6 +238,6 @@ mod tests {
         let other = other.to_string().into_bytes();
         let refusal = refused(std::slice::from_ref(&other), &manifest, &keys);
         assert_eq!(refusal, Refusal::OtherPredicate("https://spdx.dev/Document".into()));
-        assert!(signer(&[other, good], &manifest, &keys).is_ok());
+        assert!(signers(&[other, good], &manifest, &keys).is_ok());
     }
 }

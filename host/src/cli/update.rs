@@ -1,0 +1,172 @@
+//! `sheaf update`: newer versions of what is locked, as long as nobody has to agree to them.
+
+use clap::Args as ClapArgs;
+use semver::Version;
+use serde_json::{Value, json};
+
+use super::context::Context;
+use super::fetch::take;
+use super::output::Report;
+use crate::config::Config;
+use crate::crawl::Crawler;
+use crate::failure::{Failure, Kind, Result};
+use crate::registry::lock::{Locked, Source, beside};
+use crate::registry::oci::{Remote, Repository, tag_of};
+use crate::registry::{Place, is_compatible, is_newer};
+use crate::text::one_line;
+
+#[derive(ClapArgs)]
+pub(super) struct Args {
+    /// The connector, as sheaf.lock names it; each unless said.
+    name: Option<String>,
+    /// Take also what asks for more, or is signed by another key.
+    #[arg(long, requires = "name")]
+    accept: bool,
+}
+
+/// What became of one.
+struct Updated {
+    line: String,
+    result: Value,
+    exit_code: u8,
+}
+
+/// A person has to look.
+const WAITS: u8 = 5;
+
+pub(super) async fn run(args: Args, context: &Context) -> Result<Report> {
+    let config = context.config_without_secrets()?;
+    let crawler = config.offline_crawler()?;
+    let mut updated = Vec::new();
+    for locked in &chosen(&config, &crawler, args.name.as_deref())? {
+        let one = Box::pin(update(&crawler, locked, args.accept)).await;
+        updated.push(one.unwrap_or_else(|failure| failed(locked, None, &failure)));
+    }
+    let text = updated.iter().map(|one| one.line.as_str()).collect::<Vec<_>>().join("\n");
+    let text = if text.is_empty() { "no connector is locked".to_owned() } else { text };
+    // What waits for a person comes before what cannot be asked today.
+    let code = updated.iter().map(|one| one.exit_code).max().unwrap_or_default();
+    let results = updated.into_iter().map(|one| one.result).collect::<Vec<_>>();
+    Ok(Report::new(text, Value::from(results)).exit_code(code))
+}
+
+/// The entries that are meant: that of a name, or all.
+pub(super) fn chosen(
+    config: &Config,
+    crawler: &Crawler,
+    name: Option<&str>,
+) -> Result<Vec<Locked>> {
+    let lock = crawler.registry.locked()?;
+    let Some(name) = name else { return Ok(lock.connectors) };
+    let found = lock.meant(name).cloned().ok_or_else(|| {
+        let all: Vec<_> = lock.connectors.iter().map(|one| one.name.as_str()).collect();
+        Failure::settings(format!("`{name}` is not locked"))
+            .at(beside(&config.path).display().to_string())
+            .next(match all.as_slice() {
+                [] => "`sheaf add` locks a connector".to_owned(),
+                all => format!("it has: {}", all.join(", ")),
+            })
+    })?;
+    Ok(vec![found])
+}
+
+/// One that cannot be updated keeps no other from it.
+fn failed(locked: &Locked, to: Option<&Version>, failure: &Failure) -> Updated {
+    let Locked { name, version, .. } = locked;
+    let not = to.map_or_else(String::new, |to| format!(", {to} is not taken"));
+    let mut line = format!("{name} {version} stays{not}: {failure}");
+    if let Some(next) = &failure.next {
+        line.push_str(&format!("\n  {next}"));
+    }
+    let exit_code = match failure.kind {
+        Kind::Unreachable => failure.kind.exit_code(),
+        _ => WAITS,
+    };
+    let result = json!({
+        "name": name, "from": version, "to": version, "waits": exit_code == WAITS, "error": failure,
+    });
+    Updated { line, result, exit_code }
+}
+
+async fn update(crawler: &Crawler, locked: &Locked, accept: bool) -> Result<Updated> {
+    let (name, version) = (&locked.name, &locked.version);
+    let stays = |why: &str, exit_code: u8| Updated {
+        line: format!("{name} {version}: {why}"),
+        result: json!({ "name": name, "from": version, "to": version, "waits": exit_code == WAITS }),
+        exit_code,
+    };
+    let Source::Published(repository) = &locked.source else {
+        return Ok(stays("a file, which `sheaf add` takes anew", 0));
+    };
+    let place = Place::Registry(Box::new(Remote::open(repository, false).await?));
+    let versions = place.versions().await?;
+    let newer = |newer: &Version| is_newer(version, newer) && is_compatible(version, newer);
+    let newest = place.newest(&versions, newer).await?;
+    let note = later(&place, &versions, repository, version).await?;
+    let Some((to, published)) = newest.found else {
+        if let Some(why) = taken_back(&place, locked).await? {
+            return Ok(stays(&format!("{why}; there is no newer one to take{note}"), WAITS));
+        }
+        return Ok(stays(&format!("the newest{note}"), 0));
+    };
+    let tag = tag_of(&to.to_string());
+    let taken = match take(crawler, &place, published, &tag, false).await {
+        Ok(taken) => taken,
+        Err(failure) => return Ok(failed(locked, Some(&to), &failure)),
+    };
+    let now = taken.entry();
+    if now.name != *name {
+        // Another name is another connection's grants.
+        let what = format!("it calls itself `{}` now, and is locked as `{name}`", now.name);
+        let next = format!("`sheaf add {repository}:{tag} --accept` locks it by that name");
+        return Ok(failed(locked, Some(&to), &Failure::settings(what).next(next)));
+    }
+    let unlike = locked.unlike(&now);
+    if !unlike.is_empty() && !accept {
+        let mut line = format!("{name} {version}: {to} waits, {version} stays");
+        for unlike in &unlike {
+            line.push_str(&format!("\n  {}", one_line(unlike)));
+        }
+        line.push_str(&format!("\n  `sheaf update {name} --accept` takes it all the same"));
+        let result = json!({
+            "name": name, "from": version, "to": now.version, "waits": true, "reasons": unlike,
+        });
+        return Ok(Updated { line, result, exit_code: WAITS });
+    }
+    crawler.registry.lock(&taken, accept).await?;
+    let line = format!("{name} {version}: now {}{note}", now.version);
+    let result = json!({ "name": name, "from": version, "to": now.version, "waits": false });
+    Ok(Updated { line, result, exit_code: 0 })
+}
+
+/// The newest version of another generation, if there is one.
+pub(super) async fn later(
+    place: &Place,
+    versions: &[Version],
+    repository: &Repository,
+    locked: &str,
+) -> Result<String> {
+    let later = |version: &Version| is_newer(locked, version) && !is_compatible(locked, version);
+    let found = place.newest(versions, later).await?.found;
+    Ok(found.map_or_else(String::new, |(later, _)| {
+        let tag = tag_of(&later.to_string());
+        format!("; {later} is of another generation: `sheaf add {repository}:{tag}`")
+    }))
+}
+
+/// What its publisher did to the version that is locked, as its registry says it now.
+pub(super) async fn taken_back(place: &Place, locked: &Locked) -> Result<Option<String>> {
+    let Some(manifest) = &locked.manifest else { return Ok(None) };
+    let published = place.published(&manifest.to_string()).await?;
+    let Some(published) = published else {
+        return Ok(Some("its publisher took it out of the registry".to_owned()));
+    };
+    // What a registry gives for a digest is believed only if it has it.
+    if published.digest() != *manifest {
+        return Ok(Some("its registry gave another manifest than was asked for".to_owned()));
+    }
+    Ok(published.yanked().map(|why| match why.as_str() {
+        "" => "its publisher took it back".to_owned(),
+        why => format!("its publisher took it back: {}", one_line(why)),
+    }))
+}

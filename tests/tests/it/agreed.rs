@@ -1,0 +1,212 @@
+//! What a person has agreed to is what runs: what is newer, other, taken back or not trusted any more is told, and waits.
+
+use std::path::PathBuf;
+
+use serde_json::{Value, json};
+use sheaf_tests::registries::Ours;
+use sheaf_tests::{Ended, Site, odd};
+
+use crate::publishing::{publish, trust, trusting, version, well};
+
+/// A registry with these versions of `odd`, and a site that has locked the first.
+async fn locked(versions: &[&str]) -> (Ours, Site, String) {
+    let registry = Ours::start().await;
+    let place = format!("oci://{}/odd", registry.address);
+    let site = trusting(&odd("pages = 1"), &place).await;
+    for number in versions {
+        let file = version(&site, "odd", number, false);
+        publish(&site, &file, &place, Some("sheaf.key")).await;
+    }
+    well(&site, &["add", &format!("{place}:{}", versions[0])]).await;
+    (registry, site, place)
+}
+
+fn lock(site: &Site) -> String {
+    std::fs::read_to_string(site.path("sheaf.lock")).expect("a lock")
+}
+
+async fn ends(site: &Site, arguments: &[&str], code: i32, words: &str) -> Ended {
+    let ended = site.sheaf(arguments).await;
+    let said = format!("{}{}", ended.stdout, ended.stderr);
+    assert!(ended.code == code && said.contains(words), "{words}: {ended:?}");
+    ended
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_taken_back_is_no_newer_version_and_another_generation_is_named() {
+    let (_registry, site, place) = locked(&["0.1.0", "0.1.1", "0.2.0", "0.3.0"]).await;
+    for taken_back in ["0.1.1", "0.3.0"] {
+        well(&site, &["yank", &format!("{place}:{taken_back}")]).await;
+    }
+    let other = format!("0.2.0 is of another generation: `sheaf add {place}:0.2.0`");
+    ends(&site, &["update"], 0, &format!("odd 0.1.0: the newest; {other}")).await;
+    let audit = ends(&site, &["audit"], 0, &other).await;
+    assert!(!audit.stdout.contains("0.1.1") && !audit.stdout.contains("0.3.0"), "{audit:?}");
+    // Without a version, that is not what was agreed to.
+    let before = lock(&site);
+    ends(&site, &["add", &place], 2, "it is of another generation").await;
+    assert_eq!(lock(&site), before);
+    // The one that runs is taken back, too, and there is nothing to go to.
+    well(&site, &["yank", &format!("{place}:0.1.0"), "--reason", "it loses pages"]).await;
+    let words = "odd 0.1.0: its publisher took it back: it loses pages; there is no newer one";
+    ends(&site, &["update"], 5, words).await;
+    let added = ends(&site, &["add", &format!("{place}:0.2.0")], 0, "instead   of odd 0.1.0").await;
+    assert!(added.stdout.contains("signed    by the key"), "{added:?}");
+    assert_eq!(site.sync("odd", 0).await["connector"], "odd 0.2.0");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_names_no_version_is_shown_what_is_different_and_asked() {
+    let registry = Ours::start().await;
+    let place = format!("oci://{}/rest", registry.address);
+    let site = trusting("", &place).await;
+    for (number, wider) in [("0.1.0", false), ("0.1.1", true)] {
+        let file = version(&site, "rest", number, wider);
+        publish(&site, &file, &place, Some("sheaf.key")).await;
+    }
+    well(&site, &["add", &format!("{place}:0.1.0")]).await;
+    let before = lock(&site);
+    ends(&site, &["add", &place], 2, "it asks for the host {evil_url}").await;
+    assert_eq!(lock(&site), before);
+    // Whoever names it has looked at it.
+    let shown = well(&site, &["inspect", &format!("{place}:0.1.1")]).await;
+    assert!(shown.stdout.contains("the host {evil_url}"), "{shown:?}");
+    let named = well(&site, &["add", &format!("{place}:0.1.1")]).await;
+    assert!(named.stdout.contains("it asks for the host {evil_url}"), "{named:?}");
+    // A file is no other: it is known by its name.
+    let narrow = version(&site, "rest", "0.1.0", false);
+    std::fs::copy(narrow, site.path("rest.wasm")).expect("copied");
+    well(&site, &["add", "rest.wasm", "--accept"]).await;
+    std::fs::create_dir(site.path("elsewhere")).expect("a folder");
+    let wide = version(&site, "rest", "0.1.1", true);
+    std::fs::copy(wide, site.path("elsewhere/rest.wasm")).expect("copied");
+    ends(&site, &["add", "elsewhere/rest.wasm"], 2, "it asks for the host {evil_url}").await;
+    let added = well(&site, &["add", "elsewhere/rest.wasm", "--accept", "--json"]).await.json();
+    let added = &added["result"][0];
+    assert_eq!(
+        (&added["version"], &added["before"][0]["version"]),
+        (&json!("0.1.1"), &json!("0.1.0"))
+    );
+    assert_eq!(added["connector"]["manifest"]["name"], "rest", "{added}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_version_that_is_locked_is_never_another_even_by_its_name() {
+    let (registry, site, place) = locked(&["0.1.0"]).await;
+    let manifest: Value =
+        serde_json::from_slice(&registry.manifest("odd", "0.1.0")).expect("a manifest");
+    let mut moved = manifest.clone();
+    moved["annotations"]["x"] = "y".into();
+    registry.put_manifest("odd", "0.1.0", moved.to_string());
+    trust(&site, &odd("pages = 1"), "oci://another.example.com/odd", "sheaf.pub");
+    // It is no question of whom one trusts.
+    let of = format!("{place}:0.1.0");
+    for named in [&of, &place] {
+        ends(&site, &["add", named], 2, "0.1.0 is locked, and its tag names another manifest")
+            .await;
+    }
+    well(&site, &["add", &of, "--accept"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_who_signed_it_the_one_that_was_agreed_to_counts() {
+    let (_registry, site, place) = locked(&["0.1.0"]).await;
+    well(&site, &["keys", "new", "next"]).await;
+    for number in ["0.1.0", "0.1.1"] {
+        let file = version(&site, "odd", number, false);
+        for key in ["sheaf.key", "next.key"] {
+            publish(&site, &file, &place, Some(key)).await;
+        }
+    }
+    for keys in ["[\"next.pub\", \"sheaf.pub\"]", "[\"sheaf.pub\", \"next.pub\"]"] {
+        let trusted = format!("[connectors.trust]\n\"{place}\" = {keys}\n\n");
+        site.configure(&format!("{trusted}{}", odd("pages = 1")));
+        well(&site, &["add", &format!("{place}:0.1.0")]).await;
+        assert_eq!(site.sync("odd", 0).await["connector"], "odd 0.1.0");
+        ends(&site, &["update"], 0, "odd 0.1.0: now 0.1.1").await;
+    }
+    // Its own key is gone from the trusted ones: that is another signer, and has to be agreed to.
+    trust(&site, &odd("pages = 1"), &place, "next.pub");
+    ends(&site, &["sync", "odd", "--local"], 2, "the key that it is locked with is not trusted")
+        .await;
+    well(&site, &["add", &format!("{place}:0.1.1")]).await;
+    assert_eq!(site.sync("odd", 0).await["connector"], "odd 0.1.1");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_registry_that_is_away_is_no_verdict() {
+    let (registry, site, place) = locked(&["0.1.0"]).await;
+    well(&site, &["bundle", "before.tar"]).await;
+    well(&site, &["yank", &format!("{place}:0.1.0"), "--reason", "it loses pages"]).await;
+    // A bundle knows what its registry says today.
+    ends(&site, &["bundle", "out.tar"], 2, "took it back: it loses pages").await;
+    assert!(!site.path("out.tar").exists());
+    well(&site, &["bundle", "out.tar", "--yanked"]).await;
+    ends(&site, &["add", "out.tar"], 2, "took it back: it loses pages").await;
+    well(&site, &["add", "before.tar"]).await;
+    registry.lie(|_| {
+        let (status, headers) =
+            (axum::http::StatusCode::SERVICE_UNAVAILABLE, [("retry-after", "0")]);
+        Some(sheaf_tests::registries::says(status, &headers, ""))
+    });
+    ends(&site, &["update"], 3, "odd 0.1.0 stays").await;
+    ends(&site, &["audit"], 3, "not every registry could be asked").await;
+    ends(&site, &["bundle", "away.tar"], 0, "its registry cannot be asked").await;
+    // What is denied is in no bundle.
+    let locked = well(&site, &["add", "before.tar", "--json"]).await.json();
+    for digest in ["manifest", "wasm"] {
+        let deny = format!("[connectors]\ndeny = [{}]\n", locked["result"][0][digest]);
+        site.configure(&deny);
+        ends(&site, &["bundle", "denied.tar"], 2, "`deny` in [connectors] names it").await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_denied_or_not_trusted_any_more_stops_also_where_only_the_file_is_known() {
+    let (_registry, site, place) = locked(&["0.1.0"]).await;
+    let added = well(&site, &["add", &format!("{place}:0.1.0"), "--json"]).await.json();
+    let of = |key: &str| added["result"][0][key].as_str().expect(key).to_owned();
+    let connector = format!("connector = \"{}\"", of("wasm"));
+    let pinned = odd("pages = 1").replace("connector = \"odd\"", &connector);
+    assert!(pinned.contains(&connector), "{pinned}");
+    trust(&site, &pinned, &place, "sheaf.pub");
+    assert_eq!(site.sync("odd", 0).await["connector"], "odd 0.1.0");
+    site.configure(&format!("[connectors]\ndeny = [\"{}\"]\n\n{pinned}", of("manifest")));
+    ends(&site, &["sync", "odd", "--local"], 2, "`deny` in [connectors] names it").await;
+    well(&site, &["keys", "new", "next"]).await;
+    trust(&site, &pinned, &place, "next.pub");
+    ends(&site, &["sync", "odd", "--local"], 2, "a key that is not trusted for it").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn adding_needs_no_glean_and_a_lock_that_is_broken_says_what_to_do() {
+    let (_registry, site, place) = locked(&["0.1.0"]).await;
+    let configured = std::fs::read_to_string(site.path("sheaf.toml")).expect("a configuration");
+    let token = "[glean]\ntoken = { env = \"NOBODY_SET_THIS\" }\n";
+    let elsewhere: PathBuf = site.path("elsewhere");
+    std::fs::create_dir(&elsewhere).expect("a folder");
+    let trusted: String = configured
+        .lines()
+        .skip_while(|line| !line.starts_with("[connectors"))
+        .collect::<Vec<_>>()
+        .join("\n");
+    std::fs::copy(site.path("sheaf.pub"), elsewhere.join("sheaf.pub")).expect("copied");
+    std::fs::write(elsewhere.join("sheaf.toml"), format!("{token}\n{trusted}")).expect("written");
+    let config = elsewhere.join("sheaf.toml").display().to_string();
+    for arguments in [
+        &["add", &*format!("{place}:0.1.0")][..],
+        &["update"],
+        &["audit"],
+        &["bundle", "elsewhere/out.tar"],
+        &["inspect", &place],
+    ] {
+        well(&site, &[arguments, &["--config", &config]].concat()).await;
+    }
+    ends(&site, &["sync", "odd", "--local", "--config", &config], 2, "NOBODY_SET_THIS").await;
+    for broken in ["", "version = 1\n[[connector", "version = 1\nconnector = 1\n"] {
+        std::fs::write(site.path("sheaf.lock"), broken).expect("written");
+        for arguments in [&["update"][..], &["add", &place], &["sync", "odd", "--local"]] {
+            ends(&site, arguments, 2, "or delete it, and add its connectors again").await;
+        }
+    }
+}
