@@ -39,6 +39,7 @@ mod rest_identities;
 mod rest_people;
 mod scopes;
 mod secrets;
+mod signatures;
 mod taken_over;
 mod taken_over_people;
 mod temporal;

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use axum::http::StatusCode;
 use serde_json::{Value, json};
-use sheaf_tests::registries::{Ours, Real, says};
+use sheaf_tests::registries::{Maker, Ours, Real, says};
 use sheaf_tests::temporal::{QUICK, server, worker_and_log};
 use sheaf_tests::{Ended, Site, guest, odd};
 
@@ -98,7 +98,13 @@ async fn there_and_back(registry: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_connector_goes_out_and_comes_in_through_debians_registry() {
-    let registry = Real::start().await;
+    let registry = Real::start(Maker::Debian).await;
+    there_and_back(&registry.address).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connector_goes_out_and_comes_in_through_the_current_registry() {
+    let registry = Real::start(Maker::Distribution).await;
     there_and_back(&registry.address).await;
 }
 
