@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use super::oci::{
-    About, Annotations, Artifact, Descriptor, MANIFEST, Progress, Reference, Remote, described,
+    About, Annotations, Artifact, Described, Descriptor, MANIFEST, Progress, Reference, Remote,
+    described,
 };
 use super::published::{Place, Published, YANK, YANK_REASON, tag_of};
 use super::refusal::Refusal;
@@ -11,6 +12,7 @@ use super::trust::{BUNDLE, KeyId, PREDICATE, PrivateKey, PublicKey, sign, signer
 use crate::cell::Connector;
 use crate::connector::Digest;
 use crate::failure::{Failure, Result};
+use crate::text::short_line;
 
 /// What is to be published.
 pub struct Wish<'a> {
@@ -38,6 +40,8 @@ const CONTENT: &str = "dev.sigstore.bundle.content";
 const CONTENT_IS: &str = "dsse-envelope";
 const PREDICATE_IS: &str = "dev.sigstore.bundle.predicateType";
 const CREATED: &str = "org.opencontainers.image.created";
+/// The longest of what is there already.
+const MOST: usize = 80;
 /// What is attached is its own, whenever it is.
 const NEVER: &str = "1970-01-01T00:00:00Z";
 
@@ -67,10 +71,14 @@ pub async fn publish(wish: &Wish<'_>, progress: Arc<Progress>) -> Result<Done> {
     let there = remote.manifest(&version).await?;
     let existed = there.is_some();
     if let Some(there) = there {
-        // What else is said of it stays as it was said first.
-        let same = described(&there).is_ok_and(|there| there.wasm == wish.connector.digest);
-        if !same {
-            return Err(Refusal::Exists.of(&reference));
+        // What else is said of it stays as it was said first; but a key stands only for what its owner says.
+        match described(&there) {
+            Ok(said) if said.wasm == wish.connector.digest => {
+                if wish.key.is_some() && there != artifact.manifest {
+                    return Err(Refusal::OtherManifest(other_words(&said, wish)).of(&reference));
+                }
+            }
+            _ => return Err(Refusal::Exists.of(&reference)),
         }
         manifest_there = there;
     } else {
@@ -84,6 +92,27 @@ pub async fn publish(wish: &Wish<'_>, progress: Arc<Progress>) -> Result<Done> {
         None => None,
     };
     Ok(Done { reference, digest: Digest::of(&manifest_there), existed, signed_by })
+}
+
+/// What is said otherwise of a file that is there already than now, as far as people say it.
+fn other_words(there: &Described, wish: &Wish<'_>) -> String {
+    let word = |text: Option<&str>| {
+        text.map_or_else(|| "none".to_owned(), |text| format!("`{}`", short_line(text, MOST)))
+    };
+    let words = [
+        ("licence", there.license.as_deref(), wish.license),
+        ("source", there.source.as_deref(), wish.source),
+    ];
+    let other = words.into_iter().filter(|(_, there, now)| there != now);
+    let texts = other.map(|(what, there, now)| {
+        format!("its {what} there is {}, and {} now", word(there), word(now))
+    });
+    let texts: Vec<_> = texts.collect();
+    if texts.is_empty() {
+        "its time, or what wrote it, is another".to_owned()
+    } else {
+        texts.join("; ")
+    }
 }
 
 /// Signs it, unless it has that signature.
