@@ -156,6 +156,7 @@ const ROOMS: &[Room] = &[
             "kept",
             "rules",
             "publish",
+            "contract",
             "find",
             "locked",
             "mod",

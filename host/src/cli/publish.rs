@@ -13,8 +13,9 @@ use crate::cell::{Loader, Program, cache_folder};
 use crate::clock::Timestamp;
 use crate::connector::Manifest;
 use crate::failure::{Failure, Kind, Result};
+use crate::registry::contract::publish_contract;
 use crate::registry::oci::Reference;
-use crate::registry::publish::{Wish, no_version, publish, yank};
+use crate::registry::publish::{Done, Wish, no_version, publish, yank};
 use crate::registry::trust::PrivateKey;
 use crate::secret::Source;
 
@@ -33,6 +34,15 @@ pub(super) struct Args {
     /// Its licence, as an SPDX expression.
     #[arg(long, value_name = "LICENCE")]
     license: Option<String>,
+}
+
+#[derive(ClapArgs)]
+pub(super) struct ContractArgs {
+    /// Where to: `oci://registry.example.com/sheaf/connector`.
+    to: Reference,
+    /// Sign it with this private key: a file, `env:NAME`, or `command:PROGRAM ARGUMENT…`.
+    #[arg(long, value_name = "KEY")]
+    sign: Option<String>,
 }
 
 #[derive(ClapArgs)]
@@ -64,6 +74,19 @@ pub(super) async fn run(args: Args) -> Result<Report> {
     let transfer = Transfer::new("publishes", wasm.len() as u64);
     let done = publish(&wish, Arc::new(transfer.progress())).await?;
     drop(transfer);
+    let mut report = told(&done);
+    report.result["wasm"] = json!(connector.digest);
+    Ok(report)
+}
+
+/// The contract as a package of WIT, for `wkg` and others who read it.
+pub(super) async fn run_contract(args: ContractArgs) -> Result<Report> {
+    let key = args.sign.as_deref().map(key).transpose()?;
+    let done = publish_contract(&args.to, &created()?, key.as_ref()).await?;
+    Ok(told(&done))
+}
+
+fn told(done: &Done) -> Report {
     let did = if done.existed { "was there already" } else { "is published" };
     let signed = match &done.signed_by {
         Some(id) => format!("\n  signed by {id}"),
@@ -72,12 +95,10 @@ pub(super) async fn run(args: Args) -> Result<Report> {
     let result = json!({
         "reference": done.reference.to_string(),
         "manifest": done.digest,
-        "wasm": connector.digest,
         "existed": done.existed,
         "signer": done.signed_by,
     });
-    let summary = format!("{} {did}\n  manifest  {}{signed}", done.reference, done.digest);
-    Ok(Report::new(summary, result))
+    Report::new(format!("{} {did}\n  manifest  {}{signed}", done.reference, done.digest), result)
 }
 
 pub(super) async fn run_yank(args: YankArgs) -> Result<Report> {

@@ -66,42 +66,55 @@ pub async fn publish(wish: &Wish<'_>, progress: Arc<Progress>) -> Result<Done> {
         created: wish.created,
     };
     let artifact = Artifact::new(&about, wish.wasm)?;
+    put(reference, &artifact, wish.wasm, wish.key, progress).await
+}
+
+/// Puts an artifact under a tag, unless it is there, and signs it.
+pub(super) async fn put(
+    reference: Reference,
+    artifact: &Artifact,
+    wasm: &[u8],
+    key: Option<&PrivateKey>,
+    progress: Arc<Progress>,
+) -> Result<Done> {
+    let tag = reference.tag.clone().unwrap_or_default();
+    let ours = described(&artifact.manifest).map_err(|refusal| refusal.of(&reference))?;
     let mut manifest_there = artifact.manifest.clone();
-    let remote = Remote::open(repository, true).await?;
-    let there = remote.manifest(&version).await?;
+    let remote = Remote::open(&reference.repository, true).await?;
+    let there = remote.manifest(&tag).await?;
     let existed = there.is_some();
     if let Some(there) = there {
         // What else is said of it stays as it was said first; but a key stands only for what its owner says.
         match described(&there) {
-            Ok(said) if said.wasm == wish.connector.digest => {
-                if wish.key.is_some() && there != artifact.manifest {
-                    return Err(Refusal::OtherManifest(other_words(&said, wish)).of(&reference));
+            Ok(said) if said.wasm == ours.wasm => {
+                if key.is_some() && there != artifact.manifest {
+                    return Err(Refusal::OtherManifest(other_words(&said, &ours)).of(&reference));
                 }
             }
             _ => return Err(Refusal::Exists.of(&reference)),
         }
         manifest_there = there;
     } else {
-        remote.put_blob(wish.wasm.to_vec(), Some(progress)).await?;
+        remote.put_blob(wasm.to_vec(), Some(progress)).await?;
         remote.put_blob(artifact.config.clone(), None).await?;
-        remote.put_manifest(&version, MANIFEST, artifact.manifest.clone()).await?;
+        remote.put_manifest(&tag, MANIFEST, artifact.manifest.clone()).await?;
     }
     let place = Place::Registry(Box::new(remote));
-    let signed_by = match wish.key {
-        Some(key) => Some(attach_signature(&place, &version, &manifest_there, key).await?),
+    let signed_by = match key {
+        Some(key) => Some(attach_signature(&place, &tag, &manifest_there, key).await?),
         None => None,
     };
     Ok(Done { reference, digest: Digest::of(&manifest_there), existed, signed_by })
 }
 
 /// What is said otherwise of a file that is there already than now, as far as people say it.
-fn other_words(there: &Described, wish: &Wish<'_>) -> String {
+fn other_words(there: &Described, now: &Described) -> String {
     let word = |text: Option<&str>| {
         text.map_or_else(|| "none".to_owned(), |text| format!("`{}`", short_line(text, MOST)))
     };
     let words = [
-        ("licence", there.license.as_deref(), wish.license),
-        ("source", there.source.as_deref(), wish.source),
+        ("licence", there.license.as_deref(), now.license.as_deref()),
+        ("source", there.source.as_deref(), now.source.as_deref()),
     ];
     let other = words.into_iter().filter(|(_, there, now)| there != now);
     let texts = other.map(|(what, there, now)| {
