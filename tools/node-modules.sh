@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Gets what connectors in JavaScript are built by, where it is not there: node-modules.sh FOLDER of one that uses the SDK.
+# Gets what connectors in JavaScript are built by, where it is not there, and what a folder's own package-lock.json names:
+# node-modules.sh FOLDER.
 # The packages stay in target/npm, for tests that begin projects of their own without a network.
 set -euo pipefail
 repo=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Publishes the connectors of this repository, signed.
+# Publishes the connectors of this repository, signed, and the contract as a package of WIT, which `wkg` finds as
+# sheaf:connector below that place.
 #
 #   tools/publish-all.sh oci://REGISTRY/PATH KEY      (KEY as `sheaf publish --sign` takes it)
 set -euo pipefail
@@ -18,3 +19,4 @@ for connector in files:"$rust/sheaf_files.wasm" rest:"$rust/sheaf_rest.wasm" \
     feed:"$target/guests/feed.wasm" sitemap:"$target/guests/sitemap.wasm"; do
     "$sheaf" publish "${connector#*:}" "$to/${connector%%:*}" --sign "$key" --license Apache-2.0
 done
+"$sheaf" publish-contract "$to/sheaf/connector" --sign "$key"

@@ -1,15 +1,22 @@
 #!/usr/bin/env bash
-# Others read what Sheaf publishes, and Sheaf reads what others publish: cosign, oras and skopeo against a real
-# registry, and how long a file of 20 MB takes beside oras. Builds cosign and oras the first time: some minutes.
+# Others read what Sheaf publishes, and Sheaf reads what others publish: cosign, oras, skopeo and wkg against a real
+# registry, and how long a file of 20 MB takes beside oras. Builds cosign, oras and wkg the first time: some minutes.
 #
 #   tools/publish-drill.sh
 set -euo pipefail
-cd "$(dirname "${BASH_SOURCE[0]}")/.."
+repo=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+cd "$repo"
 
 tools=${XDG_CACHE_HOME:-$HOME/.cache}/sheaf/tools
 install() { [[ -x $tools/$1 ]] || GOBIN=$tools go install "$2"; }
 install cosign github.com/sigstore/cosign/v3/cmd/cosign@v3.1.3
 install oras oras.land/oras/cmd/oras@v1.3.6
+if [[ ! -x $tools/wkg ]]; then
+    building=$(mktemp -d)
+    cargo install --quiet --locked --root "$building" --target-dir "$building/target" wkg@0.16.1
+    mv "$building/bin/wkg" "$tools/wkg"
+    rm -rf "$building"
+fi
 for needed in docker-registry skopeo openssl python3; do
     command -v "$needed" >/dev/null || { echo "$needed is not there: install it" >&2; exit 1; }
 done
@@ -56,6 +63,21 @@ mkdir pulled copied
 cmp pulled/files.wasm "$wasm"
 skopeo copy --quiet --src-tls-verify=false "docker://$at/files:0.1.0" dir:copied
 cmp "copied/$(sha256sum "$wasm" | cut -d' ' -f1)" "$wasm"
+
+echo "wkg reads the contract as a package of WIT"
+"$sheaf" publish-contract "oci://$at/sheaf/connector" --sign ours.key
+cat >wkg.toml <<TOML
+[namespace_registries]
+sheaf = { registry = "127.0.0.1:7721", metadata = { preferredProtocol = "oci", oci = { registry = "127.0.0.1:7721", namespacePrefix = "drill/" } } }
+[registry."127.0.0.1:7721".oci]
+protocol = "http"
+TOML
+"$tools/wkg" get --config wkg.toml --cache wkg-cache sheaf:connector@0.1.0 --output contract.wasm
+cmp contract.wasm "$repo/wit/encoded/connector-0.1.0.wasm"
+mkdir -p own/wit
+printf 'package team:own;\nworld own { include sheaf:connector/document-connector@0.1.0; }\n' >own/wit/world.wit
+(cd own && "$tools/wkg" wit fetch --config ../wkg.toml --cache ../wkg-cache)
+grep --quiet --recursive "package sheaf:connector@0.1.0" own/wit/deps
 
 echo "20 MB, in pairs (seconds: sheaf, oras)"
 python3 - "$wasm" <<'PYTHON'

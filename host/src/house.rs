@@ -157,6 +157,7 @@ const ROOMS: &[Room] = &[
             "kept",
             "rules",
             "publish",
+            "contract",
             "find",
             "take",
             "locked",

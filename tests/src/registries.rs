@@ -1,4 +1,4 @@
-//! Registries for the tests: Debian's real one, and one of ours that keeps a list of what is attached and lies where a
+//! Registries for the tests: real ones, and one of ours that keeps a list of what is attached and lies where a
 //! test wants it to.
 
 use std::collections::BTreeMap;
@@ -16,9 +16,34 @@ use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::process::Child;
 
+use crate::root;
 use crate::wait::until;
 
-/// Debian's `docker-registry`, which has no list of what is attached.
+/// Whose. Neither has a list of what is attached.
+#[derive(Clone, Copy, Debug)]
+pub enum Maker {
+    /// `docker-registry`, of distribution's generation 2.
+    Debian,
+    /// The current one.
+    Distribution,
+}
+
+impl Maker {
+    fn program(self) -> String {
+        match self {
+            Self::Debian => "docker-registry".to_owned(),
+            Self::Distribution => {
+                let mut find = std::process::Command::new(root().join("tools/distribution.sh"));
+                let found = find.arg("find").output().expect("it runs");
+                let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
+                assert!(found.status.success(), "{}", text(&found.stderr));
+                text(&found.stdout)
+            }
+        }
+    }
+}
+
+/// A registry as people run it.
 pub struct Real {
     pub address: String,
     _process: Child,
@@ -26,7 +51,7 @@ pub struct Real {
 }
 
 impl Real {
-    pub async fn start() -> Self {
+    pub async fn start(maker: Maker) -> Self {
         let folder = TempDir::new().expect("a folder");
         // A port that was free a moment ago.
         let free = TcpListener::bind("127.0.0.1:0").await.expect("a port");
@@ -38,10 +63,11 @@ impl Real {
         );
         let file = folder.path().join("config.yml");
         std::fs::write(&file, config).expect("written");
-        let mut command = tokio::process::Command::new("docker-registry");
+        let program = maker.program();
+        let mut command = tokio::process::Command::new(&program);
         command.arg("serve").arg(&file).stdout(Stdio::null()).stderr(Stdio::null());
         let process = command.kill_on_drop(true).spawn().unwrap_or_else(|error| {
-            panic!("docker-registry is not there ({error}): install the package of that name; ./test does where it may")
+            panic!("{program} is not there ({error}): install the package of that name; ./test does where it may")
         });
         let url = format!("http://{address}/v2/");
         until("the registry answers", async || reqwest::get(&url).await.is_ok()).await;
@@ -68,6 +94,8 @@ struct Kept {
     manifests: BTreeMap<(String, String), (String, Bytes)>,
     asked: Vec<Asked>,
     lie: Option<Lie>,
+    /// Whether it has no list of what is attached, as Debian's has none.
+    is_plain: bool,
 }
 
 /// A registry in this process.
@@ -98,6 +126,11 @@ impl Ours {
 
     pub fn be_honest(&self) {
         self.with(|kept| kept.lie = None);
+    }
+
+    /// From now on it keeps no list of what is attached.
+    pub fn be_plain(&self) {
+        self.with(|kept| kept.is_plain = true);
     }
 
     pub fn asked(&self) -> Vec<Asked> {
@@ -220,7 +253,8 @@ impl Ours {
             let subject = read["subject"]["digest"].as_str().unwrap_or_default().to_owned();
             self.put_manifest(repository, name, body);
             let listed = [("oci-subject", subject.as_str())];
-            let listed = if subject.is_empty() { &[][..] } else { &listed[..] };
+            let is_plain = subject.is_empty() || self.with(|kept| kept.is_plain);
+            let listed = if is_plain { &[][..] } else { &listed[..] };
             return says(StatusCode::CREATED, listed, "");
         }
         let key = (repository.to_owned(), name.to_owned());
@@ -242,6 +276,9 @@ impl Ours {
     }
 
     fn referrers(&self, repository: &str, of: &str) -> Response {
+        if self.with(|kept| kept.is_plain) {
+            return says(StatusCode::NOT_FOUND, &[], "{}");
+        }
         let manifests = self.with(|kept| {
             let ours = kept.manifests.iter().filter(|((place, name), (_, bytes))| {
                 let read: Value = serde_json::from_slice(bytes).unwrap_or_default();

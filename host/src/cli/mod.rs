@@ -91,6 +91,9 @@ enum Command {
     Bundle(bundle::Args),
     /// Put a connector into a registry.
     Publish(publish::Args),
+    /// Put the contract into a registry as a package of WIT, where `wkg` finds it.
+    #[command(hide = true)]
+    PublishContract(publish::ContractArgs),
     /// Take a published version back: it stays there, and nobody begins with it any more.
     Yank(publish::YankArgs),
     /// Make keys to sign connectors with.
@@ -134,6 +137,7 @@ impl Command {
             Self::Audit(_) => "audit",
             Self::Bundle(_) => "bundle",
             Self::Publish(_) => "publish",
+            Self::PublishContract(_) => "publish-contract",
             Self::Yank(_) => "yank",
             Self::Keys(_) => "keys",
             Self::Plan(_) => "plan",
@@ -202,6 +206,7 @@ pub fn main() -> ExitCode {
             Command::Audit(args) => Box::pin(audit::run(args, &context)).await,
             Command::Bundle(args) => bundle::run(args, &context).await,
             Command::Publish(args) => Box::pin(publish::run(args)).await,
+            Command::PublishContract(args) => publish::run_contract(args).await,
             Command::Yank(args) => Box::pin(publish::run_yank(args)).await,
             Command::Keys(args) => keys::run(args),
             Command::Plan(args) => Box::pin(plan::run(args, &context)).await,

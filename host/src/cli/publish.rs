@@ -13,10 +13,12 @@ use crate::cell::{Loader, Program, cache_folder};
 use crate::clock::Timestamp;
 use crate::connector::Manifest;
 use crate::failure::{Failure, Kind, Result};
+use crate::registry::contract::publish_contract;
 use crate::registry::oci::Reference;
-use crate::registry::publish::{Wish, no_version, publish, yank};
+use crate::registry::publish::{Done, Wish, publish, yank};
 use crate::registry::trust::PrivateKey;
 use crate::secret::Source;
+use crate::text::one_line;
 
 #[derive(ClapArgs)]
 pub(super) struct Args {
@@ -28,11 +30,20 @@ pub(super) struct Args {
     #[arg(long, value_name = "KEY")]
     sign: Option<String>,
     /// Where its source is, for people.
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", value_parser = source)]
     source: Option<String>,
     /// Its licence, as an SPDX expression.
     #[arg(long, value_name = "LICENCE")]
     license: Option<String>,
+}
+
+#[derive(ClapArgs)]
+pub(super) struct ContractArgs {
+    /// Where to: `oci://registry.example.com/sheaf/connector`.
+    to: Reference,
+    /// Sign it with this private key: a file, `env:NAME`, or `command:PROGRAM ARGUMENT…`.
+    #[arg(long, value_name = "KEY")]
+    sign: Option<String>,
 }
 
 #[derive(ClapArgs)]
@@ -64,6 +75,19 @@ pub(super) async fn run(args: Args) -> Result<Report> {
     let transfer = Transfer::new("publishes", wasm.len() as u64);
     let done = publish(&wish, Arc::new(transfer.progress())).await?;
     drop(transfer);
+    let mut report = told(&done);
+    report.result["wasm"] = json!(connector.digest);
+    Ok(report)
+}
+
+/// The contract as a package of WIT, for `wkg` and others who read it.
+pub(super) async fn run_contract(args: ContractArgs) -> Result<Report> {
+    let key = args.sign.as_deref().map(key).transpose()?;
+    let done = publish_contract(&args.to, &created()?, key.as_ref()).await?;
+    Ok(told(&done))
+}
+
+fn told(done: &Done) -> Report {
     let did = if done.existed { "was there already" } else { "is published" };
     let signed = match &done.signed_by {
         Some(id) => format!("\n  signed by {id}"),
@@ -72,18 +96,29 @@ pub(super) async fn run(args: Args) -> Result<Report> {
     let result = json!({
         "reference": done.reference.to_string(),
         "manifest": done.digest,
-        "wasm": connector.digest,
         "existed": done.existed,
+        "stays": done.stays,
+        "yanked": done.yanked,
         "signer": done.signed_by,
     });
-    let summary = format!("{} {did}\n  manifest  {}{signed}", done.reference, done.digest);
-    Ok(Report::new(summary, result))
+    let mut summary = format!("{} {did}\n  manifest  {}{signed}", done.reference, done.digest);
+    if let Some(words) = &done.stays {
+        summary.push_str(&format!("\n  what was said of it first stays: {words}"));
+    }
+    match done.yanked.as_deref() {
+        None => {}
+        Some("") => summary.push_str("\n  it was taken back: nobody begins with it"),
+        Some(why) => summary.push_str(&format!("\n  it was taken back: {}", one_line(why))),
+    }
+    Report::new(summary, result)
 }
 
 pub(super) async fn run_yank(args: YankArgs) -> Result<Report> {
     let reference = &args.version;
     let Some(tag) = &reference.tag else {
-        return Err(no_version(reference).next("name the version that is taken back, behind a `:`"));
+        return Err(Failure::settings("it is not said which version is taken back")
+            .at(reference.to_string())
+            .next("name it behind a `:`, as in oci://registry.example.com/name:1.2.0"));
     };
     let was = yank(reference, tag, &args.reason).await?;
     let did = if was { "was taken back before" } else { "is taken back" };
@@ -91,6 +126,13 @@ pub(super) async fn run_yank(args: YankArgs) -> Result<Report> {
         "{reference} {did}: `sheaf add` and `sheaf update` take it no more, and `sheaf audit` names it where it runs"
     );
     Ok(Report::new(summary, json!({ "reference": reference.to_string(), "was_yanked": was })))
+}
+
+/// People follow it.
+fn source(text: &str) -> std::result::Result<String, String> {
+    let is_web = |url: &url::Url| matches!(url.scheme(), "http" | "https") && url.has_host();
+    let url = text.parse().ok().filter(is_web);
+    url.map(|_| text.to_owned()).ok_or_else(|| "give a URL such as https://example.com/wiki".into())
 }
 
 /// What everybody reads of it must be there.

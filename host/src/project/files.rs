@@ -31,7 +31,7 @@ files! {
     SDK = "plugins/sdk":
         "Cargo.toml", "README.md", "src/adapter.rs", "src/connector.rs", "src/datasource.rs", "src/document.rs",
         "src/error.rs", "src/http.rs", "src/identities.rs", "src/lib.rs", "src/link.rs", "src/logging.rs",
-        "src/manifest.rs",
+        "src/manifest.rs", "src/retry_after.rs",
 }
 
 files! {

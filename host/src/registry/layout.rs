@@ -1,9 +1,9 @@
 //! An OCI layout in a tar: published connectors and their signatures for where no registry can be reached. `oras` and
 //! `skopeo` read it, too.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
-use std::io::{BufReader, BufWriter, Read as _, Seek as _, SeekFrom, Write as _};
+use std::io::{BufWriter, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -26,11 +26,18 @@ const MOST_FILES: usize = 100_000;
 #[derive(Clone)]
 pub struct Archive(Arc<Inner>);
 
+/// Where each blob stands in the file, and how long it is.
+type Blobs = BTreeMap<String, (u64, u64)>;
+
 struct Inner {
     path: PathBuf,
-    /// Where each blob stands in the file, and how long it is.
-    blobs: BTreeMap<String, (u64, u64)>,
-    index: Index,
+    blobs: Blobs,
+    /// In the order in which they stand there.
+    references: Vec<Reference>,
+    /// What each repository has, by tag.
+    tagged: BTreeMap<Repository, BTreeMap<String, Descriptor>>,
+    /// The manifests that are attached to another, by its digest.
+    attached: BTreeMap<String, Vec<Descriptor>>,
 }
 
 /// One repository of it.
@@ -47,9 +54,9 @@ impl Archive {
                 .next("give a tar that `sheaf bundle` wrote")
         };
         let io = |error: std::io::Error| unread(error.to_string());
-        let mut tar = tar::Archive::new(BufReader::new(File::open(path).map_err(io)?));
+        let mut tar = tar::Archive::new(File::open(path).map_err(io)?);
         let (mut blobs, mut index, mut marked) = (BTreeMap::new(), None, false);
-        for (entry, number) in tar.entries().map_err(io)?.zip(1..) {
+        for (entry, number) in tar.entries_with_seek().map_err(io)?.zip(1..) {
             let mut entry = entry.map_err(io)?;
             if number > MOST_FILES {
                 return Err(unread(format!("it has more than {MOST_FILES} files")));
@@ -69,13 +76,20 @@ impl Archive {
             marked |= name == MARK;
         }
         let index = index.filter(|_| marked).ok_or_else(|| unread("it is no OCI layout".into()))?;
-        Ok(Self(Arc::new(Inner { path: path.to_owned(), blobs, index })))
+        let mut inner = Inner {
+            path: path.to_owned(),
+            blobs,
+            references: Vec::new(),
+            tagged: BTreeMap::new(),
+            attached: BTreeMap::new(),
+        };
+        inner.sort(index)?;
+        Ok(Self(Arc::new(inner)))
     }
 
     /// What is in it, by name and version.
     pub fn references(&self) -> Vec<Reference> {
-        let names = self.0.index.manifests.iter().filter_map(|one| one.annotations.get(NAME));
-        names.filter_map(|name| format!("{SCHEME}{name}").parse().ok()).collect()
+        self.0.references.clone()
     }
 
     pub fn of(&self, repository: Repository) -> Layout {
@@ -83,13 +97,47 @@ impl Archive {
     }
 
     fn blob(&self, digest: &Digest, most: u64) -> Result<Option<Vec<u8>>> {
-        let Some(&(at, size)) = self.0.blobs.get(digest.hex()) else { return Ok(None) };
-        let of = || format!("{} in {}", digest, self.0.path.display());
+        self.0.blob(digest, most)
+    }
+}
+
+impl Inner {
+    /// Reads each manifest once: which are called something, and which are attached to another.
+    fn sort(&mut self, index: Index) -> Result<()> {
+        let mut seen = BTreeSet::new();
+        for one in index.manifests {
+            let name = one.annotations.get(NAME);
+            let name: Option<Reference> =
+                name.and_then(|name| format!("{SCHEME}{name}").parse().ok());
+            if let Some(reference) = name {
+                self.references.push(reference.clone());
+                let tagged = self.tagged.entry(reference.repository).or_default();
+                reference.tag.map(|tag| tagged.entry(tag).or_insert_with(|| one.clone()));
+            }
+            if !seen.insert(one.digest.clone()) {
+                continue;
+            }
+            let digest: Digest = one.digest.parse()?;
+            let bytes = self.blob(&digest, MAX_INDEX)?.ok_or_else(|| {
+                Refusal::BundleUnread(format!("{digest} is not in the bundle"))
+                    .of(self.path.display())
+            })?;
+            let read = serde_json::from_slice::<Manifest>(&bytes).ok();
+            if let Some(subject) = read.and_then(|manifest| manifest.subject) {
+                self.attached.entry(subject.digest).or_default().push(one);
+            }
+        }
+        Ok(())
+    }
+
+    fn blob(&self, digest: &Digest, most: u64) -> Result<Option<Vec<u8>>> {
+        let Some(&(at, size)) = self.blobs.get(digest.hex()) else { return Ok(None) };
+        let of = || format!("{} in {}", digest, self.path.display());
         if size > most {
             return Err(Refusal::WrongSize { said: most, came: size }.of(of()));
         }
         let mut bytes = Vec::new();
-        let read = File::open(&self.0.path).and_then(|mut file| {
+        let read = File::open(&self.path).and_then(|mut file| {
             file.seek(SeekFrom::Start(at))?;
             file.take(size).read_to_end(&mut bytes)
         });
@@ -106,23 +154,15 @@ impl Layout {
         &self.repository
     }
 
-    fn found(&self) -> impl Iterator<Item = (Reference, &Descriptor)> {
-        self.archive.0.index.manifests.iter().filter_map(|one| {
-            let name = one.annotations.get(NAME)?;
-            let reference: Reference = format!("{SCHEME}{name}").parse().ok()?;
-            (reference.repository == self.repository).then_some((reference, one))
-        })
-    }
-
     pub(super) fn tags(&self) -> Vec<String> {
-        self.found().filter_map(|(reference, _)| reference.tag).collect()
+        let tagged = self.archive.0.tagged.get(&self.repository);
+        tagged.map_or_else(Vec::new, |tagged| tagged.keys().cloned().collect())
     }
 
     pub(super) fn tagged(&self, tag: &str) -> Result<Option<Vec<u8>>> {
-        let mut found = self.found();
-        let found = found.find(|(reference, _)| reference.tag.as_deref() == Some(tag));
-        match found {
-            Some((_, one)) => self.blob(&one.digest.parse()?),
+        let tagged = self.archive.0.tagged.get(&self.repository);
+        match tagged.and_then(|tagged| tagged.get(tag)) {
+            Some(one) => self.blob(&one.digest.parse()?),
             None => Ok(None),
         }
     }
@@ -147,20 +187,8 @@ impl Layout {
     }
 
     /// The manifests whose subject this one is.
-    pub(super) fn attached(&self, digest: &Digest) -> Result<Vec<Descriptor>> {
-        let mut attached = Vec::new();
-        for one in &self.archive.0.index.manifests {
-            let found = self.blob(&one.digest.parse()?)?;
-            let bytes = found.ok_or_else(|| {
-                Refusal::BundleUnread(format!("{} is not in the bundle", one.digest)).of(digest)
-            })?;
-            let read = serde_json::from_slice::<Manifest>(&bytes).ok();
-            let subject = read.and_then(|manifest| manifest.subject);
-            if subject.is_some_and(|subject| subject.digest == digest.to_string()) {
-                attached.push(one.clone());
-            }
-        }
-        Ok(attached)
+    pub(super) fn attached(&self, digest: &Digest) -> Vec<Descriptor> {
+        self.archive.0.attached.get(&digest.to_string()).cloned().unwrap_or_default()
     }
 }
 
@@ -169,7 +197,7 @@ pub struct ArchiveWriter {
     tar: tar::Builder<BufWriter<tempfile::NamedTempFile>>,
     path: PathBuf,
     manifests: Vec<Descriptor>,
-    written: std::collections::BTreeSet<String>,
+    written: BTreeSet<String>,
 }
 
 impl ArchiveWriter {
@@ -181,7 +209,7 @@ impl ArchiveWriter {
         let file =
             tempfile::NamedTempFile::new_in(folder).map_err(|error| unwritten(path, &error))?;
         let tar = tar::Builder::new(BufWriter::new(file));
-        let (manifests, written) = (Vec::new(), std::collections::BTreeSet::new());
+        let (manifests, written) = (Vec::new(), BTreeSet::new());
         let mut writer = Self { tar, path: path.to_owned(), manifests, written };
         writer.file(MARK, MARK_TEXT.as_bytes())?;
         Ok(writer)

@@ -5,6 +5,7 @@
 //! the store.
 
 mod asks;
+pub mod contract;
 mod find;
 mod kept;
 mod layout;

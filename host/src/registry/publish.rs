@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::oci::{
-    About, Annotations, Artifact, Descriptor, MANIFEST, Progress, Reference, Remote, described,
-    tag_of,
+    About, Annotations, Artifact, Described, Descriptor, MANIFEST, Progress, Reference, Remote,
+    described, tag_of,
 };
 use super::published::{Place, Published, YANK, YANK_REASON};
 use super::refusal::Refusal;
@@ -12,6 +12,7 @@ use super::trust::{BUNDLE, KeyId, PREDICATE, PrivateKey, PublicKey, sign, signer
 use crate::cell::Connector;
 use crate::connector::Digest;
 use crate::failure::{Failure, Result};
+use crate::text::short_line;
 
 /// What is to be published.
 pub struct Wish<'a> {
@@ -32,6 +33,10 @@ pub struct Done {
     pub digest: Digest,
     /// Whether it was there before.
     pub existed: bool,
+    /// What was said of it first, and stays, where it is said otherwise now.
+    pub stays: Option<String>,
+    /// Why it was taken back, if it was.
+    pub yanked: Option<String>,
     pub signed_by: Option<KeyId>,
 }
 
@@ -39,6 +44,8 @@ const CONTENT: &str = "dev.sigstore.bundle.content";
 const CONTENT_IS: &str = "dsse-envelope";
 const PREDICATE_IS: &str = "dev.sigstore.bundle.predicateType";
 const CREATED: &str = "org.opencontainers.image.created";
+/// The longest of what is there already.
+const MOST: usize = 80;
 /// What is attached is its own, whenever it is.
 const NEVER: &str = "1970-01-01T00:00:00Z";
 
@@ -63,42 +70,84 @@ pub async fn publish(wish: &Wish<'_>, progress: Arc<Progress>) -> Result<Done> {
         created: wish.created,
     };
     let artifact = Artifact::new(&about, wish.wasm)?;
-    let mut manifest_there = artifact.manifest.clone();
-    let remote = Remote::open(repository, true).await?;
-    let there = remote.manifest(&version).await?;
+    put(reference, &artifact, wish.wasm, wish.key, progress).await
+}
+
+/// Puts an artifact under a tag, unless it is there, and signs it.
+pub(super) async fn put(
+    reference: Reference,
+    artifact: &Artifact,
+    wasm: &[u8],
+    key: Option<&PrivateKey>,
+    progress: Arc<Progress>,
+) -> Result<Done> {
+    let tag = reference.tag.clone().unwrap_or_default();
+    let ours = described(&artifact.manifest).map_err(|refusal| refusal.of(&reference))?;
+    let (mut manifest_there, mut stays) = (artifact.manifest.clone(), None);
+    let remote = Remote::open(&reference.repository, true).await?;
+    let there = remote.manifest(&tag).await?;
     let existed = there.is_some();
     if let Some(there) = there {
-        // What else is said of it stays as it was said first.
-        let same = described(&there).is_ok_and(|there| there.wasm == wish.connector.digest);
-        if !same {
-            return Err(Refusal::Exists.of(&reference));
+        // What else is said of it stays as it was said first; but a key stands only for what its owner says.
+        match described(&there) {
+            Ok(said) if said.wasm == ours.wasm => {
+                stays = (there != artifact.manifest).then(|| other_words(&said, &ours));
+                if let Some(words) = stays.clone().filter(|_| key.is_some()) {
+                    return Err(Refusal::OtherManifest(words).of(&reference));
+                }
+            }
+            _ => return Err(Refusal::Exists.of(&reference)),
         }
         manifest_there = there;
     } else {
-        remote.put_blob(wish.wasm.to_vec(), Some(progress)).await?;
+        remote.put_blob(wasm.to_vec(), Some(progress)).await?;
         remote.put_blob(artifact.config.clone(), None).await?;
-        remote.put_manifest(&version, MANIFEST, artifact.manifest.clone()).await?;
+        remote.put_manifest(&tag, MANIFEST, artifact.manifest.clone()).await?;
     }
     let place = Place::Registry(Box::new(remote));
-    let signed_by = match wish.key {
-        Some(key) => Some(attach_signature(&place, &version, &manifest_there, key).await?),
+    let said = if existed { place.published(&tag).await? } else { None };
+    let signed_by = match key {
+        Some(key) => {
+            let bundles = said.as_ref().map(Published::bundles).unwrap_or_default();
+            Some(attach_signature(&place, &bundles, &manifest_there, key).await?)
+        }
         None => None,
     };
-    Ok(Done { reference, digest: Digest::of(&manifest_there), existed, signed_by })
+    let (digest, yanked) = (Digest::of(&manifest_there), said.and_then(|said| said.yanked()));
+    Ok(Done { reference, digest, existed, stays, yanked, signed_by })
+}
+
+/// What is said otherwise of a file that is there already than now, as far as people say it.
+fn other_words(there: &Described, now: &Described) -> String {
+    let word = |text: Option<&str>| {
+        text.map_or_else(|| "none".to_owned(), |text| format!("`{}`", short_line(text, MOST)))
+    };
+    let words = [
+        ("licence", there.license.as_deref(), now.license.as_deref()),
+        ("source", there.source.as_deref(), now.source.as_deref()),
+    ];
+    let other = words.into_iter().filter(|(_, there, now)| there != now);
+    let texts = other.map(|(what, there, now)| {
+        format!("its {what} there is {}, and {} now", word(there), word(now))
+    });
+    let texts: Vec<_> = texts.collect();
+    if texts.is_empty() {
+        "its time, or what wrote it, is another".to_owned()
+    } else {
+        texts.join("; ")
+    }
 }
 
 /// Signs it, unless it has that signature.
 async fn attach_signature(
     place: &Place,
-    tag: &str,
+    bundles: &[Vec<u8>],
     manifest: &[u8],
     key: &PrivateKey,
 ) -> Result<KeyId> {
     let (digest, public) = (Digest::of(manifest), key.public());
-    let there = place.published(tag).await?;
-    let bundles = there.map_or_else(Vec::new, |there| there.bundles());
     let keys: [PublicKey; 1] = [public.clone()];
-    if signers(&bundles, &digest, &keys).is_ok() {
+    if signers(bundles, &digest, &keys).is_ok() {
         return Ok(public.id());
     }
     let annotations = Annotations::from(

@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use super::layout::Layout;
 use super::oci::{
-    Described, Descriptor, INDEX, Manifest, Progress, Remote, Repository, described, version_of,
+    Described, Descriptor, INDEX, MOST_ATTACHED, Manifest, Progress, Remote, Repository, described,
+    version_of,
 };
 use super::refusal::Refusal;
 use super::trust::BUNDLE;
@@ -16,8 +17,6 @@ use crate::failure::Result;
 pub(super) const YANK: &str = "application/vnd.sheaf.yank.v1+json";
 /// Why, in an annotation.
 pub(super) const YANK_REASON: &str = "dev.sheaf.yank.reason";
-/// What is attached to one manifest: more is no publisher's.
-const MOST_ATTACHED: usize = 100;
 const MAX_ATTACHED: u64 = 1 << 20;
 
 /// Where published connectors are read from.
@@ -73,7 +72,7 @@ impl Place {
     async fn attached(&self, digest: &Digest) -> Result<Vec<Descriptor>> {
         match self {
             Self::Registry(remote) => remote.attached(digest).await,
-            Self::Layout(layout) => layout.attached(digest),
+            Self::Layout(layout) => Ok(layout.attached(digest)),
         }
     }
 

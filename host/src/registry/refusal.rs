@@ -35,6 +35,8 @@ pub enum Refusal {
     WrongSize { said: u64, came: u64 },
     /// A version exists, with other content.
     Exists,
+    /// A version exists with the same file, and is to be signed; but its manifest is another than would be published.
+    OtherManifest(String),
     /// The tag is that of another version than the one that calls itself so.
     OtherVersion { tag: String, version: String },
     /// The version is locked, with another manifest than its tag has now.
@@ -94,6 +96,11 @@ impl fmt::Display for Refusal {
                 write!(f, "its file has {came} bytes or more, and its manifest says {said}")
             }
             Self::Exists => f.write_str("that version exists with other content"),
+            Self::OtherManifest(how) => write!(
+                f,
+                "that version exists with the same file and another manifest than would be signed: {}",
+                short(how)
+            ),
             Self::OtherVersion { tag, version } => {
                 write!(f, "its tag is `{}`, and it calls itself {}", short(tag), short(version))
             }
@@ -154,6 +161,10 @@ impl Refusal {
                 "the registry, or somebody between, changes what it gives: ask whoever runs it"
             }
             Self::Exists => "give the new content another version",
+            Self::OtherManifest(_) => {
+                "say what was said when it was published (`--license`, `--source`, SOURCE_DATE_EPOCH), or give it another \
+                 version"
+            }
             Self::OtherVersion { .. } => "ask its publisher to tag it with its own version",
             Self::Downgrade { .. } => {
                 "with the version in its name, or with `--accept`, `sheaf add` takes an older one"

@@ -13,6 +13,7 @@
 //! pace and `Retry-After`, and lets requests reach granted hosts only; another one is an error of the settings.
 
 use std::fmt;
+use std::time::SystemTime;
 
 use serde::de::DeserializeOwned;
 use url::Url;
@@ -26,6 +27,7 @@ use wasip2::io::streams::{InputStream, StreamError};
 use crate::bindings::sheaf::connector::host;
 use crate::error::{Error, Result};
 pub use crate::link::next_link;
+use crate::retry_after;
 
 /// More bytes than these are not read of one answer; see [`Request::most`].
 const MOST_BYTES: usize = 32 << 20;
@@ -199,14 +201,15 @@ impl Response {
         self.url.join(&link).ok()
     }
 
-    /// Itself, if its status is 2xx; otherwise an error that says what the host shall do, with the seconds of
-    /// `Retry-After`.
+    /// Itself, if its status is 2xx; otherwise an error that says what the host shall do, with the pause that
+    /// `Retry-After` asks for, in seconds or by a date.
     pub fn success(self) -> Result<Self> {
         if (200..300).contains(&self.status) {
             return Ok(self);
         }
         let what = format!("{} answered {}", shown(&self.url), self.status);
-        let after = self.header("retry-after").and_then(|value| value.trim().parse().ok());
+        let after = self.header("retry-after");
+        let after = after.and_then(|text| retry_after::seconds(text, SystemTime::now()));
         let error = match self.status {
             401 | 403 => Error::reauthenticate(format!("{what}: it wants another credential")),
             408 | 425 | 429 | 500..=599 => Error::retry(what),

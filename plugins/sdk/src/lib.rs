@@ -53,6 +53,7 @@ pub mod identities;
 mod link;
 mod logging;
 mod manifest;
+mod retry_after;
 
 /// The contract's generated bindings, for what the rest of this crate does not cover. Their documentation is that
 /// of the WIT.

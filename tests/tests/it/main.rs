@@ -40,6 +40,8 @@ mod rest_identities;
 mod rest_people;
 mod scopes;
 mod secrets;
+mod signatures;
+mod signed_by;
 mod taken_over;
 mod taken_over_people;
 mod temporal;

@@ -1,11 +1,13 @@
 //! What registries, and whoever stands between, may do to somebody who adds a connector: each is refused by its name,
 //! and the version before runs on.
 
+use std::process::Command;
+
 use axum::http::{Method, StatusCode};
 use serde_json::{Value, json};
 use sheaf::connector::Digest;
 use sheaf_tests::registries::{Ours, says};
-use sheaf_tests::{Ended, Site, odd};
+use sheaf_tests::{Ended, Site, odd, root};
 
 use crate::publishing::{publish, trust, trusting, version, well};
 
@@ -112,16 +114,27 @@ async fn only_a_statement_about_this_manifest_by_a_trusted_key_authorises() {
     // The one that runs has its own signature in the store.
     case.refused("its signature is that of another manifest").await;
     case.registry.detach();
-    // Another predicate.
-    let good = String::from_utf8(bundle_of(&second)).expect("text");
-    let envelope: Value = serde_json::from_str(&good).expect("JSON");
+    // What the right key says of the right manifest, but not that it may be used.
+    let signed_as = |kind: &str| {
+        let digest = Digest::of(&second).to_string();
+        let script = root().join("tests/sigstore/sign.js");
+        let mut node = Command::new("node");
+        node.arg(script).arg(case.site.path("sheaf.key")).args([&digest, kind]);
+        let ended = node.output().expect("node runs");
+        assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
+        ended.stdout
+    };
+    case.registry.attach("odd", "0.1.1", &signed_as("https://spdx.dev/Document"));
+    case.refused("what its publisher attached is of another kind (https://spdx.dev/Document)")
+        .await;
+    // It hides no signature, and makes none of a stranger's.
     let stranger = sheaf::registry::trust::PrivateKey::generate().expect("a key").0;
     let by_stranger =
         sheaf::registry::trust::sign(&stranger, &Digest::of(&second)).expect("signed");
     case.registry.attach("odd", "0.1.1", &by_stranger);
     case.refused("it is signed by a key that is not trusted for it").await;
-    // A good one beside a stranger's is good.
-    case.registry.attach("odd", "0.1.1", envelope.to_string().as_bytes());
+    // A good one beside them is good, whoever's program made it.
+    case.registry.attach("odd", "0.1.1", &signed_as("https://sigstore.dev/cosign/sign/v1"));
     assert_eq!(case.add().await.code, 0);
     // The key is not trusted any more: what runs is refused at its next load.
     std::fs::write(case.site.path("stranger.pub"), stranger.public().to_pem()).expect("written");

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use axum::http::StatusCode;
 use serde_json::{Value, json};
-use sheaf_tests::registries::{Ours, Real, says};
+use sheaf_tests::registries::{Maker, Ours, Real, says};
 use sheaf_tests::temporal::{QUICK, server, worker_and_log};
 use sheaf_tests::{Ended, Site, guest, odd};
 
@@ -98,7 +98,13 @@ async fn there_and_back(registry: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_connector_goes_out_and_comes_in_through_debians_registry() {
-    let registry = Real::start().await;
+    let registry = Real::start(Maker::Debian).await;
+    there_and_back(&registry.address).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connector_goes_out_and_comes_in_through_the_current_registry() {
+    let registry = Real::start(Maker::Distribution).await;
     there_and_back(&registry.address).await;
 }
 
@@ -240,6 +246,17 @@ async fn a_version_is_never_published_over_another() {
     let place = format!("oci://{registry}/rest");
     let site = Site::new("").await;
     publish(&site, &version(&site, "rest", "0.1.0", false), &place, None).await;
+    let first = version(&site, "rest", "0.1.0", false).display().to_string();
+    let said = ["publish", &first, &place, "--license", "MIT", "--source"];
+    let again = well(&site, &[&said[..], &["https://example.com/rest"]].concat()).await;
+    assert!(again.stdout.contains("what was said of it first stays: its licence"), "{again:?}");
+    let refused = site.sheaf(&[&said[..], &["rest"]].concat()).await;
+    assert!(refused.code == 2 && refused.stderr.contains("give a URL such as"), "{refused:?}");
+    let refused = site.sheaf(&["yank", &place]).await;
+    assert!(refused.stderr.contains("not said which version is taken back"), "{refused:?}");
+    well(&site, &["yank", &format!("{place}:0.1.0"), "--reason", "too slow"]).await;
+    let again = publish(&site, Path::new(&first), &place, None).await;
+    assert!(again.stdout.contains("it was taken back: too slow"), "{again:?}");
     let other = version(&site, "rest", "0.1.0", true).display().to_string();
     let refused = site.sheaf(&["publish", &other, &place]).await;
     assert!(

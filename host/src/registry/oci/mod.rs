@@ -12,5 +12,5 @@ pub use artifact::{
     described,
 };
 pub use reference::{Reference, Repository, SCHEME, tag_of, version_of};
-pub use remote::Remote;
+pub use remote::{MOST_ATTACHED, Remote};
 pub use wire::Progress;

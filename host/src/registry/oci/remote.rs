@@ -1,6 +1,7 @@
 //! A repository in a registry: its manifests, blobs, versions, and what is attached to them.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use reqwest::header::LINK;
@@ -15,14 +16,18 @@ use super::login::Login;
 use super::reference::Repository;
 use super::wire::{Answer, Ask, Progress, Wire};
 use crate::connector::Digest;
-use crate::failure::{Failure, Result};
+use crate::failure::{Failure, Kind, Result};
 
 /// The longest manifest ("OCI distribution specification": at least 4 MB have to be taken).
 const MAX_MANIFEST: u64 = 4 << 20;
 /// Pages of versions, and of what is attached.
 const PAGES: usize = 100;
 const MOST_TAGS: usize = 100_000;
-const MOST_ATTACHED: usize = 1_000;
+/// What is attached to one manifest: more is no publisher's.
+pub const MOST_ATTACHED: usize = 100;
+/// How often something is put into a list that others write, too.
+const PUTS: usize = 10;
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
 pub struct Remote {
     wire: Wire,
@@ -141,18 +146,25 @@ impl Remote {
                 StatusCode::OK => {}
                 StatusCode::NOT_FOUND if all.is_empty() => {
                     let index = self.under_tag(digest).await?;
-                    return Ok(index.map_or_else(Vec::new, |index| index.manifests));
+                    let all = index.map_or_else(Vec::new, |index| index.manifests);
+                    return self.not_too_many(all, digest);
                 }
                 _ => return Err(self.wire.refused(answer, "the list of what is attached").await),
             }
             next = self.next_page(&url, &answer)?;
             let body = self.wire.body(answer, MAX_MANIFEST).await?;
             all.extend(self.index(&body)?.manifests);
-            if all.len() > MOST_ATTACHED {
-                break;
-            }
+            all = self.not_too_many(all, digest)?;
         }
         Err(self.wire.nonsense("its list of what is attached does not end"))
+    }
+
+    fn not_too_many(&self, attached: Vec<Descriptor>, to: &Digest) -> Result<Vec<Descriptor>> {
+        if attached.len() <= MOST_ATTACHED {
+            return Ok(attached);
+        }
+        let many = format!("more than {MOST_ATTACHED} things are attached to it");
+        Err(Refusal::BundleUnread(many).of(self.named(to)))
     }
 
     async fn under_tag(&self, digest: &Digest) -> Result<Option<Index>> {
@@ -244,13 +256,32 @@ impl Remote {
         }
         descriptor.artifact_type = Some(kind.to_owned());
         descriptor.annotations = annotations;
-        let mut index = self.under_tag(&digest).await?.unwrap_or_else(|| Index::new(Vec::new()));
-        if index.manifests.iter().any(|one| one.digest == descriptor.digest) {
-            return Ok(());
+        self.list_under_tag(&digest, descriptor).await
+    }
+
+    /// Puts it into the list under a tag. Two who do so at once may each write a list without the other's: whoever
+    /// finds theirs missing writes again.
+    async fn list_under_tag(&self, digest: &Digest, descriptor: Descriptor) -> Result<()> {
+        for _ in 0..=PUTS {
+            let began = Instant::now();
+            let index = self.under_tag(digest).await?;
+            let mut index = index.unwrap_or_else(|| Index::new(Vec::new()));
+            if index.manifests.iter().any(|one| one.digest == descriptor.digest) {
+                return Ok(());
+            }
+            index.manifests.push(descriptor.clone());
+            index.manifests = self.not_too_many(index.manifests, digest)?;
+            let json = |error| Failure::internal(format!("a list is no JSON: {error}"));
+            let index = serde_json::to_vec(&index).map_err(json)?;
+            self.put_manifest(&tag_of(digest), INDEX, index).await?;
+            // Whoever had read the list before it was written has written theirs by then.
+            tokio::time::sleep(began.elapsed().min(LONGEST_PAUSE) * 2).await;
         }
-        index.manifests.push(descriptor);
-        let index = serde_json::to_vec(&index).map_err(json)?;
-        self.put_manifest(&tag_of(&digest), INDEX, index).await.map(drop)
+        let what =
+            format!("others write the list of what is attached, too: ours was lost {PUTS} times");
+        Err(Failure::new(Kind::Unreachable, what)
+            .at(self.named(digest))
+            .next("try again when nobody else signs it"))
     }
 }
 

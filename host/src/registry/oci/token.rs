@@ -36,7 +36,8 @@ impl Wire {
         Err(self.nonsense("it wants credentials, and does not say of which kind"))
     }
 
-    /// Asks whoever gives tokens for the registry. Our credentials go there only if it is the registry's own.
+    /// Asks whoever gives tokens for the registry. Our credentials go there only if it is the registry's own, or if
+    /// this user keeps the same ones for that host.
     async fn token(&self, challenge: &ChallengeRef<'_>) -> Result<Secret> {
         let parameter = |name: &str| {
             let mut found = challenge.params.iter();
@@ -52,13 +53,18 @@ impl Wire {
         let actions = if self.pushes { "pull,push" } else { "pull" };
         let scope = format!("repository:{}:{actions}", self.repository.name);
         let service = parameter("service").unwrap_or_default();
-        let is_own = is_own(url.host_str().unwrap_or_default(), self.repository.hostname());
+        let host = url.host_str().unwrap_or_default();
+        let is_own = match self.login {
+            Login::Nobody => true,
+            _ if is_own(host, self.repository.hostname()) => true,
+            _ => Login::at(&authority(&url)).await? == self.login,
+        };
         let request = match &self.login {
+            _ if !is_own => return Err(self.strangers(&url)),
             Login::Nobody => {
                 url.query_pairs_mut().append_pair("service", &service).append_pair("scope", &scope);
                 self.http.get(url)
             }
-            _ if !is_own => return Err(Refusal::Elsewhere(place(&url)).of(&self.repository)),
             Login::Password(user, password) => {
                 url.query_pairs_mut().append_pair("service", &service).append_pair("scope", &scope);
                 self.http.get(url).basic_auth(user, Some(&*password.reveal()))
@@ -93,6 +99,15 @@ impl Wire {
         let token = token.ok_or_else(|| self.nonsense("it gives no token"))?;
         Ok(Secret::fetched(&format!("Bearer {token}")))
     }
+
+    fn strangers(&self, url: &Url) -> Failure {
+        let failure = Refusal::Elsewhere(place(url)).of(&self.repository);
+        failure.next(format!(
+            "if whoever gives its tokens is there, keep the credentials of {} for {}, too, in the file of `docker login`",
+            self.host(),
+            authority(url)
+        ))
+    }
 }
 
 #[derive(Deserialize)]
@@ -101,19 +116,25 @@ struct Given {
     access_token: Option<String>,
 }
 
-/// Whether whoever gives tokens belongs to the registry: the same host, one below it, or one that shares all but the
-/// first part of its name.
+/// A host as credentials are kept for it: with its port, where it is not the usual one.
+fn authority(url: &Url) -> String {
+    let port = url.port().map_or_else(String::new, |port| format!(":{port}"));
+    format!("{}{port}", url.host_str().unwrap_or_default())
+}
+
+/// Whether whoever gives tokens is sure to be the registry's own: the same host, one below it, or one above it, which
+/// decides about the names below. Of two that share what is above them nobody knows it: `a.co.uk` and `b.co.uk`, or two
+/// customers of one company.
 fn is_own(realm: &str, registry: &str) -> bool {
     let realm = hostname(realm);
-    let domain = |host: &str| {
-        let above = host.split_once('.').map(|(_, above)| above.to_owned());
-        above.filter(|above| above.contains('.') && host.parse::<std::net::IpAddr>().is_err())
+    let is_above = |above: &str, host: &str| {
+        let is_name = host.parse::<std::net::IpAddr>().is_err();
+        let below = host.strip_suffix(above).and_then(|below| below.strip_suffix('.'));
+        is_name && above.contains('.') && below.is_some_and(|below| !below.is_empty())
     };
     realm == registry
-        || realm.ends_with(&format!(".{registry}"))
-        || domain(registry).is_some_and(|domain| {
-            realm == domain || realm.ends_with(&format!(".{domain}"))
-        })
+        || is_above(registry, realm)
+        || is_above(realm, registry)
         // Docker's own are two names of one company.
         || (realm == "auth.docker.io" && matches!(registry, "docker.io" | "registry-1.docker.io"))
 }
@@ -127,7 +148,7 @@ mod tests {
         for (realm, registry) in [
             ("ghcr.io", "ghcr.io"),
             ("auth.docker.io", "registry-1.docker.io"),
-            ("gitlab.example.com", "registry.example.com"),
+            ("gitlab.com", "registry.gitlab.com"),
             ("example.com", "registry.example.com"),
             ("auth.registry.example.com", "registry.example.com"),
             ("127.0.0.1", "127.0.0.1"),
@@ -140,6 +161,13 @@ mod tests {
             ("registry.example.com.evil.org", "registry.example.com"),
             ("evilregistry.example.com.", "ghcr.io"),
             ("10.0.0.1", "10.1.0.1"),
+            ("0.0.1", "10.0.0.1"),
+            ("gitlab.example.com", "registry.example.com"),
+            ("evil.co.uk", "registry.co.uk"),
+            ("evil.s3.amazonaws.com", "ours.s3.amazonaws.com"),
+            ("com", "example.com"),
+            ("ample.com", "example.com"),
+            ("example.com.", "registry.example.com"),
         ] {
             assert!(!is_own(realm, registry), "{realm} {registry}");
         }
