@@ -129,7 +129,7 @@ async fn ask(repository: &Repository, locked: &Locked, finding: &mut Finding) ->
     if let Some((newest, _)) = newest.await?.found {
         finding.notes.push(format!("{newest} is newer: `sheaf update {}`", locked.name));
     }
-    let later = later(&place, &versions, repository, version).await?;
+    let later = later(&place, &versions, repository, version).await;
     finding.notes.extend(later.strip_prefix("; ").map(str::to_owned));
     Ok(())
 }

@@ -9,7 +9,7 @@ use super::context::Context;
 use super::output::Report;
 use super::update::chosen;
 use crate::crawl::Crawler;
-use crate::failure::{Failure, Result};
+use crate::failure::{Failure, Kind, Result};
 use crate::registry::lock::{Locked, Source};
 use crate::registry::oci::{Descriptor, MANIFEST, Reference, Remote, Repository, tag_of};
 use crate::registry::refusal::Refusal;
@@ -30,10 +30,16 @@ pub(super) struct Args {
 pub(super) async fn run(args: Args, context: &Context) -> Result<Report> {
     let config = context.config_without_secrets()?;
     let crawler = config.offline_crawler()?;
-    let mut locked = Vec::new();
+    if args.out.extension().is_none_or(|ending| ending != "tar") {
+        return Err(Failure::settings("a bundle is a tar, and is known by its ending")
+            .at(args.out.display().to_string())
+            .next("let its name end with .tar"));
+    }
+    let (mut locked, mut left) = (Vec::new(), Vec::new());
     if args.names.is_empty() {
         locked = chosen(&config, &crawler, None)?;
-        locked.retain(|one| matches!(one.source, Source::Published(_)));
+        let is_file = |one: &mut Locked| matches!(one.source, Source::File(_));
+        left = locked.extract_if(.., is_file).map(|one| one.name).collect();
     }
     for name in &args.names {
         locked.extend(chosen(&config, &crawler, Some(name))?);
@@ -73,7 +79,12 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<Report> {
         args.out.display(),
         args.out.display()
     );
-    Ok(Report::new(summary, json!({ "file": args.out, "connectors": names })))
+    let mut text = summary.clone();
+    if !left.is_empty() {
+        text.push_str(&format!("\n  not in it, as they are files: {}", left.join(", ")));
+    }
+    let result = json!({ "file": args.out, "connectors": names, "left": left });
+    Ok(Report::new(summary, result).text(text))
 }
 
 /// What is said of it, with what its registry says since it was added; without a registry, as it was then.
@@ -88,14 +99,12 @@ async fn as_it_is_now(
     let mut published =
         kept.ok_or_else(|| Failure::internal(format!("{name} {version} has no manifest")))?;
     match now(repository, &published).await {
-        // A registry may have lost a signature, and cannot make one.
-        Ok(Some(now)) if crawler.registry.signers(&now).is_ok() => published = now,
-        Ok(Some(now)) if now.yanked().is_some() => published.attached.extend(now.attached),
-        Ok(Some(_)) => {}
+        Ok(Some(now)) => crawler.registry.add_what_is_new(&mut published, now),
         Ok(None) => tracing::warn!("{name} {version} is not in its registry any more"),
-        Err(failure) => tracing::warn!(
+        Err(failure) if failure.kind == Kind::Unreachable => tracing::warn!(
             "whether {name} {version} was taken back is not known, as its registry cannot be asked: {failure}"
         ),
+        Err(failure) => return Err(failure),
     }
     match published.yanked().filter(|_| !yanked) {
         Some(why) => Err(Refusal::Yanked(why).of(published.name())),

@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use semver::Version;
+
 use super::transfer::Transfer;
 use crate::crawl::Crawler;
 use crate::failure::{Failure, Result};
@@ -10,6 +12,11 @@ use crate::registry::publish::no_version;
 use crate::registry::refusal::Refusal;
 use crate::registry::{Archive, Place, Published, Taken};
 use crate::text::one_line;
+
+/// Connectors of a bundle: all of them are held until all have been looked at.
+const MOST: usize = 100;
+/// So many versions are named to whoever asked for one that is not there.
+const SHOWN: usize = 10;
 
 /// What `oci://…`, a `.tar` of `sheaf bundle` or a `.wasm` file has. `yanked`: also what its publisher took back.
 pub(super) async fn fetch(crawler: &Crawler, what: &str, yanked: bool) -> Result<Vec<Taken>> {
@@ -33,9 +40,37 @@ async fn from_registry(crawler: &Crawler, reference: &Reference, yanked: bool) -
     let place = Place::Registry(Box::new(Remote::open(&reference.repository, false).await?));
     let found = match &reference.tag {
         Some(tag) => tagged(crawler, &place, tag, yanked).await?,
-        None => newest_of(crawler, &place, reference).await?,
+        None => newest_of(crawler, &place, reference, yanked).await?,
     };
-    found.ok_or_else(|| no_version(reference))
+    match found {
+        Some(found) => Ok(found),
+        None => Err(not_there(&place, reference).await?),
+    }
+}
+
+/// That there is no such version, and which there are.
+async fn not_there(place: &Place, reference: &Reference) -> Result<Failure> {
+    let failure = no_version(reference);
+    let versions: Vec<_> = place.versions().await?.iter().rev().map(Version::to_string).collect();
+    Ok(match versions.as_slice() {
+        [] => failure,
+        all if all.len() <= SHOWN => failure.next(format!("it has: {}", all.join(", "))),
+        all => failure.next(format!("the newest of {}: {}", all.len(), all[..SHOWN].join(", "))),
+    })
+}
+
+/// What its registry said of what was fetched, a line each.
+pub(super) fn said(taken: &Taken) -> String {
+    let Some(published) = &taken.published else { return String::new() };
+    let mut text = format!("manifest  {}\n", published.digest());
+    text.push_str(&taken.signer.as_ref().map_or_else(
+        || "signed    by nobody who is trusted for it in [connectors.trust]\n".to_owned(),
+        |id| format!("signed    by the key {id}\n"),
+    ));
+    if let Some(why) = published.yanked() {
+        text.push_str(&format!("yanked    its publisher took it back: {}\n", one_line(&why)));
+    }
+    text
 }
 
 /// The newest version that was not taken back.
@@ -43,14 +78,19 @@ async fn newest_of(
     crawler: &Crawler,
     place: &Place,
     reference: &Reference,
+    yanked_too: bool,
 ) -> Result<Option<Taken>> {
     let newest = place.newest(&place.versions().await?, |_| true).await?;
     for (version, why) in &newest.yanked {
         tracing::warn!("{reference}:{version} was taken back by its publisher: {}", one_line(why));
     }
     let Some((version, published)) = newest.found else {
-        let yanked = newest.yanked.into_iter().next();
-        return yanked.map_or(Ok(None), |(_, why)| Err(Refusal::Yanked(why).of(reference)));
+        let Some((version, why)) = newest.yanked.into_iter().next() else { return Ok(None) };
+        let tag = tag_of(&version.to_string());
+        if yanked_too {
+            return tagged(crawler, place, &tag, true).await;
+        }
+        return Err(Refusal::Yanked(why).of(format!("{reference}:{tag}")));
     };
     let tag = tag_of(&version.to_string());
     take(crawler, place, published, &tag, false).await.map(Some)
@@ -82,7 +122,14 @@ pub(super) async fn take(
 async fn from_archive(crawler: &Crawler, path: &Path, yanked: bool) -> Result<Vec<Taken>> {
     let archive = Archive::open(path)?;
     let mut taken = Vec::new();
-    for reference in archive.references() {
+    let references = archive.references();
+    if references.len() > MOST {
+        let what = format!("it has {} connectors, and at most {MOST} are taken", references.len());
+        return Err(Failure::settings(what)
+            .at(path.display().to_string())
+            .next("bundle them in several files: `sheaf bundle OUT.tar NAME…`"));
+    }
+    for reference in references {
         let Some(tag) = &reference.tag else { continue };
         let place = Place::Layout(archive.of(reference.repository.clone()));
         let found = tagged(crawler, &place, tag, yanked).await?;

@@ -6,7 +6,7 @@ use clap::Args as ClapArgs;
 use serde_json::{Value, json};
 
 use super::context::Context;
-use super::fetch::fetch;
+use super::fetch::{fetch, said};
 use super::output::Report;
 use crate::cell::{Connector, Loader, Program, cache_folder};
 use crate::connector::Manifest;
@@ -29,18 +29,21 @@ pub(super) struct Args {
 }
 
 pub(super) async fn run(args: Args, context: &Context) -> Result<Report> {
+    let mut text = String::new();
     let connector = if args.what.starts_with(SCHEME) {
         let crawler = context.config_without_secrets()?.offline_crawler()?;
         // Whoever looks runs nothing: also at what was taken back.
         let taken = fetch(&crawler, &args.what, true).await?.into_iter().next();
-        taken.ok_or_else(|| Failure::internal("nothing was fetched"))?.connector
+        let taken = taken.ok_or_else(|| Failure::internal("nothing was fetched"))?;
+        text = format!("\n{}", said(&taken));
+        taken.connector
     } else {
         let loader = Loader::new(Program::this(), cache_folder()?)?;
         loader.load_file(Path::new(&args.what)).await?
     };
     let manifest = &connector.manifest;
     let summary = format!("{} {}: {}", manifest.name, manifest.version, manifest.description);
-    let text = describe(&connector, &args.what);
+    text.insert_str(0, &describe(&connector, &args.what));
     Ok(Report::new(summary, value(&connector)).text(text))
 }
 

@@ -148,14 +148,22 @@ fn check(manifest: &Manifest) -> Result<()> {
     Ok(())
 }
 
+/// In seconds since 1970: no later time has four digits for its year.
+const YEAR_10000: u64 = 253_402_300_800;
+
 /// When it was made, as whoever builds it says; never the clock's word, as then the same file would be another each
 /// time.
 fn created() -> Result<String> {
     let seconds = match std::env::var("SOURCE_DATE_EPOCH") {
-        Ok(text) => text.trim().parse().map_err(|_| {
-            Failure::settings("the environment variable SOURCE_DATE_EPOCH is no number of seconds")
+        Ok(text) => {
+            let seconds = text.trim().parse().ok().filter(|seconds| *seconds < YEAR_10000);
+            seconds.ok_or_else(|| {
+                Failure::settings(
+                    "the environment variable SOURCE_DATE_EPOCH is no number of seconds",
+                )
                 .next("unset it, or set it to whole seconds since 1970")
-        })?,
+            })?
+        }
         Err(_) => 0,
     };
     Ok(Timestamp::from_seconds(seconds).to_string())

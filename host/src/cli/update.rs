@@ -12,7 +12,7 @@ use crate::crawl::Crawler;
 use crate::failure::{Failure, Kind, Result};
 use crate::registry::lock::{Locked, Source, beside};
 use crate::registry::oci::{Remote, Repository, tag_of};
-use crate::registry::{Place, is_compatible, is_newer};
+use crate::registry::{Consent, Newest, Place, is_compatible, is_newer};
 use crate::text::one_line;
 
 #[derive(ClapArgs)]
@@ -79,8 +79,8 @@ fn failed(locked: &Locked, to: Option<&Version>, failure: &Failure) -> Updated {
         line.push_str(&format!("\n  {next}"));
     }
     let exit_code = match failure.kind {
-        Kind::Unreachable => failure.kind.exit_code(),
-        _ => WAITS,
+        Kind::Untrusted => WAITS,
+        kind => kind.exit_code(),
     };
     let result = json!({
         "name": name, "from": version, "to": version, "waits": exit_code == WAITS, "error": failure,
@@ -102,7 +102,7 @@ async fn update(crawler: &Crawler, locked: &Locked, accept: bool) -> Result<Upda
     let versions = place.versions().await?;
     let newer = |newer: &Version| is_newer(version, newer) && is_compatible(version, newer);
     let newest = place.newest(&versions, newer).await?;
-    let note = later(&place, &versions, repository, version).await?;
+    let note = later(&place, &versions, repository, version).await;
     let Some((to, published)) = newest.found else {
         if let Some(why) = taken_back(&place, locked).await? {
             return Ok(stays(&format!("{why}; there is no newer one to take{note}"), WAITS));
@@ -119,7 +119,8 @@ async fn update(crawler: &Crawler, locked: &Locked, accept: bool) -> Result<Upda
         // Another name is another connection's grants.
         let what = format!("it calls itself `{}` now, and is locked as `{name}`", now.name);
         let next = format!("`sheaf add {repository}:{tag} --accept` locks it by that name");
-        return Ok(failed(locked, Some(&to), &Failure::settings(what).next(next)));
+        let failure = Failure::new(Kind::Untrusted, what).next(next);
+        return Ok(failed(locked, Some(&to), &failure));
     }
     let unlike = locked.unlike(&now);
     if !unlike.is_empty() && !accept {
@@ -133,25 +134,29 @@ async fn update(crawler: &Crawler, locked: &Locked, accept: bool) -> Result<Upda
         });
         return Ok(Updated { line, result, exit_code: WAITS });
     }
-    crawler.registry.lock(&taken, accept).await?;
+    let consent = if accept { Consent::Accepted } else { Consent::AsLocked };
+    crawler.registry.lock(&[taken], consent).await?;
     let line = format!("{name} {version}: now {}{note}", now.version);
     let result = json!({ "name": name, "from": version, "to": now.version, "waits": false });
     Ok(Updated { line, result, exit_code: 0 })
 }
 
-/// The newest version of another generation, if there is one.
+/// The newest version of another generation, if there is one. It is a note: what is wrong with it is, too.
 pub(super) async fn later(
     place: &Place,
     versions: &[Version],
     repository: &Repository,
     locked: &str,
-) -> Result<String> {
+) -> String {
     let later = |version: &Version| is_newer(locked, version) && !is_compatible(locked, version);
-    let found = place.newest(versions, later).await?.found;
-    Ok(found.map_or_else(String::new, |(later, _)| {
-        let tag = tag_of(&later.to_string());
-        format!("; {later} is of another generation: `sheaf add {repository}:{tag}`")
-    }))
+    match place.newest(versions, later).await {
+        Ok(Newest { found: Some((later, _)), .. }) => {
+            let tag = tag_of(&later.to_string());
+            format!("; {later} is of another generation: `sheaf add {repository}:{tag}`")
+        }
+        Ok(_) => String::new(),
+        Err(failure) => format!("; of another generation: {failure}"),
+    }
 }
 
 /// What its publisher did to the version that is locked, as its registry says it now.

@@ -14,6 +14,9 @@ pub struct Asks {
     pub credentials: BTreeSet<String>,
     /// Whether it reads folders.
     pub folders: bool,
+    /// Whether it tells of users and groups.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub identities: bool,
     /// What it imports that is neither the contract nor what every program needs.
     pub imports: BTreeSet<String>,
 }
@@ -32,6 +35,7 @@ impl Asks {
             hosts: manifest.hosts.iter().cloned().collect(),
             credentials: manifest.credentials.iter().map(|one| one.name.clone()).collect(),
             folders: manifest.folders.is_some(),
+            identities: connector.inspection.has_identities(),
             imports: connector.inspection.imports.iter().filter(beyond).map(name).collect(),
         }
     }
@@ -51,6 +55,9 @@ impl Asks {
         if self.folders && !before.folders {
             more.push("a folder".to_owned());
         }
+        if self.identities && !before.identities {
+            more.push("users and groups, to tell Glean of".to_owned());
+        }
         more.extend(new("the interface", &self.imports, &before.imports));
         more
     }
@@ -68,6 +75,7 @@ mod tests {
             hosts: set(&["a.example.com", "b.example.com"]),
             credentials: set(&["token"]),
             folders: true,
+            identities: true,
             imports: set(&["wasi:http/outgoing-handler"]),
         };
         let lines = now.beyond(&before);
@@ -75,6 +83,7 @@ mod tests {
             "the host b.example.com",
             "the credential token",
             "a folder",
+            "users and groups, to tell Glean of",
             "the interface wasi:http/outgoing-handler",
         ];
         assert_eq!(lines, expected);

@@ -241,7 +241,7 @@ impl Registry {
 
     fn is_gone(&self, digest: &Digest) -> Failure {
         Failure::settings(format!(
-            "the connector this crawl began with ({}) is not on this worker",
+            "the connector with this digest ({}) is not on this worker",
             digest.short()
         ))
         .at(self.folder.display().to_string())

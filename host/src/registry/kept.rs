@@ -37,11 +37,13 @@ pub(super) async fn kept_of(store: &Store, wasm: &Digest) -> Result<Vec<Publishe
     let mut found = Vec::new();
     for kept in store.list(FOLDER).await? {
         let Some(bytes) = store.get(&kept.name).await? else { continue };
-        let Ok(published) = serde_json::from_slice::<Published>(&bytes) else { continue };
+        let published: Option<Published> = serde_json::from_slice(&bytes).ok();
+        let is_whole = |it: &Published| kept.name == place(&it.repository, &it.digest());
+        let published = published.filter(is_whole);
+        // Of what was changed nobody knows whether it was this one.
+        let published =
+            published.ok_or_else(|| Refusal::StoreChanged.of(store.place(&kept.name)))?;
         if published.described().is_ok_and(|described| described.wasm == *wasm) {
-            if kept.name != place(&published.repository, &published.digest()) {
-                return Err(Refusal::StoreChanged.of(store.place(&kept.name)));
-            }
             found.push(published);
         }
     }

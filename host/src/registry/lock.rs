@@ -63,18 +63,18 @@ struct Form {
 impl Locked {
     /// What a person has to agree to before `now` takes this one's place.
     pub fn unlike(&self, now: &Self) -> Vec<String> {
-        let more = now.asks.beyond(&self.asks);
-        let mut unlike: Vec<_> = more.iter().map(|one| format!("it asks for {one}")).collect();
-        if self.signer != now.signer {
-            let who = |locked: &Self| {
-                locked.signer.as_ref().map_or_else(|| "nobody".to_owned(), ToString::to_string)
-            };
-            unlike.push(format!("it is signed by {}, and was by {}", who(now), who(self)));
+        let mut unlike = Vec::new();
+        // That somebody who is trusted signs what nobody signed before takes nothing away.
+        if let Some(before) = self.signer.as_ref().filter(|_| self.signer != now.signer) {
+            let by = now.signer.as_ref().map_or_else(|| "nobody".to_owned(), ToString::to_string);
+            unlike.push(format!("it is signed by {by}, and was by {before}"));
         }
         if self.contract != now.contract {
-            unlike
-                .push(format!("it speaks contract {}, and spoke {}", now.contract, self.contract));
+            let (now, before) = (&now.contract, &self.contract);
+            unlike.push(format!("it speaks contract {now}, and spoke {before}"));
         }
+        let more = now.asks.beyond(&self.asks);
+        unlike.extend(more.iter().map(|one| format!("it asks for {one}")));
         unlike
     }
 

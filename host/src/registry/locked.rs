@@ -8,7 +8,7 @@ use super::asks::Asks;
 use super::find::Registry;
 use super::kept::{kept, kept_of};
 use super::lock::{Lock, Locked, Source};
-use super::published::Published;
+use super::published::{Attached, Published};
 use super::refusal::Refusal;
 use super::trust::KeyId;
 use crate::cell::Connector;
@@ -17,7 +17,7 @@ use crate::failure::{Failure, Result};
 
 impl Registry {
     /// The connector of an entry, once both its digests and its signature are what they were.
-    pub(super) async fn load_locked(&self, locked: &Locked) -> Result<Arc<Connector>> {
+    pub async fn load_locked(&self, locked: &Locked) -> Result<Arc<Connector>> {
         self.check_locked(locked).await?;
         let connector = self.exactly(&locked.wasm).await?;
         let connector = connector.ok_or_else(|| self.no_file(locked))?;
@@ -91,10 +91,12 @@ impl Registry {
         }
         let lock = self.rules.locked()?;
         let is_file = |one: &Locked| one.wasm == *wasm && one.manifest.is_none();
+        let kept = kept_of(&self.store, wasm).await?;
+        kept.iter().try_for_each(|published| self.rules.allow(&published.digest()))?;
+        // One that is trusted is enough.
         let mut refused = None;
-        for published in kept_of(&self.store, wasm).await? {
-            self.rules.allow(&published.digest())?;
-            match self.signers(&published) {
+        for published in &kept {
+            match self.signers(published) {
                 Ok(_) => {
                     refused = None;
                     break;
@@ -107,6 +109,20 @@ impl Registry {
         }
         known().insert(wasm.clone());
         Ok(())
+    }
+
+    /// Adds what was attached since. What was kept stays: a registry may have lost a signature, and cannot make one.
+    pub fn add_what_is_new(&self, kept: &mut Published, now: Published) {
+        let is_new =
+            |one: &Attached| kept.attached.iter().all(|kept| kept.manifest != one.manifest);
+        let new: Vec<_> = now.attached.into_iter().filter(is_new).collect();
+        let all = Published { attached: [&kept.attached[..], &new].concat(), ..kept.clone() };
+        // One that cannot be read would spoil the others.
+        if self.signers(&all).is_ok() {
+            *kept = all;
+        } else {
+            kept.attached.extend(new.into_iter().filter(Attached::is_yank));
+        }
     }
 
     /// All who stand for it that are trusted for where it is from; nobody where nobody has to.
@@ -137,5 +153,12 @@ impl Registry {
 }
 
 fn again(locked: &Locked) -> String {
-    format!("{} fetches it again", locked.add_again())
+    match &locked.source {
+        Source::Published(_) => {
+            "`sheaf add`, with nothing behind it, fetches what is locked".to_owned()
+        }
+        Source::File(name) => format!(
+            "put that `{name}` back into the folder of connectors, or lock another with `sheaf add`"
+        ),
+    }
 }

@@ -6,6 +6,9 @@ use super::oci::tag_of;
 use super::published::{Place, Published};
 use crate::failure::Result;
 
+/// Of a longer row of versions that were taken back, nobody looks for the one before.
+const MOST: usize = 100;
+
 /// The newest of some versions that its publisher stands by.
 #[derive(Default)]
 pub struct Newest {
@@ -23,7 +26,7 @@ impl Place {
     ) -> Result<Newest> {
         let mut newest = Newest::default();
         let wanted = |version: &&Version| version.pre.is_empty() && wanted(version);
-        for version in versions.iter().rev().filter(wanted) {
+        for version in versions.iter().rev().filter(wanted).take(MOST) {
             // A tag that is listed may be gone.
             let published = self.published(&tag_of(&version.to_string())).await?;
             let Some(published) = published else { continue };

@@ -12,12 +12,15 @@ use super::refusal::Refusal;
 use super::trust::BUNDLE;
 use crate::connector::Digest;
 use crate::failure::Result;
+use crate::text::short_line;
 
 /// What says that a version is taken back.
 pub(super) const YANK: &str = "application/vnd.sheaf.yank.v1+json";
 /// Why, in an annotation.
 pub(super) const YANK_REASON: &str = "dev.sheaf.yank.reason";
 const MAX_ATTACHED: u64 = 1 << 20;
+/// The longest reason for taking a version back.
+const MAX_REASON: usize = 300;
 
 /// Where published connectors are read from.
 pub enum Place {
@@ -108,6 +111,9 @@ impl Place {
             return Err(Refusal::NoConnector("its configuration is too long".into()).of(&of));
         }
         let config = self.blob(&config, &|_| {}).await?;
+        if std::str::from_utf8(&config).is_err() {
+            return Err(Refusal::NoConnector("its configuration is no text".into()).of(&of));
+        }
         let mut attached = Vec::new();
         let all = self.attached(&digest).await?;
         if all.len() > MOST_ATTACHED {
@@ -152,6 +158,9 @@ impl Place {
             return Err(unread("it is too long"));
         }
         let content = self.blob(layer, &|_| {}).await?;
+        if std::str::from_utf8(&content).is_err() {
+            return Err(unread("it is no text"));
+        }
         Ok(Some(Attached { descriptor, manifest, content }))
     }
 }
@@ -180,11 +189,16 @@ impl Published {
     pub fn yanked(&self) -> Option<String> {
         let yank = self.attached.iter().find(|one| one.is(YANK))?;
         let manifest = yank.read()?;
-        Some(manifest.annotations.get(YANK_REASON).cloned().unwrap_or_default())
+        let why = manifest.annotations.get(YANK_REASON);
+        Some(why.map_or_else(String::new, |why| short_line(why, MAX_REASON)))
     }
 }
 
 impl Attached {
+    pub(super) fn is_yank(&self) -> bool {
+        self.is(YANK)
+    }
+
     fn read(&self) -> Option<Manifest> {
         serde_json::from_slice(&self.manifest).ok()
     }

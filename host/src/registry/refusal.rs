@@ -37,6 +37,8 @@ pub enum Refusal {
     Exists,
     /// A version exists with the same file, and is to be signed; but its manifest is another than would be published.
     OtherManifest(String),
+    /// The tag is that of no version: it may name another one tomorrow.
+    NoVersion { tag: String, version: String },
     /// The tag is that of another version than the one that calls itself so.
     OtherVersion { tag: String, version: String },
     /// The version is locked, with another manifest than its tag has now.
@@ -55,6 +57,9 @@ pub enum Refusal {
 
 /// The longest of a stranger's words.
 const MOST: usize = 300;
+/// So many differences are shown, each of so many bytes at most.
+const SHOWN: usize = 10;
+const MOST_OF_ONE: usize = 120;
 
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -101,6 +106,33 @@ impl fmt::Display for Refusal {
                 "that version exists with the same file and another manifest than would be signed: {}",
                 short(how)
             ),
+            Self::NoVersion { .. }
+            | Self::OtherVersion { .. }
+            | Self::Moved(_)
+            | Self::Downgrade { .. }
+            | Self::NotAgreed { .. } => self.of_versions(f),
+            Self::Yanked(why) if why.is_empty() => f.write_str("its publisher took it back"),
+            Self::Yanked(why) => write!(f, "its publisher took it back: {}", short(why)),
+            Self::Denied => f.write_str("`deny` in [connectors] names it"),
+            Self::Elsewhere(host) => {
+                write!(f, "the registry sends us to another host, {}", short(host))
+            }
+        }
+    }
+}
+
+impl Refusal {
+    /// Those that say which version it is, and which it should be.
+    fn of_versions(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let short = |text: &String| short_line(text, MOST);
+        match self {
+            Self::NoVersion { tag, version } => {
+                let (tag, version) = (short(tag), short(version));
+                write!(
+                    f,
+                    "its tag `{tag}` is no version, and may name another one tomorrow; it is {version} now"
+                )
+            }
             Self::OtherVersion { tag, version } => {
                 write!(f, "its tag is `{}`, and it calls itself {}", short(tag), short(version))
             }
@@ -116,19 +148,18 @@ impl fmt::Display for Refusal {
                     f,
                     "version {found} is not what was agreed to with {locked}, which is locked: "
                 )?;
-                f.write_str(&short_line(&unlike.join("; "), MOST))
+                let shown: Vec<_> =
+                    unlike.iter().take(SHOWN).map(|one| short_line(one, MOST_OF_ONE)).collect();
+                f.write_str(&shown.join("; "))?;
+                match unlike.len().saturating_sub(SHOWN) {
+                    0 => Ok(()),
+                    more => write!(f, "; and {more} more"),
+                }
             }
-            Self::Yanked(why) if why.is_empty() => f.write_str("its publisher took it back"),
-            Self::Yanked(why) => write!(f, "its publisher took it back: {}", short(why)),
-            Self::Denied => f.write_str("`deny` in [connectors] names it"),
-            Self::Elsewhere(host) => {
-                write!(f, "the registry sends us to another host, {}", short(host))
-            }
+            _ => Ok(()),
         }
     }
-}
 
-impl Refusal {
     /// As a failure about `what`, a reference or a digest.
     pub fn of(self, what: impl fmt::Display) -> Failure {
         let failure = Failure::new(Kind::Untrusted, self.to_string()).at(what.to_string());
@@ -153,7 +184,7 @@ impl Refusal {
             Self::OtherSigner(_) => {
                 "if its publisher has another key now, `sheaf add` it again, with its version"
             }
-            Self::StoreChanged => "`sheaf add` it again, with its version",
+            Self::StoreChanged => "`sheaf add`, with nothing behind it, fetches what is locked",
             Self::Moved(_) => {
                 "ask its publisher why one version has two contents; `--accept` takes the new one"
             }
@@ -169,7 +200,8 @@ impl Refusal {
             Self::Downgrade { .. } => {
                 "with the version in its name, or with `--accept`, `sheaf add` takes an older one"
             }
-            Self::NotAgreed { .. } => "if that is right, say `--accept`, or name its version",
+            Self::NotAgreed { .. } => "if that is right, name its version, or say `--accept`",
+            Self::NoVersion { .. } => "name its version, behind a `:`",
             Self::Yanked(_) => "take another version, or with `--yanked` this one all the same",
             Self::NoConnector(_) | Self::Denied | Self::Elsewhere(_) => return None,
         })

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use semver::Version;
 
 use super::asks::Asks;
-use super::find::Registry;
+use super::find::{Found, Registry};
 use super::kept::keep;
-use super::lock::{Locked, Source};
+use super::lock::{Lock, Locked, Source};
 use super::newest::is_compatible;
 use super::oci::{Descriptor, Progress, tag_of, version_of};
 use super::published::{Place, Published};
@@ -61,9 +61,12 @@ impl Registry {
             let why = format!("its version, `{version}`, is none of semantic versioning");
             return Err(Refusal::NoConnector(why).of(name()));
         }
-        if version_of(tag).is_some() && tag_of(version) != tag {
+        if tag_of(version) != tag {
             let (tag, version) = (tag.to_owned(), version.clone());
-            return Err(Refusal::OtherVersion { tag, version }.of(name()));
+            return Err(match version_of(&tag) {
+                Some(_) => Refusal::OtherVersion { tag, version }.of(name()),
+                None => Refusal::NoVersion { tag, version }.of(name()),
+            });
         }
         Ok(Taken { connector, source, published: Some(published), signer, wasm })
     }
@@ -87,62 +90,131 @@ impl Registry {
         Ok(same.or_else(|| signers.into_iter().next()))
     }
 
-    /// Keeps what was taken in the store, and writes it into the lock. `accept`: also where its name is locked to
-    /// another place.
-    pub async fn lock(&self, taken: &Taken, accept: bool) -> Result<Placed> {
-        let locked = taken.entry();
-        self.put(&locked.wasm, taken.wasm.clone()).await?;
-        if let Some(published) = &taken.published {
-            keep(&self.store, published).await?;
-        }
-        // Of two at once, neither loses what the other writes.
+    /// Keeps what was taken in the store, and writes it into the lock: all of it, or nothing where one of it is not what
+    /// somebody has agreed to.
+    pub async fn lock(&self, taken: &[Taken], consent: Consent) -> Result<Vec<Placed>> {
+        // Of two at once, neither loses what the other writes, nor goes behind it.
         let _alone = alone(&self.rules.lock)?;
         let mut lock = self.rules.locked()?;
-        let before = lock.put(locked.clone());
-        if !accept && let Some(why) = before.iter().find_map(|one| misplaced(one, &locked)) {
-            return Err(why.at(self.rules.lock.display().to_string()));
+        let mut all = Vec::new();
+        for taken in taken {
+            let locked = taken.entry();
+            if consent != Consent::Accepted {
+                if lock.named(&locked.name).is_none() {
+                    self.is_not_in_folder(&locked).await?;
+                }
+                is_agreed(&lock, &locked, consent)?;
+            }
+            let before = lock.put(locked.clone());
+            if consent != Consent::Accepted
+                && let Some(why) = before.iter().find_map(|one| misplaced(one, &locked))
+            {
+                return Err(why.at(self.rules.lock.display().to_string()));
+            }
+            all.push(Placed { locked, before });
+        }
+        for taken in taken {
+            self.store_taken(taken).await?;
         }
         lock.write(&self.rules.lock)?;
-        Ok(Placed { locked, before })
+        Ok(all)
     }
 
-    /// That what was taken is what was agreed to when the one in the lock was. Whoever named its version has looked at
-    /// it; but one version is never two.
-    pub fn is_agreed(&self, taken: &Taken, is_named: bool) -> Result<()> {
-        let (lock, now) = (self.rules.locked()?, taken.entry());
-        let locked = lock.from(&now.source).filter(|locked| locked.name == now.name);
-        let Some(locked) = locked else { return Ok(()) };
-        let Source::Published(_) = &now.source else {
-            // Whoever builds a file gives it a version when it is done.
-            return agreed(locked, &now, locked.unlike(&now));
-        };
-        if locked.version == now.version && locked.manifest != now.manifest {
-            return Err(Refusal::Moved(now.version).of(&now.source));
-        }
-        if is_named {
+    /// That no other file of the folder bears its name: that one may be what a connection means by it.
+    async fn is_not_in_folder(&self, now: &Locked) -> Result<()> {
+        if !self.folder().exists() {
             return Ok(());
         }
-        let version = Version::parse(&now.version).ok();
-        let older =
-            |version: &Version| Version::parse(&locked.version).is_ok_and(|it| it > *version);
-        if version.as_ref().is_some_and(older) {
-            let (locked, found) = (locked.version.clone(), now.version);
-            return Err(Refusal::Downgrade { locked, found }.of(&now.source));
+        let mut other = None;
+        for Found { path, connector } in self.all().await? {
+            let Some(connector) = connector.ok().filter(|it| it.manifest.name == now.name) else {
+                continue;
+            };
+            if connector.digest == now.wasm {
+                return Ok(());
+            }
+            other = Some(path);
         }
-        let mut unlike = locked.unlike(&now);
-        if !version.is_some_and(|version| is_compatible(&locked.version, &version)) {
-            unlike.insert(0, "it is of another generation".to_owned());
+        let Some(path) = other else { return Ok(()) };
+        let (name, source) = (&now.name, &now.source);
+        let what =
+            format!("a file of the folder is `{name}` already, and this one is from {source}");
+        let next = "if it is to take the other's place, with its grants, say `--accept`";
+        Err(Failure::settings(what).at(path.display().to_string()).next(next))
+    }
+
+    /// Fetches again what is locked and is not in the store, exactly as it was locked. The lock stays as it is.
+    pub async fn restore(&self, locked: &Locked, place: &Place, progress: &Progress) -> Result<()> {
+        let published = match &locked.manifest {
+            Some(manifest) => place.published(&manifest.to_string()).await?,
+            None => None,
+        };
+        let of = || format!("{}:{}", locked.source, tag_of(&locked.version));
+        let published = published.ok_or_else(|| {
+            Failure::settings(format!("`{}` is not where it was published any more", locked.name))
+                .at(of())
+                .next(
+                    "take it from a store or a bundle that has it, or `sheaf add` another version",
+                )
+        })?;
+        if locked.manifest.as_ref() != Some(&published.digest()) {
+            return Err(Refusal::ManifestChanged.of(of()));
         }
-        agreed(locked, &now, unlike)
+        // Whoever runs what was taken back runs it on.
+        let taken = self.take(place, published, &tag_of(&locked.version), true, progress).await?;
+        self.store_taken(&taken).await?;
+        self.load_locked(locked).await.map(drop)
+    }
+
+    async fn store_taken(&self, taken: &Taken) -> Result<()> {
+        self.put(&taken.connector.digest, taken.wasm.clone()).await?;
+        match &taken.published {
+            Some(published) => keep(&self.store, published).await,
+            None => Ok(()),
+        }
     }
 }
 
-fn agreed(locked: &Locked, now: &Locked, unlike: Vec<String>) -> Result<()> {
+/// What somebody has agreed to who wants a connector.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Consent {
+    /// No more than to what is locked.
+    AsLocked,
+    /// To a version, by its name: they have looked at it.
+    Named,
+    /// To whatever it is.
+    Accepted,
+}
+
+/// That what was taken is what was agreed to when the one in the lock was.
+fn is_agreed(lock: &Lock, now: &Locked, consent: Consent) -> Result<()> {
+    let locked = lock.from(&now.source).filter(|locked| locked.name == now.name);
+    let Some(locked) = locked else { return Ok(()) };
+    let is_published = matches!(now.source, Source::Published(_));
+    // One version is never two; but whoever builds a file gives it a version when it is done.
+    if is_published && locked.version == now.version && locked.manifest != now.manifest {
+        return Err(Refusal::Moved(now.version.clone()).of(&now.source));
+    }
+    if consent == Consent::Named {
+        return Ok(());
+    }
+    let version = Version::parse(&now.version).ok();
+    let older = |version: &Version| Version::parse(&locked.version).is_ok_and(|it| it > *version);
+    let (before, found) = (locked.version.clone(), now.version.clone());
+    if version.as_ref().is_some_and(older) {
+        return Err(Refusal::Downgrade { locked: before, found }.of(&now.source));
+    }
+    let mut unlike = locked.unlike(now);
+    if is_published && !version.is_some_and(|version| is_compatible(&locked.version, &version)) {
+        unlike.insert(0, "it is of another generation".to_owned());
+    }
     if unlike.is_empty() {
         return Ok(());
     }
-    let (locked, found) = (locked.version.clone(), now.version.clone());
-    Err(Refusal::NotAgreed { locked, found, unlike }.of(&now.source))
+    let failure = Refusal::NotAgreed { locked: before, found, unlike }.of(&now.source);
+    // What is shown now is what they look at; what is newest may be another one then.
+    let next = if is_published { now.add_again() } else { "say `--accept`".to_owned() };
+    Err(failure.next(format!("if that is right: {next}")))
 }
 
 /// Why one entry may not take the place of another unless a person says so.
@@ -187,13 +259,16 @@ impl Taken {
     }
 }
 
-/// Holds a file beside the lock, until it is dropped.
+/// Holds the folder that the lock stands in, until it is dropped: nothing else does.
 fn alone(lock: &Path) -> Result<std::fs::File> {
-    let path = lock.with_extension("lock.guard");
-    let held = std::fs::File::create(&path).and_then(|file| file.lock().map(|()| file));
+    let folder = match lock.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    let held = std::fs::File::open(folder).and_then(|file| file.lock().map(|()| file));
     held.map_err(|error| {
         Failure::settings(format!("the lock of connectors cannot be written: {error}"))
-            .at(path.display().to_string())
-            .next("see to its folder's permissions")
+            .at(folder.display().to_string())
+            .next("see to the folder's permissions")
     })
 }

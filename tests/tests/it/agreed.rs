@@ -2,8 +2,9 @@
 
 use std::path::PathBuf;
 
+use axum::http::StatusCode;
 use serde_json::{Value, json};
-use sheaf_tests::registries::Ours;
+use sheaf_tests::registries::{Ours, says};
 use sheaf_tests::{Ended, Site, odd};
 
 use crate::publishing::{publish, trust, trusting, version, well};
@@ -34,7 +35,7 @@ async fn ends(site: &Site, arguments: &[&str], code: i32, words: &str) -> Ended 
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_taken_back_is_no_newer_version_and_another_generation_is_named() {
-    let (_registry, site, place) = locked(&["0.1.0", "0.1.1", "0.2.0", "0.3.0"]).await;
+    let (registry, site, place) = locked(&["0.1.0", "0.1.1", "0.2.0", "0.3.0"]).await;
     for taken_back in ["0.1.1", "0.3.0"] {
         well(&site, &["yank", &format!("{place}:{taken_back}")]).await;
     }
@@ -46,6 +47,12 @@ async fn what_was_taken_back_is_no_newer_version_and_another_generation_is_named
     let before = lock(&site);
     ends(&site, &["add", &place], 2, "it is of another generation").await;
     assert_eq!(lock(&site), before);
+    // A tag that is no version says nothing of which one is meant.
+    registry.put_manifest("odd", "latest", registry.manifest("odd", "0.1.1"));
+    let latest = format!("{place}:latest");
+    ends(&site, &["add", &latest], 2, "its tag `latest` is no version").await;
+    let none = format!("{place}:0.1.7");
+    ends(&site, &["add", &none], 2, "it has: 0.3.0, 0.2.0, 0.1.1, 0.1.0").await;
     // The one that runs is taken back, too, and there is nothing to go to.
     well(&site, &["yank", &format!("{place}:0.1.0"), "--reason", "it loses pages"]).await;
     let words = "odd 0.1.0: its publisher took it back: it loses pages; there is no newer one";
@@ -53,6 +60,60 @@ async fn what_was_taken_back_is_no_newer_version_and_another_generation_is_named
     let added = ends(&site, &["add", &format!("{place}:0.2.0")], 0, "instead   of odd 0.1.0").await;
     assert!(added.stdout.contains("signed    by the key"), "{added:?}");
     assert_eq!(site.sync("odd", 0).await["connector"], "odd 0.2.0");
+    well(&site, &["yank", &format!("{place}:0.2.0"), "--reason", "it is too slow"]).await;
+    let apart = Site::new("").await;
+    ends(&apart, &["add", &place], 2, ":0.3.0").await;
+    let shown = ends(&apart, &["inspect", &place], 0, "yanked    its publisher took it back").await;
+    assert!(shown.stdout.contains("manifest  sha256:"), "{shown:?}");
+    ends(&apart, &["add", &place, "--yanked"], 0, "odd 0.3.0 locked").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_locked_is_fetched_where_it_is_not_by_its_digest_and_whatever_became_of_its_tag() {
+    let (registry, site, place) = locked(&["0.1.0"]).await;
+    let before = lock(&site);
+    well(&site, &["yank", &format!("{place}:0.1.0")]).await;
+    registry.put_manifest("odd", "0.1.0", json!({ "schemaVersion": 2 }).to_string());
+    std::fs::remove_dir_all(site.path(".sheaf")).expect("removed");
+    let words = "`sheaf add`, with nothing behind it, fetches what is locked";
+    ends(&site, &["sync", "odd", "--local"], 2, words).await;
+    ends(&site, &["add"], 0, "odd 0.1.0: fetched from").await;
+    ends(&site, &["add"], 0, "odd 0.1.0: is here").await;
+    assert_eq!(site.sync("odd", 0).await["connector"], "odd 0.1.0");
+    assert_eq!(lock(&site), before);
+    // Where there is nothing to fetch it from, that is said.
+    std::fs::remove_dir_all(site.path(".sheaf")).expect("removed");
+    registry.lie(|_| Some(says(StatusCode::NOT_FOUND, &[], "")));
+    ends(&site, &["add"], 2, "is not where it was published any more").await;
+    ends(&Site::new("").await, &["add"], 2, "it is not said what to add").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_published_connector_takes_no_files_place_and_of_several_all_or_none_is_locked() {
+    let (_registry, site, place) = locked(&["0.1.0"]).await;
+    let rest = place.replace("/odd", "/rest");
+    publish(&site, &version(&site, "rest", "0.1.0", false), &rest, None).await;
+    well(&site, &["add", &rest]).await;
+    well(&site, &["bundle", "both.tar"]).await;
+    // A connection means a file of the folder, and nobody has locked it.
+    let apart = Site::new(&odd("pages = 1")).await.connector("guest_odd");
+    assert_eq!(apart.sync("odd", 0).await["connector"], "odd 0.1.0");
+    let stranger = version(&apart, "odd", "9.0.0", false);
+    let strangers = place.replace("/odd", "/stranger/odd");
+    publish(&apart, &stranger, &strangers, None).await;
+    let words = "a file of the folder is `odd` already";
+    ends(&apart, &["add", &strangers], 2, words).await;
+    std::fs::copy(version(&site, "odd", "0.1.1", false), site.path("odd.wasm")).expect("copied");
+    std::fs::copy(site.path("both.tar"), apart.path("both.tar")).expect("copied");
+    well(&apart, &["add", &strangers, "--accept"]).await;
+    let before = lock(&apart);
+    ends(&apart, &["add", "both.tar"], 2, "`odd` is locked to").await;
+    assert_eq!(lock(&apart), before);
+    ends(&apart, &["add", "both.tar", "--accept"], 0, "rest 0.1.0 locked").await;
+    // A file is in no bundle, and that is said.
+    well(&site, &["add", "odd.wasm", "--accept"]).await;
+    ends(&site, &["bundle", "out.tar"], 0, "not in it, as they are files: odd").await;
+    ends(&site, &["bundle", "out"], 2, "let its name end with .tar").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -81,6 +142,12 @@ async fn whoever_names_no_version_is_shown_what_is_different_and_asked() {
     let wide = version(&site, "rest", "0.1.1", true);
     std::fs::copy(wide, site.path("elsewhere/rest.wasm")).expect("copied");
     ends(&site, &["add", "elsewhere/rest.wasm"], 2, "it asks for the host {evil_url}").await;
+    std::fs::copy(version(&site, "rest", "0.0.9", false), site.path("elsewhere/rest.wasm"))
+        .expect("copied");
+    ends(&site, &["add", "elsewhere/rest.wasm"], 2, "it is version 0.0.9, and 0.1.0 is locked")
+        .await;
+    let wide = version(&site, "rest", "0.1.1", true);
+    std::fs::copy(wide, site.path("elsewhere/rest.wasm")).expect("copied");
     let added = well(&site, &["add", "elsewhere/rest.wasm", "--accept", "--json"]).await.json();
     let added = &added["result"][0];
     assert_eq!(
@@ -144,14 +211,19 @@ async fn a_registry_that_is_away_is_no_verdict() {
     well(&site, &["bundle", "out.tar", "--yanked"]).await;
     ends(&site, &["add", "out.tar"], 2, "took it back: it loses pages").await;
     well(&site, &["add", "before.tar"]).await;
-    registry.lie(|_| {
-        let (status, headers) =
-            (axum::http::StatusCode::SERVICE_UNAVAILABLE, [("retry-after", "0")]);
-        Some(sheaf_tests::registries::says(status, &headers, ""))
-    });
+    registry.lie(|_| Some(says(StatusCode::SERVICE_UNAVAILABLE, &[("retry-after", "0")], "")));
     ends(&site, &["update"], 3, "odd 0.1.0 stays").await;
     ends(&site, &["audit"], 3, "not every registry could be asked").await;
     ends(&site, &["bundle", "away.tar"], 0, "its registry cannot be asked").await;
+    // One that refuses is not away; and one that lost a signature does not lose ours.
+    registry.lie(|_| Some(says(StatusCode::FORBIDDEN, &[], "")));
+    ends(&site, &["bundle", "refused.tar"], 2, "403").await;
+    registry.lie(|asked| {
+        let nothing = json!({ "schemaVersion": 2, "manifests": [] }).to_string();
+        asked.path.contains("/referrers/").then(|| says(StatusCode::OK, &[], nothing))
+    });
+    well(&site, &["bundle", "lost.tar"]).await;
+    well(&site, &["add", "lost.tar"]).await;
     // What is denied is in no bundle.
     let locked = well(&site, &["add", "before.tar", "--json"]).await.json();
     for digest in ["manifest", "wasm"] {

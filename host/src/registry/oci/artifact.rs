@@ -155,10 +155,6 @@ impl Artifact {
     pub fn digest(&self) -> Digest {
         Digest::of(&self.manifest)
     }
-
-    pub fn config_descriptor(&self) -> Descriptor {
-        Descriptor::of(CONFIG, &self.config)
-    }
 }
 
 /// What a connector's manifest says, which is a stranger's word.

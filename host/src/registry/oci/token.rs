@@ -20,18 +20,25 @@ impl Wire {
     pub(super) async fn log_in(&self, headers: &HeaderMap) -> Result<Option<Secret>> {
         let texts =
             headers.get_all(WWW_AUTHENTICATE).iter().filter_map(|value| value.to_str().ok());
+        let mut is_known = false;
         for text in texts {
             let Ok(challenges) = http_auth::parse_challenges(text) else { continue };
             for challenge in challenges {
                 if challenge.scheme.eq_ignore_ascii_case("bearer") {
                     return self.token(&challenge).await.map(Some);
                 }
-                if challenge.scheme.eq_ignore_ascii_case("basic") {
-                    let Login::Password(user, password) = &self.login else { return Ok(None) };
+                if !challenge.scheme.eq_ignore_ascii_case("basic") {
+                    continue;
+                }
+                is_known = true;
+                if let Login::Password(user, password) = &self.login {
                     let shown = http_auth::basic::encode_credentials(user, &password.reveal());
                     return Ok(Some(Secret::fetched(&shown)));
                 }
             }
+        }
+        if is_known {
+            return Ok(None);
         }
         Err(self.nonsense("it wants credentials, and does not say of which kind"))
     }

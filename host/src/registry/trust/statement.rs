@@ -58,6 +58,7 @@ struct Statement {
     kind: String,
     subject: Vec<Subject>,
     predicate_type: String,
+    #[serde(default)]
     predicate: serde_json::Value,
 }
 
