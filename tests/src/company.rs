@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Value, json};
 use sheaf::wire::identities::group_name;
 
-use crate::{Ended, Site, files};
+use crate::{Ended, Site, files, http};
 
 /// A company as the test sees it: nothing of Sheaf decides here who is in what.
 #[derive(Clone, Default)]
@@ -119,7 +119,7 @@ impl Firm {
             "viewURL": format!("https://docs.example.com/{id}"),
             "permissions": { "allowedGroupIntersections": [{ "requiredGroups": names }] },
         } });
-        let answer = reqwest::Client::new().post(url).json(&document).send().await.expect("told");
+        let answer = http().post(url).json(&document).send().await.expect("told");
         assert!(answer.status().is_success(), "{}", answer.text().await.unwrap_or_default());
         self.groups.push(groups.iter().map(|group| (*group).to_owned()).collect());
     }

@@ -73,6 +73,17 @@ pub fn guest(name: &str) -> PathBuf {
     target().join("wasm32-wasip2/release").join(format!("{name}.wasm"))
 }
 
+/// For what a test asks by HTTP itself. All tests have this one: to make a client is to read all certificates of the
+/// machine, which takes longer than a question. They do not share its connections, which end with the test that made
+/// them.
+pub fn http() -> &'static reqwest::Client {
+    static HTTP: OnceLock<reqwest::Client> = OnceLock::new();
+    HTTP.get_or_init(|| {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        reqwest::Client::builder().pool_max_idle_per_host(0).build().expect("a client")
+    })
+}
+
 /// Copies what is in one folder into another.
 pub fn copy(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).expect("a folder");
@@ -119,7 +130,7 @@ impl Site {
     }
 
     pub fn with(connections: &str, glean: LocalGlean) -> Self {
-        // For what a test asks by HTTP itself.
+        // For what a test does by TLS itself.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let site =
             Self { folder: TempDir::new().expect("a folder"), glean, environment: Vec::new() };
@@ -236,7 +247,7 @@ impl Site {
     ) -> Value {
         let body = json!({ "datasource": datasource, "objectType": kind, "docId": id, "userEmail": email });
         let url = format!("{}{path}", self.glean.url());
-        let answer = reqwest::Client::new().post(url).json(&body).send().await.expect("an answer");
+        let answer = http().post(url).json(&body).send().await.expect("an answer");
         answer.json().await.expect("JSON")
     }
 

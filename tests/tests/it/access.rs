@@ -8,7 +8,7 @@ use axum::routing::post;
 use axum::{Json, Router};
 use serde_json::{Value, json};
 use sheaf_local_glean::Fault;
-use sheaf_tests::{Ended, Site, files, odd};
+use sheaf_tests::{Ended, Site, files, http, odd};
 
 const PEOPLE: &str = r#"
 [[users]]
@@ -48,7 +48,6 @@ pub(super) fn settings(rules: &[(&str, &str)]) -> String {
 
 /// A document for each rule, all of it told.
 pub(super) async fn firm() -> Site {
-    let _ = rustls::crypto::ring::default_provider().install_default();
     let site = Site::new(&settings(&RULES)).await.connector("sheaf_files");
     for (folder, _) in RULES {
         site.write(&format!("docs/{folder}/one.md"), "# One");
@@ -71,7 +70,7 @@ pub(super) async fn told(site: &Site, connection: &str, id: &str, user: &str) ->
 /// Something else than Sheaf tells Glean.
 pub(super) async fn others_tell(site: &Site, path: &str, body: Value) {
     let url = format!("{}/api/index/v1{path}", site.glean.url());
-    let answer = reqwest::Client::new().post(url).json(&body).send().await.expect("an answer");
+    let answer = http().post(url).json(&body).send().await.expect("an answer");
     assert!(answer.status().is_success(), "{path}: {}", answer.text().await.unwrap_or_default());
 }
 
@@ -253,7 +252,6 @@ async fn an_unknown_document_an_unknown_id_and_a_glean_that_is_away_are_told() {
 async fn without_users_and_groups_it_is_not_known_here_and_glean_is_asked() {
     let site = Site::new(&odd("pages = 1, misdeed = \"everything\", after = 0")).await;
     let site = site.connector("guest_odd");
-    let _ = rustls::crypto::ring::default_provider().install_default();
     site.sync("odd", 0).await;
     for group in ["g2", "g3"] {
         others_tell(
@@ -293,7 +291,7 @@ async fn odd_glean(site: &Site) {
     let missing = || async { Json(json!({ "status": { "uploadStatus": "NOT_UPLOADED" } })) };
     let may = || async { Json(json!({ "hasAccess": true })) };
     let forward = move |uri: Uri, body: Bytes| async move {
-        let request = reqwest::Client::new().post(format!("{url}{}", uri.path()));
+        let request = http().post(format!("{url}{}", uri.path()));
         let request = request.header("content-type", "application/json").body(body);
         let answer = request.send().await.expect("an answer");
         let status = answer.status();

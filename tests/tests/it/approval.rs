@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use serde_json::json;
-use sheaf_tests::{Site, files, odd};
+use sheaf_tests::{Site, files, http, odd};
 
 use crate::ledger::{docs, remove};
 
@@ -162,8 +162,7 @@ async fn an_approval_does_not_cover_what_others_put_there_since_it_was_shown() {
         .collect();
     let url = format!("{}/api/index/v1/indexdocuments", site.glean.url());
     let body = json!({ "datasource": "docs", "documents": others }).to_string();
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let post = reqwest::Client::new().post(url).header("content-type", "application/json");
+    let post = http().post(url).header("content-type", "application/json");
     let sent = post.body(body).send().await.expect("an answer");
     assert!(sent.status().is_success(), "{}", sent.text().await.unwrap_or_default());
     let refused = site.sheaf(&[&approve[..], &["20"]].concat()).await;

@@ -4,7 +4,9 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use futures::future::join_all;
 use futures::stream::{self, StreamExt as _};
+use sheaf_tests::temporal::QUICK;
 use sheaf_tests::web::Web;
 use sheaf_tests::{Ended, Site, guest};
 use tokio::io::AsyncReadExt as _;
@@ -37,7 +39,7 @@ fn toml(case: &Case, web: &Web) -> String {
         format!("hosts = [\"{url}\"]\n{}", case.grants)
     };
     let mut toml = format!(
-        "[connections.evil]\nconnector = \"evil\"\ndatasource = \"evil\"\n\
+        "{QUICK}[connections.evil]\nconnector = \"evil\"\ndatasource = \"evil\"\n\
          settings = {{ misdeed = \"{}\", server = \"{url}\", target = \"{target}\" }}\n",
         case.misdeed
     );
@@ -273,22 +275,31 @@ async fn a_guest_that_misbehaves_before_it_has_settings_is_refused() {
     let component = std::fs::read(guest("guest_evil")).expect("a component");
     let marker = b"misdeed-at-start:";
     let at = component.windows(marker.len()).position(|window| window == marker).expect("a marker");
-    for (misdeed, code, what) in [
+    let misdeeds = [
         ("loop-in-describe", 1, "5s of computing in one call"),
         ("abort-in-start-up", 1, "crashed"),
         ("sleep-in-describe", 1, "did not answer within 20s"),
-    ] {
-        let web = Web::start().await;
-        let site = Site::new(&toml(&Case { misdeed: "trap", ..Case::default() }, &web)).await;
+    ];
+    // Most of this is to wait for limits: all at once.
+    let ended = misdeeds.map(|(misdeed, code, what)| {
         let mut evil = component.clone();
         evil[at + marker.len()..][..misdeed.len()].copy_from_slice(misdeed.as_bytes());
-        std::fs::write(site.path("connectors/evil.wasm"), evil).expect("written");
-        for arguments in [&["inspect", "connectors/evil.wasm"][..], &["sync", "evil", "--local"]] {
-            let ended = site.sheaf(arguments).await;
-            assert_eq!(ended.code, code, "{misdeed} {arguments:?}: {ended:?}");
-            assert!(ended.stderr.contains(what), "{misdeed} {arguments:?}: {ended:?}");
-            insta::assert_snapshot!(ended.told());
+        async move {
+            let web = Web::start().await;
+            let site = Site::new(&toml(&Case { misdeed: "trap", ..Case::default() }, &web)).await;
+            std::fs::write(site.path("connectors/evil.wasm"), evil).expect("written");
+            let inspect = site.sheaf(&["inspect", "connectors/evil.wasm"]);
+            let (inspected, crawled) =
+                tokio::join!(inspect, site.sheaf(&["sync", "evil", "--local"]));
+            for ended in [&inspected, &crawled] {
+                assert_eq!(ended.code, code, "{misdeed}: {ended:?}");
+                assert!(ended.stderr.contains(what), "{misdeed}: {ended:?}");
+            }
+            [inspected, crawled]
         }
+    });
+    for ended in join_all(ended).await.into_iter().flatten() {
+        insta::assert_snapshot!(ended.told());
     }
 }
 

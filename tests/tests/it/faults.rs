@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use futures::future::join_all;
 use serde_json::{Value, json};
 use sheaf_local_glean::{Dropped, Fault, LocalGlean, Options};
 use sheaf_tests::temporal::{QUICK, server, worker};
@@ -55,44 +56,53 @@ fn is_refusal(name: &str, skip: u32) -> bool {
     skip == 4 && (name == "400" || name == "413")
 }
 
-async fn each(site: &Site, more: &str, arguments: &[&str]) {
-    for (name, fault) in faults() {
+/// So many faults one after the other, each at each position.
+async fn locally(faults: &[(&str, Fault)]) {
+    let site = Site::new("").await.connector("guest_odd");
+    for (name, fault) in faults {
         for skip in POSITIONS {
             let salt = format!("{name} after {skip}");
-            site.write("sheaf.toml", &connections(site, &fault, &salt, more));
+            site.write("sheaf.toml", &connections(&site, fault, &salt, ""));
             let path = "/bulkindexdocuments".to_owned();
             site.glean.drill().clear();
             site.glean.drill().add(Fault { path, skip, ..fault.clone() });
-            let ended = site.sheaf(arguments).await;
+            let ended = site.sheaf(&["sync", "odd", "--local", "--json"]).await;
             if is_refusal(name, skip) {
                 assert_eq!(ended.code, 4, "{salt}: {ended:?}");
-                assert!(is_whole(site, &salt).await, "{salt}: what was uploaded stays");
+                assert!(is_whole(&site, &salt).await, "{salt}: what was uploaded stays");
                 continue;
             }
             assert_eq!(ended.code, 0, "{salt}: {ended:?}");
             assert_eq!(ended.json()["result"]["outcome"], "complete", "{salt}");
-            assert!(is_whole(site, &salt).await, "{salt}");
+            assert!(is_whole(&site, &salt).await, "{salt}");
         }
     }
 }
 
+/// Most of each is to wait for Glean: so many have their turns while others have theirs.
+const IN_A_ROW: usize = 5;
+
 #[tokio::test(flavor = "multi_thread")]
 async fn each_fault_at_each_page_leaves_the_same_index_locally() {
-    let site = Site::new("").await.connector("guest_odd");
-    each(&site, "", &["sync", "odd", "--local", "--json"]).await;
+    join_all(faults().chunks(IN_A_ROW).map(locally)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_fault_at_each_page_leaves_the_same_index_on_temporal() {
+    join_all(faults().chunks(IN_A_ROW).map(on_temporal)).await;
+}
+
+/// The same by a worker.
+async fn on_temporal(faults: &[(&str, Fault)]) {
     let mut site = Site::new("").await.connector("guest_odd");
     let policy = "[temporal.policy]\ninitial_interval = \"100ms\"\nmax_interval = \"300ms\"\n\n";
     site.write("sheaf.toml", &connections(&site, &Fault::default(), "first", policy));
     let server = server(&mut site).await;
     // The salt is the worker's: it reads its own file at its start.
-    for (name, fault) in faults() {
+    for (name, fault) in faults {
         for skip in POSITIONS {
             let salt = format!("{name} after {skip}");
-            site.write("sheaf.toml", &connections(&site, &fault, &salt, policy));
+            site.write("sheaf.toml", &connections(&site, fault, &salt, policy));
             let mut worker = worker(&site).await;
             site.glean.drill().clear();
             let path = "/bulkindexdocuments".to_owned();

@@ -2,19 +2,18 @@
 
 use serde_json::{Value, json};
 use sheaf_local_glean::{Counts, Fault, LocalGlean, Options};
+use sheaf_tests::http;
 use sheaf_tests::wait::until;
 
-/// A local Glean with the datasource `docs`, and a client of it.
+/// A local Glean with the datasource `docs`.
 struct Glean {
     glean: LocalGlean,
-    http: reqwest::Client,
 }
 
 impl Glean {
     async fn start() -> Self {
-        let _ = rustls::crypto::ring::default_provider().install_default();
         let glean = LocalGlean::start(Options::default()).await.expect("a local Glean");
-        let glean = Self { glean, http: reqwest::Client::new() };
+        let glean = Self { glean };
         let config = json!({
             "name": "docs", "datasourceCategory": "KNOWLEDGE_HUB",
             "urlRegex": "https://docs\\.example\\.com/.*",
@@ -24,7 +23,7 @@ impl Glean {
     }
 
     fn request(&self, path: &str, body: &Value) -> reqwest::RequestBuilder {
-        let post = self.http.post(format!("{}{path}", self.glean.url()));
+        let post = http().post(format!("{}{path}", self.glean.url()));
         post.header("content-type", "application/json").body(body.to_string())
     }
 
@@ -126,7 +125,7 @@ async fn a_page_of_another_origin_deletes_no_document() {
     ] {
         let url = glean.glean.url();
         let port = url.rsplit_once(':').expect("a port").1;
-        let post = glean.http.post(format!("{url}/api/index/v1/deletedocument"));
+        let post = http().post(format!("{url}/api/index/v1/deletedocument"));
         let post = post.header("host", format!("{}:{port}", sent.host));
         let post = match sent.origin {
             Some(origin) => post.header("origin", origin),
@@ -143,10 +142,9 @@ async fn a_page_of_another_origin_deletes_no_document() {
 
 #[tokio::test]
 async fn where_a_token_is_set_all_but_the_empty_page_needs_it() {
-    let _ = rustls::crypto::ring::default_provider().install_default();
     let options = Options { token: Some("right".into()), ..Options::default() };
     let glean = LocalGlean::start(options).await.expect("a local Glean");
-    let http = reqwest::Client::new();
+    let http = http();
     for (path, open) in [
         ("/", true),
         ("/api/search?q=x", false),

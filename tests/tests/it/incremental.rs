@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use sheaf_local_glean::Fault;
 use sheaf_tests::wait::says;
-use sheaf_tests::{Site, odd};
+use sheaf_tests::{Site, http, odd};
 
 use crate::ledger::stopped;
 
@@ -132,14 +132,13 @@ async fn a_refused_change_of_access_that_passes_after_a_sessions_end_is_known_to
 
 /// Puts a document of `odd` into an open session.
 async fn again(site: &Site, upload_id: &Value, id: &str) {
-    let _ = rustls::crypto::ring::default_provider().install_default();
     let document = json!({
         "datasource": "odd", "objectType": "Page", "id": id, "title": id,
         "viewURL": "https://odd.example.com/2", "permissions": { "allowAnonymousAccess": true },
     });
     let page = json!({ "uploadId": upload_id, "datasource": "odd", "documents": [document] });
     let url = format!("{}/api/index/v1/bulkindexdocuments", site.glean.url());
-    let post = reqwest::Client::new().post(url).header("content-type", "application/json");
+    let post = http().post(url).header("content-type", "application/json");
     let sent = post.body(page.to_string()).send().await;
     assert_eq!(sent.expect("an answer").status(), 200);
 }

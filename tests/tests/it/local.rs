@@ -1,5 +1,6 @@
 //! Crawls in one process, without Temporal.
 
+use futures::future::join_all;
 use serde_json::json;
 use sheaf_local_glean::{Dropped, Fault};
 use sheaf_tests::temporal::{ONCE, QUICK};
@@ -255,15 +256,17 @@ async fn passing_faults_of_glean_are_retried_under_the_same_upload_id() {
     ];
     for fault in faults {
         // The first page, one in the middle, the last.
-        for skip in [0, 2, 4] {
-            let site = Site::new(&odd("pages = 400")).await.connector("guest_odd");
-            let path = "/bulkindexdocuments".to_owned();
-            site.glean.drill().add(Fault { path, skip, ..fault.clone() });
-            let result = site.sync("odd", 0).await;
-            assert_eq!(result["outcome"], "complete", "{fault:?} after {skip}");
-            assert_eq!(site.ids("odd").await.len(), 4000, "{fault:?} after {skip}");
-        }
+        join_all([0, 2, 4].map(|skip| passes(&fault, skip))).await;
     }
+}
+
+async fn passes(fault: &Fault, skip: u32) {
+    let site = Site::new(&odd("pages = 400")).await.connector("guest_odd");
+    let path = "/bulkindexdocuments".to_owned();
+    site.glean.drill().add(Fault { path, skip, ..fault.clone() });
+    let result = site.sync("odd", 0).await;
+    assert_eq!(result["outcome"], "complete", "{fault:?} after {skip}");
+    assert_eq!(site.ids("odd").await.len(), 4000, "{fault:?} after {skip}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

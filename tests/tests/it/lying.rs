@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use serde_json::Value;
+use sheaf_tests::temporal::QUICK;
 use sheaf_tests::{Ended, Site, odd};
 
 /// What a second crawl does, after a first one that was well.
@@ -53,7 +54,7 @@ const fn lie(settings: &'static str, code: i32, says: &'static str) -> Lie {
 }
 
 fn connection(settings: &str, limits: &str) -> String {
-    format!("{}\n[connections.odd.limits]\n{limits}\n", odd(settings))
+    format!("{QUICK}{}\n[connections.odd.limits]\n{limits}\n", odd(settings))
 }
 
 /// The ids of all documents of the first crawl.

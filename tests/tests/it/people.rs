@@ -9,7 +9,6 @@ const PEOPLE: &str = "[[users]]\nemail = \"ann@x.com\"\n[[users]]\nemail = \"bob
                       [groups]\nhr = [\"ann@x.com\"]\n";
 
 async fn site() -> Site {
-    let _ = rustls::crypto::ring::default_provider().install_default();
     let site = Site::new(&files("people = \"people.toml\"")).await.connector("sheaf_files");
     site.write("docs/one.md", "# One");
     site.write("docs/people.toml", PEOPLE);

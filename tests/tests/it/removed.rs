@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use sheaf_local_glean::{LocalGlean, Options, REMOVED};
-use sheaf_tests::root;
+use sheaf_tests::{http, root};
 
 /// Where Glean's description is, by the rule of `.ci/run`.
 fn openapi() -> Option<String> {
@@ -91,11 +91,10 @@ fn marks_of_endpoints_are_told_from_marks_of_fields() {
 
 #[tokio::test]
 async fn local_glean_has_no_endpoint_that_glean_removed() {
-    let _ = rustls::crypto::ring::default_provider().install_default();
     let glean = LocalGlean::start(Options::default()).await.expect("a local Glean");
     for (path, _) in REMOVED {
         let url = format!("{}/api/index/v1{path}", glean.url());
-        let post = reqwest::Client::new().post(url).header("content-type", "application/json");
+        let post = http().post(url).header("content-type", "application/json");
         let answer = post.body("{}").send().await.expect("an answer");
         assert_eq!(answer.status(), 404, "{path}");
         assert_eq!(answer.text().await.expect("a body"), "Not Found", "{path}");

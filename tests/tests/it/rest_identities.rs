@@ -4,8 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
-use sheaf_tests::Site;
 use sheaf_tests::servers::Server;
+use sheaf_tests::{Site, http};
 
 /// Which documents each may read, by e-mail.
 type Readers = BTreeMap<String, BTreeSet<String>>;
@@ -125,10 +125,7 @@ async fn issue_readers(server: &Server) -> Readers {
             "http://127.0.0.1:{}/demo/rest/data/issue?@page_size=1000&@fields=id",
             server.port
         );
-        let asked = reqwest::Client::new()
-            .get(url)
-            .basic_auth(name, Some(format!("not-a-secret-{name}")))
-            .send();
+        let asked = http().get(url).basic_auth(name, Some(format!("not-a-secret-{name}"))).send();
         let answer: Value = asked.await.expect("an answer").json().await.expect("JSON");
         let issues = answer["data"]["collection"].as_array().expect("issues").iter();
         let ids = issues.map(|issue| issue["id"].as_str().expect("an id").to_owned());

@@ -3,7 +3,7 @@
 
 use futures::stream::{self, StreamExt as _};
 use serde_json::json;
-use sheaf_tests::{Ended, Site};
+use sheaf_tests::{Ended, Site, http};
 
 use super::taken_over::{Lie, judged, lie, program, senseless};
 
@@ -40,7 +40,7 @@ async fn site_of(lie: &str) -> Site {
             "viewURL": format!("https://odd.example.com/{group}"),
             "permissions": { "allowedGroups": [group] },
         } });
-        let answer = reqwest::Client::new().post(url).json(&document).send().await.expect("told");
+        let answer = http().post(url).json(&document).send().await.expect("told");
         assert!(answer.status().is_success(), "{}", answer.text().await.unwrap_or_default());
     }
     assert_eq!(finders(&site).await, ["ann@x.com: hr", "bob@x.com: hr", "cid@x.com: staff"]);
