@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use super::lock::{Locked, Source};
 use super::oci::{Repository, SCHEME};
 use super::rules::Rules;
@@ -181,10 +183,10 @@ impl Registry {
             return Ok(());
         }
         let source = self.file_of(digest).await?;
-        self.store.put(&name, source.bytes().to_vec()).await
+        self.store.put(&name, source.bytes().clone()).await
     }
 
-    pub(super) async fn put(&self, digest: &Digest, bytes: Vec<u8>) -> Result<()> {
+    pub(super) async fn put(&self, digest: &Digest, bytes: Bytes) -> Result<()> {
         self.store.put(&stored(digest), bytes).await
     }
 
@@ -202,7 +204,7 @@ impl Registry {
         }
         let name = stored(digest);
         let kept = self.store.get(&name).await?;
-        let kept = kept.map(|bytes| Candidate::of(self.store.place(&name).into(), &bytes));
+        let kept = kept.map(|bytes| Candidate::of(self.store.place(&name).into(), bytes));
         let candidate = match kept.filter(|candidate| candidate.digest == *digest) {
             Some(candidate) => candidate,
             None => self.file_of(digest).await?,

@@ -1,5 +1,6 @@
 //! A published connector as it comes: its manifest, its file, and what is attached to it, each believed by its digest.
 
+use bytes::Bytes;
 use semver::Version;
 use serde::{Deserialize, Serialize};
 
@@ -61,10 +62,10 @@ impl Place {
         }
     }
 
-    pub async fn blob(&self, of: &Descriptor, progress: &Progress) -> Result<Vec<u8>> {
+    pub async fn blob(&self, of: &Descriptor, progress: &Progress) -> Result<Bytes> {
         match self {
             Self::Registry(remote) => remote.blob(of, progress).await,
-            Self::Layout(layout) => layout.exactly(of),
+            Self::Layout(layout) => layout.exactly(of).map(Bytes::from),
         }
     }
 
@@ -101,7 +102,7 @@ impl Place {
         if config.size > MAX_ATTACHED {
             return Err(Refusal::NoConnector("its configuration is too long".into()).of(&of));
         }
-        let config = self.blob(&config, &|_| {}).await?;
+        let config = self.blob(&config, &|_| {}).await?.to_vec();
         let mut attached = Vec::new();
         let all = self.attached(&digest).await?;
         if all.len() > MOST_ATTACHED {
@@ -145,7 +146,7 @@ impl Place {
         if layer.size > MAX_ATTACHED {
             return Err(unread("it is too long"));
         }
-        let content = self.blob(layer, &|_| {}).await?;
+        let content = self.blob(layer, &|_| {}).await?.to_vec();
         Ok(Some(Attached { descriptor, manifest, content }))
     }
 }
