@@ -52,6 +52,7 @@ pub struct Real {
 
 impl Real {
     pub async fn start(maker: Maker) -> Self {
+        let _ = rustls::crypto::ring::default_provider().install_default();
         let folder = TempDir::new().expect("a folder");
         // A port that was free a moment ago.
         let free = TcpListener::bind("127.0.0.1:0").await.expect("a port");

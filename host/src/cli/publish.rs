@@ -59,14 +59,14 @@ pub(super) async fn run(args: Args) -> Result<Report> {
     let key = args.sign.as_deref().map(key).transpose()?;
     let loader = Loader::new(Program::this(), cache_folder()?)?;
     let candidate = loader.read(&args.file).await?;
-    let wasm = candidate.bytes().to_vec();
+    let wasm = candidate.bytes().clone();
     let connector = loader.load(candidate).await?;
     check(&connector.manifest).map_err(|it| it.at(args.file.display().to_string()))?;
     let created = created()?;
     let wish = Wish {
         to: &args.to,
         connector: &connector,
-        wasm: &wasm,
+        wasm: wasm.clone(),
         source: args.source.as_deref(),
         license: args.license.as_deref(),
         created: &created,

@@ -15,7 +15,11 @@ pub struct Digest(String);
 
 impl Digest {
     pub fn of(bytes: &[u8]) -> Self {
-        Self(format!("sha256:{:x}", Sha256::digest(bytes)))
+        Self::of_hash(&Sha256::digest(bytes))
+    }
+
+    fn of_hash(hash: &sha2::digest::Output<Sha256>) -> Self {
+        Self(format!("sha256:{hash:x}"))
     }
 
     /// Without the algorithm's name: fit for a file name.
@@ -27,6 +31,20 @@ impl Digest {
     pub fn short(&self) -> &str {
         let hex = self.hex();
         hex.get(..12).unwrap_or(hex)
+    }
+}
+
+/// Takes the digest of bytes as they come.
+#[derive(Default)]
+pub struct Digesting(Sha256);
+
+impl Digesting {
+    pub fn take(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    pub fn digest(self) -> Digest {
+        Digest::of_hash(&self.0.finalize())
     }
 }
 

@@ -33,7 +33,7 @@ mod v0_1_wit;
 
 pub use compiler::{Compiler, Unloaded};
 pub(crate) use delivered::{sentence, unread, with_short_titles};
-pub use digest::Digest;
+pub use digest::{Digest, Digesting};
 pub use engine::Engine;
 pub(crate) use engine::code_version;
 pub(crate) use grants::Given;

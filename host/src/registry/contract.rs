@@ -2,9 +2,12 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use super::oci::{About, Artifact, Reference};
 use super::publish::{Done, put};
 use super::trust::PrivateKey;
+use crate::connector::Digest;
 use crate::failure::{Failure, Result};
 
 const NAME: &str = "connector";
@@ -49,7 +52,14 @@ pub async fn publish_contract(
         exports: &exports,
         created,
     };
-    let artifact = Artifact::new(&about, PACKAGE)?;
+    let artifact = Artifact::new(&about, &Digest::of(PACKAGE), PACKAGE.len() as u64)?;
     let (repository, tag) = (to.repository.clone(), Some(VERSION.to_owned()));
-    put(Reference { repository, tag }, &artifact, PACKAGE, key, Arc::new(|_| {})).await
+    put(
+        Reference { repository, tag },
+        &artifact,
+        Bytes::from_static(PACKAGE),
+        key,
+        Arc::new(|_| {}),
+    )
+    .await
 }

@@ -4,6 +4,8 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
+use bytes::Bytes;
+
 use super::lock::{Locked, Source};
 use super::oci::{Repository, SCHEME};
 use super::rules::Rules;
@@ -185,10 +187,10 @@ impl Registry {
             return Ok(());
         }
         let source = self.in_folder(digest).await?.ok_or_else(|| self.is_gone(digest))?;
-        self.store.put(&name, source.bytes().to_vec()).await
+        self.store.put(&name, source.bytes().clone()).await
     }
 
-    pub(super) async fn put(&self, digest: &Digest, bytes: Vec<u8>) -> Result<()> {
+    pub(super) async fn put(&self, digest: &Digest, bytes: Bytes) -> Result<()> {
         self.store.put(&stored(digest), bytes).await
     }
 
@@ -210,7 +212,7 @@ impl Registry {
             return Ok(Some(connector));
         }
         let kept = self.store.get(&stored(digest)).await?;
-        let kept = kept.map(|bytes| Candidate::of(self.stored_at(digest).into(), &bytes));
+        let kept = kept.map(|bytes| Candidate::of(self.stored_at(digest).into(), bytes));
         let candidate = match kept.filter(|candidate| candidate.digest == *digest) {
             Some(candidate) => Some(candidate),
             None => self.in_folder(digest).await?,

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use super::oci::{
     About, Annotations, Artifact, Described, Descriptor, MANIFEST, Progress, Reference, Remote,
     described, tag_of,
@@ -19,7 +21,7 @@ pub struct Wish<'a> {
     /// With a tag, or without: then it is the connector's version.
     pub to: &'a Reference,
     pub connector: &'a Connector,
-    pub wasm: &'a [u8],
+    pub wasm: Bytes,
     pub source: Option<&'a str>,
     pub license: Option<&'a str>,
     /// In RFC 3339.
@@ -69,15 +71,15 @@ pub async fn publish(wish: &Wish<'_>, progress: Arc<Progress>) -> Result<Done> {
         exports: &wish.connector.inspection.exports,
         created: wish.created,
     };
-    let artifact = Artifact::new(&about, wish.wasm)?;
-    put(reference, &artifact, wish.wasm, wish.key, progress).await
+    let artifact = Artifact::new(&about, &wish.connector.digest, wish.wasm.len() as u64)?;
+    put(reference, &artifact, wish.wasm.clone(), wish.key, progress).await
 }
 
 /// Puts an artifact under a tag, unless it is there, and signs it.
 pub(super) async fn put(
     reference: Reference,
     artifact: &Artifact,
-    wasm: &[u8],
+    wasm: Bytes,
     key: Option<&PrivateKey>,
     progress: Arc<Progress>,
 ) -> Result<Done> {
@@ -100,8 +102,8 @@ pub(super) async fn put(
         }
         manifest_there = there;
     } else {
-        remote.put_blob(wasm.to_vec(), Some(progress)).await?;
-        remote.put_blob(artifact.config.clone(), None).await?;
+        remote.put_known(&artifact.layer.digest, wasm, Some(progress)).await?;
+        remote.put_blob(artifact.config.clone()).await?;
         remote.put_manifest(&tag, MANIFEST, artifact.manifest.clone()).await?;
     }
     let place = Place::Registry(Box::new(remote));

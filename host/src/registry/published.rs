@@ -1,5 +1,6 @@
 //! A published connector as it comes: its manifest, its file, and what is attached to it, each believed by its digest.
 
+use bytes::Bytes;
 use semver::Version;
 use serde::{Deserialize, Serialize};
 
@@ -65,10 +66,10 @@ impl Place {
         }
     }
 
-    pub async fn blob(&self, of: &Descriptor, progress: &Progress) -> Result<Vec<u8>> {
+    pub async fn blob(&self, of: &Descriptor, progress: &Progress) -> Result<Bytes> {
         match self {
             Self::Registry(remote) => remote.blob(of, progress).await,
-            Self::Layout(layout) => layout.exactly(of),
+            Self::Layout(layout) => layout.exactly(of).map(Bytes::from),
         }
     }
 
@@ -110,7 +111,7 @@ impl Place {
         if config.size > MAX_ATTACHED {
             return Err(Refusal::NoConnector("its configuration is too long".into()).of(&of));
         }
-        let config = self.blob(&config, &|_| {}).await?;
+        let config = self.blob(&config, &|_| {}).await?.to_vec();
         if std::str::from_utf8(&config).is_err() {
             return Err(Refusal::NoConnector("its configuration is no text".into()).of(&of));
         }
@@ -157,7 +158,7 @@ impl Place {
         if layer.size > MAX_ATTACHED {
             return Err(unread("it is too long"));
         }
-        let content = self.blob(layer, &|_| {}).await?;
+        let content = self.blob(layer, &|_| {}).await?.to_vec();
         if std::str::from_utf8(&content).is_err() {
             return Err(unread("it is no text"));
         }

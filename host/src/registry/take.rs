@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use semver::Version;
 
 use super::asks::Asks;
@@ -24,7 +25,7 @@ pub struct Taken {
     /// With which manifest it was published.
     pub published: Option<Published>,
     pub signer: Option<KeyId>,
-    wasm: Vec<u8>,
+    wasm: Bytes,
 }
 
 impl Registry {
@@ -54,7 +55,7 @@ impl Registry {
             ..Descriptor::of("application/wasm", &[])
         };
         let wasm = place.blob(&layer, progress).await?;
-        let candidate = Candidate::of(name().into(), &wasm);
+        let candidate = Candidate::known(name().into(), described.wasm, wasm.clone());
         let connector = self.loader.load(candidate).await.map_err(|it| it.at_least(name))?;
         let version = &connector.manifest.version;
         if Version::parse(version).is_err() {
@@ -75,7 +76,7 @@ impl Registry {
     pub async fn take_file(&self, path: &Path) -> Result<Taken> {
         let candidate = self.loader.read(path).await?;
         self.rules.allow(&candidate.digest)?;
-        let wasm = candidate.bytes().to_vec();
+        let wasm = candidate.bytes().clone();
         let connector = self.loader.load(candidate).await?;
         let (source, published, signer) = (Source::of_file(path), None, None);
         Ok(Taken { connector, source, published, signer, wasm })
@@ -167,11 +168,14 @@ impl Registry {
     }
 
     async fn store_taken(&self, taken: &Taken) -> Result<()> {
-        self.put(&taken.connector.digest, taken.wasm.clone()).await?;
-        match &taken.published {
-            Some(published) => keep(&self.store, published).await,
-            None => Ok(()),
-        }
+        // Each is on the disk when it is done; neither waits for the other.
+        let said = async {
+            match &taken.published {
+                Some(published) => keep(&self.store, published).await,
+                None => Ok(()),
+            }
+        };
+        tokio::try_join!(self.put(&taken.connector.digest, taken.wasm.clone()), said).map(drop)
     }
 }
 

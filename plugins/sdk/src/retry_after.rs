@@ -35,7 +35,7 @@ mod tests {
             ("Sun Nov  6 08:49:38 1994", Some(2)),
             // It is over.
             ("Sat, 05 Nov 1994 08:49:37 GMT", Some(0)),
-            ("Thu, 31 Dec 9999 23:59:59 GMT", Some(u32::MAX)),
+            ("Fri, 31 Dec 9999 23:59:59 GMT", Some(u32::MAX)),
             ("", None),
             ("-1", None),
             ("1.5", None),

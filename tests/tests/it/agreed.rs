@@ -48,7 +48,7 @@ async fn what_was_taken_back_is_no_newer_version_and_another_generation_is_named
     ends(&site, &["add", &place], 2, "it is of another generation").await;
     assert_eq!(lock(&site), before);
     // A tag that is no version says nothing of which one is meant.
-    registry.put_manifest("odd", "latest", registry.manifest("odd", "0.1.1"));
+    registry.put_manifest("odd", "latest", registry.manifest("odd", "0.2.0"));
     let latest = format!("{place}:latest");
     ends(&site, &["add", &latest], 2, "its tag `latest` is no version").await;
     let none = format!("{place}:0.1.7");
@@ -217,7 +217,7 @@ async fn a_registry_that_is_away_is_no_verdict() {
     ends(&site, &["bundle", "away.tar"], 0, "its registry cannot be asked").await;
     // One that refuses is not away; and one that lost a signature does not lose ours.
     registry.lie(|_| Some(says(StatusCode::FORBIDDEN, &[], "")));
-    ends(&site, &["bundle", "refused.tar"], 2, "403").await;
+    ends(&site, &["bundle", "refused.tar"], 4, "403").await;
     registry.lie(|asked| {
         let nothing = json!({ "schemaVersion": 2, "manifests": [] }).to_string();
         asked.path.contains("/referrers/").then(|| says(StatusCode::OK, &[], nothing))

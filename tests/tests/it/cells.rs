@@ -145,7 +145,7 @@ async fn a_cell_ends_with_whoever_waits_for_it() {
     let cache = folder.path().join("compiled");
     let loader = Loader::new(program, cache).expect("a loader");
     let bytes = std::fs::read(guest("guest_generator")).expect("a component");
-    let load = loader.load(Candidate::of("generator.wasm".into(), &bytes));
+    let load = loader.load(Candidate::of("generator.wasm".into(), bytes));
     let started = until("the cell runs", async || pid.exists());
     tokio::select! {
         _ = load => panic!("it waits for an answer"),

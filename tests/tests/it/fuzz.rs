@@ -61,7 +61,7 @@ async fn a_component_that_was_changed_at_random_is_refused_in_one_sentence() {
     let (mut refused, mut ran) = (0, 0);
     for number in 0..count {
         let bytes = mutated(&original, &mut random);
-        let candidate = Candidate::of(PathBuf::from(format!("{number}.wasm")), &bytes);
+        let candidate = Candidate::of(PathBuf::from(format!("{number}.wasm")), bytes);
         match loader.load(candidate).await {
             Ok(_) => ran += 1,
             Err(failure) => {
@@ -97,7 +97,7 @@ async fn native_code_in_disguise_is_refused() {
     // With the first bytes of a component before it, it is a damaged one.
     let mut bytes = b"\0asm\x0d\0\x01\0".to_vec();
     bytes.extend(std::fs::read(compiled.path()).expect("read"));
-    let candidate = Candidate::of("connector.wasm".into(), &bytes);
+    let candidate = Candidate::of("connector.wasm".into(), bytes);
     let failure = loader.load(candidate).await.expect_err("refused");
     assert!(failure.what.contains("damaged"), "{failure}");
 }

@@ -253,7 +253,7 @@ async fn what_was_changed_by_hand_in_the_lock_or_the_store_is_refused() {
     let hex = wasm.strip_prefix("sha256:").expect("a digest");
     let stored = case.site.path(&format!(".sheaf/connectors/{hex}.wasm"));
     std::fs::write(&stored, b"\0asm").expect("written");
-    refused(":0.1.0` fetches it again").await;
+    refused("fetches what is locked").await;
     let hex = digest_of("manifest").replace("sha256:", "");
     let mut published = walk(&case.site.path(".sheaf/connectors/published"));
     let kept = published.find(|path| path.ends_with(format!("{hex}.json"))).expect("a manifest");

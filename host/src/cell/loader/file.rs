@@ -30,7 +30,7 @@ pub(super) fn read(path: &Path, limits: &CompileLimits) -> Result<Vec<u8>> {
     }
     let allow = |size: usize| limits.allow(size as u64).map_err(|failure| failure.at(at.clone()));
     allow(usize::try_from(found.len()).unwrap_or(usize::MAX))?;
-    let mut bytes = Vec::new();
+    let mut bytes = Vec::with_capacity(usize::try_from(found.len()).unwrap_or(0) + 1);
     let most = (limits.max_bytes as u64).saturating_add(1);
     file.take(most).read_to_end(&mut bytes).map_err(unreadable)?;
     // It may have grown.

@@ -39,10 +39,15 @@ pub struct Descriptor {
 
 impl Descriptor {
     pub fn of(media_type: &str, bytes: &[u8]) -> Self {
+        Self::known(media_type, &Digest::of(bytes), bytes.len() as u64)
+    }
+
+    /// The same of bytes whose digest is known.
+    pub fn known(media_type: &str, digest: &Digest, size: u64) -> Self {
         Self {
             media_type: media_type.to_owned(),
-            digest: Digest::of(bytes).to_string(),
-            size: bytes.len() as u64,
+            digest: digest.to_string(),
+            size,
             artifact_type: None,
             annotations: Annotations::new(),
         }
@@ -121,9 +126,10 @@ pub struct Artifact {
 }
 
 impl Artifact {
-    pub fn new(about: &About<'_>, wasm: &[u8]) -> Result<Self> {
+    /// Of a file of this digest and size.
+    pub fn new(about: &About<'_>, wasm: &Digest, size: u64) -> Result<Self> {
         let json = |error| Failure::internal(format!("a manifest is no JSON: {error}"));
-        let mut layer = Descriptor::of(WASM, wasm);
+        let mut layer = Descriptor::known(WASM, wasm, size);
         let config = Config {
             created: about.created,
             architecture: "wasm",
@@ -214,8 +220,11 @@ mod tests {
 
     #[test]
     fn the_same_file_gives_the_same_digest_and_is_described_as_it_was_written() {
-        let artifact = Artifact::new(&about(), b"\0asm").expect("an artifact");
-        assert_eq!(Artifact::new(&about(), b"\0asm").expect("an artifact"), artifact);
+        let artifact = Artifact::new(&about(), &Digest::of(b"\0asm"), 4).expect("an artifact");
+        assert_eq!(
+            Artifact::new(&about(), &Digest::of(b"\0asm"), 4).expect("an artifact"),
+            artifact
+        );
         assert_eq!(
             artifact.digest().to_string(),
             "sha256:416a2d65d98b58c38f6bedef89f062c7073d4cef8cf6d1d35db8caa9c9f8851d",
@@ -228,7 +237,7 @@ mod tests {
 
     #[test]
     fn a_manifest_of_anything_else_is_refused() {
-        let artifact = Artifact::new(&about(), b"\0asm").expect("an artifact");
+        let artifact = Artifact::new(&about(), &Digest::of(b"\0asm"), 4).expect("an artifact");
         let text = String::from_utf8(artifact.manifest).expect("text");
         let good: Manifest = serde_json::from_str(&text).expect("a manifest");
         let two = Manifest { layers: [good.layers.clone(), good.layers.clone()].concat(), ..good };

@@ -15,7 +15,7 @@ use super::artifact::{
 use super::login::Login;
 use super::reference::Repository;
 use super::wire::{Answer, Ask, Progress, Wire};
-use crate::connector::Digest;
+use crate::connector::{Digest, Digesting};
 use crate::failure::{Failure, Kind, Result};
 
 /// The longest manifest ("OCI distribution specification": at least 4 MB have to be taken).
@@ -84,7 +84,7 @@ impl Remote {
     }
 
     /// Exactly these bytes.
-    pub async fn blob(&self, of: &Descriptor, progress: &Progress) -> Result<Vec<u8>> {
+    pub async fn blob(&self, of: &Descriptor, progress: &Progress) -> Result<Bytes> {
         let digest: Digest = of.digest.parse()?;
         let url = self.wire.url(&format!("blobs/{digest}"))?;
         let ask = Ask::new(Method::GET, url).anywhere();
@@ -94,13 +94,18 @@ impl Remote {
         }
         let refused = |refusal: Refusal| refusal.of(self.named(&digest));
         let wrong_size = |came| refused(Refusal::WrongSize { said: of.size, came });
-        let bytes = self.wire.transferred(answer, of.size, progress).await?;
+        let mut digesting = Digesting::default();
+        let bytes = self.wire.transferred(answer, of.size, |part, so_far| {
+            digesting.take(part);
+            progress(so_far);
+        });
+        let bytes = bytes.await?;
         let bytes = bytes.ok_or_else(|| wrong_size(of.size + 1))?;
         if bytes.len() as u64 != of.size {
             return Err(wrong_size(bytes.len() as u64));
         }
-        expect(&Digest::of(&bytes), &digest, Refusal::FileChanged).map_err(refused)?;
-        Ok(bytes)
+        expect(&digesting.digest(), &digest, Refusal::FileChanged).map_err(refused)?;
+        Ok(bytes.into())
     }
 
     /// All versions, as they are tagged.
@@ -184,14 +189,19 @@ impl Remote {
     }
 
     /// Puts bytes there, where they are not yet.
-    pub async fn put_blob(
+    pub async fn put_blob(&self, bytes: impl Into<Bytes>) -> Result<()> {
+        let bytes = bytes.into();
+        self.put_known(&Digest::of(&bytes).to_string(), bytes, None).await
+    }
+
+    /// The same of bytes whose digest is known: the registry takes no others for it.
+    pub async fn put_known(
         &self,
-        bytes: impl Into<Bytes>,
+        digest: &str,
+        bytes: Bytes,
         sent: Option<Arc<Progress>>,
     ) -> Result<()> {
-        let bytes = bytes.into();
-        let digest = Digest::of(&bytes).to_string();
-        if self.has_blob(&digest).await? {
+        if self.has_blob(digest).await? {
             return Ok(());
         }
         let url = self.wire.url("blobs/uploads/")?;
@@ -206,7 +216,7 @@ impl Remote {
         let location =
             location.ok_or_else(|| self.wire.nonsense("it does not say where a file goes"))?;
         let mut to = self.wire.own(&url, location)?;
-        to.query_pairs_mut().append_pair("digest", &digest);
+        to.query_pairs_mut().append_pair("digest", digest);
         let put = Ask { sent, ..Ask::new(Method::PUT, to).with(&kind, bytes) };
         let answer = self.wire.ask(&put).await?;
         match answer.status {
@@ -247,8 +257,8 @@ impl Remote {
         };
         let json = |error| Failure::internal(format!("a manifest is no JSON: {error}"));
         let manifest = serde_json::to_vec(&manifest).map_err(json)?;
-        self.put_blob(EMPTY_BYTES, None).await?;
-        self.put_blob(content, None).await?;
+        self.put_blob(EMPTY_BYTES).await?;
+        self.put_blob(content).await?;
         let mut descriptor = Descriptor::of(MANIFEST, &manifest);
         let is_listed = self.put_manifest(&descriptor.digest, MANIFEST, manifest).await?;
         if is_listed {

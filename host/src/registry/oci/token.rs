@@ -66,15 +66,16 @@ impl Wire {
             _ if is_own(host, self.repository.hostname()) => true,
             _ => Login::at(&authority(&url)).await? == self.login,
         };
+        let http = self.http.of(&url)?;
         let request = match &self.login {
             _ if !is_own => return Err(self.strangers(&url)),
             Login::Nobody => {
                 url.query_pairs_mut().append_pair("service", &service).append_pair("scope", &scope);
-                self.http.get(url)
+                http.get(url)
             }
             Login::Password(user, password) => {
                 url.query_pairs_mut().append_pair("service", &service).append_pair("scope", &scope);
-                self.http.get(url).basic_auth(user, Some(&*password.reveal()))
+                http.get(url).basic_auth(user, Some(&*password.reveal()))
             }
             Login::Refresh(token) => {
                 let form = url::form_urlencoded::Serializer::new(String::new())
@@ -84,10 +85,7 @@ impl Wire {
                     .append_pair("scope", &scope)
                     .append_pair("refresh_token", &token.reveal())
                     .finish();
-                self.http
-                    .post(url)
-                    .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
-                    .body(form)
+                http.post(url).header(CONTENT_TYPE, "application/x-www-form-urlencoded").body(form)
             }
         };
         let response = self.in_time(self.silence, request.send()).await?;

@@ -1,7 +1,7 @@
 //! Requests to one registry. Whatever it answers, our credentials go to no other host, and no more is read than may
 //! come.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -40,7 +40,7 @@ const CHUNK: usize = 256 << 10;
 pub type Progress = dyn Fn(u64) + Send + Sync;
 
 pub(super) struct Wire {
-    pub(super) http: reqwest::Client,
+    pub(super) http: Clients,
     pub(super) repository: Repository,
     base: Url,
     pub(super) login: Login,
@@ -51,6 +51,35 @@ pub(super) struct Wire {
     /// Between two tries, where the registry names no time.
     pause: Duration,
     pub(super) silence: Duration,
+}
+
+/// Who asks. Whoever speaks plain HTTP needs no certificates, and to read the system's takes longer than a request.
+#[derive(Default)]
+pub(super) struct Clients {
+    plain: OnceLock<reqwest::Client>,
+    secure: OnceLock<reqwest::Client>,
+    is_loopback: bool,
+}
+
+impl Clients {
+    pub(super) fn of(&self, url: &Url) -> Result<&reqwest::Client> {
+        let is_plain = url.scheme() == "http";
+        let kept = if is_plain { &self.plain } else { &self.secure };
+        if let Some(client) = kept.get() {
+            return Ok(client);
+        }
+        let builder = reqwest::Client::builder();
+        let builder = if is_plain { builder.tls_certs_only([]) } else { builder };
+        // What is said to this machine goes through nobody else.
+        let builder = if self.is_loopback { builder.no_proxy() } else { builder };
+        let client = builder
+            .connect_timeout(CONNECT)
+            .redirect(reqwest::redirect::Policy::none())
+            .user_agent(concat!("sheaf/", env!("CARGO_PKG_VERSION")))
+            .build()
+            .map_err(|error| Failure::internal(format!("no HTTP client: {error}")))?;
+        Ok(kept.get_or_init(|| client))
+    }
 }
 
 /// What is asked for.
@@ -116,15 +145,7 @@ impl Wire {
         };
         let base = Url::parse(&format!("{scheme}://{host}/v2/{}/", repository.name))
             .map_err(|error| Failure::settings(format!("`{repository}` is no address: {error}")))?;
-        let builder = reqwest::Client::builder();
-        // What is said to this machine goes through nobody else.
-        let builder = if repository.is_loopback() { builder.no_proxy() } else { builder };
-        let http = builder
-            .connect_timeout(CONNECT)
-            .redirect(reqwest::redirect::Policy::none())
-            .user_agent(concat!("sheaf/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .map_err(|error| Failure::internal(format!("no HTTP client: {error}")))?;
+        let http = Clients { is_loopback: repository.is_loopback(), ..Clients::default() };
         Ok(Self { http, repository, base, login, shown: Mutex::new(None), pushes, pause, silence })
     }
 
@@ -190,7 +211,7 @@ impl Wire {
         let mut url = ask.url.clone();
         for _ in 0..=REDIRECTS {
             let ours = is_same_place(&url, &self.base);
-            let mut request = self.http.request(ask.method.clone(), url.clone());
+            let mut request = self.http.of(&url)?.request(ask.method.clone(), url.clone());
             let mut patience = self.silence;
             if let Some(accept) = &ask.accept {
                 request = request.header(ACCEPT, accept);
@@ -234,17 +255,17 @@ impl Wire {
 
     /// The whole body, of which no more than `most` may come.
     pub(super) async fn body(&self, answer: Answer, most: u64) -> Result<Vec<u8>> {
-        self.transferred(answer, most, &|_| {}).await?.ok_or_else(|| {
+        self.transferred(answer, most, |_, _| {}).await?.ok_or_else(|| {
             self.nonsense(&format!("its answer is longer than {}", crate::text::bytes(most)))
         })
     }
 
-    /// The same, told as it comes; nothing where more came.
+    /// The same, told as it comes: each part, and how much came with it. Nothing where more came.
     pub(super) async fn transferred(
         &self,
         answer: Answer,
         most: u64,
-        progress: &Progress,
+        mut told: impl FnMut(&[u8], u64),
     ) -> Result<Option<Vec<u8>>> {
         let length = answer.headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok());
         let length: u64 = length.and_then(|length| length.parse().ok()).unwrap_or(0);
@@ -256,7 +277,7 @@ impl Wire {
                 return Ok(None);
             }
             body.extend_from_slice(&chunk);
-            progress(body.len() as u64);
+            told(&chunk, body.len() as u64);
         }
         Ok(Some(body))
     }
@@ -293,7 +314,7 @@ impl Wire {
     /// An answer that says no, for people.
     pub(super) async fn refused(&self, answer: Answer, what: &str) -> Failure {
         let status = answer.status;
-        let said = self.transferred(answer, MAX_SAID, &|_| {}).await.ok().flatten();
+        let said = self.transferred(answer, MAX_SAID, |_, _| {}).await.ok().flatten();
         let said = said.as_deref().and_then(errors).unwrap_or_default();
         let host = self.host();
         let failure = match status {
