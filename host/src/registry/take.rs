@@ -217,8 +217,8 @@ fn is_agreed(lock: &Lock, now: &Locked, consent: Consent) -> Result<()> {
     }
     let failure = Refusal::NotAgreed { locked: before, found, unlike }.of(&now.source);
     // What is shown now is what they look at; what is newest may be another one then.
-    let next = if is_published { now.add_again() } else { "say `--accept`".to_owned() };
-    Err(failure.next(format!("if that is right: {next}")))
+    let named = if is_published { format!("{}, or ", now.add_again()) } else { String::new() };
+    Err(failure.next(format!("if that is right: {named}`--accept`")))
 }
 
 /// Why one entry may not take the place of another unless a person says so.
