@@ -60,7 +60,10 @@ async fn locked(crawler: &Crawler) -> Result<Report> {
         let (name, version) = (&locked.name, &locked.version);
         let outcome = here_again(crawler, &locked).await;
         let (line, fetched) = match &outcome {
-            Ok(true) => (format!("{name} {version}: fetched from {}", locked.source), true),
+            Ok(true) => {
+                warn_if_taken_back(crawler, &locked).await;
+                (format!("{name} {version}: fetched from {}", locked.source), true)
+            }
             Ok(false) => (format!("{name} {version}: is here"), false),
             Err(failure) => (format!("{name} {version}: {failure}"), false),
         };
@@ -84,6 +87,14 @@ async fn locked(crawler: &Crawler) -> Result<Report> {
         Some(failure) => report.failure(failure),
         None => report,
     })
+}
+
+async fn warn_if_taken_back(crawler: &Crawler, locked: &Locked) {
+    let published = crawler.registry.published(locked).await.ok().flatten();
+    if let Some(why) = published.and_then(|published| published.yanked()) {
+        let Locked { name, version, .. } = locked;
+        tracing::warn!("{name} {version} was taken back by its publisher: {}", one_line(&why));
+    }
 }
 
 /// Whether it had to be fetched.

@@ -9,8 +9,8 @@ use super::update::{later, taken_back};
 use crate::crawl::Crawler;
 use crate::failure::{Kind, Result};
 use crate::registry::lock::{Locked, Source};
-use crate::registry::oci::{Remote, Repository, tag_of};
-use crate::registry::{Place, is_compatible, is_newer};
+use crate::registry::oci::{Remote, Repository};
+use crate::registry::{Place, is_compatible, is_newer, other_in_folder};
 use crate::text::one_line;
 
 #[derive(ClapArgs)]
@@ -19,8 +19,7 @@ pub(super) struct Args {}
 pub(super) async fn run(_: Args, context: &Context) -> Result<Report> {
     let config = context.config_without_secrets()?;
     let crawler = config.offline_crawler()?;
-    let (mut text, mut results) = (String::new(), Vec::new());
-    let (mut wrong, mut unasked, mut used) = (0, 0, Vec::new());
+    let (mut findings, mut used) = (Vec::new(), Vec::new());
     for (name, connection) in &config.connections {
         let asked = &connection.connector;
         let locked = crawler.registry.locked_as(asked)?;
@@ -40,29 +39,41 @@ pub(super) async fn run(_: Args, context: &Context) -> Result<Report> {
             None if asked.starts_with("sha256:") => {}
             None => finding.notes.push("not locked: `sheaf add` locks it".to_owned()),
         }
-        text.push_str(&format!("{name}: {}\n", finding.is));
+        used.extend(locked.as_ref().map(|locked| locked.name.clone()));
+        findings.push((Some(name.as_str()), locked, finding));
+    }
+    for locked in crawler.registry.locked()?.connectors {
+        if !used.contains(&locked.name) {
+            let is = format!("{} {}, which no connection uses", locked.name, locked.version);
+            let mut finding = Finding { is, ..Finding::default() };
+            look(&crawler, &locked, &mut finding).await;
+            findings.push((None, Some(locked), finding));
+        }
+    }
+    Ok(report(&findings))
+}
+
+fn report(findings: &[(Option<&str>, Option<Locked>, Finding)]) -> Report {
+    let (mut text, mut results) = (String::new(), Vec::new());
+    let (mut wrong, mut unasked) = (0, 0);
+    for (name, locked, finding) in findings {
+        let name_is = name.map_or_else(String::new, |name| format!("{name}: "));
+        text.push_str(&format!("{name_is}{}\n", finding.is));
         for line in finding.wrong.iter().chain(&finding.unasked).chain(&finding.notes) {
             text.push_str(&format!("  {}\n", one_line(line)));
         }
         wrong += usize::from(!finding.wrong.is_empty());
         unasked += finding.unasked.len();
-        results.push(finding.json(name, locked.as_ref()));
-        used.extend(locked.map(|locked| locked.name));
-    }
-    let lock = crawler.registry.locked()?;
-    let unused = lock.connectors.iter().map(|one| one.name.as_str());
-    let unused: Vec<_> = unused.filter(|name| !used.iter().any(|used| used == name)).collect();
-    if !unused.is_empty() {
-        text.push_str(&format!("locked, and used by no connection: {}\n", unused.join(", ")));
+        results.push(finding.json(*name, locked.as_ref()));
     }
     let (summary, code) = match (wrong, unasked) {
-        (0, 0) => ("nothing is wrong with the connectors in use".to_owned(), 0),
+        (0, 0) => ("nothing is wrong with the connectors".to_owned(), 0),
         (0, _) => ("not every registry could be asked".to_owned(), Kind::Unreachable.exit_code()),
-        (1, _) => ("one connection has to be seen to".to_owned(), 5),
-        (wrong, _) => (format!("{wrong} connections have to be seen to"), 5),
+        (1, _) => ("one connector has to be seen to".to_owned(), 5),
+        (wrong, _) => (format!("{wrong} connectors have to be seen to"), 5),
     };
     text.push_str(&summary);
-    Ok(Report::new(summary, Value::from(results)).text(text).exit_code(code))
+    Report::new(summary, Value::from(results)).text(text).exit_code(code)
 }
 
 #[derive(Default)]
@@ -76,7 +87,7 @@ struct Finding {
 }
 
 impl Finding {
-    fn json(&self, connection: &str, locked: Option<&Locked>) -> Value {
+    fn json(&self, connection: Option<&str>, locked: Option<&Locked>) -> Value {
         let Self { wrong, unasked, notes, .. } = self;
         json!({
             "connection": connection, "locked": locked,
@@ -89,6 +100,9 @@ impl Finding {
 async fn look(crawler: &Crawler, locked: &Locked, finding: &mut Finding) {
     let Source::Published(repository) = &locked.source else {
         finding.notes.push(format!("locked to {}", locked.source));
+        if crawler.registry.is_other_in_folder(locked).await {
+            finding.notes.push(other_in_folder(locked));
+        }
         return;
     };
     finding.notes.push(format!("from {repository}"));
@@ -105,25 +119,22 @@ async fn look(crawler: &Crawler, locked: &Locked, finding: &mut Finding) {
                 .push(format!("sheaf.lock does not name its signer: {again} puts it there"));
         }
     }
-    if let Err(failure) = ask(repository, locked, finding).await {
+    if let Err(failure) = ask(crawler, repository, locked, finding).await {
         let why = format!("what its registry says: {failure}");
         let is_away = failure.kind == Kind::Unreachable;
         if is_away { &mut finding.unasked } else { &mut finding.wrong }.push(why);
     }
 }
 
-async fn ask(repository: &Repository, locked: &Locked, finding: &mut Finding) -> Result<()> {
+async fn ask(
+    crawler: &Crawler,
+    repository: &Repository,
+    locked: &Locked,
+    finding: &mut Finding,
+) -> Result<()> {
     let place = Place::Registry(Box::new(Remote::open(repository, false).await?));
     let version = &locked.version;
-    finding.wrong.extend(taken_back(&place, locked).await?);
-    let tag = tag_of(version);
-    match place.digest_of(&tag).await? {
-        None => finding.wrong.push(format!("its tag {tag} was taken out of the registry")),
-        Some(tagged) if locked.manifest.as_ref() != Some(&tagged) => {
-            finding.wrong.push(format!("its tag {tag} was moved to another manifest, {tagged}"));
-        }
-        Some(_) => {}
-    }
+    finding.wrong.extend(taken_back(crawler, &place, locked).await?);
     let versions = place.versions().await?;
     let newest = place.newest(&versions, |it| is_newer(version, it) && is_compatible(version, it));
     if let Some((newest, _)) = newest.await?.found {

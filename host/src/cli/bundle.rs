@@ -42,7 +42,10 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<Report> {
         left = locked.extract_if(.., is_file).map(|one| one.name).collect();
     }
     for name in &args.names {
-        locked.extend(chosen(&config, &crawler, Some(name))?);
+        let chosen = chosen(&config, &crawler, Some(name))?;
+        let is_new = |one: &Locked| !locked.contains(one);
+        let new: Vec<_> = chosen.into_iter().filter(is_new).collect();
+        locked.extend(new);
     }
     if locked.is_empty() {
         return Err(Failure::settings("no published connector is locked")
@@ -99,7 +102,10 @@ async fn as_it_is_now(
     let mut published =
         kept.ok_or_else(|| Failure::internal(format!("{name} {version} has no manifest")))?;
     match now(repository, &published).await {
-        Ok(Some(now)) => crawler.registry.add_what_is_new(&mut published, now),
+        Ok(Some(now)) => {
+            crawler.registry.remember(locked, now.clone()).await?;
+            crawler.registry.add_what_is_new(&mut published, now);
+        }
         Ok(None) => tracing::warn!("{name} {version} is not in its registry any more"),
         Err(failure) if failure.kind == Kind::Unreachable => tracing::warn!(
             "whether {name} {version} was taken back is not known, as its registry cannot be asked: {failure}"
@@ -107,7 +113,9 @@ async fn as_it_is_now(
         Err(failure) => return Err(failure),
     }
     match published.yanked().filter(|_| !yanked) {
-        Some(why) => Err(Refusal::Yanked(why).of(published.name())),
+        Some(why) => {
+            Err(Refusal::Yanked(why).of(format!("{name} {version}, {}", published.name())))
+        }
         None => Ok(published),
     }
 }

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use semver::Version;
+use serde_json::{Value, json};
 
 use super::transfer::Transfer;
 use crate::crawl::Crawler;
@@ -59,6 +60,18 @@ async fn not_there(place: &Place, reference: &Reference) -> Result<Failure> {
     })
 }
 
+/// The same for `--json`; nothing of a file.
+pub(super) fn said_value(taken: &Taken) -> Value {
+    taken.published.as_ref().map_or(Value::Null, |published| {
+        json!({
+            "repository": published.repository.to_string(),
+            "digest": published.digest(),
+            "signer": taken.signer,
+            "yanked": published.yanked(),
+        })
+    })
+}
+
 /// What its registry said of what was fetched, a line each.
 pub(super) fn said(taken: &Taken) -> String {
     let Some(published) = &taken.published else { return String::new() };
@@ -68,7 +81,9 @@ pub(super) fn said(taken: &Taken) -> String {
         |id| format!("signed    by the key {id}\n"),
     ));
     if let Some(why) = published.yanked() {
-        text.push_str(&format!("yanked    its publisher took it back: {}\n", one_line(&why)));
+        text.push_str("yanked    its publisher took it back");
+        let why = if why.is_empty() { String::new() } else { format!(": {}", one_line(&why)) };
+        text.push_str(&format!("{why}\n"));
     }
     text
 }

@@ -6,7 +6,7 @@ use clap::Args as ClapArgs;
 use serde_json::{Value, json};
 
 use super::context::Context;
-use super::fetch::{fetch, said};
+use super::fetch::{fetch, said, said_value};
 use super::output::Report;
 use crate::cell::{Connector, Loader, Program, cache_folder};
 use crate::connector::Manifest;
@@ -29,13 +29,14 @@ pub(super) struct Args {
 }
 
 pub(super) async fn run(args: Args, context: &Context) -> Result<Report> {
-    let mut text = String::new();
+    let (mut text, mut published) = (String::new(), Value::Null);
     let connector = if args.what.starts_with(SCHEME) {
         let crawler = context.config_without_secrets()?.offline_crawler()?;
         // Whoever looks runs nothing: also at what was taken back.
         let taken = fetch(&crawler, &args.what, true).await?.into_iter().next();
         let taken = taken.ok_or_else(|| Failure::internal("nothing was fetched"))?;
         text = format!("\n{}", said(&taken));
+        published = said_value(&taken);
         taken.connector
     } else {
         let loader = Loader::new(Program::this(), cache_folder()?)?;
@@ -44,7 +45,7 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<Report> {
     let manifest = &connector.manifest;
     let summary = format!("{} {}: {}", manifest.name, manifest.version, manifest.description);
     text.insert_str(0, &describe(&connector, &args.what));
-    Ok(Report::new(summary, value(&connector)).text(text))
+    Ok(Report::new(summary, value(&connector)).with("published", published).text(text))
 }
 
 /// All that is known of a connector without running it.

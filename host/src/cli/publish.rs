@@ -18,7 +18,7 @@ use crate::registry::oci::Reference;
 use crate::registry::publish::{Done, Wish, publish, yank};
 use crate::registry::trust::PrivateKey;
 use crate::secret::Source;
-use crate::text::one_line;
+use crate::text::{count, one_line};
 
 #[derive(ClapArgs)]
 pub(super) struct Args {
@@ -91,6 +91,9 @@ fn told(done: &Done) -> Report {
     let did = if done.existed { "was there already" } else { "is published" };
     let signed = match &done.signed_by {
         Some(id) => format!("\n  signed by {id}"),
+        None if done.signatures > 0 => {
+            format!("\n  has {} already", count(done.signatures as u64, "signature"))
+        }
         None => "\n  not signed: `--sign KEY` lets others know that it is yours".to_owned(),
     };
     let result = json!({
@@ -99,6 +102,7 @@ fn told(done: &Done) -> Report {
         "existed": done.existed,
         "stays": done.stays,
         "yanked": done.yanked,
+        "signatures": done.signatures,
         "signer": done.signed_by,
     });
     let mut summary = format!("{} {did}\n  manifest  {}{signed}", done.reference, done.digest);
@@ -121,11 +125,23 @@ pub(super) async fn run_yank(args: YankArgs) -> Result<Report> {
             .next("name it behind a `:`, as in oci://registry.example.com/name:1.2.0"));
     };
     let was = yank(reference, tag, &args.reason).await?;
-    let did = if was { "was taken back before" } else { "is taken back" };
+    let did = match was.as_deref() {
+        None => "is taken back".to_owned(),
+        Some("") => "was taken back before, and no reason was given".to_owned(),
+        Some(before) => {
+            format!("was taken back before, and its reason stays ({})", one_line(before))
+        }
+    };
     let summary = format!(
         "{reference} {did}: `sheaf add` and `sheaf update` take it no more, and `sheaf audit` names it where it runs"
     );
-    Ok(Report::new(summary, json!({ "reference": reference.to_string(), "was_yanked": was })))
+    Ok(Report::new(
+        summary,
+        json!({
+            "reference": reference.to_string(), "was_yanked": was.is_some(),
+            "reason": was.as_deref().unwrap_or(&args.reason),
+        }),
+    ))
 }
 
 /// People follow it.

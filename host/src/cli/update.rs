@@ -19,7 +19,7 @@ use crate::text::one_line;
 pub(super) struct Args {
     /// The connector, as sheaf.lock names it; each unless said.
     name: Option<String>,
-    /// Take also what asks for more, or is signed by another key.
+    /// Take also what asks for more, or is signed by another key; of one that is named.
     #[arg(long, requires = "name")]
     accept: bool,
 }
@@ -104,7 +104,9 @@ async fn update(crawler: &Crawler, locked: &Locked, accept: bool) -> Result<Upda
     let newest = place.newest(&versions, newer).await?;
     let note = later(&place, &versions, repository, version).await;
     let Some((to, published)) = newest.found else {
-        if let Some(why) = taken_back(&place, locked).await? {
+        let wrong = taken_back(crawler, &place, locked).await?;
+        if !wrong.is_empty() {
+            let why = wrong.join("; ");
             return Ok(stays(&format!("{why}; there is no newer one to take{note}"), WAITS));
         }
         return Ok(stays(&format!("the newest{note}"), 0));
@@ -136,8 +138,13 @@ async fn update(crawler: &Crawler, locked: &Locked, accept: bool) -> Result<Upda
     }
     let consent = if accept { Consent::Accepted } else { Consent::AsLocked };
     crawler.registry.lock(&[taken], consent).await?;
-    let line = format!("{name} {version}: now {}{note}", now.version);
-    let result = json!({ "name": name, "from": version, "to": now.version, "waits": false });
+    let mut line = format!("{name} {version}: now {}{note}", now.version);
+    for unlike in &unlike {
+        line.push_str(&format!("\n  {}", one_line(unlike)));
+    }
+    let result = json!({
+        "name": name, "from": version, "to": now.version, "waits": false, "reasons": unlike,
+    });
     Ok(Updated { line, result, exit_code: 0 })
 }
 
@@ -159,19 +166,38 @@ pub(super) async fn later(
     }
 }
 
-/// What its publisher did to the version that is locked, as its registry says it now.
-pub(super) async fn taken_back(place: &Place, locked: &Locked) -> Result<Option<String>> {
-    let Some(manifest) = &locked.manifest else { return Ok(None) };
-    let published = place.published(&manifest.to_string()).await?;
-    let Some(published) = published else {
-        return Ok(Some("its publisher took it out of the registry".to_owned()));
-    };
-    // What a registry gives for a digest is believed only if it has it.
-    if published.digest() != *manifest {
-        return Ok(Some("its registry gave another manifest than was asked for".to_owned()));
+/// What was done to the version that is locked, as its registry says it now.
+pub(super) async fn taken_back(
+    crawler: &Crawler,
+    place: &Place,
+    locked: &Locked,
+) -> Result<Vec<String>> {
+    let Some(manifest) = &locked.manifest else { return Ok(Vec::new()) };
+    let mut wrong = Vec::new();
+    match place.published(&manifest.to_string()).await? {
+        None => wrong.push("its publisher took it out of the registry".to_owned()),
+        // What a registry gives for a digest is believed only if it has it.
+        Some(published) if published.digest() != *manifest => {
+            wrong.push("its registry gave another manifest than was asked for".to_owned());
+        }
+        Some(published) => {
+            wrong.extend(published.yanked().map(|why| match why.as_str() {
+                "" => "its publisher took it back".to_owned(),
+                why => format!("its publisher took it back: {}", one_line(why)),
+            }));
+            // A store that cannot be written keeps nobody from being told.
+            if let Err(failure) = crawler.registry.remember(locked, published).await {
+                tracing::warn!("{failure}");
+            }
+        }
     }
-    Ok(published.yanked().map(|why| match why.as_str() {
-        "" => "its publisher took it back".to_owned(),
-        why => format!("its publisher took it back: {}", one_line(why)),
-    }))
+    let tag = tag_of(&locked.version);
+    match place.digest_of(&tag).await? {
+        None => wrong.push(format!("its tag {tag} was taken out of the registry")),
+        Some(tagged) if tagged != *manifest => {
+            wrong.push(format!("its tag {tag} was moved to another manifest, {tagged}"));
+        }
+        Some(_) => {}
+    }
+    Ok(wrong)
 }

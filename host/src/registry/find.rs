@@ -46,10 +46,15 @@ impl Registry {
         let unreadable = |error: std::io::Error| {
             Failure::settings(format!("cannot read the folder of connectors: {error}"))
                 .at(self.folder.display().to_string())
-                .next("create it and put `.wasm` files there, or change `folder` in [connectors]")
+                .next("see to its permissions, or change `folder` in [connectors]")
         };
         let mut files = Vec::new();
-        for entry in std::fs::read_dir(&self.folder).map_err(unreadable)? {
+        let entries = match std::fs::read_dir(&self.folder) {
+            // Where all that is run is published, nobody needs one.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(files),
+            entries => entries.map_err(unreadable)?,
+        };
+        for entry in entries {
             let path = entry.map_err(unreadable)?.path();
             if path.extension().is_some_and(|extension| extension == "wasm") && path.is_file() {
                 files.push(path);
@@ -227,11 +232,7 @@ impl Registry {
         self.store.place(&stored(digest))
     }
 
-    /// There need not be a folder where all that is run is locked.
     async fn in_folder(&self, digest: &Digest) -> Result<Option<Candidate>> {
-        if !self.folder.exists() {
-            return Ok(None);
-        }
         for path in self.files()? {
             match self.loader.read(&path).await {
                 Ok(candidate) if candidate.digest == *digest => return Ok(Some(candidate)),

@@ -62,6 +62,8 @@ impl Archive {
                 return Err(unread(format!("it has more than {MOST_FILES} files")));
             }
             let name = entry.path().map_err(io)?.to_string_lossy().into_owned();
+            // As `tar` writes what is in a folder.
+            let name = name.strip_prefix("./").map(str::to_owned).unwrap_or(name);
             if !entry.header().entry_type().is_file() {
                 continue;
             }

@@ -66,7 +66,10 @@ impl Locked {
         let mut unlike = Vec::new();
         // That somebody who is trusted signs what nobody signed before takes nothing away.
         if let Some(before) = self.signer.as_ref().filter(|_| self.signer != now.signer) {
-            let by = now.signer.as_ref().map_or_else(|| "nobody".to_owned(), ToString::to_string);
+            let by = now
+                .signer
+                .as_ref()
+                .map_or_else(|| "nobody who is trusted".to_owned(), ToString::to_string);
             unlike.push(format!("it is signed by {by}, and was by {before}"));
         }
         if self.contract != now.contract {

@@ -6,7 +6,7 @@ use std::sync::{Arc, PoisonError};
 
 use super::asks::Asks;
 use super::find::Registry;
-use super::kept::{kept, kept_of};
+use super::kept::{keep, kept, kept_of};
 use super::lock::{Lock, Locked, Source};
 use super::published::{Attached, Published};
 use super::refusal::Refusal;
@@ -19,6 +19,9 @@ impl Registry {
     /// The connector of an entry, once both its digests and its signature are what they were.
     pub async fn load_locked(&self, locked: &Locked) -> Result<Arc<Connector>> {
         self.check_locked(locked).await?;
+        if self.is_other_in_folder(locked).await {
+            tracing::warn!("{}", other_in_folder(locked));
+        }
         let connector = self.exactly(&locked.wasm).await?;
         let connector = connector.ok_or_else(|| self.no_file(locked))?;
         if connector.manifest.name != locked.name {
@@ -34,6 +37,14 @@ impl Registry {
             return Err(self.changed(locked, "asks"));
         }
         Ok(connector)
+    }
+
+    /// Whether the folder has another file than the one that is locked, by the same name: somebody who builds it may
+    /// think that it is the one that runs.
+    pub async fn is_other_in_folder(&self, locked: &Locked) -> bool {
+        let Source::File(name) = &locked.source else { return false };
+        let found = self.loader.read(&self.folder().join(name)).await;
+        found.is_ok_and(|found| found.digest != locked.wasm)
     }
 
     /// What is said of it is in the store as it was when it was locked, and is trusted now.
@@ -111,6 +122,14 @@ impl Registry {
         Ok(())
     }
 
+    /// Keeps what its registry says now of what is locked: for when it cannot be asked.
+    pub async fn remember(&self, locked: &Locked, now: Published) -> Result<()> {
+        let Some(mut kept) = self.published(locked).await? else { return Ok(()) };
+        let before = kept.attached.len();
+        self.add_what_is_new(&mut kept, now);
+        if kept.attached.len() == before { Ok(()) } else { keep(&self.store, &kept).await }
+    }
+
     /// Adds what was attached since. What was kept stays: a registry may have lost a signature, and cannot make one.
     pub fn add_what_is_new(&self, kept: &mut Published, now: Published) {
         let is_new =
@@ -150,6 +169,16 @@ impl Registry {
         let found = lock.meant(named).or_else(|| lock.from(&Source::of_file(Path::new(named))));
         Ok(found.cloned())
     }
+}
+
+/// That a file which was built since does not run.
+pub fn other_in_folder(locked: &Locked) -> String {
+    let Locked { name, version, source, .. } = locked;
+    let file = source.to_string();
+    let file = file.strip_prefix("file:").unwrap_or(&file);
+    format!(
+        "the folder has another `{file}` than the one that is locked and runs as {name} {version}: `sheaf add {file}` locks it"
+    )
 }
 
 fn again(locked: &Locked) -> String {

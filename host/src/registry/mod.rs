@@ -23,6 +23,7 @@ pub mod trust;
 pub use asks::Asks;
 pub use find::{Found, Registry};
 pub use layout::{Archive, ArchiveWriter};
+pub use locked::other_in_folder;
 pub use newest::{Newest, is_compatible, is_newer};
 pub use published::{Place, Published};
 pub use rules::Rules;

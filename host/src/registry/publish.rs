@@ -39,6 +39,8 @@ pub struct Done {
     pub stays: Option<String>,
     /// Why it was taken back, if it was.
     pub yanked: Option<String>,
+    /// Signatures that it had already, whosever they are.
+    pub signatures: usize,
     pub signed_by: Option<KeyId>,
 }
 
@@ -115,8 +117,9 @@ pub(super) async fn put(
         }
         None => None,
     };
+    let signatures = said.as_ref().map_or(0, |said| said.bundles().len());
     let (digest, yanked) = (Digest::of(&manifest_there), said.and_then(|said| said.yanked()));
-    Ok(Done { reference, digest, existed, stays, yanked, signed_by })
+    Ok(Done { reference, digest, existed, stays, yanked, signatures, signed_by })
 }
 
 /// What is said otherwise of a file that is there already than now, as far as people say it.
@@ -164,20 +167,20 @@ async fn attach_signature(
     Ok(public.id())
 }
 
-/// Says of a version that it is taken back. Whether it was already.
-pub async fn yank(reference: &Reference, tag: &str, reason: &str) -> Result<bool> {
+/// Says of a version that it is taken back. Where it was already, the reason that was given then stays.
+pub async fn yank(reference: &Reference, tag: &str, reason: &str) -> Result<Option<String>> {
     let remote = Remote::open(&reference.repository, true).await?;
     let place = Place::Registry(Box::new(remote));
     let published: Option<Published> = place.published(tag).await?;
     let published = published.ok_or_else(|| no_version(reference))?;
-    if published.yanked().is_some() {
-        return Ok(true);
+    if let Some(before) = published.yanked() {
+        return Ok(Some(before));
     }
     let annotations = Annotations::from([(YANK_REASON.to_owned(), reason.to_owned())]);
     let subject = Descriptor::of(MANIFEST, &published.manifest);
-    let Place::Registry(remote) = place else { return Ok(false) };
+    let Place::Registry(remote) = place else { return Ok(None) };
     remote.attach(subject, YANK, b"{}".to_vec(), annotations).await?;
-    Ok(false)
+    Ok(None)
 }
 
 pub fn no_version(reference: &Reference) -> Failure {

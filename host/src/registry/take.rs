@@ -123,9 +123,6 @@ impl Registry {
 
     /// That no other file of the folder bears its name: that one may be what a connection means by it.
     async fn is_not_in_folder(&self, now: &Locked) -> Result<()> {
-        if !self.folder().exists() {
-            return Ok(());
-        }
         let mut other = None;
         for Found { path, connector } in self.all().await? {
             let Some(connector) = connector.ok().filter(|it| it.manifest.name == now.name) else {

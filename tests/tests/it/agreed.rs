@@ -251,6 +251,43 @@ async fn what_is_denied_or_not_trusted_any_more_stops_also_where_only_the_file_i
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_folder_need_not_be_there_and_another_file_in_it_is_told() {
+    let (registry, site, place) = locked(&["0.1.0", "0.1.1"]).await;
+    let _ = std::fs::remove_dir_all(site.path("connectors"));
+    let doctor = site.sheaf(&["doctor"]).await;
+    assert!(!doctor.stdout.contains("folder of connectors"), "{doctor:?}");
+    assert_eq!(site.sync("odd", 0).await["connector"], "odd 0.1.0");
+    // As people pack what they have unpacked.
+    well(&site, &["bundle", "out.tar"]).await;
+    let folder = site.path("unpacked");
+    let tar = |arguments: &[&str]| {
+        let done =
+            std::process::Command::new("tar").args(arguments).current_dir(site.path(".")).status();
+        assert!(done.expect("tar").success(), "{arguments:?}");
+    };
+    std::fs::create_dir(&folder).expect("a folder");
+    tar(&["xf", "out.tar", "-C", "unpacked"]);
+    tar(&["cf", "again.tar", "-C", "unpacked", "./"]);
+    well(&site, &["add", "again.tar"]).await;
+    // What no connection uses is looked at, too; and what was heard of it once is not forgotten.
+    site.configure(&format!("[connectors.trust]\n\"{place}\" = \"sheaf.pub\"\n"));
+    well(&site, &["yank", &format!("{place}:0.1.0"), "--reason", "it loses pages"]).await;
+    let again = well(&site, &["yank", &format!("{place}:0.1.0"), "--reason", "another"]).await;
+    assert!(again.stdout.contains("its reason stays (it loses pages)"), "{again:?}");
+    ends(&site, &["audit"], 5, "odd 0.1.0, which no connection uses").await;
+    registry.lie(|_| Some(says(StatusCode::SERVICE_UNAVAILABLE, &[("retry-after", "0")], "")));
+    ends(&site, &["bundle", "away.tar"], 2, "took it back: it loses pages").await;
+    // A file that was built since does not run, and that is said.
+    let site = Site::new(&odd("pages = 1")).await.connector("guest_odd");
+    well(&site, &["add", "guest_odd.wasm"]).await;
+    let newer = version(&site, "odd", "0.2.0", false);
+    std::fs::copy(newer, site.path("connectors/guest_odd.wasm")).expect("copied");
+    let words = "the folder has another `guest_odd.wasm` than the one that is locked";
+    ends(&site, &["audit"], 0, words).await;
+    ends(&site, &["preview", "odd"], 0, words).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn adding_needs_no_glean_and_a_lock_that_is_broken_says_what_to_do() {
     let (_registry, site, place) = locked(&["0.1.0"]).await;
     let configured = std::fs::read_to_string(site.path("sheaf.toml")).expect("a configuration");
