@@ -29,7 +29,14 @@ struct Updated {
     line: String,
     result: Value,
     exit_code: u8,
+    /// The version that was not taken, and may hide older ones that can be.
+    waits_for: Option<Version>,
+    /// What is locked now, where that is another one.
+    now: Option<Locked>,
 }
+
+/// Versions that are tried below one that waits.
+const TRIED: usize = 5;
 
 /// A person has to look.
 const WAITS: u8 = 5;
@@ -85,22 +92,53 @@ fn failed(locked: &Locked, to: Option<&Version>, failure: &Failure) -> Updated {
     let result = json!({
         "name": name, "from": version, "to": version, "waits": exit_code == WAITS, "error": failure,
     });
-    Updated { line, result, exit_code }
+    Updated { line, result, exit_code, waits_for: to.cloned(), now: None }
 }
 
+/// Takes the newest; where that one waits for a person, the newest that does not.
 async fn update(crawler: &Crawler, locked: &Locked, accept: bool) -> Result<Updated> {
+    let newest = attempt(crawler, locked, accept, None).await?;
+    let mut below = newest.waits_for.clone();
+    for _ in 0..TRIED {
+        let Some(version) = below else { break };
+        let mut older = Box::pin(attempt(crawler, locked, false, Some(&version))).await?;
+        if let Some(now) = older.now.take() {
+            let newest = Box::pin(attempt(crawler, &now, false, None)).await?;
+            older.line = format!("{}\n{}", older.line, newest.line);
+            older.result["waits"] = true.into();
+            older.result["waiting"] = newest.result;
+            older.exit_code = newest.exit_code;
+            return Ok(older);
+        }
+        below = older.waits_for;
+    }
+    Ok(newest)
+}
+
+/// Takes the newest version, or the newest below another one.
+async fn attempt(
+    crawler: &Crawler,
+    locked: &Locked,
+    accept: bool,
+    below: Option<&Version>,
+) -> Result<Updated> {
     let (name, version) = (&locked.name, &locked.version);
     let stays = |why: &str, exit_code: u8| Updated {
         line: format!("{name} {version}: {why}"),
         result: json!({ "name": name, "from": version, "to": version, "waits": exit_code == WAITS }),
         exit_code,
+        waits_for: None,
+        now: None,
     };
     let Source::Published(repository) = &locked.source else {
         return Ok(stays("a file, which `sheaf add` takes anew", 0));
     };
     let place = Place::Registry(Box::new(Remote::open(repository, false).await?));
     let versions = place.versions().await?;
-    let newer = |newer: &Version| is_newer(version, newer) && is_compatible(version, newer);
+    let is_below = |version: &Version| below.is_none_or(|below| version < below);
+    let newer = |newer: &Version| {
+        is_newer(version, newer) && is_compatible(version, newer) && is_below(newer)
+    };
     let newest = place.newest(&versions, newer).await?;
     let note = later(&place, &versions, repository, version).await;
     let Some((to, published)) = newest.found else {
@@ -134,7 +172,7 @@ async fn update(crawler: &Crawler, locked: &Locked, accept: bool) -> Result<Upda
         let result = json!({
             "name": name, "from": version, "to": now.version, "waits": true, "reasons": unlike,
         });
-        return Ok(Updated { line, result, exit_code: WAITS });
+        return Ok(Updated { line, result, exit_code: WAITS, waits_for: Some(to), now: None });
     }
     let consent = if accept { Consent::Accepted } else { Consent::AsLocked };
     crawler.registry.lock(&[taken], consent).await?;
@@ -145,7 +183,7 @@ async fn update(crawler: &Crawler, locked: &Locked, accept: bool) -> Result<Upda
     let result = json!({
         "name": name, "from": version, "to": now.version, "waits": false, "reasons": unlike,
     });
-    Ok(Updated { line, result, exit_code: 0 })
+    Ok(Updated { line, result, exit_code: 0, waits_for: None, now: Some(now) })
 }
 
 /// The newest version of another generation, if there is one. It is a note: what is wrong with it is, too.

@@ -129,6 +129,15 @@ async fn whoever_names_no_version_is_shown_what_is_different_and_asked() {
     let before = lock(&site);
     ends(&site, &["add", &place], 2, "it asks for the host {evil_url}").await;
     assert_eq!(lock(&site), before);
+    // What asks for no more is taken, whatever waits above it.
+    let narrow = version(&site, "rest", "0.1.2", false);
+    publish(&site, &narrow, &place, Some("sheaf.key")).await;
+    let wide = version(&site, "rest", "0.1.3", true);
+    publish(&site, &wide, &place, Some("sheaf.key")).await;
+    publish(&site, &version(&site, "rest", "0.1.4", false), &place, None).await;
+    let updated = ends(&site, &["update"], 5, "rest 0.1.0: now 0.1.2").await;
+    assert!(updated.stdout.contains("rest 0.1.2 stays, 0.1.4 is not taken"), "{updated:?}");
+    well(&site, &["add", &format!("{place}:0.1.0")]).await;
     // Whoever names it has looked at it.
     let shown = well(&site, &["inspect", &format!("{place}:0.1.1")]).await;
     assert!(shown.stdout.contains("the host {evil_url}"), "{shown:?}");

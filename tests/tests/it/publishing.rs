@@ -154,7 +154,8 @@ async fn an_update_that_asks_for_more_or_has_another_signer_waits_for_a_person()
         if text.contains("version = \"0.1.0\"") { "0.1.0" } else { "another" }
     };
     assert_eq!(locked(), "0.1.0");
-    well(&site, &["update", "rest", "--accept"]).await;
+    let taken = well(&site, &["update", "rest", "--accept"]).await;
+    assert!(taken.stdout.contains("it asks for the host {evil_url}"), "{taken:?}");
     assert_eq!(locked(), "another");
     // Another key that is trusted, too: who signs is another all the same.
     well(&site, &["keys", "new", "other"]).await;
