@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Makes a release for this machine: the binary with its completions and pages of the manual as an archive, the
 # connectors, what the binary is made of (CycloneDX), and SHA256SUMS over all of it. The same commit gives the same
-# files.
+# files, but for the connectors in Python and JavaScript: what makes those starts an interpreter and keeps its memory,
+# with names of temporary folders and random numbers in it.
 #
 #   tools/release.sh [OUT]             builds everything; a quarter of an hour (OUT: target/releases/VERSION-TARGET)
 #   tools/release.sh --quick [OUT]     takes what development built: to try this script, and for nothing else
@@ -47,11 +48,12 @@ build() {
     export SHEAF_COMMIT
     # A folder of its own: with other flags, all that development built would be built again. No path of this machine
     # gets into what is published.
-    local into=$target/release-build home=${CARGO_HOME:-$HOME/.cargo}
-    local flags="--remap-path-prefix=$PWD=/sheaf --remap-path-prefix=$home=/cargo"
-    CARGO_TARGET_DIR=$into RUSTFLAGS=$flags "$cargo" build --locked --profile dist -p sheaf-host --bin sheaf
-    CARGO_TARGET_DIR=$into RUSTFLAGS=$flags "$cargo" build --locked --release --target wasm32-wasip2 \
-        -p sheaf-files -p sheaf-rest
+    local into=$target/release-build flags
+    printf -v flags -- '--remap-path-prefix=%s\x1f--remap-path-prefix=%s\x1f--remap-path-prefix=%s' \
+        "${CARGO_HOME:-$HOME/.cargo}=/cargo" "$PWD=/sheaf" "$into=/build"
+    compile() { CARGO_TARGET_DIR=$into CARGO_ENCODED_RUSTFLAGS=$flags "$cargo" build --locked "$@"; }
+    compile --profile dist -p sheaf-host --bin sheaf
+    compile --release --target wasm32-wasip2 -p sheaf-files -p sheaf-rest
     rust=$into/wasm32-wasip2/release
     sheaf=$into/dist/sheaf
     guests=$into/guests
