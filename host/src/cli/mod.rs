@@ -235,7 +235,7 @@ pub fn main() -> ExitCode {
             Command::Doctor(args) => doctor::run(args, &context).await,
             Command::LocalGlean(args) => local_glean::run(args).await,
             Command::Version => Ok(version::run()),
-            Command::Completions(args) => shells::run(&args, Cli::command(), &context),
+            Command::Completions(args) => shells::run(&args, &Cli::command(), &context),
             Command::Manual(args) => shells::run_manual(&args, Cli::command()),
         }
     });

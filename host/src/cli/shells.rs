@@ -24,9 +24,9 @@ pub(super) struct ManualArgs {
 }
 
 /// A script, and nothing else on stdout.
-pub(super) fn run(args: &Args, mut described: Command, context: &Context) -> Result<Report> {
+pub(super) fn run(args: &Args, described: &Command, context: &Context) -> Result<Report> {
     let mut script = Vec::new();
-    clap_complete::generate(args.shell, &mut described, "sheaf", &mut script);
+    clap_complete::generate(args.shell, &mut shown(described), "sheaf", &mut script);
     let shell = args.shell.to_string();
     let summary = format!("completions for {shell}");
     if context.json {
@@ -55,6 +55,15 @@ pub(super) fn run_manual(args: &ManualArgs, described: Command) -> Result<Report
     })?;
     let summary = format!("the pages of the manual are in {}", folder.display());
     Ok(Report::new(summary, json!({ "folder": folder })))
+}
+
+/// The same without hidden commands, which would be offered like any other.
+fn shown(described: &Command) -> Command {
+    let commands = described.get_subcommands().filter(|command| !command.is_hide_set());
+    Command::new("sheaf")
+        .version(env!("CARGO_PKG_VERSION"))
+        .args(described.get_arguments().cloned())
+        .subcommands(commands.cloned())
 }
 
 /// Each page ends with the version, also that of a command which has no `--version` of its own.

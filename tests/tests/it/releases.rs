@@ -60,7 +60,7 @@ fn locked(name: &str) -> String {
     (*version).to_owned()
 }
 
-/// In the form of CycloneDX, and of what the binary says of itself.
+/// In the form of `CycloneDX`, and of what the binary says of itself.
 fn is_a_bill_of_materials(bill: &Value) {
     assert_eq!(bill["bomFormat"], "CycloneDX");
     assert_eq!(bill["specVersion"], "1.6");
@@ -166,8 +166,10 @@ fn completions_are_what_their_shell_reads() {
     let complete = "source \"$1\"; COMP_WORDS=(sheaf ver); COMP_CWORD=1; _sheaf sheaf ver sheaf; echo \"${COMPREPLY[@]}\"";
     let completed = said(Command::new("bash").args(["-c", complete, "bash"]).arg(&script));
     assert_eq!(completed.trim(), "version");
-    for shell in ["zsh", "fish", "elvish", "powershell"] {
-        assert!(sheaf(&["completions", shell]).contains("quarantine"), "{shell}");
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let script = sheaf(&["completions", shell]);
+        assert!(script.contains("quarantine"), "{shell}");
+        assert!(!script.contains("publish-contract"), "{shell}: what is hidden is not offered");
     }
     let told: Value =
         serde_json::from_str(&sheaf(&["completions", "fish", "--json"])).expect("one object");
