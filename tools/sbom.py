@@ -4,8 +4,8 @@
     sheaf version --json | tools/sbom.py > OUT.cdx.json
 
 Packages are those that cargo resolves for the host alone, with its features and for the target of that binary;
-licences and sources are the packages' own (or what deny.toml clarifies, or what their licence files begin with), checksums those of Cargo.lock. It ends with 1
-where the binary says other versions of itself, wasmtime or Temporal's SDK than Cargo.lock has.
+licences are the packages' own (or what deny.toml clarifies, or what their licence files begin with), checksums those of
+Cargo.lock. It ends with 1 where the binary says other versions of itself, wasmtime or Temporal's SDK than Cargo.lock has.
 """
 
 import json
