@@ -360,6 +360,8 @@ const ROOMS: &[Room] = &[
             "doctor",
             "worker",
             "dev",
+            "version",
+            "shells",
             "mod",
         ],
     ),

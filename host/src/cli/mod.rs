@@ -26,18 +26,20 @@ mod preview;
 mod publish;
 mod quarantine;
 mod schedules;
+mod shells;
 mod shifts;
 mod signals;
 mod status;
 mod sync;
 mod transfer;
 mod update;
+mod version;
 mod worker;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 use context::Context;
 use logging::redact_panics;
 
@@ -120,6 +122,13 @@ enum Command {
     Doctor(doctor::Args),
     /// Run a local Glean with a search page, for trying out and for tests.
     LocalGlean(local_glean::Args),
+    /// Say which build this is: its commit, its target, and what is in it.
+    Version,
+    /// Write completions of these commands for a shell.
+    Completions(shells::Args),
+    /// Write the pages of the manual into a folder.
+    #[command(hide = true)]
+    Manual(shells::ManualArgs),
 }
 
 impl Command {
@@ -151,6 +160,9 @@ impl Command {
             Self::Access(_) => "access",
             Self::Doctor(_) => "doctor",
             Self::LocalGlean(_) => "local-glean",
+            Self::Version => "version",
+            Self::Completions(_) => "completions",
+            Self::Manual(_) => "manual",
         }
     }
 
@@ -222,6 +234,9 @@ pub fn main() -> ExitCode {
             Command::Access(args) => access::run(args, &context).await,
             Command::Doctor(args) => doctor::run(args, &context).await,
             Command::LocalGlean(args) => local_glean::run(args).await,
+            Command::Version => Ok(version::run()),
+            Command::Completions(args) => shells::run(&args, &Cli::command(), &context),
+            Command::Manual(args) => shells::run_manual(&args, Cli::command()),
         }
     });
     // Blocking work that hangs must not keep the process.

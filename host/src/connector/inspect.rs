@@ -8,7 +8,7 @@ use crate::failure::{Failure, Kind, Result};
 use crate::text::short_line;
 
 /// The contract versions this host speaks, oldest first.
-const SPOKEN: &[&str] = &["0.1.0"];
+pub(crate) const CONTRACTS: &[&str] = &["0.1.0"];
 
 const PACKAGE: &str = "sheaf:connector/";
 
@@ -44,7 +44,7 @@ impl Inspection {
 
     /// Whether this host speaks its contract.
     pub(crate) fn is_spoken(&self) -> bool {
-        SPOKEN.contains(&self.contract.as_str())
+        CONTRACTS.contains(&self.contract.as_str())
     }
 
     /// Whether it may tell who is who.
@@ -133,8 +133,8 @@ fn contract(found: &Inspection) -> Result<String> {
         )
         .next("build it against the world `document-connector` of Sheaf's `wit/`"));
     };
-    let spoken = SPOKEN.join(", ");
-    if !SPOKEN.contains(&connector.as_str()) {
+    let spoken = CONTRACTS.join(", ");
+    if !CONTRACTS.contains(&connector.as_str()) {
         return Err(refused(format!(
             "the connector speaks contract {connector}, and this host speaks {spoken}"
         ))

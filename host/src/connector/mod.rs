@@ -40,6 +40,6 @@ pub(crate) use grants::Given;
 pub use grants::Grants;
 pub use guest::{Cursor, Guest, IdentityCursor};
 pub use inspect::Inspection;
-pub(crate) use inspect::inspect;
+pub(crate) use inspect::{CONTRACTS, inspect};
 pub use manifest::{CredentialRequest, Description, Manifest};
 pub(crate) use runnable::Runnable;

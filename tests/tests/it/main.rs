@@ -34,6 +34,7 @@ mod published_lies;
 mod publishing;
 mod readings;
 mod refused_people;
+mod releases;
 mod removed;
 mod rest;
 mod rest_identities;
