@@ -66,17 +66,17 @@ cmp "copied/$(sha256sum "$wasm" | cut -d' ' -f1)" "$wasm"
 
 echo "wkg reads the contract as a package of WIT"
 "$sheaf" publish-contract "oci://$at/sheaf/connector" --sign ours.key
-cat >wkg.toml <<TOML
+cat >registries.toml <<TOML
 [namespace_registries]
 sheaf = { registry = "127.0.0.1:7721", metadata = { preferredProtocol = "oci", oci = { registry = "127.0.0.1:7721", namespacePrefix = "drill/" } } }
 [registry."127.0.0.1:7721".oci]
 protocol = "http"
 TOML
-"$tools/wkg" get --config wkg.toml --cache wkg-cache sheaf:connector@0.1.0 --output contract.wasm
+"$tools/wkg" get --config registries.toml --cache wkg-cache sheaf:connector@0.1.0 --output ./contract.wasm
 cmp contract.wasm "$repo/wit/encoded/connector-0.1.0.wasm"
 mkdir -p own/wit
-printf 'package team:own;\nworld own { include sheaf:connector/document-connector@0.1.0; }\n' >own/wit/world.wit
-(cd own && "$tools/wkg" wit fetch --config ../wkg.toml --cache ../wkg-cache)
+printf 'package team:wiki;\nworld wiki { include sheaf:connector/document-connector@0.1.0; }\n' >own/wit/world.wit
+(cd own && "$tools/wkg" fetch --config ../registries.toml --cache ../wkg-cache)
 grep --quiet --recursive "package sheaf:connector@0.1.0" own/wit/deps
 
 echo "20 MB, in pairs (seconds: sheaf, oras)"
