@@ -195,6 +195,10 @@ async fn credentials_go_to_the_registry_and_to_nobody_else() {
     });
     let ended = case.add().await;
     assert!(ended.code == 2 && ended.stderr.contains("sends us to another host"), "{ended:?}");
+    // Ones that are wrong are not the same as none.
+    let basic = [("www-authenticate", "Basic realm=\"x\"")];
+    case.registry.lie(move |_| Some(says(StatusCode::UNAUTHORIZED, &basic, "")));
+    case.refused("did not take the credentials that are kept for it").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

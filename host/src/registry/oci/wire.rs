@@ -319,8 +319,15 @@ impl Wire {
         let host = self.host();
         let failure = match status {
             StatusCode::UNAUTHORIZED => {
-                let what =
-                    format!("the registry {host} gives {what} only to whom it knows ({status})");
+                let what = match self.login {
+                    Login::Nobody => {
+                        format!("the registry {host} gives {what} only to whom it knows ({status})")
+                    }
+                    _ => format!(
+                        "the registry {host} did not take the credentials that are kept for it, for \
+                         {what} ({status})"
+                    ),
+                };
                 Failure::new(Kind::Unauthorized, what)
                     .next(format!("`docker login {host}` or `podman login {host}`"))
             }
