@@ -27,6 +27,7 @@ tools/guests.sh
 wasm=$target/wasm32-wasip2/release/sheaf_files.wasm
 
 drill=$(mktemp -d)
+registry=
 trap 'kill "$registry" 2>/dev/null || true; rm -rf "$drill"' EXIT
 cat >"$drill/registry.yml" <<YAML
 version: 0.1
@@ -95,14 +96,17 @@ for one in range(5):
     content = leb(3) + b"pad" + os.urandom(20_000_000 - len(wasm))
     open(f"big-{one}.wasm", "wb").write(wasm + b"\0" + leb(len(content)) + content)
 PYTHON
+shopt -s inherit_errexit
 seconds() { local from=$EPOCHREALTIME; "$@" >/dev/null; python3 -c "print(f'{$EPOCHREALTIME - $from:.2f}')"; }
 for one in 0 1 2 3 4; do
     # It is loaded once: what is measured is the transfer.
     "$sheaf" inspect "big-$one.wasm" >/dev/null
-    echo "push  $(seconds "$sheaf" publish "big-$one.wasm" "oci://$at/sheaf-$one")" \
-        "$(seconds "$tools/oras" push --plain-http "$at/oras-$one:1" "big-$one.wasm:application/wasm")"
+    ours=$(seconds "$sheaf" publish "big-$one.wasm" "oci://$at/sheaf-$one")
+    theirs=$(seconds "$tools/oras" push --plain-http "$at/oras-$one:1" "big-$one.wasm:application/wasm")
+    echo "push  $ours $theirs"
     mkdir "site-$one" "out-$one"
     printf '' >"site-$one/sheaf.toml"
-    echo "pull  $(cd "site-$one" && seconds "$sheaf" add "oci://$at/sheaf-$one")" \
-        "$(seconds "$tools/oras" pull --plain-http "$at/oras-$one:1" --output "out-$one")"
+    ours=$(cd "site-$one" && seconds "$sheaf" add "oci://$at/sheaf-$one")
+    theirs=$(seconds "$tools/oras" pull --plain-http "$at/oras-$one:1" --output "out-$one")
+    echo "pull  $ours $theirs"
 done

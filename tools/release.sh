@@ -57,6 +57,7 @@ build() {
     rust=$into/wasm32-wasip2/release
     sheaf=$into/dist/sheaf
     guests=$into/guests
+    rm -rf "$guests"
     mkdir -p "$guests"
     plugins/feed/build.sh "$guests/feed.wasm"
     plugins/sitemap/build.sh "$guests/sitemap.wasm"

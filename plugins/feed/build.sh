@@ -6,7 +6,7 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 repo=$(cd "$here/../.." && pwd)
 sdk=$repo/plugins/sdk-python
 output=${1:-$repo/target/guests/feed.wasm}
-sources=("$here"/*.py "$here/pyproject.toml" "$here/build.sh" "$sdk/sheaf_sdk" "$repo/wit")
+sources=("$here"/*.py "$here/pyproject.toml" "$here/build.sh" "$sdk/sheaf_sdk" "$sdk/pyproject.toml" "$repo/wit")
 
 if [[ -f $output && -z $(find "${sources[@]}" -name __pycache__ -prune -o -newer "$output" -print) ]]; then
     exit

@@ -9,7 +9,7 @@ use super::inspect;
 use super::output::Report;
 use super::transfer::Transfer;
 use crate::crawl::Crawler;
-use crate::failure::{Failure, Result};
+use crate::failure::{Failure, Kind, Result};
 use crate::registry::lock::{Locked, Source};
 use crate::registry::oci::{Reference, Remote};
 use crate::registry::{Consent, Place, Placed, Taken};
@@ -71,7 +71,11 @@ async fn locked(crawler: &Crawler) -> Result<Report> {
         results
             .push(json!({ "name": name, "version": version, "fetched": fetched, "error": error }));
         lines.push(line);
-        failed = failed.or(outcome.err());
+        // A registry that is away is the least that can be wrong.
+        let is_least = |failure: &Failure| failure.kind == Kind::Unreachable;
+        if failed.as_ref().is_none_or(is_least) {
+            failed = outcome.err().or(failed);
+        }
     }
     if lines.is_empty() {
         return Err(Failure::settings("it is not said what to add, and nothing is locked")
@@ -106,7 +110,16 @@ async fn here_again(crawler: &Crawler, locked: &Locked) -> Result<bool> {
     // What is refused is refused wherever it comes from.
     let transfer = Transfer::new("fetches", 1 << 20);
     let place = Place::Registry(Box::new(Remote::open(repository, false).await?));
-    crawler.registry.restore(locked, &place, &transfer.progress()).await.map(|()| true)
+    let restored = crawler.registry.restore(locked, &place, &transfer.progress()).await;
+    match (restored, loaded) {
+        // What is refused here needs no registry.
+        (Err(away), Err(refused))
+            if away.kind == Kind::Unreachable && refused.kind == Kind::Untrusted =>
+        {
+            Err(refused)
+        }
+        (restored, _) => restored.map(|()| true),
+    }
 }
 
 /// Whether a version is named: then an older one is meant.

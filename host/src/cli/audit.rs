@@ -46,6 +46,10 @@ pub(super) async fn run(_: Args, context: &Context) -> Result<Report> {
         if !used.contains(&locked.name) {
             let is = format!("{} {}, which no connection uses", locked.name, locked.version);
             let mut finding = Finding { is, ..Finding::default() };
+            if let Err(failure) = crawler.registry.load_locked(&locked).await {
+                finding.wrong.push(failure.to_string());
+                finding.wrong.extend(failure.next);
+            }
             look(&crawler, &locked, &mut finding).await;
             findings.push((None, Some(locked), finding));
         }

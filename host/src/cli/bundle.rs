@@ -103,7 +103,10 @@ async fn as_it_is_now(
         kept.ok_or_else(|| Failure::internal(format!("{name} {version} has no manifest")))?;
     match now(repository, &published).await {
         Ok(Some(now)) => {
-            crawler.registry.remember(locked, now.clone()).await?;
+            // A store that cannot be written keeps nobody from a bundle.
+            if let Err(failure) = crawler.registry.remember(locked, now.clone()).await {
+                tracing::warn!("{failure}");
+            }
             crawler.registry.add_what_is_new(&mut published, now);
         }
         Ok(None) => tracing::warn!("{name} {version} is not in its registry any more"),

@@ -45,19 +45,21 @@ async fn from_registry(crawler: &Crawler, reference: &Reference, yanked: bool) -
     };
     match found {
         Some(found) => Ok(found),
-        None => Err(not_there(&place, reference).await?),
+        None => Err(not_there(&place, reference).await),
     }
 }
 
 /// That there is no such version, and which there are.
-async fn not_there(place: &Place, reference: &Reference) -> Result<Failure> {
+async fn not_there(place: &Place, reference: &Reference) -> Failure {
     let failure = no_version(reference);
-    let versions: Vec<_> = place.versions().await?.iter().rev().map(Version::to_string).collect();
-    Ok(match versions.as_slice() {
+    // Who may not see the list is told that it is not there all the same.
+    let versions = place.versions().await.unwrap_or_default();
+    let versions: Vec<_> = versions.iter().rev().map(Version::to_string).collect();
+    match versions.as_slice() {
         [] => failure,
         all if all.len() <= SHOWN => failure.next(format!("it has: {}", all.join(", "))),
         all => failure.next(format!("the newest of {}: {}", all.len(), all[..SHOWN].join(", "))),
-    })
+    }
 }
 
 /// The same for `--json`; nothing of a file.

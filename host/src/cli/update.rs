@@ -101,11 +101,15 @@ async fn update(crawler: &Crawler, locked: &Locked, accept: bool) -> Result<Upda
     let mut below = newest.waits_for.clone();
     for _ in 0..TRIED {
         let Some(version) = below else { break };
-        let mut older = Box::pin(attempt(crawler, locked, false, Some(&version))).await?;
+        // What waits is told, whatever becomes of a look below it.
+        let Ok(mut older) = Box::pin(attempt(crawler, locked, false, Some(&version))).await else {
+            break;
+        };
         if let Some(now) = older.now.take() {
-            let newest = Box::pin(attempt(crawler, &now, false, None)).await?;
+            let newest = Box::pin(attempt(crawler, &now, false, None)).await;
+            let newest = newest.unwrap_or_else(|failure| failed(&now, None, &failure));
             older.line = format!("{}\n{}", older.line, newest.line);
-            older.result["waits"] = true.into();
+            older.result["waits"] = (newest.exit_code == WAITS).into();
             older.result["waiting"] = newest.result;
             older.exit_code = newest.exit_code;
             return Ok(older);
@@ -169,6 +173,9 @@ async fn attempt(
             line.push_str(&format!("\n  {}", one_line(unlike)));
         }
         line.push_str(&format!("\n  `sheaf update {name} --accept` takes it all the same"));
+        for wrong in taken_back(crawler, &place, locked).await.unwrap_or_default() {
+            line.push_str(&format!("\n  of {version}: {wrong}"));
+        }
         let result = json!({
             "name": name, "from": version, "to": now.version, "waits": true, "reasons": unlike,
         });

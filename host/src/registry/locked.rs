@@ -8,6 +8,7 @@ use super::asks::Asks;
 use super::find::Registry;
 use super::kept::{keep, kept, kept_of};
 use super::lock::{Lock, Locked, Source};
+use super::oci::MOST_ATTACHED;
 use super::published::{Attached, Published};
 use super::refusal::Refusal;
 use super::trust::KeyId;
@@ -134,13 +135,17 @@ impl Registry {
     pub fn add_what_is_new(&self, kept: &mut Published, now: Published) {
         let is_new =
             |one: &Attached| kept.attached.iter().all(|kept| kept.manifest != one.manifest);
-        let new: Vec<_> = now.attached.into_iter().filter(is_new).collect();
-        let all = Published { attached: [&kept.attached[..], &new].concat(), ..kept.clone() };
-        // One that cannot be read would spoil the others.
-        if self.signers(&all).is_ok() {
+        let room = MOST_ATTACHED.saturating_sub(kept.attached.len());
+        let new: Vec<_> = now.attached.into_iter().filter(is_new).take(room).collect();
+        let with = |new: Vec<Attached>| Published {
+            attached: [&kept.attached[..], &new].concat(),
+            ..kept.clone()
+        };
+        let yanks = new.iter().filter(|one| one.is_yank()).cloned().collect();
+        // A signature that cannot be read would spoil the others.
+        let may_be = [with(new), with(yanks)];
+        if let Some(all) = may_be.into_iter().find(|all| self.signers(all).is_ok()) {
             *kept = all;
-        } else {
-            kept.attached.extend(new.into_iter().filter(Attached::is_yank));
         }
     }
 

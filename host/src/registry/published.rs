@@ -197,7 +197,7 @@ impl Published {
 
 impl Attached {
     pub(super) fn is_yank(&self) -> bool {
-        self.is(YANK)
+        self.is(YANK) && !self.is(BUNDLE)
     }
 
     fn read(&self) -> Option<Manifest> {

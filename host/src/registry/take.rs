@@ -8,7 +8,7 @@ use semver::Version;
 
 use super::asks::Asks;
 use super::find::{Found, Registry};
-use super::kept::keep;
+use super::kept::{keep, kept};
 use super::lock::{Lock, Locked, Source};
 use super::newest::is_compatible;
 use super::oci::{Descriptor, Progress, tag_of, version_of};
@@ -16,7 +16,7 @@ use super::published::{Place, Published};
 use super::refusal::Refusal;
 use super::trust::KeyId;
 use crate::cell::{Candidate, Connector};
-use crate::failure::{Failure, Result};
+use crate::failure::{Failure, Kind, Result};
 
 /// A connector that may be locked. Nothing of it is kept yet.
 pub struct Taken {
@@ -125,13 +125,16 @@ impl Registry {
     async fn is_not_in_folder(&self, now: &Locked) -> Result<()> {
         let mut other = None;
         for Found { path, connector } in self.all().await? {
-            let Some(connector) = connector.ok().filter(|it| it.manifest.name == now.name) else {
-                continue;
-            };
-            if connector.digest == now.wasm {
-                return Ok(());
+            match connector {
+                Ok(connector) if connector.digest == now.wasm => return Ok(()),
+                Ok(connector) if connector.manifest.name == now.name => other = Some(path),
+                // It may be the one that bears the name.
+                Err(failure) if failure.kind == Kind::TimedOut => return Err(failure),
+                Err(_) if path.file_stem().is_some_and(|stem| stem == &*now.name) => {
+                    other = Some(path);
+                }
+                Ok(_) | Err(_) => {}
             }
-            other = Some(path);
         }
         let Some(path) = other else { return Ok(()) };
         let (name, source) = (&now.name, &now.source);
@@ -167,10 +170,14 @@ impl Registry {
     async fn store_taken(&self, taken: &Taken) -> Result<()> {
         // Each is on the disk when it is done; neither waits for the other.
         let said = async {
-            match &taken.published {
-                Some(published) => keep(&self.store, published).await,
-                None => Ok(()),
+            let Some(published) = &taken.published else { return Ok(()) };
+            // What was heard of it before is not forgotten. What was changed in the store is written anew.
+            let before = kept(&self.store, &published.repository, &published.digest()).await;
+            let mut all = published.clone();
+            if let Ok(Some(before)) = before {
+                self.add_what_is_new(&mut all, before);
             }
+            keep(&self.store, &all).await
         };
         tokio::try_join!(self.put(&taken.connector.digest, taken.wasm.clone()), said).map(drop)
     }

@@ -223,7 +223,10 @@ async fn a_registry_that_is_away_is_no_verdict() {
     registry.lie(|_| Some(says(StatusCode::SERVICE_UNAVAILABLE, &[("retry-after", "0")], "")));
     ends(&site, &["update"], 3, "odd 0.1.0 stays").await;
     ends(&site, &["audit"], 3, "not every registry could be asked").await;
-    ends(&site, &["bundle", "away.tar"], 0, "its registry cannot be asked").await;
+    // What was heard of it once counts, also where an older bundle came in since.
+    ends(&site, &["bundle", "away.tar"], 2, "took it back: it loses pages").await;
+    let words = "its registry cannot be asked";
+    ends(&site, &["bundle", "away.tar", "--yanked"], 0, words).await;
     // One that refuses is not away; and one that lost a signature does not lose ours.
     registry.lie(|_| Some(says(StatusCode::FORBIDDEN, &[], "")));
     ends(&site, &["bundle", "refused.tar"], 4, "403").await;
@@ -231,8 +234,14 @@ async fn a_registry_that_is_away_is_no_verdict() {
         let nothing = json!({ "schemaVersion": 2, "manifests": [] }).to_string();
         asked.path.contains("/referrers/").then(|| says(StatusCode::OK, &[], nothing))
     });
-    well(&site, &["bundle", "lost.tar"]).await;
-    well(&site, &["add", "lost.tar"]).await;
+    well(&site, &["bundle", "lost.tar", "--yanked"]).await;
+    well(&site, &["add", "lost.tar", "--yanked"]).await;
+    // What is attached there by others, and cannot be read, stays there.
+    registry.be_honest();
+    registry.attach("odd", "0.1.0", b"{\"mediaType\":\"x\"}");
+    ends(&site, &["audit"], 5, "took it back: it loses pages").await;
+    assert_eq!(site.sync("odd", 0).await["connector"], "odd 0.1.0");
+    registry.detach();
     // What is denied is in no bundle.
     let locked = well(&site, &["add", "before.tar", "--json"]).await.json();
     for digest in ["manifest", "wasm"] {
@@ -284,6 +293,11 @@ async fn a_folder_need_not_be_there_and_another_file_in_it_is_told() {
     let again = well(&site, &["yank", &format!("{place}:0.1.0"), "--reason", "another"]).await;
     assert!(again.stdout.contains("its reason stays (it loses pages)"), "{again:?}");
     ends(&site, &["audit"], 5, "odd 0.1.0, which no connection uses").await;
+    let digest =
+        well(&site, &["add", "again.tar", "--json"]).await.json()["result"][0]["wasm"].clone();
+    site.configure(&format!("[connectors]\ndeny = [{digest}]\n"));
+    ends(&site, &["audit"], 5, "`deny` in [connectors] names it").await;
+    site.configure(&format!("[connectors.trust]\n\"{place}\" = \"sheaf.pub\"\n"));
     registry.lie(|_| Some(says(StatusCode::SERVICE_UNAVAILABLE, &[("retry-after", "0")], "")));
     ends(&site, &["bundle", "away.tar"], 2, "took it back: it loses pages").await;
     // A file that was built since does not run, and that is said.
