@@ -97,6 +97,8 @@ impl Census {
         if let Some(before) = before {
             self.hear(before, found.before + found.deleted);
         }
+        // What it brought was there when it was counted afterwards, however late that is told here.
+        let at = after.map_or(at, |after| after.at.min(at));
         self.moved(at, found.added, 0);
         after.is_none_or(|after| self.hear(after, found.before + found.added))
     }
@@ -159,6 +161,21 @@ mod tests {
         // Long after, the count is of now: most of theirs were ours, or were taken over by ours.
         assert!(census.hear(counted(1003, hour(7)), 1000));
         assert_eq!(census.foreign(), 3);
+    }
+
+    #[test]
+    fn what_is_told_a_moment_after_the_count_was_there_when_it_was_counted() {
+        let mut census = Census::default();
+        let brought = Difference { added: 200, ..Difference::default() };
+        let (before, after) = (counted(100, hour(1)), counted(100, hour(2)));
+        let later = Timestamp::from_seconds(2 * 3600 + 1);
+        census.crawled(Some(before), Some(after), &brought, later);
+        assert_eq!(census.foreign(), 100);
+        // The next one finds the same.
+        let same = Difference { before: 200, ..Difference::default() };
+        let (before, after) = (counted(100, hour(3)), counted(100, hour(3)));
+        census.crawled(Some(before), Some(after), &same, hour(3));
+        assert_eq!(census.foreign(), 100);
     }
 
     #[test]
