@@ -198,7 +198,9 @@ async fn credentials_go_to_the_registry_and_to_nobody_else() {
     // Ones that are wrong are not the same as none.
     let basic = [("www-authenticate", "Basic realm=\"x\"")];
     case.registry.lie(move |_| Some(says(StatusCode::UNAUTHORIZED, &basic, "")));
-    case.refused("did not take the credentials that are kept for it").await;
+    let ended = case.add().await;
+    let words = "did not take the credentials that are kept for it";
+    assert!(ended.code == 4 && ended.stderr.contains(words), "{ended:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
