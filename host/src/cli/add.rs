@@ -11,7 +11,7 @@ use super::transfer::Transfer;
 use crate::crawl::Crawler;
 use crate::failure::{Failure, Kind, Result};
 use crate::registry::lock::{Locked, Source};
-use crate::registry::oci::{Reference, Remote};
+use crate::registry::oci::Reference;
 use crate::registry::{Consent, Place, Placed, Taken};
 use crate::text::one_line;
 
@@ -109,7 +109,7 @@ async fn here_again(crawler: &Crawler, locked: &Locked) -> Result<bool> {
     };
     // What is refused is refused wherever it comes from.
     let transfer = Transfer::new("fetches", 1 << 20);
-    let place = Place::Registry(Box::new(Remote::open(repository, false).await?));
+    let place = Place::open(repository).await?;
     let restored = crawler.registry.restore(locked, &place, &transfer.progress()).await;
     match (restored, loaded) {
         // What is refused here needs no registry.

@@ -9,7 +9,7 @@ use super::update::{later, taken_back};
 use crate::crawl::Crawler;
 use crate::failure::{Kind, Result};
 use crate::registry::lock::{Locked, Source};
-use crate::registry::oci::{Remote, Repository};
+use crate::registry::oci::Repository;
 use crate::registry::{Place, is_compatible, is_newer, other_in_folder};
 use crate::text::one_line;
 
@@ -136,7 +136,7 @@ async fn ask(
     locked: &Locked,
     finding: &mut Finding,
 ) -> Result<()> {
-    let place = Place::Registry(Box::new(Remote::open(repository, false).await?));
+    let place = Place::open(repository).await?;
     let version = &locked.version;
     finding.wrong.extend(taken_back(crawler, &place, locked).await?);
     let versions = place.versions().await?;

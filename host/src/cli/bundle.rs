@@ -11,7 +11,7 @@ use super::update::chosen;
 use crate::crawl::Crawler;
 use crate::failure::{Failure, Kind, Result};
 use crate::registry::lock::{Locked, Source};
-use crate::registry::oci::{Descriptor, MANIFEST, Reference, Remote, Repository, tag_of};
+use crate::registry::oci::{Descriptor, MANIFEST, Reference, Repository, tag_of};
 use crate::registry::refusal::Refusal;
 use crate::registry::{ArchiveWriter, Place, Published};
 use crate::text::count;
@@ -124,7 +124,7 @@ async fn as_it_is_now(
 }
 
 async fn now(repository: &Repository, kept: &Published) -> Result<Option<Published>> {
-    let place = Place::Registry(Box::new(Remote::open(repository, false).await?));
+    let place = Place::open(repository).await?;
     let now = place.published(&kept.digest().to_string()).await?;
     Ok(now.filter(|now| now.digest() == kept.digest()))
 }

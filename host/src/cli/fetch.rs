@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::transfer::Transfer;
 use crate::crawl::Crawler;
 use crate::failure::{Failure, Result};
-use crate::registry::oci::{Reference, Remote, SCHEME, tag_of};
+use crate::registry::oci::{Reference, SCHEME, tag_of};
 use crate::registry::publish::no_version;
 use crate::registry::refusal::Refusal;
 use crate::registry::{Archive, Place, Published, Taken};
@@ -38,7 +38,7 @@ fn file(crawler: &Crawler, named: &str) -> PathBuf {
 }
 
 async fn from_registry(crawler: &Crawler, reference: &Reference, yanked: bool) -> Result<Taken> {
-    let place = Place::Registry(Box::new(Remote::open(&reference.repository, false).await?));
+    let place = Place::open(&reference.repository).await?;
     let found = match &reference.tag {
         Some(tag) => tagged(crawler, &place, tag, yanked).await?,
         None => newest_of(crawler, &place, reference, yanked).await?,
@@ -83,9 +83,7 @@ pub(super) fn said(taken: &Taken) -> String {
         |id| format!("signed    by the key {id}\n"),
     ));
     if let Some(why) = published.yanked() {
-        text.push_str("yanked    its publisher took it back");
-        let why = if why.is_empty() { String::new() } else { format!(": {}", one_line(&why)) };
-        text.push_str(&format!("{why}\n"));
+        text.push_str(&format!("yanked    {}\n", Refusal::Yanked(why)));
     }
     text
 }

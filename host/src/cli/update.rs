@@ -11,7 +11,8 @@ use crate::config::Config;
 use crate::crawl::Crawler;
 use crate::failure::{Failure, Kind, Result};
 use crate::registry::lock::{Locked, Source, beside};
-use crate::registry::oci::{Remote, Repository, tag_of};
+use crate::registry::oci::{Repository, tag_of};
+use crate::registry::refusal::Refusal;
 use crate::registry::{Consent, Newest, Place, is_compatible, is_newer};
 use crate::text::one_line;
 
@@ -137,7 +138,7 @@ async fn attempt(
     let Source::Published(repository) = &locked.source else {
         return Ok(stays("a file, which `sheaf add` takes anew", 0));
     };
-    let place = Place::Registry(Box::new(Remote::open(repository, false).await?));
+    let place = Place::open(repository).await?;
     let versions = place.versions().await?;
     let is_below = |version: &Version| below.is_none_or(|below| version < below);
     let newer = |newer: &Version| {
@@ -226,10 +227,7 @@ pub(super) async fn taken_back(
             wrong.push("its registry gave another manifest than was asked for".to_owned());
         }
         Some(published) => {
-            wrong.extend(published.yanked().map(|why| match why.as_str() {
-                "" => "its publisher took it back".to_owned(),
-                why => format!("its publisher took it back: {}", one_line(why)),
-            }));
+            wrong.extend(published.yanked().map(|why| Refusal::Yanked(why).to_string()));
             // A store that cannot be written keeps nobody from being told.
             if let Err(failure) = crawler.registry.remember(locked, published).await {
                 tracing::warn!("{failure}");

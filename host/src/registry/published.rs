@@ -52,6 +52,11 @@ pub struct Published {
 }
 
 impl Place {
+    /// A repository, to read from.
+    pub async fn open(repository: &Repository) -> Result<Self> {
+        Ok(Self::Registry(Box::new(Remote::open(repository, false).await?)))
+    }
+
     async fn manifest(&self, name: &str) -> Result<Option<Vec<u8>>> {
         match self {
             Self::Registry(remote) => remote.manifest(name).await,
