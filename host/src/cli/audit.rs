@@ -7,7 +7,7 @@ use super::context::Context;
 use super::output::Report;
 use super::update::{later, taken_back};
 use crate::crawl::Crawler;
-use crate::failure::{Kind, Result};
+use crate::failure::{Failure, Kind, Result};
 use crate::registry::lock::{Locked, Source};
 use crate::registry::oci::Repository;
 use crate::registry::{Place, is_compatible, is_newer, other_in_folder};
@@ -29,10 +29,7 @@ pub(super) async fn run(_: Args, context: &Context) -> Result<Report> {
                 let (manifest, digest) = (&connector.manifest, connector.digest.short());
                 finding.is = format!("{} {} ({digest})", manifest.name, manifest.version);
             }
-            Err(failure) => {
-                finding.wrong.push(failure.to_string());
-                finding.wrong.extend(failure.next);
-            }
+            Err(failure) => finding.refused(failure),
         }
         match &locked {
             Some(locked) => look(&crawler, locked, &mut finding).await,
@@ -47,8 +44,7 @@ pub(super) async fn run(_: Args, context: &Context) -> Result<Report> {
             let is = format!("{} {}, which no connection uses", locked.name, locked.version);
             let mut finding = Finding { is, ..Finding::default() };
             if let Err(failure) = crawler.registry.load_locked(&locked).await {
-                finding.wrong.push(failure.to_string());
-                finding.wrong.extend(failure.next);
+                finding.refused(failure);
             }
             look(&crawler, &locked, &mut finding).await;
             findings.push((None, Some(locked), finding));
@@ -91,6 +87,12 @@ struct Finding {
 }
 
 impl Finding {
+    /// What does not load, and what to do about it.
+    fn refused(&mut self, failure: Failure) {
+        self.wrong.push(failure.to_string());
+        self.wrong.extend(failure.next);
+    }
+
     fn json(&self, connection: Option<&str>, locked: Option<&Locked>) -> Value {
         let Self { wrong, unasked, notes, .. } = self;
         json!({

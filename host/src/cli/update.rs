@@ -98,16 +98,22 @@ fn failed(locked: &Locked, to: Option<&Version>, failure: &Failure) -> Updated {
 
 /// Takes the newest; where that one waits for a person, the newest that does not.
 async fn update(crawler: &Crawler, locked: &Locked, accept: bool) -> Result<Updated> {
-    let newest = attempt(crawler, locked, accept, None).await?;
+    let Source::Published(repository) = &locked.source else {
+        return Ok(stays(locked, "a file, which `sheaf add` takes anew", 0));
+    };
+    let place = Place::open(repository).await?;
+    let versions = place.versions().await?;
+    let offer = Offer { crawler, repository, place: &place, versions: &versions };
+    let newest = attempt(&offer, locked, accept, None).await?;
     let mut below = newest.waits_for.clone();
     for _ in 0..TRIED {
         let Some(version) = below else { break };
         // What waits is told, whatever becomes of a look below it.
-        let Ok(mut older) = Box::pin(attempt(crawler, locked, false, Some(&version))).await else {
+        let Ok(mut older) = Box::pin(attempt(&offer, locked, false, Some(&version))).await else {
             break;
         };
         if let Some(now) = older.now.take() {
-            let newest = Box::pin(attempt(crawler, &now, false, None)).await;
+            let newest = Box::pin(attempt(&offer, &now, false, None)).await;
             let newest = newest.unwrap_or_else(|failure| failed(&now, None, &failure));
             older.line = format!("{}\n{}", older.line, newest.line);
             older.result["waits"] = (newest.exit_code == WAITS).into();
@@ -120,42 +126,54 @@ async fn update(crawler: &Crawler, locked: &Locked, accept: bool) -> Result<Upda
     Ok(newest)
 }
 
-/// Takes the newest version, or the newest below another one.
-async fn attempt(
-    crawler: &Crawler,
-    locked: &Locked,
-    accept: bool,
-    below: Option<&Version>,
-) -> Result<Updated> {
-    let (name, version) = (&locked.name, &locked.version);
-    let stays = |why: &str, exit_code: u8| Updated {
+/// What a registry has, as it was asked once.
+struct Offer<'a> {
+    crawler: &'a Crawler,
+    repository: &'a Repository,
+    place: &'a Place,
+    versions: &'a [Version],
+}
+
+fn stays(locked: &Locked, why: &str, exit_code: u8) -> Updated {
+    let Locked { name, version, .. } = locked;
+    Updated {
         line: format!("{name} {version}: {why}"),
         result: json!({ "name": name, "from": version, "to": version, "waits": exit_code == WAITS }),
         exit_code,
         waits_for: None,
         now: None,
-    };
-    let Source::Published(repository) = &locked.source else {
-        return Ok(stays("a file, which `sheaf add` takes anew", 0));
-    };
-    let place = Place::open(repository).await?;
-    let versions = place.versions().await?;
+    }
+}
+
+/// Takes the newest version, or the newest below another one.
+async fn attempt(
+    offer: &Offer<'_>,
+    locked: &Locked,
+    accept: bool,
+    below: Option<&Version>,
+) -> Result<Updated> {
+    let (name, version) = (&locked.name, &locked.version);
+    let Offer { crawler, repository, place, versions } = *offer;
     let is_below = |version: &Version| below.is_none_or(|below| version < below);
     let newer = |newer: &Version| {
         is_newer(version, newer) && is_compatible(version, newer) && is_below(newer)
     };
-    let newest = place.newest(&versions, newer).await?;
-    let note = later(&place, &versions, repository, version).await;
+    let newest = place.newest(versions, newer).await?;
+    let note = later(place, versions, repository, version).await;
     let Some((to, published)) = newest.found else {
-        let wrong = taken_back(crawler, &place, locked).await?;
+        let wrong = taken_back(crawler, place, locked).await?;
         if !wrong.is_empty() {
             let why = wrong.join("; ");
-            return Ok(stays(&format!("{why}; there is no newer one to take{note}"), WAITS));
+            return Ok(stays(
+                locked,
+                &format!("{why}; there is no newer one to take{note}"),
+                WAITS,
+            ));
         }
-        return Ok(stays(&format!("the newest{note}"), 0));
+        return Ok(stays(locked, &format!("the newest{note}"), 0));
     };
     let tag = tag_of(&to.to_string());
-    let taken = match take(crawler, &place, published, &tag, false).await {
+    let taken = match take(crawler, place, published, &tag, false).await {
         Ok(taken) => taken,
         Err(failure) => return Ok(failed(locked, Some(&to), &failure)),
     };
@@ -174,7 +192,7 @@ async fn attempt(
             line.push_str(&format!("\n  {}", one_line(unlike)));
         }
         line.push_str(&format!("\n  `sheaf update {name} --accept` takes it all the same"));
-        for wrong in taken_back(crawler, &place, locked).await.unwrap_or_default() {
+        for wrong in taken_back(crawler, place, locked).await.unwrap_or_default() {
             line.push_str(&format!("\n  of {version}: {wrong}"));
         }
         let result = json!({

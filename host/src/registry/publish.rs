@@ -110,14 +110,12 @@ pub(super) async fn put(
     }
     let place = Place::Registry(Box::new(remote));
     let said = if existed { place.published(&tag).await? } else { None };
+    let bundles = said.as_ref().map(Published::bundles).unwrap_or_default();
     let signed_by = match key {
-        Some(key) => {
-            let bundles = said.as_ref().map(Published::bundles).unwrap_or_default();
-            Some(attach_signature(&place, &bundles, &manifest_there, key).await?)
-        }
+        Some(key) => Some(attach_signature(&place, &bundles, &manifest_there, key).await?),
         None => None,
     };
-    let signatures = said.as_ref().map_or(0, |said| said.bundles().len());
+    let signatures = bundles.len();
     let (digest, yanked) = (Digest::of(&manifest_there), said.and_then(|said| said.yanked()));
     Ok(Done { reference, digest, existed, stays, yanked, signatures, signed_by })
 }

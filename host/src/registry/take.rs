@@ -10,7 +10,7 @@ use super::asks::Asks;
 use super::find::{Found, Registry};
 use super::kept::{keep, kept};
 use super::lock::{Lock, Locked, Source};
-use super::newest::is_compatible;
+use super::newest::{is_compatible, is_newer};
 use super::oci::{Descriptor, Progress, tag_of, version_of};
 use super::published::{Place, Published};
 use super::refusal::Refusal;
@@ -206,14 +206,14 @@ fn is_agreed(lock: &Lock, now: &Locked, consent: Consent) -> Result<()> {
     if consent == Consent::Named {
         return Ok(());
     }
-    let version = Version::parse(&now.version).ok();
-    let older = |version: &Version| Version::parse(&locked.version).is_ok_and(|it| it > *version);
+    let is_older = Version::parse(&locked.version).is_ok_and(|it| is_newer(&now.version, &it));
     let (before, found) = (locked.version.clone(), now.version.clone());
-    if version.as_ref().is_some_and(older) {
+    if is_older {
         return Err(Refusal::Downgrade { locked: before, found }.of(&now.source));
     }
     let mut unlike = locked.unlike(now);
-    if is_published && !version.is_some_and(|version| is_compatible(&locked.version, &version)) {
+    let is_kin = |version| is_compatible(&locked.version, &version);
+    if is_published && !Version::parse(&now.version).is_ok_and(is_kin) {
         unlike.insert(0, "it is of another generation".to_owned());
     }
     if unlike.is_empty() {
