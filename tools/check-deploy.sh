@@ -41,7 +41,7 @@ unpacked() {
     elif [[ ! -x $found ]]; then
         command -v apt-get >/dev/null || fail "there is no promtool: install Prometheus"
         if [[ $(id -u) == 0 ]]; then apt-get update -qq >&2; fi
-        (mkdir "$work/debian" && cd "$work/debian" && apt-get download -qq prometheus >&2 && dpkg-deb -x ./*.deb .) \
+        (mkdir "$work/debian" && cd "$work/debian" && apt-get download -qq -o APT::Sandbox::User=root prometheus >&2 && dpkg-deb -x ./*.deb .) \
             || fail "there is no promtool, and Debian's package prometheus could not be had: install it"
         mv "$work/debian/usr/bin/promtool" "$found.$$"
         mv "$found.$$" "$found"
