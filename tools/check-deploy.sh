@@ -113,7 +113,7 @@ PYTHON
 
 version=$(sed -n '/^\[workspace.package\]/,/^\[/s/^version = "\(.*\)"/\1/p' Cargo.toml)
 chart=deploy/helm/sheaf
-grep -qx "version: $version" $chart/Chart.yaml && grep -qx "appVersion: \"$version\"" $chart/Chart.yaml \
+[[ $(sed -n 's/^\(appV\|v\)ersion: "*\([^"]*\)"*$/\2/p' "$chart/Chart.yaml" | uniq) == "$version" ]] \
     || fail "$chart/Chart.yaml: its versions are not the workspace's, $version"
 # What it says of links, which are meant, is left out.
 helm() { "$helm" "$@" 2> >(grep -v 'found symbolic link in path' >&2); }
