@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use temporalio_client::Client;
+use temporalio_common::telemetry::metrics::TemporalMeter;
 
 use crate::config::Config;
 use crate::failure::Result;
@@ -27,6 +28,14 @@ impl Context {
 
 /// Connects to the Temporal of the configuration.
 pub(super) async fn connect(config: &Config) -> Result<Client> {
-    let connected = temporal::connect::connect(&config.temporal).await;
+    connect_counted(config, None).await
+}
+
+/// The same, and its requests are counted.
+pub(super) async fn connect_counted(
+    config: &Config,
+    meter: Option<TemporalMeter>,
+) -> Result<Client> {
+    let connected = temporal::connect::connect_counted(&config.temporal, meter).await;
     connected.map_err(|failure| failure.at_least(|| config.place(&["temporal"])))
 }

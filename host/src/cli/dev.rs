@@ -18,12 +18,13 @@ use tokio_util::sync::CancellationToken;
 use super::context::Context;
 use super::live;
 use super::output::Report;
-use super::worker::observed;
+use super::worker::observe;
 use super::{inspect, local_glean, signals, sync};
 use crate::config::Config;
 use crate::crawl::CrawlRequest;
 use crate::crawl::{CrawlView, Crawler, ModeName, Outcome, local};
 use crate::failure::{Failure, Kind, Result};
+use crate::observe::Sdk;
 use crate::temporal::connect::connect_to;
 use crate::temporal::dev_server::DevServer;
 use crate::temporal::follow;
@@ -151,7 +152,11 @@ async fn with_temporal(
     };
     let end = stop.child_token();
     let (task_queue, digest) = (&config.temporal.task_queue, config.text_digest());
-    let meter = observed(config, &crawler, &client, &end).await?;
+    let sdk = config.observe.as_ref().map(|_| Sdk::start()).transpose()?;
+    let meter = sdk.as_ref().map(|sdk| sdk.meter.clone());
+    if let Some(sdk) = sdk {
+        observe(config, &crawler, &client, sdk, &end).await?;
+    }
     let worker = Work {
         crawler: crawler.clone(),
         client,

@@ -1,15 +1,13 @@
 //! `sheaf worker`: crawls whatever is started on the task queue.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args as ClapArgs;
 use serde_json::json;
 use temporalio_client::Client;
-use temporalio_common::telemetry::metrics::CoreMeter;
 use tokio_util::sync::CancellationToken;
 
-use super::context::{Context, connect};
+use super::context::{Context, connect_counted};
 use super::output::Report;
 use super::reload::keep_reading;
 use super::signals;
@@ -53,9 +51,14 @@ pub(super) async fn run(_: Args, context: &Context) -> Result<Report> {
     }
     connectors(&config, &crawler).await?;
     glean(&config, &crawler).await?;
-    let client = connect(&config).await?;
+    let sdk = config.observe.as_ref().map(|_| Sdk::start()).transpose()?;
+    let of_client = sdk.as_ref().and_then(|sdk| sdk.of_client.clone());
+    let client = connect_counted(&config, of_client).await?;
     let task_queue = &config.temporal.task_queue;
-    let meter = observed(&config, &crawler, &client, &stop).await?;
+    let meter = sdk.as_ref().map(|sdk| sdk.meter.clone());
+    if let Some(sdk) = sdk {
+        observe(&config, &crawler, &client, sdk, &stop).await?;
+    }
     tokio::spawn(keep_reading(live, crawler.clone(), client.clone(), stop.clone()));
     let configuration = &config.text_digest();
     let version = config.version.as_ref();
@@ -71,20 +74,19 @@ fn traces(config: &Config) -> Result<Option<Sending>> {
     started.map_err(|failure| failure.at_least(|| config.place(&["observe", "traces"])))
 }
 
-/// Serves metrics and the page, where that is wanted; where the worker then counts.
-pub(super) async fn observed(
+/// Serves metrics and the page.
+pub(super) async fn observe(
     config: &Config,
     crawler: &Crawler,
     client: &Client,
+    sdk: Sdk,
     stop: &CancellationToken,
-) -> Result<Option<Arc<dyn CoreMeter>>> {
-    let Some(settings) = config.observe.clone() else { return Ok(None) };
+) -> Result<()> {
+    let Some(settings) = config.observe.clone() else { return Ok(()) };
     let listener = Observer::bind(&settings, || config.place(&["observe", "address"])).await?;
-    let sdk = Sdk::start()?;
-    let meter = sdk.meter.clone();
     let observer = Observer::new(crawler.clone(), client.clone(), config.temporal.clone(), sdk);
     tokio::spawn(observer.serve(listener, settings, stop.clone()));
-    Ok(Some(meter))
+    Ok(())
 }
 
 /// Connections whose connector is not there are told; a worker that has none of them cannot work.

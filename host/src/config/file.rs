@@ -66,7 +66,7 @@ impl File {
         };
         let uploads = self.glean.uploads(locate)?;
         let guests = self.worker.guests(locate)?;
-        let version = self.worker.version(locate)?;
+        let version = self.worker.version(locate, env)?;
         let (connections, schedules) = connections(self.connections, &base, locate)?;
         Ok(Config {
             path: locate.path.to_owned(),
@@ -98,15 +98,18 @@ impl Worker {
         Ok(guests)
     }
 
-    fn version(self, locate: &Locate<'_>) -> Result<Option<Version>> {
+    /// What Temporal's Worker Controller says in the environment wins.
+    fn version(self, locate: &Locate<'_>, env: Env<'_>) -> Result<Option<Version>> {
         let wrong = |key: &str, what: &str| Err(locate.failure(&["worker", key], what));
-        let Some(deployment) = self.deployment else {
-            return match self.build_id {
+        let deployment = env("TEMPORAL_DEPLOYMENT_NAME").or(self.deployment);
+        let build_id = env("TEMPORAL_WORKER_BUILD_ID").or(self.build_id);
+        let Some(deployment) = deployment else {
+            return match build_id {
                 Some(_) => wrong("build_id", "there is no `deployment` that it is a build of"),
                 None => Ok(None),
             };
         };
-        let build_id = self.build_id.unwrap_or_else(release::build_id);
+        let build_id = build_id.unwrap_or_else(release::build_id);
         // Temporal puts them together with a dot between them.
         if deployment.is_empty() || deployment.contains('.') {
             return wrong("deployment", "it must be a name without a dot");

@@ -47,10 +47,11 @@ impl Crawler {
     /// crawl ended.
     pub async fn complete(&self, crawl: &CrawlRef, seconds: f64) -> Result<Completed> {
         let step = Step::of_crawl(&crawl.connection, &crawl.upload_id, "complete");
+        let now = SystemTime::now();
         let completed = step.run(self.complete_once(crawl, seconds)).await?;
         if let Completed::Ended(result) = &completed {
             let took = Duration::try_from_secs_f64(result.seconds).unwrap_or_default();
-            let began = SystemTime::now().checked_sub(took).unwrap_or(SystemTime::UNIX_EPOCH);
+            let began = now.checked_sub(took).unwrap_or(now);
             traces::whole_crawl(&crawl.upload_id, &crawl.connection, began, result.outcome.name());
         }
         Ok(completed)

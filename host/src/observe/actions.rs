@@ -10,7 +10,7 @@ use axum::response::{IntoResponse, Redirect, Response};
 use serde::Deserialize;
 
 use super::page::{self, May};
-use super::serve::{Served, Shared};
+use super::served::{Served, Shared};
 use super::session::{COOKIE, LASTS_SECONDS, grant, is_granted, is_token};
 use super::settings::Settings;
 use crate::clock::Timestamp;

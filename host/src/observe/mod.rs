@@ -11,6 +11,7 @@ mod schedules;
 mod sdk;
 mod seen;
 mod serve;
+mod served;
 mod session;
 pub mod settings;
 

@@ -222,7 +222,7 @@ fn connector(one: &SeenConnection) -> Markup {
 fn held(held: &Held, now: Timestamp) -> Markup {
     html! {
         p .note { "held for " (length(now.since(held.since))) ": " (one_line(&held.why)) }
-        p { code { (held.command) } }
+        p { code { (one_line(&held.command)) } }
     }
 }
 

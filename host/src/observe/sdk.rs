@@ -5,8 +5,10 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use temporalio_common::telemetry::metrics::CoreMeter;
-use temporalio_common::telemetry::{PrometheusExporterOptions, start_prometheus_metric_exporter};
+use temporalio_common::telemetry::metrics::{CoreMeter, TemporalMeter};
+use temporalio_common::telemetry::{
+    PrometheusExporterOptions, TelemetryOptions, start_prometheus_metric_exporter, telemetry_init,
+};
 
 use crate::failure::{Failure, Result, cause};
 
@@ -16,6 +18,8 @@ const PATIENCE: Duration = Duration::from_secs(2);
 #[derive(Clone)]
 pub struct Sdk {
     pub meter: Arc<dyn CoreMeter>,
+    /// The same for the client's requests.
+    pub of_client: Option<TemporalMeter>,
     http: reqwest::Client,
     url: String,
 }
@@ -35,8 +39,12 @@ impl Sdk {
             .build();
         let started = start_prometheus_metric_exporter(options).map_err(|error| broken(&error))?;
         let http = reqwest::Client::builder().no_proxy().timeout(PATIENCE).build();
+        let meter: Arc<dyn CoreMeter> = started.meter;
+        let telemetry = TelemetryOptions::builder().metrics(meter.clone()).build();
+        let telemetry = telemetry_init(telemetry).map_err(|error| broken(&error))?;
         Ok(Self {
-            meter: started.meter,
+            meter,
+            of_client: telemetry.get_temporal_metric_meter(),
             http: http.map_err(|error| broken(&error))?,
             url: format!("http://{}/metrics", started.bound_addr),
         })

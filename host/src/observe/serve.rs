@@ -16,17 +16,10 @@ use tokio_util::sync::CancellationToken;
 use super::actions;
 use super::look::Observer;
 use super::page;
+use super::served::{Served, Shared};
 use super::settings::Settings;
 use crate::clock::Timestamp;
 use crate::failure::{Failure, Result};
-
-/// What every route has.
-pub(super) struct Served {
-    pub(super) observer: Observer,
-    pub(super) settings: Settings,
-}
-
-pub(super) type Shared = State<Arc<Served>>;
 
 impl Observer {
     /// Takes the address, so that one that is taken is told before anything is crawled.

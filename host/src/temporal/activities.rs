@@ -5,17 +5,19 @@
 //! the heartbeat: progress forgives them, and the policy's last one ends the crawl, with the first
 //! one's words.
 
-use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
 use temporalio_macros::activities;
 use temporalio_sdk::activities::{ActivityContext, ActivityError};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
 
 use super::attempt::{Allowed, counted, failed, heartbeating, is_final, pause, small};
+use super::inputs::{
+    CompleteInput, ConfigureInput, DecideInput, ForecastInput, IdentitiesInput, ScopesInput,
+};
 use crate::crawl::agreement::Expected;
 use crate::crawl::approval::Decided;
 use crate::crawl::blame::Stopped;
@@ -24,107 +26,13 @@ use crate::crawl::forecast::{Asking, Forecast};
 use crate::crawl::history::CrawlRun;
 use crate::crawl::identities::IdentityResult;
 use crate::crawl::lease::{BETWEEN_ATTEMPTS, Coordinator, Who};
-use crate::crawl::request::{CrawlRequest, Start};
+use crate::crawl::request::Start;
 use crate::crawl::tell_identities::Wanted;
 use crate::crawl::{
-    CrawlPolicy, CrawlRef, CrawlResult, CrawlView, Crawler, Decision, RangeProgress, local_forecast,
+    CrawlRef, CrawlResult, CrawlView, Crawler, Decision, RangeProgress, local_forecast,
 };
 use crate::failure::{Failure, Kind};
-use crate::name::{ConnectionName, UploadId};
-
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct ConfigureInput {
-    #[serde(flatten)]
-    pub request: CrawlRequest,
-    #[serde(default)]
-    pub by: String,
-    pub upload_id: UploadId,
-    #[serde(default)]
-    pub attempts: u32,
-    #[serde(default)]
-    pub policy: Option<CrawlPolicy>,
-    /// What whoever started the crawl has.
-    #[serde(default)]
-    pub glean: String,
-    #[serde(default)]
-    pub connection_digest: Option<String>,
-    /// Whether the workflow crawls ranges of scopes. Those of earlier versions crawl each by its name.
-    #[serde(default)]
-    pub ranges: bool,
-}
-
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct DecideInput {
-    pub connection: ConnectionName,
-    pub upload_id: UploadId,
-    pub decision: Decision,
-    pub attempts: u32,
-    #[serde(default)]
-    pub policy: Option<CrawlPolicy>,
-}
-
-/// Which scopes to crawl.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct ScopesInput {
-    #[serde(alias = "plan")]
-    pub crawl: CrawlRef,
-    /// By their numbers, from 0.
-    #[serde(default)]
-    pub scopes: Range<usize>,
-    /// The one scope that a workflow of an earlier version asks for.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub scope: Option<String>,
-    /// Failures in a row that end a scope, or the crawl where they are none of the scopes'.
-    pub attempts: u32,
-    /// How long to wait after each. Where an earlier version said nothing, the server knows.
-    #[serde(default)]
-    pub policy: Option<CrawlPolicy>,
-}
-
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct CompleteInput {
-    #[serde(alias = "plan")]
-    pub crawl: CrawlRef,
-    pub seconds: f64,
-    #[serde(default)]
-    pub attempts: u32,
-    #[serde(default)]
-    pub policy: Option<CrawlPolicy>,
-}
-
-/// Whose users and groups.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct IdentitiesInput {
-    pub connection: ConnectionName,
-    pub by: String,
-    pub policy: CrawlPolicy,
-    /// What whoever started the crawl has.
-    #[serde(default)]
-    pub glean: String,
-    #[serde(default)]
-    pub connection_digest: Option<String>,
-    /// Tell everything again.
-    #[serde(default)]
-    pub restart: bool,
-    /// The crawl of documents that waits for it.
-    #[serde(default)]
-    pub beside: Option<UploadId>,
-}
-
-/// Of which connection it is asked what a full crawl would do.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct ForecastInput {
-    pub connection: ConnectionName,
-    pub by: String,
-    pub policy: CrawlPolicy,
-    /// What whoever asks has.
-    pub glean: String,
-    #[serde(default)]
-    pub connection_digest: Option<String>,
-    /// Read everything again.
-    #[serde(default)]
-    pub restart: bool,
-}
+use crate::traces::about;
 
 /// How long a crawl of identities waits for another one of the connection to end.
 const TURN: Duration = Duration::from_secs(5);
@@ -140,9 +48,8 @@ const PATIENCE: u32 = 10;
 
 #[activities]
 impl Activities {
-    #[activity(name = "configure_datasource")]
-    pub async fn configure_datasource(
-        self: Arc<Self>,
+    async fn configured(
+        &self,
         context: ActivityContext,
         input: ConfigureInput,
     ) -> Result<CrawlRef, ActivityError> {
@@ -180,9 +87,8 @@ impl Activities {
         Ok(crawl)
     }
 
-    #[activity(name = "execute_indexing")]
-    pub async fn execute_indexing(
-        self: Arc<Self>,
+    async fn indexed(
+        &self,
         context: ActivityContext,
         input: ScopesInput,
     ) -> Result<RangeProgress, ActivityError> {
@@ -242,6 +148,26 @@ impl Activities {
                 Err(self.stopped(&context, &crawl, stopped, progress, allowed).await?)
             }
         }
+    }
+
+    #[activity(name = "configure_datasource")]
+    pub async fn configure_datasource(
+        self: Arc<Self>,
+        context: ActivityContext,
+        input: ConfigureInput,
+    ) -> Result<CrawlRef, ActivityError> {
+        let about = about(&input.request.connection, &input.upload_id);
+        self.configured(context, input).instrument(about).await
+    }
+
+    #[activity(name = "execute_indexing")]
+    pub async fn execute_indexing(
+        self: Arc<Self>,
+        context: ActivityContext,
+        input: ScopesInput,
+    ) -> Result<RangeProgress, ActivityError> {
+        let about = about(&input.crawl.connection, &input.crawl.upload_id);
+        self.indexed(context, input).instrument(about).await
     }
 
     #[activity(name = "crawl_identities")]

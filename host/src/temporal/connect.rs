@@ -8,6 +8,7 @@ use temporalio_client::envconfig::LoadClientConfigProfileOptions;
 use temporalio_client::tonic::IntoRequest as _;
 use temporalio_client::{Client, ClientOptions, Connection, ConnectionOptions, TlsOptions};
 use temporalio_common::protos::temporal::api::workflowservice::v1::DescribeNamespaceRequest;
+use temporalio_common::telemetry::metrics::TemporalMeter;
 use url::Url;
 
 use super::api_key;
@@ -18,6 +19,11 @@ use crate::machine::host_name;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 pub async fn connect(settings: &Settings) -> Result<Client> {
+    connect_counted(settings, None).await
+}
+
+/// The same, and its requests are counted.
+pub async fn connect_counted(settings: &Settings, meter: Option<TemporalMeter>) -> Result<Client> {
     let wrong = |what: String| {
         Failure::settings(what)
             .next("correct [temporal], the TEMPORAL_* variables, or temporal.toml")
@@ -28,6 +34,7 @@ pub async fn connect(settings: &Settings) -> Result<Client> {
         .map_err(|error| wrong(format!("Temporal's configuration is not right: {error}")))?;
     let from_environment = |name: &str| std::env::var_os(name).is_some();
     let key = settings.api_key.clone().filter(|_| !from_environment("TEMPORAL_API_KEY"));
+    connection.metrics_meter = meter;
     if let Some(address) = &settings.address
         && !from_environment("TEMPORAL_ADDRESS")
     {

@@ -19,6 +19,7 @@ pub mod forecasts;
 pub mod found;
 pub mod identities;
 pub mod ids;
+pub mod inputs;
 pub mod outcomes;
 pub mod pause;
 pub mod queue;

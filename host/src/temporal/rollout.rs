@@ -1,6 +1,8 @@
 //! Which version of a deployment new work goes to. Crawls that run go on with it, too: each activity resumes from the
 //! journal, whichever build began it.
 
+use std::time::{Duration, Instant};
+
 use temporalio_client::grpc::WorkflowService as _;
 use temporalio_client::tonic::{Code, Request};
 use temporalio_client::{Client, NamespacedClient as _};
@@ -11,6 +13,10 @@ use temporalio_common::protos::temporal::api::workflowservice::v1::{
 use super::found::unanswered;
 use crate::failure::{Failure, Kind, Result};
 use crate::machine::this_process;
+
+/// How long workers are waited for that start just now.
+const PATIENCE: Duration = Duration::from_secs(10);
+const LOOK: Duration = Duration::from_millis(500);
 
 /// A worker as Worker Versioning knows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,6 +44,19 @@ pub async fn current(client: &Client, deployment: &str) -> Result<Option<String>
 
 /// From now on work goes to this build. What it went to before.
 pub async fn set_current(client: &Client, version: &Version) -> Result<Option<String>> {
+    let began = Instant::now();
+    loop {
+        match set_once(client, version).await {
+            // Temporal hears of a worker that has just started some seconds later.
+            Err(failure) if failure.kind == Kind::Settings && began.elapsed() < PATIENCE => {
+                tokio::time::sleep(LOOK).await;
+            }
+            ended => return ended,
+        }
+    }
+}
+
+async fn set_once(client: &Client, version: &Version) -> Result<Option<String>> {
     let before = current(client, &version.deployment).await?;
     let request = SetWorkerDeploymentCurrentVersionRequest {
         namespace: client.namespace(),

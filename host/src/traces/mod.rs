@@ -66,6 +66,11 @@ pub fn start(collector: &str) -> Result<Sending> {
     Ok(Sending(provider))
 }
 
+/// What the log's lines are about that are written in it.
+pub fn about(connection: &str, upload_id: &str) -> Span {
+    tracing::info_span!(target: "crawl", "crawl", connection, crawl = upload_id)
+}
+
 /// Something that takes its time. It ends when this is dropped; where nothing is sent it is nothing.
 pub struct Step {
     context: Option<Context>,
@@ -76,7 +81,7 @@ pub struct Step {
 impl Step {
     /// A step of a crawl.
     pub fn of_crawl(connection: &str, upload_id: &str, name: &'static str) -> Self {
-        let about = tracing::info_span!(target: "crawl", "crawl", connection, crawl = upload_id);
+        let about = about(connection, upload_id);
         let context = begin(name, || Context::new().with_remote_span_context(whole(upload_id)));
         Self { context, about }.says("connection", connection).says("crawl", upload_id)
     }

@@ -63,7 +63,7 @@ async fn what_is_granted_no_more_counts_at_once() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_crawl_whose_grants_become_others_goes_on_and_loses_nothing() {
-    let connections = format!("{QUICK}{}", odd("pages = 1000"));
+    let connections = format!("{QUICK}{}", odd("pages = 2000"));
     let mut site = Site::new(&connections).await.connector("guest_odd");
     let server = server(&mut site).await;
     let (_worker, log) = worker_and_log(&site).await;
@@ -74,6 +74,6 @@ async fn a_crawl_whose_grants_become_others_goes_on_and_loses_nothing() {
     let output = sync.wait_with_output().await.expect("an end");
     let json: Value = serde_json::from_slice(&output.stdout).expect("JSON");
     assert_eq!(json["result"]["outcome"], "complete", "{json}");
-    assert_eq!(site.ids("odd").await.len(), 10_000);
+    assert_eq!(site.ids("odd").await.len(), 20_000);
     server.stop().await;
 }

@@ -35,7 +35,7 @@ async fn collector() -> (String, Spans) {
 async fn a_crawl_that_two_workers_did_is_one_trace() {
     let (url, spans) = collector().await;
     let observe = format!("[observe]\ntraces = \"{url}\"\n\n");
-    let connections = format!("{observe}{QUICK}{}", odd("pages = 1000"));
+    let connections = format!("{observe}{QUICK}{}", odd("pages = 2000"));
     let mut site = Site::new(&connections).await.connector("guest_odd");
     let server = server(&mut site).await;
     let mut first = worker(&site).await;

@@ -10,7 +10,7 @@ use sheaf_tests::{Site, binary, odd};
 
 fn build(id: &str) -> String {
     let version = format!("[worker]\ndeployment = \"sheaf\"\nbuild_id = \"{id}\"\n\n");
-    format!("{QUICK}{version}{}", odd("pages = 1000"))
+    format!("{QUICK}{version}{}", odd("pages = 2000"))
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -34,7 +34,7 @@ async fn a_crawl_goes_on_with_the_next_build_and_after_a_rollback_with_the_one_b
     let output = sync.wait_with_output().await.expect("an end");
     let json: Value = serde_json::from_slice(&output.stdout).expect("JSON");
     assert_eq!(json["result"]["outcome"], "complete", "{json}");
-    assert_eq!(site.ids("odd").await.len(), 10_000);
+    assert_eq!(site.ids("odd").await.len(), 20_000);
     replays(&server, "sheaf-odd", "versions").await;
     // Back: the build before gets the work again, and is as good with what the later one has left.
     site.configure(&build("one"));
@@ -44,7 +44,7 @@ async fn a_crawl_goes_on_with_the_next_build_and_after_a_rollback_with_the_one_b
     signal(&two, "TERM");
     site.glean.drill().clear();
     let again = site.sheaf(&["sync", "odd", "--json"]).await;
-    assert_eq!(again.json()["result"]["unchanged"], 10_000, "{again:?}");
+    assert_eq!(again.json()["result"]["unchanged"], 20_000, "{again:?}");
     server.stop().await;
 }
 
@@ -55,14 +55,14 @@ fn before() -> PathBuf {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_state_and_the_running_crawl_of_the_version_before_go_on_with_this_one_and_back() {
-    let connections = format!("{QUICK}{}", odd("pages = 1000"));
+    let connections = format!("{QUICK}{}", odd("pages = 2000"));
     let mut site = Site::new(&connections).await.connector("guest_odd");
     let server = server(&mut site).await;
     let before = before();
     let mut old = site.command_of(&before, &["worker"]).spawn().expect("a worker");
     says(&mut old, "the worker is ready").await;
     let first = site.run(&before, &["sync", "odd", "--json"]).await;
-    assert_eq!(first.json()["result"]["documents"], 10_000, "{first:?}");
+    assert_eq!(first.json()["result"]["documents"], 20_000, "{first:?}");
     let path = "/bulkindexdocuments".to_owned();
     let slow = Fault { path, times: 30, delay_ms: 400, skip: 1, ..Fault::default() };
     site.glean.drill().add(slow);
@@ -74,7 +74,7 @@ async fn the_state_and_the_running_crawl_of_the_version_before_go_on_with_this_o
     let output = sync.expect("a sync").wait_with_output().await.expect("an end");
     let json: Value = serde_json::from_slice(&output.stdout).expect("JSON");
     assert_eq!(json["result"]["outcome"], "complete", "{json}");
-    assert_eq!(json["result"]["unchanged"], 10_000, "{json}");
+    assert_eq!(json["result"]["unchanged"], 20_000, "{json}");
     replays(&server, "sheaf-odd", "upgraded").await;
     site.glean.drill().clear();
     assert_eq!(site.status().await["state"], "well");
@@ -83,7 +83,7 @@ async fn the_state_and_the_running_crawl_of_the_version_before_go_on_with_this_o
     says(&mut old, "the worker is ready").await;
     signal(&new, "TERM");
     let back = site.run(&before, &["sync", "odd", "--json"]).await;
-    assert_eq!(back.json()["result"]["unchanged"], 10_000, "{back:?}");
+    assert_eq!(back.json()["result"]["unchanged"], 20_000, "{back:?}");
     signal(&old, "TERM");
     old.wait().await.expect("ended");
     server.stop().await;

@@ -11,7 +11,8 @@ use super::activity::activity;
 use crate::crawl::result::AwaitingApproval;
 use crate::crawl::{CrawlPolicy, CrawlResult, Decision};
 use crate::name::{ConnectionName, UploadId};
-use crate::temporal::activities::{Activities, DecideInput};
+use crate::temporal::activities::Activities;
+use crate::temporal::inputs::DecideInput;
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ApprovalInput {

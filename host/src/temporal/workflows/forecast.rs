@@ -8,7 +8,8 @@ use super::activity::activity;
 use crate::crawl::CrawlPolicy;
 use crate::crawl::forecast::Forecast;
 use crate::name::ConnectionName;
-use crate::temporal::activities::{Activities, ForecastInput};
+use crate::temporal::activities::Activities;
+use crate::temporal::inputs::ForecastInput;
 
 /// What a forecast is started with.
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -11,8 +11,9 @@ use crate::crawl::CrawlPolicy;
 use crate::crawl::identities::IdentityResult;
 use crate::crawl::identity_progress::IdentityProgress;
 use crate::name::ConnectionName;
-use crate::temporal::activities::{Activities, IdentitiesInput};
+use crate::temporal::activities::Activities;
 use crate::temporal::ids;
+use crate::temporal::inputs::IdentitiesInput;
 
 /// What a crawl of identities is started with.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

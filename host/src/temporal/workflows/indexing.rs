@@ -18,10 +18,9 @@ use crate::crawl::view::{CrawlView, Phase};
 use crate::crawl::{CrawlPolicy, CrawlRef, CrawlRequest, CrawlResult, RangeProgress};
 use crate::failure::Kind;
 use crate::name::UploadId;
-use crate::temporal::activities::{
-    Activities, CompleteInput, ConfigureInput, IdentitiesInput, ScopesInput,
-};
+use crate::temporal::activities::Activities;
 use crate::temporal::ids;
+use crate::temporal::inputs::{CompleteInput, ConfigureInput, IdentitiesInput, ScopesInput};
 
 /// What a crawl is started with.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
