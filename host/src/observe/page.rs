@@ -183,17 +183,26 @@ fn scope(scope: &ScopeView) -> Markup {
 
 fn connection(one: &SeenConnection, now: Timestamp) -> Markup {
     let is_well = matches!(one.state, State::Well | State::Never);
-    let first = one.headline.lines().next().unwrap_or_default();
+    let first = match one.state {
+        State::Well => recently(one, now),
+        _ => one.headline.lines().next().unwrap_or_default().to_owned(),
+    };
     html! {
         details class=(one.state.name()) open[!is_well] {
             summary {
                 strong { (one.name) } " "
                 span .state { (one.state.words()) } " "
-                span .first { (one_line(first)) }
+                span .first { (one_line(&first)) }
             }
             @for line in one.headline.lines().skip(1) { p { (one_line(line.trim())) } }
             @if let Some(held) = &one.held { (self::held(held, now)) }
             @for note in &one.notes { p .note { (one_line(note)) } }
+            @if let Some(full) = one.full.filter(|full| full.quarantined + full.access_unknown > 0) {
+                p .note {
+                    "of the last full crawl " (count(full.quarantined, "document")) " quarantined, "
+                    (count(full.access_unknown, "document")) " found by nobody"
+                }
+            }
             @if !one.kinds.is_empty() {
                 table {
                     tr { th { "crawl" } th { "last" } th { "complete" } th { "next" } }
@@ -203,6 +212,23 @@ fn connection(one: &SeenConnection, now: Timestamp) -> Markup {
             (connector(one))
         }
     }
+}
+
+/// What there is to say of a connection that is well: its newest crawl, and the next one.
+fn recently(one: &SeenConnection, now: Timestamp) -> String {
+    let kinds = || one.kinds.iter();
+    let newest = kinds().filter_map(|kind| Some((kind.last?.ended, kind))).max_by_key(|of| of.0);
+    let mut text = newest.map_or_else(String::new, |(ended, kind)| {
+        format!("{} crawl {} ago", kind.kind.name(), length(now.since(ended)))
+    });
+    if let Some(full) = one.full {
+        text.push_str(&format!(" · {}", count(full.documents, "document")));
+    }
+    let next = kinds().filter_map(|kind| kind.rhythm.as_ref()?.next).min();
+    if let Some(next) = next {
+        text.push_str(&format!(" · next in {}", length(next.since(now))));
+    }
+    text
 }
 
 fn connector(one: &SeenConnection) -> Markup {
