@@ -5,6 +5,7 @@ mod access_asked;
 mod agreed;
 mod apart;
 mod approval;
+mod buckets;
 mod cells;
 mod deployments;
 mod durable;
