@@ -1,8 +1,10 @@
 //! What is kept in a bucket, which is far away and answers as buckets do: late, not at all, or with an error after the
 //! effect.
 
+use std::collections::BTreeMap;
+
 use futures::future::join_all;
-use sheaf_tests::bucket::{Bucket, Fault};
+use sheaf_tests::bucket::{Bucket, Fault, Kind, What};
 use sheaf_tests::{Site, odd};
 
 /// Each fault happens at so many requests of a crawl, spread over it.
@@ -88,4 +90,42 @@ async fn of_two_who_crawl_at_once_through_a_bucket_one_is_told_of_the_other() {
         }
         assert!(is_whole(&site, &salt).await, "{salt}");
     }
+}
+
+/// Requests that write, by what they are about.
+fn written(requests: &[What]) -> BTreeMap<String, usize> {
+    let mut written = BTreeMap::new();
+    for what in requests.iter().filter(|what| matches!(what.kind, Kind::Put | Kind::Parts)) {
+        let parts: Vec<_> = what.path.split('/').skip(3).collect();
+        let about = match parts.as_slice() {
+            ["connections", _, _, "crawls", _, "scopes", ..] => "commits",
+            ["connections", _, _, about, ..] | [about, ..] => about,
+            [] => "",
+        };
+        *written.entry(about.trim_end_matches(".now").to_owned()).or_default() += 1;
+    }
+    written
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crawl_of_a_hundred_batches_writes_few_objects() {
+    let Some(bucket) = Bucket::start().await else { return };
+    let mut site = Site::new("").await.connector("guest_odd");
+    let store = bucket.keeps(&mut site, "state");
+    let glean = site.glean.url();
+    // As many batches as a hundred thousand documents are by default.
+    let limits = "requests_per_second = 1000.0\nbatch_documents = 100\n";
+    let odd = odd("pages = 1000");
+    site.write("sheaf.toml", &format!("{store}[glean]\nserver_url = \"{glean}\"\n{limits}\n{odd}"));
+    let result = site.sync("odd", 0).await;
+    assert_eq!((&result["documents"], &result["batches"]), (&10_000.into(), &100.into()));
+    let requests = bucket.requests();
+    let (written, seconds) = (written(&requests), result["seconds"].as_f64().expect("seconds"));
+    eprintln!("{} requests in {seconds:.1} s, of which write: {written:?}", requests.len());
+    let all: usize = written.values().sum();
+    // Whoever takes longer says more often that it is still there, and keeps what it has done.
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+    let in_time = (seconds / 10.0) as usize;
+    assert!(written["commits"] <= 4 + in_time, "{written:?} in {seconds} s");
+    assert!(all <= 20 + 4 * in_time, "{written:?} in {seconds} s");
 }
