@@ -28,6 +28,7 @@ const ROOMS: &[Room] = &[
             "identities",
             "pace",
             "store",
+            "senders",
             "sandbox",
             "connector",
             "wire",
@@ -42,6 +43,7 @@ const ROOMS: &[Room] = &[
             "cli",
         ],
     ),
+    ("senders", &["standing", "mod"]),
     ("project", &["name", "files", "language", "write", "mod"]),
     (
         "sandbox",

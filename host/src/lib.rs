@@ -33,6 +33,7 @@ pub mod redact;
 pub mod registry;
 pub mod sandbox;
 pub mod secret;
+pub mod senders;
 pub mod store;
 pub mod temporal;
 pub mod text;

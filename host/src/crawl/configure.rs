@@ -41,6 +41,7 @@ impl Crawler {
     pub async fn configure(&self, start: Start) -> Result<Plan> {
         let (name, upload_id) = (start.request.connection.as_str(), start.upload_id.as_str());
         self.connections.now().connection(name)?;
+        let _working = self.client.working();
         let claims = self.states.claims(name);
         let lease = Lease::new(start.who.clone(), &start.by, upload_id);
         claims.claim(&lease).await?;

@@ -42,6 +42,7 @@ mod rest_identities;
 mod rest_people;
 mod scopes;
 mod secrets;
+mod senders;
 mod signatures;
 mod signed_by;
 mod taken_over;
