@@ -8,8 +8,8 @@ use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, Method, Uri};
 use axum::response::Response;
-use tokio::net::TcpListener;
-use tokio::task::JoinHandle;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::{JoinHandle, JoinSet};
 
 use crate::http;
 
@@ -79,4 +79,42 @@ async fn pass(State((came, behind)): State<(Came, String)>, request: Request) ->
     let (parts, body) = request.into_parts();
     let body = to_bytes(body, usize::MAX).await.unwrap_or_default();
     carry_out(&behind, parts.method, &parts.uri, &parts.headers, body).await
+}
+
+/// A line to a server of this machine, which can be cut.
+pub struct Line {
+    pub port: u16,
+    serving: JoinHandle<()>,
+}
+
+impl Line {
+    pub async fn to(server: u16) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let port = listener.local_addr().expect("an address").port();
+        let serving = tokio::spawn(async move {
+            // What is under way on it ends with it.
+            let mut calls = JoinSet::new();
+            loop {
+                let (mut here, _) = listener.accept().await.expect("a connection");
+                calls.spawn(async move {
+                    let Ok(mut there) = TcpStream::connect(("127.0.0.1", server)).await else {
+                        return;
+                    };
+                    // Either side may end it.
+                    let _ = tokio::io::copy_bidirectional(&mut here, &mut there).await;
+                });
+            }
+        });
+        Self { port, serving }
+    }
+
+    pub fn cut(&self) {
+        self.serving.abort();
+    }
+}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        self.cut();
+    }
 }

@@ -28,6 +28,7 @@ mod kill;
 mod ledger;
 mod local;
 mod lying;
+mod machines;
 mod new;
 mod people;
 mod plan;
