@@ -1,5 +1,5 @@
 //! Who else sends to a server whose limits hold over all who send to it: each process that shares a store and does
-//! so keeps an object there, and takes its part of each limit. When it may is decided by [`standing`].
+//! so keeps an object there, and takes its part of each limit. When it may is decided by `standing`.
 //!
 //! An object is called by its machine, by a lock of that machine that its process holds, and by chance. Whoever sees
 //! one of its own machine whose lock is free knows that its process is dead, and waits for nothing. The folder is
