@@ -3,6 +3,7 @@
 use std::fs::{File, TryLockError};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use crate::failure::{Failure, Kind, Result};
 
@@ -88,6 +89,26 @@ pub fn host_name() -> String {
 /// This process, for people.
 pub fn this_process() -> String {
     format!("process {} on {}", std::process::id(), host_name())
+}
+
+/// What this process has used so far, without the cells that it started.
+pub struct Used {
+    pub cpu: Duration,
+    /// In bytes; 0 where the system does not say.
+    pub memory: u64,
+}
+
+#[cfg(unix)]
+pub fn used() -> Used {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    let nanoseconds = u32::try_from(time.tv_nsec).unwrap_or_default();
+    // Pages: of the whole address space, and of those those that are in memory.
+    let pages = std::fs::read_to_string("/proc/self/statm").ok();
+    let resident = pages.and_then(|pages| pages.split_whitespace().nth(1)?.parse::<u64>().ok());
+    Used {
+        cpu: Duration::new(time.tv_sec.unsigned_abs(), nanoseconds),
+        memory: resident.unwrap_or(0) * rustix::param::page_size() as u64,
+    }
 }
 
 /// Where Sheaf caches what can be made again, for this user: compiled code, which is believed, so never where

@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use super::context::Context;
 use super::live;
 use super::output::Report;
+use super::worker::observed;
 use super::{inspect, local_glean, signals, sync};
 use crate::config::Config;
 use crate::crawl::CrawlRequest;
@@ -25,8 +26,9 @@ use crate::crawl::{CrawlView, Crawler, ModeName, Outcome, local};
 use crate::failure::{Failure, Kind, Result};
 use crate::temporal::connect::connect_to;
 use crate::temporal::dev_server::DevServer;
+use crate::temporal::follow;
 use crate::temporal::follow::NotStarted;
-use crate::temporal::{follow, worker};
+use crate::temporal::worker::{self, Work};
 use crate::text::lines;
 
 #[derive(ClapArgs)]
@@ -149,7 +151,16 @@ async fn with_temporal(
     };
     let end = stop.child_token();
     let (task_queue, digest) = (&config.temporal.task_queue, config.text_digest());
-    let worker = worker::run(crawler.clone(), client, task_queue, &digest, end.clone());
+    let meter = observed(config, &crawler, &client, &end).await?;
+    let worker = Work {
+        crawler: crawler.clone(),
+        client,
+        task_queue,
+        configuration: &digest,
+        version: None,
+        meter,
+    };
+    let worker = worker::run(worker, end.clone());
     let mut worker = std::pin::pin!(worker);
     let mut work = std::pin::pin!(work);
     tokio::select! {

@@ -10,7 +10,6 @@ use tokio_util::sync::CancellationToken;
 use super::context::connect;
 use super::output::{Report, bounded_reason};
 use super::{live, shifts, signals};
-use crate::clock::Timestamp;
 use crate::config::Config;
 use crate::crawl::CrawlView;
 use crate::crawl::connection_state::ConnectionState;
@@ -18,7 +17,7 @@ use crate::crawl::identities::{HeldIdentities, IdentityResult, LeftOut, Objectio
 use crate::crawl::lease::Coordinator;
 use crate::crawl::local_identities;
 use crate::crawl::result::Outcome;
-use crate::crawl::status::State;
+use crate::crawl::status::{State, of_identities};
 use crate::crawl::tell_identities::{no_identities, nothing_waits};
 use crate::failure::{Failure, Result};
 use crate::temporal::identities;
@@ -226,7 +225,7 @@ pub(super) fn standing(standing: &Standing, name: &str, max_age: Duration, verbo
     }
     if let Some(at) = standing.as_of {
         text.push_str(&format!("    read and told as a whole as of {at}"));
-        if is_old(standing, max_age) {
+        if standing.is_old(max_age) {
             let most = humantime::format_duration(max_age);
             text.push_str(&format!(", and that may not be older than {most}"));
         }
@@ -235,34 +234,15 @@ pub(super) fn standing(standing: &Standing, name: &str, max_age: Duration, verbo
     text
 }
 
-/// How bad that is.
-pub(super) fn state(standing: &Standing, max_age: Duration) -> State {
-    let is_partial = standing.last.as_ref().is_some_and(|last| last.outcome == Outcome::Partial);
-    if standing.failing.is_some() {
-        State::Failing
-    } else if standing.held.is_some() || is_old(standing, max_age) {
-        State::Waits
-    } else if is_partial {
-        State::Partial
-    } else {
-        State::Never
-    }
-}
-
 /// What is to be said of it at once.
 pub(super) fn headline(standing: &Standing, max_age: Duration) -> Option<&'static str> {
-    match state(standing, max_age) {
+    match of_identities(standing, max_age) {
         State::Failing => Some("users and groups fail"),
         State::Waits if standing.held.is_some() => Some("users and groups wait for approval"),
         State::Waits => Some("users and groups are old"),
         State::Partial => Some("users and groups are partial"),
         _ => None,
     }
-}
-
-/// Whether what Glean knows is older than it may be.
-fn is_old(standing: &Standing, max_age: Duration) -> bool {
-    standing.age(Timestamp::now()).is_some_and(|age| age > max_age)
 }
 
 /// What is held, and that it is what is meant.

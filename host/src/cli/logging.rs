@@ -42,12 +42,18 @@ pub(super) fn start(verbose: u8, is_service: bool, format: Format) {
         (_, _) => "info,sheaf=debug,sheaf_local_glean=debug,guest=trace",
     };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(usual));
+    // What a line is about is told to machines; people read it in the line.
+    let about = if format == Format::Json { "crawl=info" } else { "crawl=off" };
+    let filter = match about.parse() {
+        Ok(about) => filter.add_directive(about),
+        Err(_) => filter,
+    };
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(PastLines(format))
         .with_ansi(console_colours());
     let started = match format {
-        Format::Json => builder.json().flatten_event(true).with_current_span(false).try_init(),
+        Format::Json => builder.json().flatten_event(true).with_span_list(false).try_init(),
         Format::Text if is_service => builder.with_target(false).try_init(),
         Format::Text => builder.with_target(false).without_time().try_init(),
     };

@@ -21,10 +21,13 @@ mod local_glean;
 mod logging;
 mod new;
 mod output;
+mod pause;
 mod plan;
 mod preview;
 mod publish;
 mod quarantine;
+mod reload;
+mod rollout;
 mod schedules;
 mod shells;
 mod shifts;
@@ -106,10 +109,16 @@ enum Command {
     Status(status::Args),
     /// End a crawl that is under way on Temporal; what it has done is kept.
     Cancel(cancel::Args),
+    /// Let a crawl that is under way on Temporal rest; what it has done is kept.
+    Pause(pause::Args),
+    /// Let a paused crawl go on.
+    Resume(pause::Args),
     /// Let a crawl that is held delete what it would.
     Approve(approve::Args),
     /// Let a crawl that is held end without deleting anything.
     Reject(approve::Args),
+    /// Say which build of the workers gets the work: this one, or another.
+    Rollout(rollout::Args),
     /// Crawl at set times: `[connections.X.schedules]` on the Temporal server.
     Schedules(schedules::Args),
     /// Show the documents that are quarantined, and try them again.
@@ -152,8 +161,11 @@ impl Command {
             Self::Plan(_) => "plan",
             Self::Status(_) => "status",
             Self::Cancel(_) => "cancel",
+            Self::Pause(_) => "pause",
+            Self::Resume(_) => "resume",
             Self::Approve(_) => "approve",
             Self::Reject(_) => "reject",
+            Self::Rollout(_) => "rollout",
             Self::Schedules(_) => "schedules",
             Self::Quarantine(_) => "quarantine",
             Self::Explain(_) => "explain",
@@ -224,10 +236,13 @@ pub fn main() -> ExitCode {
             Command::Plan(args) => Box::pin(plan::run(args, &context)).await,
             Command::Status(args) => status::run(args, &context).await,
             Command::Cancel(args) => Box::pin(cancel::run(args, &context)).await,
+            Command::Pause(args) => pause::run(args, &context).await,
+            Command::Resume(args) => pause::run_resume(args, &context).await,
             Command::Approve(args) => {
                 Box::pin(approve::run(args, Decision::Approve, &context)).await
             }
             Command::Reject(args) => Box::pin(approve::run(args, Decision::Reject, &context)).await,
+            Command::Rollout(args) => rollout::run(args, &context).await,
             Command::Schedules(args) => Box::pin(schedules::run(args, &context)).await,
             Command::Quarantine(args) => Box::pin(quarantine::run(args, &context)).await,
             Command::Explain(args) => explain::run(args, &context).await,

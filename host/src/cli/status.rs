@@ -14,7 +14,6 @@ use super::output::{Report, bounded_reason};
 use super::{identities, sync};
 use crate::config::Config;
 use crate::crawl::connection_state::{Doubt, States};
-use crate::crawl::history::Failing;
 use crate::crawl::kept_changes::notes;
 use crate::crawl::lease::Coordinator;
 use crate::crawl::status::{Headline, Newest, State, Status, Stored, Unended, UnendedReading};
@@ -23,7 +22,7 @@ use crate::failure::{Failure, Kind, Result};
 use crate::glean;
 use crate::store::Store;
 use crate::temporal::{approvals, outcomes};
-use crate::text::{bytes, count, grouped};
+use crate::text::{bytes, count};
 
 #[derive(ClapArgs)]
 pub(super) struct Args {
@@ -167,9 +166,7 @@ fn unreadable(name: &str, failure: &Failure) -> Shown {
 
 fn shown(name: &str, status: &Status, max_age: Duration, verbose: u8) -> Shown {
     let kept = &status.kept;
-    let lost = if kept.identities.lost.is_some() { State::Waits } else { State::Never };
-    let state = status.standing().state().min(identities::state(&kept.identities, max_age));
-    let state = state.min(lost);
+    let state = status.state(max_age);
     let of_mode =
         |mode: ModeName| json!({ "last": kept.last_of(mode), "failing": status.failing(mode) });
     let result = json!({
@@ -201,7 +198,7 @@ fn shown(name: &str, status: &Status, max_age: Duration, verbose: u8) -> Shown {
 fn text(name: &str, status: &Status, max_age: Duration, verbose: u8) -> String {
     let also = identities::headline(&status.kept.identities, max_age);
     let also = also.map_or_else(String::new, |also| format!("; {also}"));
-    let mut text = format!("{name}: {}{also}\n", headline(&status.standing(), verbose));
+    let mut text = format!("{name}: {}{also}\n", words(&status.standing(), verbose));
     for result in status.lasts() {
         text.push_str(&last(result, verbose));
     }
@@ -238,23 +235,8 @@ fn text(name: &str, status: &Status, max_age: Duration, verbose: u8) -> String {
     text
 }
 
-fn headline(standing: &Headline<'_>, verbose: u8) -> String {
-    match standing {
-        Headline::Failing(modes) => {
-            let said = modes.iter().map(|(mode, found)| failing(*mode, found, verbose));
-            said.collect::<Vec<_>>().join("\n  ")
-        }
-        Headline::WaitsForApproval(waiting) => {
-            let of = count(waiting.of, "document");
-            format!("waits for approval: {} of {of} would be deleted", grouped(waiting.would_go))
-        }
-        Headline::NotComplete(last) => format!("the last {} crawl is {}", last.mode, last.outcome),
-        Headline::NeedsAttention => "a person has to look".to_owned(),
-        Headline::Interrupted => "a crawl was stopped".to_owned(),
-        Headline::First => "its first crawl".to_owned(),
-        Headline::Never => "never crawled".to_owned(),
-        Headline::Complete => "complete".to_owned(),
-    }
+fn words(standing: &Headline<'_>, verbose: u8) -> String {
+    standing.words(&|reason| bounded_reason(reason, verbose).into_owned())
 }
 
 /// A crawl under way, in one line.
@@ -306,23 +288,6 @@ fn reading(UnendedReading { note, by }: &UnendedReading) -> String {
         minutes => format!("{} ago", count(minutes, "minute")),
     };
     format!("a reading was interrupted {ago} after {counts}; the next crawl goes on there")
-}
-
-/// Failures in a row, in words.
-fn failing(mode: ModeName, failing: &Failing, verbose: u8) -> String {
-    let Failing { since, times, at, failure, .. } = failing;
-    let since = match times {
-        1 => format!("failed at {at}"),
-        times => format!("fails since {since}, {times} times, last at {at}"),
-    };
-    let mut text = format!("the {mode} crawl {since}: {}", bounded_reason(&failure.what, verbose));
-    if let Some(at) = &failure.at {
-        text.push_str(&format!("\n    at: {at}"));
-    }
-    if let Some(next) = &failure.next {
-        text.push_str(&format!("\n    next: {next}"));
-    }
-    text
 }
 
 /// The last crawl of a mode, in words.

@@ -4,10 +4,9 @@ use serde_json::json;
 
 use super::output::Report;
 use crate::connector::CONTRACTS;
+use crate::release::{COMMIT, VERSION};
 
-const VERSION: &str = env!("CARGO_PKG_VERSION");
 // What `build.rs` found out.
-const COMMIT: &str = env!("SHEAF_BUILD_COMMIT");
 const TARGET: &str = env!("SHEAF_BUILD_TARGET");
 const WASMTIME: &str = env!("SHEAF_BUILD_WASMTIME");
 const TEMPORAL_SDK: &str = env!("SHEAF_BUILD_TEMPORAL_SDK");

@@ -1,20 +1,27 @@
 //! `sheaf worker`: crawls whatever is started on the task queue.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args as ClapArgs;
 use serde_json::json;
+use temporalio_client::Client;
+use temporalio_common::telemetry::metrics::CoreMeter;
+use tokio_util::sync::CancellationToken;
 
 use super::context::{Context, connect};
 use super::output::Report;
+use super::reload::keep_reading;
 use super::signals;
 use crate::cell::{self, Connector, Program};
 use crate::config::Config;
 use crate::crawl::Crawler;
 use crate::failure::{Failure, Result};
 use crate::glean;
+use crate::observe::{Observer, Sdk};
 use crate::registry::lock::Locked;
-use crate::temporal::worker;
+use crate::temporal::worker::{self, Work};
+use crate::traces::{self, Sending};
 
 #[derive(ClapArgs)]
 pub(super) struct Args {}
@@ -22,7 +29,9 @@ pub(super) struct Args {}
 pub(super) async fn run(_: Args, context: &Context) -> Result<Report> {
     let config = context.config()?;
     let stop = signals::token();
-    let crawler = config.crawler()?;
+    let _traces = traces(&config)?;
+    let live = config.live();
+    let crawler = config.crawler_of(&live)?;
     // What keeps it from crawling is said now, not in the middle of the night.
     crawler.can_write().await?;
     walls().await?;
@@ -46,9 +55,36 @@ pub(super) async fn run(_: Args, context: &Context) -> Result<Report> {
     glean(&config, &crawler).await?;
     let client = connect(&config).await?;
     let task_queue = &config.temporal.task_queue;
-    worker::run(crawler, client, task_queue, &config.text_digest(), stop).await?;
+    let meter = observed(&config, &crawler, &client, &stop).await?;
+    tokio::spawn(keep_reading(live, crawler.clone(), client.clone(), stop.clone()));
+    let configuration = &config.text_digest();
+    let version = config.version.as_ref();
+    worker::run(Work { crawler, client, task_queue, configuration, version, meter }, stop).await?;
     let code = signals::code().unwrap_or(0);
     Ok(Report::new("the worker ended", json!({})).exit_code(code))
+}
+
+/// Sends traces, where that is wanted.
+fn traces(config: &Config) -> Result<Option<Sending>> {
+    let collector = config.traces.as_deref();
+    let started = collector.map(traces::start).transpose();
+    started.map_err(|failure| failure.at_least(|| config.place(&["observe", "traces"])))
+}
+
+/// Serves metrics and the page, where that is wanted; where the worker then counts.
+pub(super) async fn observed(
+    config: &Config,
+    crawler: &Crawler,
+    client: &Client,
+    stop: &CancellationToken,
+) -> Result<Option<Arc<dyn CoreMeter>>> {
+    let Some(settings) = config.observe.clone() else { return Ok(None) };
+    let listener = Observer::bind(&settings, || config.place(&["observe", "address"])).await?;
+    let sdk = Sdk::start()?;
+    let meter = sdk.meter.clone();
+    let observer = Observer::new(crawler.clone(), client.clone(), config.temporal.clone(), sdk);
+    tokio::spawn(observer.serve(listener, settings, stop.clone()));
+    Ok(Some(meter))
 }
 
 /// Connections whose connector is not there are told; a worker that has none of them cannot work.

@@ -9,12 +9,22 @@ use crate::crawl::crawler::Settings;
 use crate::failure::{Failure, Result};
 
 impl Config {
+    /// This configuration, for as long as a process runs.
+    pub fn live(&self) -> Live {
+        Live::new(Arc::new(self.clone()))
+    }
+
     /// What takes the steps of crawls.
     pub fn crawler(&self) -> Result<Crawler> {
+        self.crawler_of(&self.live())
+    }
+
+    /// The same with connections that somebody else reads again, too.
+    pub fn crawler_of(&self, live: &Live) -> Result<Crawler> {
         if self.glean.server_url.is_empty() {
             return Err(self.no_glean());
         }
-        self.offline_crawler()
+        self.with(live.clone())
     }
 
     pub fn no_glean(&self) -> Failure {
@@ -27,6 +37,10 @@ impl Config {
 
     /// The same for what only looks at connectors and their sources: there need not be a Glean.
     pub fn offline_crawler(&self) -> Result<Crawler> {
+        self.with(self.live())
+    }
+
+    fn with(&self, live: Live) -> Result<Crawler> {
         let settings = Settings {
             glean: self.glean.clone(),
             uploads: self.uploads,
@@ -38,6 +52,6 @@ impl Config {
             state: self.state.clone(),
             store: self.store.clone(),
         };
-        Crawler::new(settings, Arc::new(Live::new(Arc::new(self.clone()))))
+        Crawler::new(settings, Arc::new(live))
     }
 }

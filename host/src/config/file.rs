@@ -9,10 +9,12 @@ use serde::Deserialize;
 use super::locate::{Locate, without_user};
 use super::settings::Config;
 use super::values::{Env, Secrets};
-use super::{connection, connectors, glean, temporal};
+use super::{connection, connectors, glean, observe, temporal};
 use crate::crawl::Connection;
 use crate::failure::Result;
+use crate::release;
 use crate::store::Location;
+use crate::temporal::rollout::Version;
 use crate::temporal::schedule::Schedule;
 
 #[derive(Deserialize)]
@@ -27,6 +29,8 @@ pub(super) struct File {
     #[serde(default)]
     worker: Worker,
     #[serde(default)]
+    observe: observe::Section,
+    #[serde(default)]
     connectors: connectors::Section,
     #[serde(default)]
     connections: BTreeMap<String, connection::Section>,
@@ -36,6 +40,9 @@ pub(super) struct File {
 #[serde(deny_unknown_fields, expecting = "a table")]
 struct Worker {
     guests: Option<usize>,
+    /// The name of the workers' deployment, where they have versions.
+    deployment: Option<String>,
+    build_id: Option<String>,
 }
 
 impl File {
@@ -59,13 +66,17 @@ impl File {
         };
         let uploads = self.glean.uploads(locate)?;
         let guests = self.worker.guests(locate)?;
+        let version = self.worker.version(locate)?;
         let (connections, schedules) = connections(self.connections, &base, locate)?;
         Ok(Config {
             path: locate.path.to_owned(),
             glean: self.glean.endpoint(&base, locate, env, secrets)?,
             uploads,
             guests,
+            version,
             temporal: self.temporal.validate(&base, locate, secrets)?,
+            traces: self.observe.traces(locate)?,
+            observe: self.observe.validate(&base, locate, secrets)?,
             connectors: base.join(connectors),
             rules,
             compile,
@@ -85,6 +96,25 @@ impl Worker {
             return Err(locate.failure(&["worker", "guests"], "it must be between 1 and 100,000"));
         }
         Ok(guests)
+    }
+
+    fn version(self, locate: &Locate<'_>) -> Result<Option<Version>> {
+        let wrong = |key: &str, what: &str| Err(locate.failure(&["worker", key], what));
+        let Some(deployment) = self.deployment else {
+            return match self.build_id {
+                Some(_) => wrong("build_id", "there is no `deployment` that it is a build of"),
+                None => Ok(None),
+            };
+        };
+        let build_id = self.build_id.unwrap_or_else(release::build_id);
+        // Temporal puts them together with a dot between them.
+        if deployment.is_empty() || deployment.contains('.') {
+            return wrong("deployment", "it must be a name without a dot");
+        }
+        if build_id.is_empty() {
+            return wrong("build_id", "it must not be empty");
+        }
+        Ok(Some(Version { deployment, build_id }))
     }
 }
 

@@ -13,7 +13,7 @@ use crate::crawl::configured::{Configured, Connections};
 use crate::failure::{Failure, Result};
 
 #[derive(Clone, Debug)]
-pub(super) struct Live(Arc<RwLock<State>>);
+pub struct Live(Arc<RwLock<State>>);
 
 #[derive(Debug)]
 struct State {
@@ -27,7 +27,7 @@ impl Live {
         Self(Arc::new(RwLock::new(state)))
     }
 
-    fn config(&self) -> Arc<Config> {
+    pub fn config(&self) -> Arc<Config> {
         self.read(|state| state.config.clone())
     }
 

@@ -10,10 +10,12 @@ mod limits;
 mod live;
 mod load;
 mod locate;
+mod observe;
 mod schedules;
 mod settings;
 mod temporal;
 mod values;
 
+pub use live::Live;
 pub use load::FILE_NAME;
 pub use settings::Config;

@@ -11,8 +11,10 @@ use crate::crawl::configured::Configured;
 use crate::crawl::{Connection, UploadLimits};
 use crate::failure::{Failure, Result};
 use crate::glean::Endpoint;
+use crate::observe;
 use crate::registry::Rules;
 use crate::store::Location;
+use crate::temporal::rollout::Version;
 use crate::temporal::schedule::Schedule;
 use crate::temporal::schedules::Wanted;
 use crate::temporal::settings::{Deployment, Settings};
@@ -25,6 +27,12 @@ pub struct Config {
     pub glean: Endpoint,
     pub uploads: UploadLimits,
     pub temporal: Settings,
+    /// The collector that traces are sent to, if any.
+    pub traces: Option<String>,
+    /// Where a worker is looked at, if anywhere.
+    pub observe: Option<observe::settings::Settings>,
+    /// Where workers stand among the versions of their deployment, if they have some.
+    pub version: Option<Version>,
     /// Guests of all connections that run at once in one process.
     pub guests: usize,
     /// Where `.wasm` files are dropped.
@@ -115,6 +123,10 @@ impl Config {
 impl Configured for Config {
     fn connection(&self, name: &str) -> Result<Arc<Connection>> {
         self.connection(name)
+    }
+
+    fn connections(&self) -> Vec<Arc<Connection>> {
+        self.connections.values().cloned().collect()
     }
 
     fn digest(&self, connection: &str) -> Option<Digest> {

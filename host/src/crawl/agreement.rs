@@ -75,6 +75,18 @@ impl Crawler {
         }
     }
 
+    /// What is granted counts at once: the guests of a connection whose grants have changed end, and its crawl goes
+    /// on from its checkpoints with those of the file.
+    pub fn take_grants(&self, config: &dyn Configured) {
+        for connection in self.guests.take_grants(config) {
+            self.kept.forget(&connection);
+            tracing::warn!(
+                connection,
+                "its grants have changed: its guests end, and begin again with the new ones"
+            );
+        }
+    }
+
     async fn read_again(&self) -> Result<Arc<dyn Configured>> {
         self.connections.read_again().await.map_err(|failure| Failure {
             what: format!("the worker cannot read its sheaf.toml again: {}", failure.what),

@@ -15,6 +15,13 @@ pub enum Stopped {
 
 pub type Result<T> = std::result::Result<T, Stopped>;
 
+impl std::fmt::Display for Stopped {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (Self::Scope(failure) | Self::Crawl(failure)) = self;
+        failure.fmt(f)
+    }
+}
+
 impl From<Failure> for Stopped {
     fn from(failure: Failure) -> Self {
         Self::Crawl(failure)

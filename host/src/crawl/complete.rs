@@ -3,6 +3,8 @@
 //!
 //! Every step may be repeated: after a crash the same is found out again, and done once.
 
+use std::time::{Duration, SystemTime};
+
 use super::approval::{hold, waiting};
 use super::close::{differ, later};
 use super::connection_state::{ConnectionState, Held};
@@ -16,6 +18,7 @@ use crate::clock::Timestamp;
 use crate::failure::{Failure, Result};
 use crate::glean::upload::SessionState;
 use crate::ledger::compare::Sealed;
+use crate::traces::{self, Step};
 
 /// How the last step of a crawl ended.
 pub enum Completed {
@@ -43,6 +46,17 @@ impl Crawler {
     /// Closes the session when everything was read and nothing speaks against it, and says how the
     /// crawl ended.
     pub async fn complete(&self, crawl: &CrawlRef, seconds: f64) -> Result<Completed> {
+        let step = Step::of_crawl(&crawl.connection, &crawl.upload_id, "complete");
+        let completed = step.run(self.complete_once(crawl, seconds)).await?;
+        if let Completed::Ended(result) = &completed {
+            let took = Duration::try_from_secs_f64(result.seconds).unwrap_or_default();
+            let began = SystemTime::now().checked_sub(took).unwrap_or(SystemTime::UNIX_EPOCH);
+            traces::whole_crawl(&crawl.upload_id, &crawl.connection, began, result.outcome.name());
+        }
+        Ok(completed)
+    }
+
+    async fn complete_once(&self, crawl: &CrawlRef, seconds: f64) -> Result<Completed> {
         self.check_glean(crawl)?;
         let _working = self.client.working();
         let state = self.states.of(&crawl.connection).await?;

@@ -23,6 +23,7 @@ use crate::glean;
 use crate::glean::upload::Opening;
 use crate::name::UploadId;
 use crate::text::{bounded_str, count};
+use crate::traces::Step;
 
 /// Each is an object or more of the journal.
 const MAX_SCOPES: usize = 10_000;
@@ -39,6 +40,11 @@ enum Beginning {
 impl Crawler {
     /// Registers the datasource and finds out what there is to crawl.
     pub async fn configure(&self, start: Start) -> Result<Plan> {
+        let step = Step::of_crawl(&start.request.connection, &start.upload_id, "configure");
+        step.run(self.configured_once(start)).await
+    }
+
+    async fn configured_once(&self, start: Start) -> Result<Plan> {
         let (name, upload_id) = (start.request.connection.as_str(), start.upload_id.as_str());
         self.connections.now().connection(name)?;
         let _working = self.client.working();

@@ -14,6 +14,8 @@ use crate::name::UploadId;
 pub trait Configured: Send + Sync {
     fn connection(&self, name: &str) -> Result<Arc<Connection>>;
 
+    fn connections(&self) -> Vec<Arc<Connection>>;
+
     /// A digest of all that decides what a connection uploads and deletes.
     fn digest(&self, connection: &str) -> Option<Digest>;
 
@@ -52,6 +54,12 @@ impl Kept {
     pub fn of(&self, upload_id: &str) -> Option<KeptCrawl> {
         let crawls = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         crawls.iter().find(|kept| kept.upload_id == upload_id).cloned()
+    }
+
+    /// Whoever goes on with a crawl of this connection begins with what the file says now.
+    pub fn forget(&self, connection: &str) {
+        let mut crawls = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        crawls.retain(|kept| kept.connection.name.as_str() != connection);
     }
 
     pub fn keep(&self, upload_id: &str, by: &str, connection: &Arc<Connection>) {

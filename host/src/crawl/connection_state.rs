@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::census::Census;
 use super::change::Change;
+use super::form::Form;
 use super::history::History;
 use super::identities::Standing;
 use super::lease::{Claims, Coordinator};
@@ -33,6 +34,7 @@ use crate::store::{Kept, Store};
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ConnectionState {
+    pub form: Form,
     /// Where the next incremental crawl of each scope begins.
     pub bookmarks: BTreeMap<String, String>,
     /// The scopes of the last full crawl that was complete, with their titles.
@@ -172,6 +174,9 @@ impl States {
             let mut damaged = None;
             for Kept { name, .. } in kept.iter().rev() {
                 let Some(bytes) = self.store.get(name).await? else { continue 'changed };
+                if let Some(later) = Form::refusal(&bytes, &self.store.place(name)) {
+                    return Err(later);
+                }
                 match serde_json::from_slice::<ConnectionState>(&bytes) {
                     Ok(state) => return Ok((doubtful(state, damaged), kept)),
                     // What the version before knew is better than nothing, and may not be all.
@@ -212,6 +217,7 @@ impl States {
             let read = Instant::now();
             let (mut state, versions) = self.newest(&folder).await?;
             change(&mut state);
+            state.form = Form::now();
             let number = versions.last().and_then(|version| version.name.rsplit('/').next());
             let number: u64 = number
                 .and_then(|name| name.trim_end_matches(".json").parse().ok())

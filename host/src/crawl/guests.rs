@@ -19,6 +19,7 @@ use crate::cell::{ConnectionCell, Connector, Guest};
 use crate::connector::{Digest, Grants, Manifest, schema};
 use crate::failure::{Failure, Kind, Result};
 use crate::pace::Wait;
+use crate::sandbox::Granted;
 use crate::sandbox::egress::{self, Broker};
 use crate::sandbox::folders::FolderGrant;
 use crate::sandbox::limits::Usage;
@@ -39,6 +40,7 @@ const CRAWLS: usize = 1_000;
 #[derive(Clone)]
 struct Shared {
     broker: Arc<Broker>,
+    granted: Granted,
     places: Arc<Semaphore>,
     most: usize,
     cell: Arc<Cell>,
@@ -197,6 +199,24 @@ impl Guests {
         Computed { crawl: Some(upload_id.to_owned()), usage: Usage::of_crawl(crawl, before) }
     }
 
+    /// Connections whose guests have other grants than these: their guests end now. Which they are.
+    pub fn take_grants(&self, config: &dyn Configured) -> Vec<String> {
+        let mut connections = self.connections.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut changed = Vec::new();
+        connections.retain(|name, shared| {
+            let now = config.connection(name);
+            let same = now.is_ok_and(|now| now.grants == shared.granted);
+            if !same {
+                if let Some(cell) = shared.cell.running(|_| true) {
+                    cell.end_of_grants();
+                }
+                changed.push(name.clone());
+            }
+            same
+        });
+        changed
+    }
+
     fn shared(&self, connection: &Connection, connector: &Connector) -> Result<Shared> {
         let granted = &connection.grants;
         let grant = egress::Grant {
@@ -214,6 +234,7 @@ impl Guests {
         let mut connections = self.connections.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(shared) = connections.get(&*connection.name)
             && *shared.broker.grant() == grant
+            && shared.granted == *granted
             && shared.most == most
         {
             return Ok(shared.clone());
@@ -221,7 +242,7 @@ impl Guests {
         // What was granted before ends with its cell, when its last guest does.
         let broker = Arc::new(Broker::new(&connection.name, grant));
         let (places, cell) = (Arc::new(Semaphore::new(most)), Arc::default());
-        let shared = Shared { broker, places, most, cell };
+        let shared = Shared { broker, granted: granted.clone(), places, most, cell };
         connections.insert(connection.name.to_string(), shared.clone());
         Ok(shared)
     }

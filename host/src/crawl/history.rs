@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::lease::Coordinator;
 use super::request::ModeName;
-use super::result::CrawlResult;
+use super::result::{CrawlResult, Outcome};
 use crate::clock::Timestamp;
 use crate::failure::Failure;
 
@@ -26,6 +26,9 @@ pub struct History {
 pub struct OfMode {
     /// The last one that came to an end, complete or not.
     pub last: Option<CrawlResult>,
+    /// When the last complete one ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub complete: Option<Timestamp>,
     /// Those that failed since.
     pub failing: Option<Failing>,
 }
@@ -73,7 +76,10 @@ impl History {
         self.temporal |= coordinator == Coordinator::Temporal;
         // What waits for a person is kept once, beside this.
         let last = Some(CrawlResult { held: None, ..result.clone() });
-        *self.of_mut(result.mode) = OfMode { last, failing: None };
+        let complete = self.complete(result.mode);
+        let complete =
+            if result.outcome == Outcome::Complete { Some(result.ended_at) } else { complete };
+        *self.of_mut(result.mode) = OfMode { last, complete, failing: None };
         if result.mode == ModeName::Full {
             // It did all that an incremental one would have.
             self.incremental.failing = None;
@@ -86,7 +92,17 @@ impl History {
             && last.upload_id == result.upload_id
         {
             *last = CrawlResult { held: None, ..result.clone() };
+            if result.outcome == Outcome::Complete {
+                self.full.complete = Some(result.ended_at);
+            }
         }
+    }
+
+    /// When the last complete crawl of a mode ended. Earlier versions kept only how the last one did.
+    pub fn complete(&self, mode: ModeName) -> Option<Timestamp> {
+        let OfMode { last, complete, .. } = self.of(mode);
+        let last = last.as_ref().filter(|last| last.outcome == Outcome::Complete);
+        complete.or_else(|| last.map(|last| last.ended_at))
     }
 
     pub(super) fn failed(&mut self, attempt: CrawlRun<'_>, failure: &Failure, at: Timestamp) {

@@ -16,6 +16,7 @@ use super::blame::{self, Stopped, interrupted};
 use super::connection::Connection;
 use super::crawler::{Crawler, Journal};
 use super::kept_changes::KeptChanges;
+use super::metered::Metered;
 use super::pipeline::{Delivery, Pipeline, Report};
 use super::plan::{Begun, CrawlRef};
 use super::progress::{Attempts, Counts, FailedScope, Frontier, Live, ScopeHead, Shown};
@@ -27,6 +28,7 @@ use crate::document::{Crawl, Mode, PageLimits, Scope};
 use crate::failure::{Failure, Kind, Result};
 use crate::ledger::ScopeJournal;
 use crate::text::bounded_str;
+use crate::traces::Step;
 
 /// A source whose checkpoints never last is given up after so many restarts of a scope.
 const MAX_RESTARTS: u32 = 3;
@@ -113,6 +115,18 @@ impl Crawler {
     /// this one, in a row, are a scope's last. What is in the answer is crawled or has failed for good; a
     /// scope's failure instead of it says that some are to be tried again.
     pub async fn crawl_range(
+        &self,
+        crawl: &CrawlRef,
+        range: Range<usize>,
+        allowed: &(dyn Fn(&Failure) -> u32 + Sync),
+        report: &watch::Sender<RangeProgress>,
+        cancel: &CancellationToken,
+    ) -> blame::Result<RangeProgress> {
+        let step = Step::of_crawl(&crawl.connection, &crawl.upload_id, "crawl scopes");
+        step.run(self.crawl_range_once(crawl, range, allowed, report, cancel)).await
+    }
+
+    async fn crawl_range_once(
         &self,
         crawl: &CrawlRef,
         range: Range<usize>,
@@ -226,7 +240,8 @@ impl Crawler {
             );
         }
         let (report, reports) = watch::channel(Report { head: start.clone(), in_flight: 0 });
-        let crawl = Box::pin(self.crawl_scope(work, part, start, &report, cancel));
+        let step = Step::of_scope(&work.connection.name, &work.begun.plan.upload_id, &scope.id);
+        let crawl = Box::pin(step.run(self.crawl_scope(work, part, start, &report, cancel)));
         let ended = self.watched(crawl, work, scope, reports, under).await;
         let head = report.borrow().head.clone();
         match ended {
@@ -254,14 +269,19 @@ impl Crawler {
     ) -> blame::Result<()> {
         let mut crawl = std::pin::pin!(crawl);
         let mut looks = tokio::time::interval(LOOK);
+        let mut metered = Metered::new(&work.connection.name, &reports.borrow().head.counts);
         let begun = reports.borrow().head.frontier.checkpoint.clone();
         loop {
             tokio::select! {
-                ended = &mut crawl => return ended,
+                ended = &mut crawl => {
+                    metered.now(&reports.borrow().head.counts);
+                    return ended;
+                }
                 Ok(()) = reports.changed() => {}
                 _ = looks.tick() => {}
             }
             let Report { head, in_flight } = reports.borrow_and_update().clone();
+            metered.now(&head.counts);
             if head.frontier.checkpoint != begun || head.frontier.ending.is_some() {
                 under.progress.attempts = Attempts::default();
             }

@@ -10,6 +10,7 @@ use super::change::Change;
 use super::connection_state::{ConnectionState, States};
 use super::crawler::Journal;
 use super::history::Failing;
+use super::identities::Standing;
 use super::kept_changes::refused;
 use super::kept_identities::{KeptIdentities, ReadingNote};
 use super::lease::Coordinator;
@@ -21,6 +22,7 @@ use super::view::CrawlView;
 use super::{approval, late_deletion};
 use crate::failure::{Failure, Kind, Result};
 use crate::store::Store;
+use crate::text::{count, grouped};
 use crate::{glean, ledger};
 
 /// How long Glean is waited for.
@@ -59,6 +61,7 @@ pub struct UnendedReading {
 pub struct Stored {
     kept: ConnectionState,
     unended: Vec<Unended>,
+    at_work: bool,
     reading: Option<UnendedReading>,
     not_asked: Vec<Failure>,
 }
@@ -77,9 +80,9 @@ impl Stored {
         };
         let kept = states.of(connection).await?;
         let held = kept.held.as_ref().map(|held| held.plan.upload_id.as_str());
-        let unended = unended(store, states, connection, held).await?;
+        let (unended, at_work) = unended(store, states, connection, held).await?;
         let reading = reading(store, states, connection).await?;
-        Ok(Self { kept, unended, reading, not_asked: asked.err().into_iter().collect() })
+        Ok(Self { kept, unended, at_work, reading, not_asked: asked.err().into_iter().collect() })
     }
 
     /// Whether only a workflow may know what waits for approval: where the store is the workers' own,
@@ -90,7 +93,7 @@ impl Stored {
 
     /// Puts it together with what Temporal knows: the newest workflow, and what waits for approval there.
     pub fn with(self, newest: Result<Newest>, waiting: Option<AwaitingApproval>) -> Status {
-        let Self { kept, unended, reading, mut not_asked } = self;
+        let Self { kept, unended, at_work, reading, mut not_asked } = self;
         let newest = newest.unwrap_or_else(|failure| {
             not_asked.push(failure);
             Newest::Ended
@@ -101,7 +104,7 @@ impl Stored {
             Newest::Running(view) => Some(view),
             _ => None,
         };
-        Status { kept, failing, waiting, running, unended, reading, not_asked }
+        Status { kept, failing, waiting, running, unended, at_work, reading, not_asked }
     }
 }
 
@@ -116,6 +119,8 @@ pub struct Status {
     pub running: Option<Box<CrawlView>>,
     /// Crawls of other processes, and those that were interrupted.
     pub unended: Vec<Unended>,
+    /// Whether anybody crawls its documents now, a process or a workflow.
+    pub at_work: bool,
     /// A reading of users and groups.
     pub reading: Option<UnendedReading>,
     /// What was asked, and not answered.
@@ -156,7 +161,62 @@ pub enum State {
     Never,
 }
 
+impl State {
+    pub const ALL: [Self; 7] = [
+        Self::Unreadable,
+        Self::Failing,
+        Self::Waits,
+        Self::Partial,
+        Self::Interrupted,
+        Self::Well,
+        Self::Never,
+    ];
+
+    /// As scripts and metrics know it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Unreadable => "unreadable",
+            Self::Failing => "failing",
+            Self::Waits => "waits",
+            Self::Partial => "partial",
+            Self::Interrupted => "interrupted",
+            Self::Well => "well",
+            Self::Never => "never",
+        }
+    }
+
+    /// As people read it.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Waits => "needs a person",
+            Self::Never => "never crawled",
+            other => other.name(),
+        }
+    }
+}
+
 impl Headline<'_> {
+    /// In words. `shorten`: what becomes of a reason, which may be long.
+    pub fn words(&self, shorten: &dyn Fn(&str) -> String) -> String {
+        match self {
+            Self::Failing(modes) => {
+                let said = modes.iter().map(|(mode, found)| failure_words(*mode, found, shorten));
+                said.collect::<Vec<_>>().join("\n  ")
+            }
+            Self::WaitsForApproval(waiting) => {
+                let of = count(waiting.of, "document");
+                let would_go = grouped(waiting.would_go);
+                format!("waits for approval: {would_go} of {of} would be deleted")
+            }
+            Self::NotComplete(last) => format!("the last {} crawl is {}", last.mode, last.outcome),
+            Self::NeedsAttention => "a person has to look".to_owned(),
+            Self::Interrupted => "a crawl was stopped".to_owned(),
+            Self::First => "its first crawl".to_owned(),
+            Self::Never => "never crawled".to_owned(),
+            Self::Complete => "complete".to_owned(),
+        }
+    }
+
     pub fn state(&self) -> State {
         match self {
             Self::Failing(_) => State::Failing,
@@ -194,6 +254,14 @@ impl Status {
         }
     }
 
+    /// The whole connection in a word: its documents, and its users and groups.
+    pub fn state(&self, identities_max_age: Duration) -> State {
+        let standing = &self.kept.identities;
+        let lost = if standing.lost.is_some() { State::Waits } else { State::Never };
+        let identities = of_identities(standing, identities_max_age).min(lost);
+        self.standing().state().min(identities)
+    }
+
     /// The last crawl of each mode that came to an end.
     pub fn lasts(&self) -> impl Iterator<Item = &CrawlResult> {
         MODES.into_iter().filter_map(|mode| self.kept.last_of(mode))
@@ -220,6 +288,37 @@ impl Status {
     }
 }
 
+/// How users and groups stand.
+pub fn of_identities(standing: &Standing, max_age: Duration) -> State {
+    let is_partial = standing.last.as_ref().is_some_and(|last| last.outcome == Outcome::Partial);
+    if standing.failing.is_some() {
+        State::Failing
+    } else if standing.held.is_some() || standing.is_old(max_age) {
+        State::Waits
+    } else if is_partial {
+        State::Partial
+    } else {
+        State::Never
+    }
+}
+
+/// Failures in a row, in words.
+fn failure_words(mode: ModeName, failing: &Failing, shorten: &dyn Fn(&str) -> String) -> String {
+    let Failing { since, times, at, failure, .. } = failing;
+    let since = match times {
+        1 => format!("failed at {at}"),
+        times => format!("fails since {since}, {times} times, last at {at}"),
+    };
+    let mut text = format!("the {mode} crawl {since}: {}", shorten(&failure.what));
+    if let Some(at) = &failure.at {
+        text.push_str(&format!("\n    at: {at}"));
+    }
+    if let Some(next) = &failure.next {
+        text.push_str(&format!("\n    next: {next}"));
+    }
+    text
+}
+
 const MODES: [ModeName; 2] = [ModeName::Full, ModeName::Incremental];
 
 /// Whether Glean has done meanwhile what a crawl's end asked of it.
@@ -236,13 +335,13 @@ async fn look_again(glean: &glean::Client, states: &States, connection: &str) ->
 }
 
 /// Crawls that have a journal: under way in a process of their own, or interrupted. Workflows that run
-/// are Temporal's to tell.
+/// are Temporal's to tell. And whether anybody is at work.
 async fn unended(
     store: &Store,
     states: &States,
     connection: &str,
     held: Option<&str>,
-) -> Result<Vec<Unended>> {
+) -> Result<(Vec<Unended>, bool)> {
     let place = &states.place(connection);
     let at_work = states.claims(connection).at_work().await?;
     let mut found = Vec::new();
@@ -265,7 +364,7 @@ async fn unended(
         let by = lease.map(|lease| lease.by.clone());
         found.push(Unended { mode: begun.plan.mode, documents, by, coordinator });
     }
-    Ok(found)
+    Ok((found, at_work.is_some()))
 }
 
 async fn reading(

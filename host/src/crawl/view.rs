@@ -20,6 +20,9 @@ pub struct CrawlView {
     pub mode: ModeName,
     pub upload_id: UploadId,
     pub phase: Phase,
+    /// Who paused it, if it rests.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub paused: Option<String>,
     /// Why nothing moves.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub note: Option<String>,

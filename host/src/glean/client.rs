@@ -19,10 +19,12 @@ use super::status::DatasourceStatus;
 use super::token;
 use crate::clock::Timestamp;
 use crate::failure::{self, Failure, cause};
+use crate::metrics::metrics;
 use crate::pace::{Pace, Wait, WaitGuard, Waits, retry_after};
 use crate::secret::{Rotating, Secret};
 use crate::senders::{Limit, Senders, Working};
 use crate::text::bounded;
+use crate::traces::Step;
 
 /// Where Glean is, and how it may be used.
 #[derive(Clone, Debug)]
@@ -133,13 +135,11 @@ impl Client {
     /// Waits until so many documents may go through `/indexdocuments`.
     pub async fn pace_documents(&self, documents: usize) {
         #[allow(clippy::cast_precision_loss)]
-        self.0
-            .documents
-            .take(documents as f64, &self.0.waits, || {
-                let rate = self.0.endpoint.documents_per_minute;
-                format!("Glean's limit of {rate:.0} documents a minute outside full crawls")
-            })
-            .await;
+        let turn = self.0.documents.take(documents as f64, &self.0.waits, || {
+            let rate = self.0.endpoint.documents_per_minute;
+            format!("Glean's limit of {rate:.0} documents a minute outside full crawls")
+        });
+        metrics().throttled_by_glean(turn).await;
     }
 
     /// Sends a request that Glean answers with nothing but its status.
@@ -211,7 +211,7 @@ impl Client {
         let why = || format!("Glean's limit of {rate:.0} requests a second");
         let mut renewals = 0;
         loop {
-            self.0.requests.take(1.0, &self.0.waits, why).await;
+            metrics().throttled_by_glean(self.0.requests.take(1.0, &self.0.waits, why)).await;
             let source = self.0.endpoint.token.as_ref();
             let token = match source {
                 Some(source) => Some(source.get().await?),
@@ -220,7 +220,8 @@ impl Client {
             if let Some(token) = &token {
                 token::check(token)?;
             }
-            let answered = self.once(path, body, token.as_ref(), &read).await;
+            let step = Step::within("request to Glean").says("path", path);
+            let answered = step.run(self.once(path, body, token.as_ref(), &read)).await;
             match (&answered, source, token) {
                 (Err(Error::Unauthorized(_)), Some(source), Some(refused))
                     if renewals < MAX_RENEWALS && source.renew(&refused, Duration::ZERO).await =>
@@ -253,7 +254,12 @@ impl Client {
         if let Some(token) = token {
             request = request.bearer_auth(token.reveal());
         }
-        let answer = request.send().await.map_err(|error| self.unreachable(&error))?;
+        let sent = request.send().await;
+        let status = sent
+            .as_ref()
+            .map_or_else(|_| "none".into(), |answer| answer.status().as_u16().to_string());
+        metrics().glean_responses.with_label_values(&[&status]).inc();
+        let answer = sent.map_err(|error| self.unreachable(&error))?;
         let status = answer.status();
         let retry_after = retry_after(answer.headers(), Timestamp::now());
         let content_type = answer.headers().get(CONTENT_TYPE).cloned();

@@ -7,9 +7,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use tokio::io::AsyncWrite;
 use tracing::Level;
+use wasmtime_wasi::async_trait;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
+use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 
 use crate::redact::redact;
 use crate::text::{bounded_str as cut, one_line};
@@ -168,9 +171,37 @@ impl IsTerminal for Stream {
 }
 
 impl StdoutStream for Stream {
+    /// Written at once: wasmtime's own would hand each line to a task.
+    fn p2_stream(&self) -> Box<dyn OutputStream> {
+        Box::new(self.clone())
+    }
+
     fn async_stream(&self) -> Box<dyn AsyncWrite + Send + Sync> {
         Box::new(self.clone())
     }
+}
+
+/// What a guest may write in one go.
+const PIECE: usize = 64 << 10;
+
+impl OutputStream for Stream {
+    fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
+        Self::write(self, &bytes);
+        Ok(())
+    }
+
+    fn flush(&mut self) -> StreamResult<()> {
+        Ok(())
+    }
+
+    fn check_write(&mut self) -> StreamResult<usize> {
+        Ok(PIECE)
+    }
+}
+
+#[async_trait]
+impl Pollable for Stream {
+    async fn ready(&mut self) {}
 }
 
 impl AsyncWrite for Stream {

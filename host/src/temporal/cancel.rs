@@ -21,17 +21,16 @@ pub enum Cancelled {
     Ended(Box<Result<CrawlResult>>),
 }
 
-/// Asks a connection's crawl to end, and waits until it has.
-pub async fn cancel(
+/// Asks a connection's crawl to end. Which it is, and how far.
+pub async fn ask(
     client: &Client,
     deployment: Deployment<'_>,
     connection: &str,
-    detach: &CancellationToken,
-) -> Result<Cancelled> {
+) -> Result<(Handle, CrawlView)> {
     let found = follow::under_way(client, deployment, connection).await?;
     let found = found.ok_or_else(|| follow::nothing_runs(connection))?;
     let handle: Handle = found.handle(client);
-    let mut view = follow::progress(&handle).await.unwrap_or_default();
+    let view = follow::progress(&handle).await.unwrap_or_default();
     // A schedule's start ends with its crawl, and is no failure then; the others of many go on.
     let scheduled = match &found.parent {
         Some((id, run)) => scheduled(client, id, run).await?,
@@ -48,6 +47,17 @@ pub async fn cancel(
         Err(WorkflowInteractionError::Rpc(status)) => return Err(unanswered(&status)),
         Err(other) => return Err(Failure::internal(format!("it was not cancelled: {other}"))),
     }
+    Ok((handle, view))
+}
+
+/// Asks a connection's crawl to end, and waits until it has.
+pub async fn cancel(
+    client: &Client,
+    deployment: Deployment<'_>,
+    connection: &str,
+    detach: &CancellationToken,
+) -> Result<Cancelled> {
+    let (handle, mut view) = ask(client, deployment, connection).await?;
     let mut watch = Watch::new(client, deployment.task_queue());
     let look = async || match follow::progress(&handle).await {
         Some(seen) => {

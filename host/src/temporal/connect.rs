@@ -27,10 +27,13 @@ pub async fn connect(settings: &Settings) -> Result<Client> {
     let (mut connection, mut client) = ClientOptions::load_from_config(options.build())
         .map_err(|error| wrong(format!("Temporal's configuration is not right: {error}")))?;
     let from_environment = |name: &str| std::env::var_os(name).is_some();
+    let key = settings.api_key.clone().filter(|_| !from_environment("TEMPORAL_API_KEY"));
     if let Some(address) = &settings.address
         && !from_environment("TEMPORAL_ADDRESS")
     {
-        connection.target = target(address)
+        // Whoever names a key or certificates means encryption; the client would leave it out without this.
+        let encrypted = key.is_some() || connection.tls_options.is_some();
+        connection.target = target(address, encrypted)
             .ok_or_else(|| wrong(format!("`{address}` is not the address of a Temporal server")))?;
     }
     if let Some(namespace) = &settings.namespace
@@ -38,8 +41,11 @@ pub async fn connect(settings: &Settings) -> Result<Client> {
     {
         client.namespace.clone_from(namespace);
     }
-    let key = settings.api_key.clone().filter(|_| !from_environment("TEMPORAL_API_KEY"));
     let Some(key) = key else { return connect_with(connection, client).await };
+    if connection.target.scheme() == "http" {
+        let what = format!("an API key is not sent to {} without encryption", connection.target);
+        return Err(wrong(what).next("write the address with https://, or leave `api_key` out"));
+    }
     let sent = key.get().await?;
     connection.api_key = Some(sent.reveal().to_string());
     connection.tls_options.get_or_insert_with(TlsOptions::default);
@@ -50,7 +56,7 @@ pub async fn connect(settings: &Settings) -> Result<Client> {
 
 /// The server at this address and no other, whatever the environment says.
 pub async fn connect_to(address: &str) -> Result<Client> {
-    let target = target(address)
+    let target = target(address, false)
         .ok_or_else(|| Failure::internal(format!("`{address}` is not an address")))?;
     let connection = ConnectionOptions::new(target).build();
     connect_with(connection, ClientOptions::new("default").build()).await
@@ -80,9 +86,11 @@ async fn connect_with(mut connection: ConnectionOptions, client: ClientOptions) 
         .map_err(|error| Failure::internal(format!("no Temporal client: {error}")))
 }
 
-fn target(address: &str) -> Option<Url> {
+/// Where no scheme is written, it is what else is said of encryption.
+fn target(address: &str, encrypted: bool) -> Option<Url> {
+    let scheme = if encrypted { "https" } else { "http" };
     let with_scheme =
-        if address.contains("://") { address.to_owned() } else { format!("http://{address}") };
+        if address.contains("://") { address.to_owned() } else { format!("{scheme}://{address}") };
     Url::parse(&with_scheme).ok().filter(|url| url.host().is_some())
 }
 
@@ -108,9 +116,13 @@ mod tests {
 
     #[test]
     fn an_address_may_lack_its_scheme() {
-        let url = target("127.0.0.1:7233").expect("an address");
+        let url = target("127.0.0.1:7233", false).expect("an address");
         assert_eq!((url.host_str(), url.port()), (Some("127.0.0.1"), Some(7233)));
-        assert!(target("https://acme.tmprl.cloud:7233").is_some());
-        assert!(target("").is_none());
+        let scheme =
+            |address, encrypted| target(address, encrypted).map(|url| url.scheme().to_owned());
+        assert_eq!(scheme("127.0.0.1:7233", false).as_deref(), Some("http"));
+        assert_eq!(scheme("acme.tmprl.cloud:7233", true).as_deref(), Some("https"));
+        assert_eq!(scheme("http://127.0.0.1:7233", true).as_deref(), Some("http"));
+        assert!(target("", true).is_none());
     }
 }

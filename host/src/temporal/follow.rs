@@ -360,6 +360,19 @@ pub async fn progress(handle: &Handle) -> Option<CrawlView> {
     Some(view)
 }
 
+/// Whether a crawl that was paused has heard of it, and nothing works on its scopes any more.
+pub(super) async fn rests(handle: &Handle) -> bool {
+    let query = handle.query(IndexingWorkflow::progress, (), WorkflowQueryOptions::default());
+    let Ok(Ok(view)) = tokio::time::timeout(QUERY_TIMEOUT, query).await else { return false };
+    let Ok(described) = handle.describe(WorkflowDescribeOptions::default()).await else {
+        return false;
+    };
+    let crawls = |pending: &PendingActivityInfo| {
+        pending.activity_type.as_ref().is_some_and(|of| of.name == "execute_indexing")
+    };
+    view.paused.is_some() && !described.raw().pending_activities.iter().any(crawls)
+}
+
 /// How far an activity said it is.
 pub(super) fn heartbeated(pending: &PendingActivityInfo) -> Option<RangeProgress> {
     let details = pending.heartbeat_details.as_ref()?.payloads.first()?;

@@ -50,6 +50,9 @@ pub struct Found {
     pub running: usize,
     /// In RFC 3339.
     pub next: Option<String>,
+    /// When its last crawls were due, and its next ones are, in order.
+    #[serde(skip)]
+    pub times: Vec<SystemTime>,
     /// The last crawls it started, the newest first.
     pub recent: Vec<Started>,
     #[serde(skip)]
@@ -318,8 +321,12 @@ async fn ours(described: &ScheduleDescription, settings: &Settings, id: &str) ->
         return None;
     }
     let input: ScheduledInput = action.args().await.ok()??;
+    let recent = described.recent_actions().into_iter().filter_map(|action| action.schedule_time);
+    let mut times: Vec<_> = recent.chain(described.future_action_times()).collect();
+    times.sort();
     Some(Found {
         id: id.to_owned(),
+        times,
         connection: input.crawl.request.connection.clone(),
         schedule: input.schedule,
         paused: described.paused(),

@@ -1,15 +1,21 @@
 //! The worker: offers the workflow and its activities to a task queue.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use temporalio_client::{Client, NamespacedClient as _};
-use temporalio_common::worker::{WorkerDeploymentOptions, WorkerDeploymentVersion};
+use temporalio_common::telemetry::TelemetryOptions;
+use temporalio_common::telemetry::metrics::CoreMeter;
+use temporalio_common::worker::{
+    VersioningBehavior, WorkerDeploymentOptions, WorkerDeploymentVersion,
+};
 use temporalio_sdk::runtime::RuntimeOptions;
 use temporalio_sdk::{Runtime, Worker, WorkerOptions, WorkerOptionsBuilder};
 use tokio_util::sync::CancellationToken;
 
 use super::activities::Activities;
 use super::connect;
+use super::rollout::Version;
 use super::workflows::{
     AllWorkflow, ApprovalWorkflow, ForecastWorkflow, IdentitiesWorkflow, IndexingWorkflow,
     ScheduledCrawl,
@@ -33,36 +39,54 @@ pub fn version(configuration: &Digest) -> String {
     format!("version {} configuration {}", env!("CARGO_PKG_VERSION"), configuration.short())
 }
 
-/// Works until `stop`; crawls under way are handed over with their checkpoints. `configuration` is the
-/// digest of the file that the process read.
-pub async fn run(
-    crawler: Crawler,
-    client: Client,
-    task_queue: &str,
-    configuration: &Digest,
-    stop: CancellationToken,
-) -> Result<()> {
+/// What Temporal is told of this build. Without versions each worker of the task queue gets whatever there is.
+fn deployment(version: Option<&Version>) -> WorkerDeploymentOptions {
+    let told = |deployment: &str, build_id: &str| {
+        let version = WorkerDeploymentVersion::builder();
+        WorkerDeploymentOptions::new(version.deployment_name(deployment).build_id(build_id).build())
+    };
+    match version {
+        Some(Version { deployment, build_id }) => told(deployment, build_id)
+            .use_worker_versioning(true)
+            // A crawl goes on with whichever build gets the work: its steps resume from the journal.
+            .default_versioning_behavior(VersioningBehavior::AutoUpgrade)
+            .build(),
+        // Named because the SDK would otherwise hash the whole binary at each start.
+        None => told("sheaf", env!("CARGO_PKG_VERSION")).build(),
+    }
+}
+
+/// What a worker works with.
+pub struct Work<'a> {
+    pub crawler: Crawler,
+    pub client: Client,
+    pub task_queue: &'a str,
+    /// The digest of the file that the process read.
+    pub configuration: &'a Digest,
+    /// Where it stands among the versions of its deployment, if it has some.
+    pub version: Option<&'a Version>,
+    /// Where it counts.
+    pub meter: Option<Arc<dyn CoreMeter>>,
+}
+
+/// Works until `stop`; crawls under way are handed over with their checkpoints.
+pub async fn run(work: Work<'_>, stop: CancellationToken) -> Result<()> {
+    let Work { crawler, client, task_queue, configuration, version, meter } = work;
     let broken = |what: &str, error: &dyn std::fmt::Display| {
         Failure::new(Kind::Internal, format!("the worker {what}: {error}"))
     };
-    let runtime = Runtime::from_current_tokio(RuntimeOptions::default())
-        .map_err(|error| broken("has no runtime", &error))?;
+    let telemetry = TelemetryOptions::builder().maybe_metrics(meter).build();
+    let options = RuntimeOptions::builder().telemetry_options(telemetry).build();
+    let options = options.map_err(|error| broken("has no runtime", &error))?;
+    let runtime =
+        Runtime::from_current_tokio(options).map_err(|error| broken("has no runtime", &error))?;
     let temporal = connect::namespace_id(&client).await?;
     let identity = identity(&client, configuration);
     let options = WorkerOptions::new(task_queue)
         .client_identity_override(identity)
         .graceful_shutdown_period(GRACE)
         .max_heartbeat_throttle_interval(MAX_HEARTBEAT_THROTTLE)
-        // Named here because the SDK would otherwise hash the whole binary at each start.
-        .deployment_options(
-            WorkerDeploymentOptions::new(
-                WorkerDeploymentVersion::builder()
-                    .deployment_name("sheaf")
-                    .build_id(env!("CARGO_PKG_VERSION"))
-                    .build(),
-            )
-            .build(),
-        )
+        .deployment_options(deployment(version))
         .register_workflow::<IndexingWorkflow>()
         .and_then(WorkerOptionsBuilder::register_workflow::<ApprovalWorkflow>)
         .and_then(WorkerOptionsBuilder::register_workflow::<ScheduledCrawl>)
@@ -75,6 +99,9 @@ pub async fn run(
     let mut worker = Worker::new(&runtime, client, options).map_err(|error| {
         broken("does not start", &error).next("see whether another worker of this process runs")
     })?;
+    if let Some(Version { deployment, build_id }) = version {
+        tracing::info!(deployment, build_id, "gets work once `sheaf rollout` has said so");
+    }
     tracing::info!(task_queue, "the worker is ready");
     let shutdown = worker.shutdown_handle();
     let stopping = tokio::spawn(async move {

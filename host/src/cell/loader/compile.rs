@@ -194,7 +194,7 @@ impl Compiler {
                 let next = "do not use it; if it is meant to work, report it with the component";
                 Unloaded::Refused(Failure::new(Kind::Contract, what).next(next))
             }
-            Death::Cpu | Death::Late | Death::Machine(_) | Death::Unborn(_) => {
+            Death::Cpu | Death::Late | Death::Granted | Death::Machine(_) | Death::Unborn(_) => {
                 let what = format!("the process that loads the component has ended: {death}");
                 let next = "see whether this machine is short of memory or processes";
                 Unloaded::Later(Failure::internal(what).next(next))

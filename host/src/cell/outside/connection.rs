@@ -6,8 +6,9 @@ use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use prometheus::IntGauge;
 use serde_json::Value;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 
@@ -25,6 +26,7 @@ use crate::clock::Timestamp;
 use crate::connector::schema::Misfit;
 use crate::failure::{Failure, Kind, Result};
 use crate::lists::List;
+use crate::metrics::metrics;
 use crate::pace::Wait;
 use crate::redact::redact;
 use crate::sandbox::Limits;
@@ -123,6 +125,7 @@ impl ConnectionCell {
         // A cell has a reply a moment before it is known here that it was sent.
         let calls = most_calls(&limits) + 4 * HEAVIEST as usize;
         let attendance = Attendance {
+            connection: connection.clone(),
             broker,
             asked: asked.into(),
             replies: orders.downgrade(),
@@ -182,7 +185,9 @@ impl ConnectionCell {
     /// One guest more, until that is dropped.
     pub(super) fn counted(&self) -> Counted {
         self.shared.guests.fetch_add(1, Ordering::Relaxed);
-        Counted(self.shared.clone())
+        let running = metrics().guests.with_label_values(&[&self.connection]);
+        running.inc();
+        Counted(self.shared.clone(), running)
     }
 
     /// A file in memory for a guest's batches.
@@ -229,6 +234,11 @@ impl ConnectionCell {
         self.end(Death::Other(format!("what it says makes no sense: {how}"))).await
     }
 
+    /// What it was granted counts no longer.
+    pub fn end_of_grants(&self) {
+        self.shared.dies(Death::Granted);
+    }
+
     async fn end(&self, death: Death) -> Failure {
         self.shared.dies(death);
         self.why().await
@@ -261,6 +271,10 @@ impl ConnectionCell {
                 let what = "the process that runs the connector did not answer in time";
                 Failure::new(Kind::TimedOut, what)
                     .next("see whether this machine is short of processors or memory")
+            }
+            Some(Death::Granted) => {
+                Failure::new(Kind::Trap, "the grants of the connection have changed")
+                    .next("nothing: it goes on with those that stand in sheaf.toml now")
             }
             Some(Death::Cpu | Death::Other(_)) => {
                 let how = death.map(ToString::to_string).unwrap_or_default();
@@ -324,16 +338,18 @@ fn batches_file() -> io::Result<File> {
 }
 
 /// A guest that runs.
-pub(super) struct Counted(Arc<Shared>);
+pub(super) struct Counted(Arc<Shared>, IntGauge);
 
 impl Drop for Counted {
     fn drop(&mut self) {
         self.0.guests.fetch_sub(1, Ordering::Relaxed);
+        self.1.dec();
     }
 }
 
 /// Whoever listens to a cell.
 struct Attendance {
+    connection: String,
     broker: Option<Arc<Broker>>,
     /// The credentials that the connector asks for.
     asked: Arc<[String]>,
@@ -345,6 +361,7 @@ struct Attendance {
 
 impl Attendance {
     async fn attend(mut self, mut receiver: Receiver, cell: Cell) {
+        let mut waits_since = None;
         let ended = loop {
             let said = match receiver.next().await {
                 Ok(Some(frame)) => frame.alone().and_then(|frame| frame.words()),
@@ -359,6 +376,7 @@ impl Attendance {
                 }
                 Ok(Say::Log { level, is_guests, line }) => self.lines.tell(level, is_guests, &line),
                 Ok(Say::Waits(wait)) => {
+                    self.count_waiting(&mut waits_since, wait.is_some());
                     let wait = wait.map(|wait| Wait {
                         why: short_line(&redact(&wait.why), MAX_WAIT),
                         since: wait.since.min(Timestamp::now()),
@@ -368,10 +386,20 @@ impl Attendance {
                 Err(error) => break error,
             }
         };
+        self.count_waiting(&mut waits_since, false);
         self.shared.leash.pull();
         // It waits until the process has ended, and ends it where it does not.
         let death = blocking(move || cell.end(&ended)).await;
         self.shared.dies(death.unwrap_or_else(|failure| Death::Unborn(failure.what)));
+    }
+
+    /// Its requests wait, or go on: counts how long they waited until now.
+    fn count_waiting(&self, since: &mut Option<Instant>, waits: bool) {
+        if let Some(since) = since {
+            let waited = metrics().source_throttled.with_label_values(&[&self.connection]);
+            waited.inc_by(since.elapsed().as_secs_f64());
+        }
+        *since = waits.then(Instant::now);
     }
 
     /// Begins to do something for it.

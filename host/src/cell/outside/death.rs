@@ -20,6 +20,8 @@ pub(crate) enum Death {
     Late,
     /// The system, or a person, has ended it; or it could have no more threads.
     Machine(&'static str),
+    /// What it was granted has changed: it was ended here.
+    Granted,
     /// Anything else: a signal, or an end without a word; and the last that it said.
     Other(String),
     /// It could not be started at all.
@@ -32,6 +34,7 @@ impl fmt::Display for Death {
             Self::Memory => f.write_str("it wanted more memory than it may have"),
             Self::Cpu => f.write_str("it computed for longer than it may"),
             Self::Late => f.write_str("it did not answer in time"),
+            Self::Granted => f.write_str("its grants have changed"),
             Self::Machine(why) => f.write_str(why),
             Self::Other(how) => f.write_str(how),
             Self::Unborn(why) => write!(f, "it cannot be watched: {why}"),

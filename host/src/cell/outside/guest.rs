@@ -15,6 +15,7 @@ use crate::failure::{Failure, Kind, Result};
 use crate::identities::{self, Progress};
 use crate::intake::judge::Seen;
 use crate::lists::List;
+use crate::metrics::metrics;
 use crate::sandbox::limits::Usage;
 
 /// A started connector. It ends when this is dropped.
@@ -102,7 +103,10 @@ impl Guest {
     pub(super) fn take<T>(&self, answer: Answer<T>) -> Result<T> {
         let Answer { used, said } = answer;
         let Used { memory, cpu, crawl } = self.possible(used);
+        let before = self.usage.cpu();
         self.usage.was_told(memory, cpu, crawl);
+        let computed = self.usage.cpu().saturating_sub(before).as_secs_f64();
+        metrics().guest_cpu.with_label_values(&[self.cell.connection()]).inc_by(computed);
         said.map_err(|told: Told| told.of_a_guest().at_least(|| self.cell.connection().to_owned()))
     }
 

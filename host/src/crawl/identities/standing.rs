@@ -85,6 +85,11 @@ impl Standing {
         self.as_of.map(|at| now.since(at))
     }
 
+    /// Whether what Glean knows is older than it may be.
+    pub fn is_old(&self, max_age: Duration) -> bool {
+        self.age(Timestamp::now()).is_some_and(|age| age > max_age)
+    }
+
     /// How they stand, where that is not well.
     pub fn trouble(&self) -> Option<Outcome> {
         let is_partial = self.last.as_ref().is_some_and(|last| last.outcome == Outcome::Partial);

@@ -18,6 +18,7 @@ use crate::document::Progress;
 use crate::failure::{self, Failure};
 use crate::intake::{Announced, CheckedPage, Cut, Ended, Source, Whose};
 use crate::text::bounded;
+use crate::traces::Step;
 
 /// How long batches on their way may still finish after a cancellation.
 const DRAIN: Duration = Duration::from_secs(10);
@@ -222,7 +223,8 @@ impl<'a> Driver<'a> {
             self.wait_for_one().await?;
         }
         self.window.sent(bytes);
-        let sent = self.delivery.send(batch);
+        let step = Step::within("batch").says("number", number).says("bytes", bytes);
+        let sent = step.run(self.delivery.send(batch));
         self.work.spawn(async move {
             let outcome = sent.await.map(|refused| Acknowledged { bytes, refused });
             Done::Sent { number, bytes, outcome: outcome.map_err(Failure::from) }

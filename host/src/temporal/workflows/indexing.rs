@@ -2,10 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 use temporalio_macros::{workflow, workflow_methods};
-use temporalio_sdk::workflows::join_all;
+use temporalio_sdk::workflows::{join_all, select};
 use temporalio_sdk::{
-    ActivityExecutionError, ChildWorkflowOptions, ParentClosePolicy, WorkflowContext,
-    WorkflowContextView, WorkflowIdReusePolicy, WorkflowResult,
+    ActivityExecutionError, CancellableFuture as _, ChildWorkflowOptions, ParentClosePolicy,
+    SyncWorkflowContext, WorkflowContext, WorkflowContextView, WorkflowIdReusePolicy,
+    WorkflowResult,
 };
 
 use super::activity::activity;
@@ -14,7 +15,7 @@ use super::reported::reported;
 use crate::connector::Digest;
 use crate::crawl::plan::Scopes;
 use crate::crawl::view::{CrawlView, Phase};
-use crate::crawl::{CrawlPolicy, CrawlRef, CrawlRequest, CrawlResult};
+use crate::crawl::{CrawlPolicy, CrawlRef, CrawlRequest, CrawlResult, RangeProgress};
 use crate::failure::Kind;
 use crate::name::UploadId;
 use crate::temporal::activities::{
@@ -62,6 +63,8 @@ pub struct IndexingWorkflow {
     next: usize,
     /// A lane met a failure that ends the crawl.
     stopped: bool,
+    /// Who paused it: no activity begins, and those that ran have handed over.
+    paused: Option<String>,
 }
 
 #[workflow_methods]
@@ -73,7 +76,7 @@ impl IndexingWorkflow {
             mode: input.request.mode,
             ..CrawlView::default()
         };
-        Self { input, view, next: 0, stopped: false }
+        Self { input, view, next: 0, stopped: false, paused: None }
     }
 
     #[run(name = "IndexingWorkflow")]
@@ -120,7 +123,25 @@ impl IndexingWorkflow {
     /// How far the crawl is. What a running scope has done is in its heartbeats.
     #[query]
     pub fn progress(&self, _context: &WorkflowContextView) -> CrawlView {
-        self.view.clone()
+        let mut view = self.view.clone();
+        if let Some(by) = &self.paused {
+            let resume =
+                format!("`sheaf resume {}` goes on with it", self.input.request.connection);
+            view.note = Some(format!("paused by {by}; {resume}"));
+            view.paused = Some(by.clone());
+        }
+        view
+    }
+
+    /// It rests until it is resumed. Whoever works on its scopes hands over.
+    #[signal]
+    pub fn pause(&mut self, _context: &mut SyncWorkflowContext<Self>, by: String) {
+        self.paused.get_or_insert(by);
+    }
+
+    #[signal]
+    pub fn resume(&mut self, _context: &mut SyncWorkflowContext<Self>) {
+        self.paused = None;
     }
 }
 
@@ -165,6 +186,7 @@ async fn crawl(
     let ended = join_all((0..lanes).map(|_| crawl_scopes(context, &crawl, policy, lanes))).await;
     ended.into_iter().collect::<Result<Vec<()>, _>>()?;
 
+    resumed(context).await;
     context.state_mut(|state| state.view.phase = Phase::Completing);
     let seconds = match (started, context.workflow_time()) {
         (Some(from), Some(to)) => to.duration_since(from).unwrap_or_default().as_secs_f64(),
@@ -272,12 +294,45 @@ async fn crawl_scopes(
             attempts,
             policy: Some(CrawlPolicy { attempts, ..policy.clone() }),
         };
-        let ended = context
-            .execute_activity(Activities::execute_indexing, input, activity(policy, summary))
-            .await;
+        let ended = crawl_range(context, policy, input, summary).await;
         let progress = ended.inspect_err(|_| context.state_mut(|state| state.stopped = true))?;
         context.state_mut(|state| state.view.add(progress));
     }
+}
+
+/// Crawls some scopes; again where the crawl is paused meanwhile, from where they were.
+async fn crawl_range(
+    context: &WorkflowContext<IndexingWorkflow>,
+    policy: &CrawlPolicy,
+    input: ScopesInput,
+    summary: String,
+) -> Result<RangeProgress, ActivityExecutionError> {
+    loop {
+        resumed(context).await;
+        let options = activity(policy, summary.clone());
+        let crawling =
+            context.execute_activity(Activities::execute_indexing, input.clone(), options);
+        let mut crawling = std::pin::pin!(crawling);
+        select! {
+            ended = crawling => return ended,
+            _ = context.wait_condition(|state| state.paused.is_some()) => {}
+        }
+        // Or the whole crawl is cancelled, and this with it.
+        if context.state(|state| state.paused.is_some()) {
+            crawling.cancel();
+        }
+        let ended = crawling.await;
+        let handed_over = matches!(ended, Err(ActivityExecutionError::Cancelled(_)))
+            && context.cancellation_token().reason().is_none();
+        if !handed_over {
+            return ended;
+        }
+    }
+}
+
+/// Waits while the crawl is paused. One that is cancelled then waits for nothing.
+async fn resumed(context: &WorkflowContext<IndexingWorkflow>) {
+    let _ = context.wait_condition(|state| state.paused.is_none()).await;
 }
 
 #[cfg(test)]

@@ -159,7 +159,7 @@ impl Cursor for Attack {
                 done("flooded")
             }
             "stdout-flood" => {
-                for line in 0..100_000 {
+                for line in 0..20_000 {
                     println!("line {line} {}", "x".repeat(100));
                     eprintln!("line {line} {}", "x".repeat(100));
                 }

@@ -1,0 +1,116 @@
+//! Serves what is seen: `/metrics`, `/healthz`, `/readyz`, and the page.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::header::{self, HeaderValue};
+use axum::http::{HeaderMap, StatusCode};
+use axum::middleware::map_response;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use maud::Markup;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use super::actions;
+use super::look::Observer;
+use super::page;
+use super::settings::Settings;
+use crate::clock::Timestamp;
+use crate::failure::{Failure, Result};
+
+/// What every route has.
+pub(super) struct Served {
+    pub(super) observer: Observer,
+    pub(super) settings: Settings,
+}
+
+pub(super) type Shared = State<Arc<Served>>;
+
+impl Observer {
+    /// Takes the address, so that one that is taken is told before anything is crawled.
+    pub async fn bind(settings: &Settings, place: impl FnOnce() -> String) -> Result<TcpListener> {
+        TcpListener::bind(settings.address).await.map_err(|error| {
+            Failure::settings(format!("nothing can be served at {}: {error}", settings.address))
+                .at(place())
+                .next("choose another address: another worker of this machine may have it")
+        })
+    }
+
+    /// Serves, and looks now and then, until `stop`.
+    pub async fn serve(self, listener: TcpListener, settings: Settings, stop: CancellationToken) {
+        let served = Arc::new(Served { observer: self, settings });
+        if let Ok(address) = listener.local_addr() {
+            tracing::info!("what this worker does is seen at http://{address}/");
+        }
+        let router = router(served.clone());
+        tokio::select! {
+            ended = async { axum::serve(listener, router).await } => {
+                if let Err(error) = ended {
+                    tracing::error!("the status page is served no more: {error}");
+                }
+            }
+            () = served.observer.keep_looking() => {}
+            () = stop.cancelled() => {}
+        }
+    }
+}
+
+fn router(served: Arc<Served>) -> Router {
+    let pages = Router::new()
+        .route("/", get(page))
+        .route("/sign-in", post(actions::sign_in))
+        .route("/crawls/{connection}/{action}", post(actions::act))
+        .layer(map_response(guarded));
+    Router::new()
+        .route("/style.css", get(style))
+        .route("/metrics", get(metrics))
+        .route("/healthz", get(async || "ok\n"))
+        .route("/readyz", get(ready))
+        .merge(pages)
+        .with_state(served)
+}
+
+/// No script, nothing from elsewhere, in no frame.
+const POLICY: &str = "default-src 'none'; style-src 'self'; form-action 'self'; \
+                      frame-ancestors 'none'; base-uri 'none'";
+
+async fn guarded(mut response: Response) -> Response {
+    for (name, value) in [
+        (header::CONTENT_SECURITY_POLICY, POLICY),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::REFERRER_POLICY, "no-referrer"),
+        (header::CACHE_CONTROL, "no-store"),
+    ] {
+        response.headers_mut().insert(name, HeaderValue::from_static(value));
+    }
+    response
+}
+
+async fn page(State(served): Shared, headers: HeaderMap) -> Markup {
+    let observer = &served.observer;
+    let may = actions::may(&served.settings, &headers).await;
+    let (seen, live) = tokio::join!(observer.now(), observer.live());
+    page::page(&seen, &live, may, Timestamp::now())
+}
+
+async fn style() -> Response {
+    ([(header::CONTENT_TYPE, "text/css; charset=utf-8")], page::STYLE).into_response()
+}
+
+async fn metrics(State(served): Shared) -> Response {
+    match served.observer.metrics().await {
+        Ok(text) => ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text)
+            .into_response(),
+        Err(failure) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{failure}\n")).into_response(),
+    }
+}
+
+async fn ready(State(served): Shared) -> Response {
+    match served.observer.not_ready().await {
+        Ok(None) => "ready\n".into_response(),
+        Ok(Some(why)) => (StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n")).into_response(),
+        Err(failure) => (StatusCode::SERVICE_UNAVAILABLE, format!("{failure}\n")).into_response(),
+    }
+}

@@ -1,0 +1,108 @@
+//! A crawl as one trace, whichever workers did its parts.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::routing::post;
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use opentelemetry_proto::tonic::trace::v1::Span;
+use prost::Message as _;
+use sheaf_tests::temporal::{QUICK, in_the_middle, server, signal, worker};
+use sheaf_tests::{Site, odd};
+
+type Spans = Arc<Mutex<Vec<Span>>>;
+
+async fn taken(State(spans): State<Spans>, body: Bytes) {
+    let request = ExportTraceServiceRequest::decode(body).expect("OTLP");
+    let all = request.resource_spans.into_iter().flat_map(|of| of.scope_spans);
+    spans.lock().expect("spans").extend(all.flat_map(|of| of.spans));
+}
+
+/// A collector, and what comes to it.
+async fn collector() -> (String, Spans) {
+    let spans = Spans::default();
+    let routes = Router::new().route("/v1/traces", post(taken)).with_state(spans.clone());
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let url = format!("http://{}", listener.local_addr().expect("an address"));
+    tokio::spawn(async move { axum::serve(listener, routes).await });
+    (url, spans)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crawl_that_two_workers_did_is_one_trace() {
+    let (url, spans) = collector().await;
+    let observe = format!("[observe]\ntraces = \"{url}\"\n\n");
+    let connections = format!("{observe}{QUICK}{}", odd("pages = 1000"));
+    let mut site = Site::new(&connections).await.connector("guest_odd");
+    let server = server(&mut site).await;
+    let mut first = worker(&site).await;
+    let sync = in_the_middle(&site).await;
+    signal(&first, "TERM");
+    first.wait().await.expect("ended");
+    let mut second = worker(&site).await;
+    let output = sync.wait_with_output().await.expect("an end");
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    signal(&second, "TERM");
+    second.wait().await.expect("ended");
+    let spans = std::mem::take(&mut *spans.lock().expect("spans"));
+    let traces: BTreeSet<_> = spans.iter().map(|span| span.trace_id.clone()).collect();
+    assert_eq!(traces.len(), 1, "{spans:?}");
+    let by_id: BTreeMap<_, _> = spans.iter().map(|span| (span.span_id.clone(), span)).collect();
+    let parent = |span: &Span| by_id.get(&span.parent_span_id).map(|span| span.name.as_str());
+    for (name, within, least) in [
+        ("crawl", None, 1),
+        ("configure", Some("crawl"), 1),
+        ("crawl scopes", Some("crawl"), 2),
+        ("scope", Some("crawl scopes"), 2),
+        ("batch", Some("scope"), 10),
+        ("request to Glean", Some("batch"), 10),
+        ("complete", Some("crawl"), 1),
+    ] {
+        let found = spans.iter().filter(|span| span.name == name && parent(span) == within);
+        assert!(found.count() >= least, "{name} within {within:?}: {spans:?}");
+    }
+    let whole = spans.iter().find(|span| span.name == "crawl").expect("a whole");
+    let (from, to) = (whole.start_time_unix_nano, whole.end_time_unix_nano);
+    assert!(from < to, "{whole:?}");
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_collector_that_is_away_holds_no_crawl() {
+    let connections = format!("[observe]\ntraces = \"http://127.0.0.1:9\"\n\n{}", odd("pages = 5"));
+    let mut site = Site::new(&connections).await.connector("guest_odd");
+    let server = server(&mut site).await;
+    let mut worker = worker(&site).await;
+    assert_eq!(site.sheaf(&["sync", "odd"]).await.code, 0);
+    signal(&worker, "TERM");
+    assert_eq!(worker.wait().await.expect("ended").code(), Some(143));
+    site.configure("[observe]\ntraces = \"nowhere\"\n");
+    let ended = site.sheaf(&["worker"]).await;
+    assert_eq!(ended.code, 2, "{ended:?}");
+    assert!(ended.stderr.contains("`nowhere` is not the address of a collector"), "{ended:?}");
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_line_of_a_json_log_says_which_crawl_and_scope_it_is_about() {
+    let mut site = Site::new(&odd("pages = 5")).await.connector("guest_odd");
+    let server = server(&mut site).await;
+    site.environment.push(("RUST_LOG".into(), "sheaf=debug".into()));
+    let command = ["worker", "--log-format", "json"];
+    let mut child =
+        site.command(&command).stdout(std::process::Stdio::null()).spawn().expect("a worker");
+    sheaf_tests::wait::says(&mut child, "the worker is ready").await;
+    let upload = site.sheaf(&["sync", "odd", "--json"]).await.json()["result"]["upload_id"].clone();
+    let log = sheaf_tests::wait::says(&mut child, "the scopes are crawled").await;
+    let lines = log.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+    let about: Vec<_> =
+        lines.map(|line| line["span"].clone()).filter(|span| !span.is_null()).collect();
+    assert!(
+        about.iter().any(|span| span["crawl"] == upload && span["connection"] == "odd"),
+        "{log}"
+    );
+    server.stop().await;
+}
