@@ -31,6 +31,7 @@ const ROOMS: &[Room] = &[
             "identities",
             "pace",
             "store",
+            "senders",
             "sandbox",
             "connector",
             "wire",
@@ -46,6 +47,7 @@ const ROOMS: &[Room] = &[
             "cli",
         ],
     ),
+    ("senders", &["standing", "mod"]),
     ("traces", &["sender", "mod"]),
     ("project", &["name", "files", "language", "write", "mod"]),
     (

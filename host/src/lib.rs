@@ -36,6 +36,7 @@ pub mod registry;
 pub mod release;
 pub mod sandbox;
 pub mod secret;
+pub mod senders;
 pub mod store;
 pub mod temporal;
 pub mod text;

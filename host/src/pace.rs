@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::BoxFuture;
 use http::HeaderMap;
 use http::header::RETRY_AFTER;
 use tokio::sync::Mutex;
@@ -14,7 +15,30 @@ use crate::clock::Timestamp;
 /// Lets at most so much through in any stretch of time of a certain length. What is taken at once is a
 /// part of that: the first minute allows no more than any other.
 #[derive(Debug)]
-pub struct Pace(Mutex<Taken>);
+pub struct Pace {
+    taken: Mutex<Taken>,
+    /// Where others take from the same.
+    share: Option<Arc<dyn Share>>,
+}
+
+/// Says which part of a pace is this process's, where others have parts of it.
+pub trait Share: std::fmt::Debug + Send + Sync {
+    /// Waits until anything may be taken. `taken`: how much counts then, with what is to be taken.
+    fn part<'a>(&'a self, taken: f64, waits: &'a Waits) -> BoxFuture<'a, Part>;
+}
+
+/// A part of a pace.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Part {
+    /// Among so many it is divided.
+    pub among: usize,
+    /// What others took that this process has to count as its own.
+    pub before: f64,
+}
+
+impl Part {
+    pub const WHOLE: Self = Self { among: 1, before: 0.0 };
+}
 
 impl Pace {
     /// So much in any second; where that is no whole number, in so many seconds that it is one.
@@ -30,16 +54,27 @@ impl Pace {
     }
 
     fn new(most: f64, per: Duration) -> Self {
-        Self(Mutex::new(Taken { most, per, sum: 0.0, log: VecDeque::new() }))
+        let taken = Taken { whole: most, most, per, sum: 0.0, log: VecDeque::new() };
+        Self { taken: Mutex::new(taken), share: None }
+    }
+
+    /// The same, of which others have parts.
+    #[must_use]
+    pub fn shared(self, share: Option<Arc<dyn Share>>) -> Self {
+        Self { share, ..self }
     }
 
     /// Takes `amount`, waiting until it is there. While it waits, `waits` says why. A wait that is
     /// given up has taken nothing, and changed nothing.
     pub async fn take(&self, amount: f64, waits: &Waits, why: impl Fn() -> String) {
         // Held while waiting: turns are first come, first served.
-        let mut taken = self.0.lock().await;
+        let mut taken = self.taken.lock().await;
         let mut waiting = None;
         loop {
+            if let Some(share) = &self.share {
+                let part = share.part(taken.counts(Instant::now()) + amount, waits).await;
+                taken.divide(part, Instant::now());
+            }
             let wait = taken.wait(amount, Instant::now());
             if wait.is_zero() {
                 break;
@@ -62,6 +97,8 @@ const WORTH_SAYING: Duration = Duration::from_millis(200);
 /// What went through lately, with the time at which it counts no longer.
 #[derive(Debug)]
 struct Taken {
+    /// What all may take together, and this process.
+    whole: f64,
     most: f64,
     per: Duration,
     sum: f64,
@@ -69,11 +106,27 @@ struct Taken {
 }
 
 impl Taken {
-    /// How long `amount` has to wait. More than what may go at all goes alone.
-    fn wait(&mut self, amount: f64, now: Instant) -> Duration {
+    /// How much of what was taken still counts.
+    fn counts(&mut self, now: Instant) -> f64 {
         while let Some((_, amount)) = self.log.pop_front_if(|(until, _)| *until <= now) {
             self.sum -= amount;
         }
+        self.sum
+    }
+
+    /// From now on this process has a part.
+    fn divide(&mut self, part: Part, now: Instant) {
+        #[allow(clippy::cast_precision_loss)]
+        let among = part.among.max(1) as f64;
+        self.most = self.whole / among;
+        if part.before > 0.0 {
+            self.take(part.before.min(self.most), now);
+        }
+    }
+
+    /// How long `amount` has to wait. More than what may go at all goes alone.
+    fn wait(&mut self, amount: f64, now: Instant) -> Duration {
+        self.counts(now);
         let mut lacking = self.sum + amount - self.most;
         for (until, amount) in &self.log {
             if lacking <= 0.0 {
@@ -169,7 +222,7 @@ mod tests {
 
     /// Takes these amounts one after the other, on a clock of its own; when each went.
     fn times(pace: &Pace, amounts: impl IntoIterator<Item = f64>) -> Vec<(Duration, f64)> {
-        let mut taken = pace.0.try_lock().expect("nobody else");
+        let mut taken = pace.taken.try_lock().expect("nobody else");
         let begin = Instant::now();
         let mut now = begin;
         let mut times = Vec::new();
@@ -227,7 +280,7 @@ mod tests {
         pace.take(1.0, &waits, String::new).await;
         let left = |pace: &Pace| {
             let now = Instant::now() + Duration::from_secs(1800);
-            pace.0.try_lock().expect("nobody else").wait(1.0, now)
+            pace.taken.try_lock().expect("nobody else").wait(1.0, now)
         };
         let before = left(&pace);
         for _ in 0..100 {

@@ -5,14 +5,17 @@
 
 use std::path::{Path as FilePath, PathBuf};
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use futures::TryStreamExt as _;
+use futures::future::BoxFuture;
+use futures::{StreamExt as _, TryStreamExt as _, stream};
 use object_store::buffered::BufWriter;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
-use object_store::{Error, ObjectStore, ObjectStoreExt as _, PutMode, PutOptions};
+use object_store::{
+    Attribute, Attributes, Error, GetOptions, ObjectStore, ObjectStoreExt as _, PutMode, PutOptions,
+};
 use url::Url;
 
 use crate::failure::{Failure, Kind, Result};
@@ -75,6 +78,20 @@ pub struct Kept {
 
 /// Large things are written in parts of this size; S3 takes no smaller ones.
 const PART: usize = 5 << 20;
+
+/// So many requests to a bucket go out at once where many are needed.
+const AT_ONCE: usize = 16;
+
+/// What a bucket keeps beside a name that was created: who created it, by a number of this one creation.
+const WRITER: &str = "writer";
+/// How long to wait before a creation of which nothing is known is tried again.
+const PAUSES: [Duration; 5] = [
+    Duration::from_millis(100),
+    Duration::from_millis(300),
+    Duration::from_secs(1),
+    Duration::from_secs(3),
+    Duration::from_secs(6),
+];
 
 impl Store {
     pub fn open(location: &Location) -> Result<Self> {
@@ -194,9 +211,13 @@ impl Store {
 
     /// Writes what is not there yet. `false`: somebody else was first.
     pub async fn create(&self, name: &str, bytes: impl Into<Bytes>) -> Result<bool> {
-        let options = PutOptions::from(PutMode::Create);
-        match self.objects.put_opts(&self.path(name), bytes.into().into(), options).await {
-            Ok(_) => {
+        let bytes = bytes.into();
+        let created = match self.folder {
+            Some(_) => self.create_once(name, bytes, Attributes::new()).await,
+            None => self.create_in_bucket(name, bytes).await,
+        };
+        match created {
+            Ok(()) => {
                 #[cfg(test)]
                 self.stamps.set(name);
                 Ok(true)
@@ -204,6 +225,64 @@ impl Store {
             Err(Error::AlreadyExists { .. } | Error::Precondition { .. }) => Ok(false),
             Err(error) => Err(self.failed(name, "written", &error)),
         }
+    }
+
+    async fn create_once(
+        &self,
+        name: &str,
+        bytes: Bytes,
+        attributes: Attributes,
+    ) -> object_store::Result<()> {
+        let options = PutOptions { mode: PutMode::Create, attributes, ..PutOptions::default() };
+        self.objects.put_opts(&self.path(name), bytes.into(), options).await.map(drop)
+    }
+
+    /// A bucket may carry out what it answers with an error, or with nothing; and whoever asks again, here or
+    /// on the way, is told that the name is taken. So a creation that failed looks who has the name: if
+    /// nobody has it, it tries again, because "conflict" means no more than that another was under way.
+    async fn create_in_bucket(&self, name: &str, bytes: Bytes) -> object_store::Result<()> {
+        let ours = format!("{:032x}", rand::random::<u128>());
+        let mut attributes = Attributes::new();
+        attributes.insert(Attribute::Metadata(WRITER.into()), ours.clone().into());
+        let mut pauses = PAUSES.into_iter();
+        loop {
+            let created = self.create_once(name, bytes.clone(), attributes.clone()).await;
+            let Err(error) = created else { return Ok(()) };
+            if !may_be_done(&error) {
+                return Err(error);
+            }
+            let path = self.path(name);
+            let options = GetOptions { head: true, ..GetOptions::default() };
+            match self.objects.get_opts(&path, options).await {
+                Ok(found) => {
+                    let writer = found.attributes.get(&Attribute::Metadata(WRITER.into()));
+                    if writer.is_some_and(|writer| writer.as_ref() == ours) {
+                        return Ok(());
+                    }
+                    let (path, source) = (path.to_string(), Box::new(error));
+                    return Err(Error::AlreadyExists { path, source });
+                }
+                Err(Error::NotFound { .. }) => {}
+                Err(_) => return Err(error),
+            }
+            let Some(pause) = pauses.next() else { return Err(unknown(error)) };
+            tokio::time::sleep(pause).await;
+        }
+    }
+
+    /// Whether each request takes its time and costs money.
+    pub fn is_bucket(&self) -> bool {
+        self.folder.is_none()
+    }
+
+    /// So much is asked for at once where much is needed.
+    pub fn at_once(&self) -> usize {
+        if self.is_bucket() { AT_ONCE } else { 1 }
+    }
+
+    /// What many requests are answered with, in their order. A bucket is asked for several at once.
+    pub async fn each<T, E>(&self, asked: Vec<BoxFuture<'_, Result<T, E>>>) -> Result<Vec<T>, E> {
+        stream::iter(asked).buffered(self.at_once()).try_collect().await
     }
 
     /// What is there already, to be added to. A bucket has no such thing.
@@ -282,10 +361,41 @@ impl Store {
     }
 
     pub async fn remove_all(&self, below: &str) -> Result<()> {
-        for kept in self.list(below).await? {
-            self.remove(&kept.name).await?;
+        let kept = self.list(below).await?;
+        if self.folder.is_some() {
+            for kept in kept {
+                self.remove(&kept.name).await?;
+            }
+            return Ok(());
+        }
+        let paths = kept.into_iter().map(|kept| Ok(self.path(&kept.name)));
+        let mut removed =
+            self.objects.delete_stream(stream::iter(paths.collect::<Vec<_>>()).boxed());
+        while let Some(removed) = removed.next().await {
+            match removed {
+                Ok(_) | Err(Error::NotFound { .. }) => {}
+                Err(error) => return Err(self.failed(below, "removed", &error)),
+            }
         }
         Ok(())
+    }
+}
+
+/// Whether something may have been created that was answered so.
+fn may_be_done(error: &Error) -> bool {
+    matches!(
+        error,
+        Error::AlreadyExists { .. } | Error::Precondition { .. } | Error::Generic { .. }
+    )
+}
+
+/// A creation that was refused again and again, while nobody has the name.
+fn unknown(error: Error) -> Error {
+    match error {
+        Error::AlreadyExists { source, .. } | Error::Precondition { source, .. } => {
+            Error::Generic { store: "bucket", source }
+        }
+        error => error,
     }
 }
 

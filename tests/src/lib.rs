@@ -11,7 +11,9 @@ use serde_json::{Value, json};
 use sheaf_local_glean::{LocalGlean, Options};
 use tempfile::TempDir;
 
+pub mod bucket;
 pub mod company;
+pub mod forward;
 pub mod people_api;
 pub mod registries;
 pub mod servers;

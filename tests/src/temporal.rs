@@ -22,7 +22,7 @@ use temporalio_sdk::workflow_replayer::{
     WorkflowReplayer, WorkflowReplayerOptions, WorkflowReplayerOptionsBuilder,
 };
 use tokio::io::{AsyncBufReadExt as _, BufReader};
-use tokio::process::Child;
+use tokio::process::{Child, Command};
 
 use crate::Site;
 use crate::wait::{in_time, until};
@@ -48,6 +48,11 @@ pub async fn worker(site: &Site) -> Child {
 pub async fn worker_and_log(site: &Site) -> (Child, Arc<Mutex<String>>) {
     let mut command = site.command(&["worker"]);
     command.stdout(Stdio::null());
+    ready(command).await
+}
+
+/// A worker that is started by this command and ready, and all that it says.
+pub async fn ready(mut command: Command) -> (Child, Arc<Mutex<String>>) {
     let mut child = command.spawn().expect("a worker");
     let stderr = child.stderr.take().expect("its log");
     let mut lines = BufReader::new(stderr).lines();

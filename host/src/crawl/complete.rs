@@ -59,6 +59,7 @@ impl Crawler {
 
     async fn complete_once(&self, crawl: &CrawlRef, seconds: f64) -> Result<Completed> {
         self.check_glean(crawl)?;
+        let _working = self.client.working();
         let state = self.states.of(&crawl.connection).await?;
         let last = state.last.as_ref().filter(|last| last.upload_id == crawl.upload_id);
         if let Some(last) = last.filter(|last| !last.resumable) {

@@ -47,6 +47,7 @@ impl Crawler {
     async fn configured_once(&self, start: Start) -> Result<Plan> {
         let (name, upload_id) = (start.request.connection.as_str(), start.upload_id.as_str());
         self.connections.now().connection(name)?;
+        let _working = self.client.working();
         let claims = self.states.claims(name);
         let lease = Lease::new(start.who.clone(), &start.by, upload_id);
         claims.claim(&lease).await?;

@@ -29,6 +29,7 @@ use crate::glean::{self, Client, Endpoint};
 use crate::ledger;
 use crate::pace::Wait;
 use crate::registry::{Registry, Rules};
+use crate::senders::Senders;
 use crate::store::{Location, Store};
 
 /// A crawl's journal: each of its frames says how far a scope is.
@@ -73,6 +74,7 @@ impl Crawler {
         let cache = crate::cell::cache_folder()?;
         let loader = Loader::limited(Program::this(), cache, settings.compile)?;
         let store = Store::open(&settings.store)?;
+        let senders = Senders::new(&store, &settings.state, &settings.glean.server_url);
         Ok(Self {
             registry: Registry::new(
                 loader,
@@ -80,7 +82,7 @@ impl Crawler {
                 store.clone(),
                 settings.rules.clone(),
             ),
-            client: Client::new(settings.glean.clone())?,
+            client: Client::among(settings.glean.clone(), Some(senders))?,
             states: States::new(store.clone(), &settings.state, &settings.glean.server_url),
             store,
             kept: Arc::default(),

@@ -4,6 +4,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::BoxFuture;
+
 use super::connection::Connection;
 use super::connection_state::ConnectionState;
 use super::crawler::{Crawler, Journal};
@@ -126,9 +128,13 @@ impl Crawler {
         }
         let journal = self.journal(&plan.connection, &plan.upload_id);
         let (mut opened, mut ended) = (plan.opened, true);
+        // All of it is read: what is damaged must be found before the rest is built on it.
+        let mut asked: Vec<BoxFuture<'_, Result<_, ledger::Error>>> = Vec::new();
         for scope in &plan.scopes {
-            // All of it is read: what is damaged must be found before the rest is built on it.
-            let frontier = journal.whole(&scope.id).await?.map(|head| head.frontier);
+            asked.push(Box::pin(journal.whole(&scope.id)));
+        }
+        for head in self.store.each(asked).await? {
+            let frontier = head.map(|head| head.frontier);
             opened |= frontier.as_ref().is_some_and(|frontier| frontier.opened);
             ended &= frontier.is_some_and(|frontier| frontier.ending.is_some());
         }

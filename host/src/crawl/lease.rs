@@ -8,6 +8,7 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
 
 use crate::failure::{Failure, Kind, Result};
 use crate::machine::Machine;
@@ -20,6 +21,8 @@ pub const RENEW: Duration = Duration::from_secs(10);
 const LASTS: Duration = Duration::from_secs(60);
 /// The same between two attempts of an activity: longer than the usual pauses.
 pub const BETWEEN_ATTEMPTS: Duration = Duration::from_secs(360);
+/// For so long after a renewal the crawl itself counts on it: less than it lasts.
+const CERTAIN: Duration = Duration::from_secs(45);
 /// Claims that were replaced are removed after this.
 const KEEP: Duration = Duration::from_secs(3600);
 
@@ -202,12 +205,25 @@ impl Claims {
     /// The same for as long as a step works beside it. The first renewal that fails, for whatever reason,
     /// ends the step: then nobody may count on the claim.
     pub async fn renew_until_it_fails(&self, who: &Who, upload_id: &str) -> Failure {
+        let mut renewed = Instant::now();
         loop {
-            if let Err(error) = self.renew(who, upload_id, LASTS).await {
-                return error.into();
+            let begun = Instant::now();
+            let renewal = self.renew(who, upload_id, LASTS);
+            match tokio::time::timeout_at(renewed + CERTAIN, renewal).await {
+                Ok(Ok(())) => renewed = begun,
+                Ok(Err(error)) => return error.into(),
+                Err(_) => return self.unheard(),
             }
             tokio::time::sleep(RENEW).await;
         }
+    }
+
+    /// A store that answers nothing is asked again for minutes, and a claim counts for less.
+    fn unheard(&self) -> Failure {
+        let what = format!("the store has not answered for {} s", CERTAIN.as_secs());
+        Failure::internal(format!("{what}, and another may take over the crawl soon"))
+            .at(self.store.place(&self.folder))
+            .next("see that the store can be reached")
     }
 
     /// Nobody is at work any more. What another has claimed meanwhile is left alone.

@@ -135,6 +135,7 @@ impl Crawler {
         cancel: &CancellationToken,
     ) -> blame::Result<RangeProgress> {
         self.check_glean(crawl)?;
+        let _working = self.client.working();
         let begun = self.begun(crawl).await?;
         let who = Self::check_owner(&begun, crawl)?.clone();
         self.check_begun(&begun).await?;

@@ -63,6 +63,7 @@ impl Crawler {
         wanted: &'a Wanted<'a>,
     ) -> BoxFuture<'a, Result<Option<IdentityResult>>> {
         Box::pin(async move {
+            let _working = self.client.working();
             let Some(beside) = wanted.beside else { return self.crawl_claimed(wanted).await };
             // The claim of the crawl that waits must not end meanwhile.
             let claims = self.states.claims(wanted.connection);

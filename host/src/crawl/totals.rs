@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use futures::future::BoxFuture;
+
 use super::bookmarks::bookmarks;
 use super::connection_state::ConnectionState;
 use super::crawler::Crawler;
@@ -109,21 +111,25 @@ impl Crawler {
     pub(super) async fn found(&self, plan: &Plan) -> Result<Found> {
         let journal = self.journal(&plan.connection, &plan.upload_id);
         let kept = journal.failed_scopes().await?;
-        let (mut read, mut failed) = (BTreeMap::new(), BTreeMap::new());
+        let mut asked: Vec<BoxFuture<'_, Result<_>>> = Vec::new();
         for scope in &plan.scopes {
-            let (_, head) = journal.scope(&scope.id).await?;
-            let ended = head.as_ref().is_some_and(|head| head.frontier.ending.is_some());
-            if let Some(head) = head {
-                read.insert(scope.id.clone(), head);
-            }
-            if !ended
-                && let Some(found) = journal.failed_scope::<FailedScope>(&kept, &scope.id).await?
-                && found.for_good.is_some()
-            {
-                failed.insert(scope.id.clone(), found);
-            }
+            let (journal, kept) = (&journal, &kept);
+            asked.push(Box::pin(async move {
+                let (_, head) = journal.scope(&scope.id).await?;
+                if head.as_ref().is_some_and(|head| head.frontier.ending.is_some()) {
+                    return Ok((head, None));
+                }
+                let failed = journal.failed_scope::<FailedScope>(kept, &scope.id).await?;
+                Ok((head, failed.filter(|failed| failed.for_good.is_some())))
+            }));
         }
-        Ok(Found { read, failed })
+        let each = self.store.each(asked).await?;
+        let mut found = Found::default();
+        for (scope, (head, failed)) in plan.scopes.iter().zip(each) {
+            found.read.extend(head.map(|head| (scope.id.clone(), head)));
+            found.failed.extend(failed.map(|failed| (scope.id.clone(), failed)));
+        }
+        Ok(found)
     }
 
     /// Groups and users that Glean was told of while the crawl was under way are not missing any more.

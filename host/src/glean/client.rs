@@ -22,6 +22,7 @@ use crate::failure::{self, Failure, cause};
 use crate::metrics::metrics;
 use crate::pace::{Pace, Wait, WaitGuard, Waits, retry_after};
 use crate::secret::{Rotating, Secret};
+use crate::senders::{Limit, Senders, Working};
 use crate::text::bounded;
 use crate::traces::Step;
 
@@ -64,6 +65,8 @@ struct Inner {
     endpoint: Endpoint,
     requests: Pace,
     documents: Pace,
+    /// Who else sends to this Glean.
+    senders: Option<Senders>,
     waits: Waits,
     /// Whether Glean itself has answered yet.
     heard: AtomicBool,
@@ -71,11 +74,19 @@ struct Inner {
     away: watch::Sender<usize>,
 }
 
+const REQUESTS: Limit = Limit { name: "requests", window: Duration::from_secs(1), told: false };
+const DOCUMENTS: Limit = Limit { name: "documents", window: Duration::from_secs(60), told: true };
+
 /// A token that is refused is asked for again so often for one request, if it is another one each time.
 const MAX_RENEWALS: u32 = 3;
 
 impl Client {
     pub fn new(endpoint: Endpoint) -> failure::Result<Self> {
+        Self::among(endpoint, None)
+    }
+
+    /// One that shares Glean's limits with others.
+    pub fn among(endpoint: Endpoint, senders: Option<Senders>) -> failure::Result<Self> {
         // The process's provider may be set already: by Temporal's client, or by a client before.
         crate::tls::choose_provider();
         let http = reqwest::Client::builder()
@@ -89,13 +100,21 @@ impl Client {
             .map_err(|error| Failure::internal(format!("no HTTP client: {error}")))?;
         Ok(Self(Arc::new(Inner {
             http,
-            requests: Pace::per_second(endpoint.requests_per_second),
-            documents: Pace::per_minute(endpoint.documents_per_minute),
+            requests: Pace::per_second(endpoint.requests_per_second)
+                .shared(senders.as_ref().map(|senders| senders.share(REQUESTS))),
+            documents: Pace::per_minute(endpoint.documents_per_minute)
+                .shared(senders.as_ref().map(|senders| senders.share(DOCUMENTS))),
+            senders,
             endpoint,
             waits: Waits::default(),
             heard: AtomicBool::new(false),
             away: watch::Sender::new(0),
         })))
+    }
+
+    /// Says that a crawl sends, until the answer is dropped.
+    pub fn working(&self) -> Working {
+        Working::begin(self.0.senders.as_ref())
     }
 
     /// What requests wait for now, if they do.

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use futures::future::BoxFuture;
+use futures::{StreamExt as _, TryStreamExt as _, stream};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -55,8 +57,11 @@ pub struct Sealed {
     pub double_samples: Vec<Sample>,
 }
 
+/// Of so many scopes the first records are got at once. They are held in memory.
+const MOST_BEGUN: usize = 6;
+
 /// Sorts a journal into a run. Doing it twice is doing it once.
-pub async fn seal<H: Serialize + DeserializeOwned + Default>(
+pub async fn seal<H: Serialize + DeserializeOwned + Default + Send>(
     store: &Store,
     journal: &Journal<H>,
     name: String,
@@ -64,13 +69,23 @@ pub async fn seal<H: Serialize + DeserializeOwned + Default>(
     temporary: PathBuf,
 ) -> Result<Sealed> {
     let mut sorter = Sorter::new(temporary);
-    for scope in journal.scopes().await? {
-        let mut frames = journal.frames(&scope).await?;
-        while let Some(frame) = frames.next(true).await? {
+    let scopes = journal.scopes().await?;
+    let mut begun: Vec<BoxFuture<'_, Result<_>>> = Vec::new();
+    for scope in &scopes {
+        begun.push(Box::pin(async move {
+            let mut frames = journal.frames(scope).await?;
+            let first = frames.next(true).await?;
+            Ok((frames, first))
+        }));
+    }
+    let mut begun = stream::iter(begun).buffered(store.at_once().min(MOST_BEGUN));
+    while let Some((mut frames, mut next)) = begun.try_next().await? {
+        while let Some(frame) = next {
             for record in frames.records(frame) {
                 let record = record?;
                 sorter.push(record.bytes(), record.key())?;
             }
+            next = frames.next(true).await?;
         }
     }
     let mut sorted = sorter.finish()?;

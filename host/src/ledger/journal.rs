@@ -7,6 +7,7 @@ use std::marker::PhantomData;
 use std::ops::Range;
 
 use bytes::Bytes;
+use futures::future::BoxFuture;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use xxhash_rust::xxh3::xxh3_64;
@@ -54,7 +55,7 @@ pub async fn journals(store: &Store, place: &str) -> failure::Result<Vec<String>
     Ok(found)
 }
 
-impl<H: Serialize + DeserializeOwned + Default> Journal<H> {
+impl<H: Serialize + DeserializeOwned + Default + Send> Journal<H> {
     /// `place` is the connection's.
     pub fn new(store: &Store, place: &str, upload_id: &str) -> Self {
         let folder = format!("{place}/crawls/{upload_id}");
@@ -158,20 +159,27 @@ impl<H: Serialize + DeserializeOwned + Default> Journal<H> {
     /// What one scope's journal holds, in order.
     pub async fn frames(&self, folder: &str) -> Result<Frames<'_, H>> {
         let kept = self.store.list(folder).await?;
-        let mut objects: Vec<Object> = Vec::with_capacity(kept.len());
+        let mut asked: Vec<BoxFuture<'_, Result<_>>> = Vec::new();
+        for kept in kept.iter().skip(1) {
+            asked.push(Box::pin(self.head(&kept.name, 0, kept.bytes)));
+        }
+        let mut firsts = self.store.each(asked).await?.into_iter();
+        let mut objects: Vec<Object<H>> = Vec::with_capacity(kept.len());
         for Kept { name, bytes, .. } in kept {
+            let mut first = None;
             // Where a process resumes after another, it says how much of the other's it has seen:
             // what that one may still write is sent again, and must not count twice.
             if let Some(before) = objects.last_mut() {
-                let Some((head, _)) = self.head(&name, 0, bytes).await? else {
+                let Some((head, layout)) = firsts.next().flatten() else {
                     return Err(self.damaged(&name, &"its first frame is not whole"));
                 };
                 if before.end < head.before {
                     return Err(self.damaged(&before.name, &"it is shorter than it was"));
                 }
                 before.end = head.before;
+                first = Some((head, layout));
             }
-            objects.push(Object { name, end: bytes });
+            objects.push(Object { name, end: bytes, first });
         }
         let folder = folder.to_owned();
         Ok(Frames { journal: self, folder, objects, current: 0, at: 0 })
@@ -181,9 +189,15 @@ impl<H: Serialize + DeserializeOwned + Default> Journal<H> {
     /// writer was killed.
     async fn head(&self, name: &str, at: u64, end: u64) -> Result<Option<(Head<H>, Layout)>> {
         let Some(start) = Layout::start(at, end) else { return Ok(None) };
-        let start = self.store.part(name, start.start, start.end).await?;
-        let Some(layout) = Layout::read(&start, at, end) else { return Ok(None) };
-        let json = self.store.part(name, layout.head.start, layout.head.end).await?;
+        // Most heads are short: in a bucket what follows is got with the lengths.
+        let ahead = if self.store.is_bucket() { AHEAD } else { 0 };
+        let read = self.store.part(name, start.start, (start.end + ahead).min(end)).await?;
+        let Some(layout) = Layout::read(&read, at, end) else { return Ok(None) };
+        let within = |place: u64| usize::try_from(place - at).unwrap_or(usize::MAX);
+        let json = match read.get(within(layout.head.start)..within(layout.head.end)) {
+            Some(_) => read.slice(within(layout.head.start)..within(layout.head.end)),
+            None => self.store.part(name, layout.head.start, layout.head.end).await?,
+        };
         let head = Head::read(&json).map_err(|error| self.damaged(name, &error))?;
         Ok(Some((head, layout)))
     }
@@ -193,10 +207,15 @@ impl<H: Serialize + DeserializeOwned + Default> Journal<H> {
     }
 }
 
+/// What is read of a bucket behind a frame's lengths.
+const AHEAD: u64 = 8 << 10;
+
 /// An object of a scope's journal, and how much of it counts.
-struct Object {
+struct Object<H> {
     name: String,
     end: u64,
+    /// Its first frame, where that was read already.
+    first: Option<(Head<H>, Layout)>,
 }
 
 /// What is kept of a scope at one moment, and the records before it.
@@ -210,15 +229,22 @@ pub struct Frame<H> {
 pub struct Frames<'a, H> {
     journal: &'a Journal<H>,
     folder: String,
-    objects: Vec<Object>,
+    objects: Vec<Object<H>>,
     current: usize,
     at: u64,
 }
 
-impl<H: Serialize + DeserializeOwned + Default> Frames<'_, H> {
+impl<H: Serialize + DeserializeOwned + Default + Send> Frames<'_, H> {
     pub async fn next(&mut self, with_records: bool) -> Result<Option<Frame<H>>> {
-        while let Some(Object { name, end }) = self.objects.get(self.current) {
-            if let Some((head, layout)) = self.journal.head(name, self.at, *end).await? {
+        let objects = self.objects.len();
+        while let Some(Object { name, end, first }) = self.objects.get_mut(self.current) {
+            // How much of it counts was not known yet.
+            let first = first.take().filter(|(_, layout)| layout.end() <= *end);
+            let frame = match first {
+                Some(frame) => Some(frame),
+                None => self.journal.head(name, self.at, *end).await?,
+            };
+            if let Some((head, layout)) = frame {
                 let Range { start, end } = layout.records.clone();
                 let records = if with_records && start < end {
                     self.journal.store.part(name, start, end).await?
@@ -231,7 +257,7 @@ impl<H: Serialize + DeserializeOwned + Default> Frames<'_, H> {
                 self.at = layout.end();
                 return Ok(Some(Frame { head: head.progress, records }));
             }
-            if self.current + 1 == self.objects.len() {
+            if self.current + 1 == objects {
                 // What follows `at` in the last object is not whole, and counts for nobody.
                 return Ok(None);
             }
@@ -260,6 +286,11 @@ impl<H: Serialize + DeserializeOwned + Default> Frames<'_, H> {
 }
 
 impl ScopeJournal {
+    /// Whether each commit is a request.
+    pub fn is_in_bucket(&self) -> bool {
+        self.store.is_bucket()
+    }
+
     /// Keeps records, and what is said of the scope behind them. Only now may that be believed.
     pub async fn commit(&mut self, records: &[u8], head: &impl Serialize) -> failure::Result<()> {
         let name = format!("{}/{:010}", self.folder, self.next);

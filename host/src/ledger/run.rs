@@ -1,6 +1,7 @@
 //! Sorted records in the store: one run a crawl, the newer ones over the older.
 
 use bytes::{Bytes, BytesMut};
+use futures::future::BoxFuture;
 use object_store::buffered::BufWriter;
 use serde::{Deserialize, Serialize};
 use tokio::io::AsyncWriteExt as _;
@@ -25,6 +26,9 @@ pub struct Run {
 
 /// What is read of a run at once.
 const READ: u64 = 256 << 10;
+/// What is read at once of all runs in a bucket together, where each part is a request.
+const READ_FAR: u64 = 8 << 20;
+const MOST_FAR: u64 = 2 << 20;
 const WRITE: usize = 256 << 10;
 
 pub struct RunWriter {
@@ -85,18 +89,20 @@ struct RunReader {
     name: String,
     size: u64,
     at: u64,
+    /// How much is read at once.
+    read: u64,
     buffer: Bytes,
     wanted: Option<u64>,
     hash: Xxh3,
 }
 
 impl RunReader {
-    async fn open(store: &Store, run: &Run) -> Result<Self> {
+    async fn open(store: &Store, run: &Run, read: u64) -> Result<Self> {
         let gone = || damaged(store, &run.name, "a part of the ledger is not there");
         let size = store.size(&run.name).await?.ok_or_else(gone)?;
         let (store, name) = (store.clone(), run.name.clone());
         let (buffer, hash) = (Bytes::new(), Xxh3::new());
-        Ok(Self { store, name, size, at: 0, buffer, wanted: run.hash, hash })
+        Ok(Self { store, name, size, at: 0, read, buffer, wanted: run.hash, hash })
     }
 
     async fn next(&mut self) -> Result<Option<Record>> {
@@ -104,7 +110,7 @@ impl RunReader {
             match Record::take(&mut self.buffer) {
                 Ok(record) => return Ok(Some(record)),
                 Err(Unread::Short) if self.at < self.size => {
-                    let to = (self.at + READ).min(self.size);
+                    let to = (self.at + self.read).min(self.size);
                     let more = self.store.part(&self.name, self.at, to).await?;
                     self.at = to;
                     self.hash.update(&more);
@@ -184,13 +190,21 @@ impl Known {
 impl Merged {
     /// The oldest run first.
     pub async fn open(store: &Store, runs: &[Run]) -> Result<Self> {
-        let mut readers = Vec::with_capacity(runs.len());
-        let mut heads = Vec::with_capacity(runs.len());
+        let read = if store.is_bucket() {
+            (READ_FAR / (runs.len() as u64).max(1)).clamp(READ, MOST_FAR)
+        } else {
+            READ
+        };
+        let mut asked: Vec<BoxFuture<'_, Result<_>>> = Vec::new();
         for run in runs {
-            let mut reader = RunReader::open(store, run).await?;
-            heads.push(reader.next().await?);
-            readers.push(reader);
+            asked.push(Box::pin(async move {
+                let mut reader = RunReader::open(store, run, read).await?;
+                let head = reader.next().await?;
+                Ok((reader, head))
+            }));
         }
+        let opened = store.each(asked).await?;
+        let (readers, heads) = opened.into_iter().unzip();
         Ok(Self { readers, heads })
     }
 

@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use tokio::task::{JoinError, JoinSet};
+use tokio::time::Instant;
 
 use super::delivery::Delivery;
 use super::frontier::{Acknowledged, Next, Turns};
-use super::keeper::{Commit, Due, Keeper, Passed};
+use super::keeper::{Commit, Due, Keeper, Passed, Unkept};
 use super::page_records::{PageRecords, Records};
 use super::parts::{Pipeline, Report};
 use super::window::Window;
@@ -19,8 +20,6 @@ use crate::intake::{Announced, CheckedPage, Cut, Ended, Source, Whose};
 use crate::text::bounded;
 use crate::traces::Step;
 
-/// The journal is written when half of the window waits for it, and no later than this.
-const MAX_UNKEPT: Duration = Duration::from_secs(1);
 /// How long batches on their way may still finish after a cancellation.
 const DRAIN: Duration = Duration::from_secs(10);
 /// The same while Glean does not answer.
@@ -76,18 +75,27 @@ impl Pipeline<'_> {
     }
 }
 
+/// Ends then; never, where that is no time.
+async fn at(time: Option<Instant>) {
+    match time {
+        Some(time) => tokio::time::sleep_until(time).await,
+        None => std::future::pending().await,
+    }
+}
+
 type Handed = std::result::Result<Announced, Ended>;
 
 impl<'a> Driver<'a> {
     fn new(parts: &'a Pipeline<'a>, delivery: Delivery, start: ScopeHead) -> Self {
         let limits = delivery.limits(parts.limits);
+        // Commits are as large for changes, of which one batch is on its way at a time.
+        let unkept = Unkept::of(parts.journal.as_ref(), parts.limits.in_flight);
         Self {
             parts,
             delivery,
-            window: Window::new(&limits),
+            window: Window::new(&limits, unkept.batches),
             turns: Turns::new(),
-            // Commits are as large for changes, of which one batch is on its way at a time.
-            keeper: Keeper::new(parts.journal.clone(), parts.limits.in_flight),
+            keeper: Keeper::new(parts.journal.clone(), unkept),
             records: PageRecords::new(&start, parts.journal.is_some()),
             log: QuarantineLog::default(),
             computed: start.counts.cpu_ms,
@@ -136,7 +144,7 @@ impl<'a> Driver<'a> {
             tokio::select! {
                 page = source.next() => return Ok(page),
                 Some(done) = self.work.join_next() => self.finished(done)?,
-                () = tokio::time::sleep(MAX_UNKEPT), if self.keeper.is_waiting() => self.keep(true),
+                () = at(self.keeper.until()) => self.keep(),
             }
         }
     }
@@ -268,7 +276,7 @@ impl<'a> Driver<'a> {
                 Next::Page { page, covers } => self.pass(page, covers),
             }
         }
-        self.keep(false);
+        self.keep();
         let counts = self.records.with_refused(&self.read.counts);
         self.parts.tolerance.check(&counts).map_err(Stopped::Scope)
     }
@@ -283,9 +291,9 @@ impl<'a> Driver<'a> {
         self.keeper.pass(Passed { head, records, covers });
     }
 
-    fn keep(&mut self, now: bool) {
+    fn keep(&mut self) {
         let unkept = self.turns.dispatched_after(self.keeper.kept());
-        match self.keeper.due(unkept, now) {
+        match self.keeper.due(unkept) {
             Some(Due::Write(commit)) => {
                 self.work.spawn(async move {
                     let (commit, outcome) = commit.write().await;
@@ -310,7 +318,7 @@ impl<'a> Driver<'a> {
     /// Lets work under way finish, so that its checkpoints are not lost.
     async fn drain(&mut self) {
         self.keeper.be_eager();
-        self.keep(true);
+        self.keep();
         let client = self.delivery.client();
         let finish = async {
             while let Some(done) = self.work.join_next().await {

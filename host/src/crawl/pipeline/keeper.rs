@@ -1,5 +1,9 @@
 //! Keeps what has passed: one commit at a time, and not for each page alone.
 
+use std::time::Duration;
+
+use tokio::time::Instant;
+
 use super::page_records::Records;
 use crate::crawl::progress::ScopeHead;
 use crate::failure::Result;
@@ -35,28 +39,56 @@ impl Commit {
     }
 }
 
+/// How much may wait to be kept: what a worker that is killed sends again.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Unkept {
+    /// Batches; it is written when half of them wait.
+    pub(super) batches: u64,
+    /// Bytes of records.
+    bytes: usize,
+    /// How long.
+    lasts: Duration,
+}
+
+impl Unkept {
+    /// In a folder a commit is a line more, and in a bucket a request that takes its time and costs money.
+    pub(super) fn of(journal: Option<&ScopeJournal>, window: usize) -> Self {
+        let window = window as u64;
+        if journal.is_some_and(ScopeJournal::is_in_bucket) {
+            return Self {
+                batches: window.max(128),
+                bytes: 2 << 20,
+                lasts: Duration::from_secs(10),
+            };
+        }
+        Self { batches: window, bytes: usize::MAX, lasts: Duration::from_secs(1) }
+    }
+}
+
 pub(super) struct Keeper {
     /// Whether there is a journal at all: only a benchmark has none.
     keeps: bool,
     /// Absent while it is being written.
     journal: Option<ScopeJournal>,
-    /// Batches that may be acknowledged and not yet kept.
-    window: u64,
+    unkept: Unkept,
     /// Whether to write whatever there is, at once.
     eager: bool,
     waiting: Option<Passed>,
+    /// Until when it waits.
+    until: Option<Instant>,
     /// Every batch up to this one is kept: it will never be sent again.
     kept: u64,
 }
 
 impl Keeper {
-    pub(super) fn new(journal: Option<ScopeJournal>, window: usize) -> Self {
+    pub(super) fn new(journal: Option<ScopeJournal>, unkept: Unkept) -> Self {
         Self {
             keeps: journal.is_some(),
             journal,
-            window: window as u64,
+            unkept,
             eager: false,
             waiting: None,
+            until: None,
             kept: 0,
         }
     }
@@ -66,8 +98,10 @@ impl Keeper {
         self.eager = true;
     }
 
-    pub(super) fn is_waiting(&self) -> bool {
-        self.waiting.is_some()
+    /// When what waits is to be written at the latest. Nothing while nothing waits, or what came before is
+    /// being written.
+    pub(super) fn until(&self) -> Option<Instant> {
+        self.until.filter(|_| self.journal.is_some() || !self.keeps)
     }
 
     pub(super) fn kept(&self) -> u64 {
@@ -76,6 +110,7 @@ impl Keeper {
 
     /// Another page has passed.
     pub(super) fn pass(&mut self, page: Passed) {
+        self.until.get_or_insert_with(|| Instant::now() + self.unkept.lasts);
         self.waiting = Some(match self.waiting.take() {
             None => page,
             Some(mut before) => {
@@ -85,23 +120,23 @@ impl Keeper {
         });
     }
 
-    /// What is to be done now. `unkept`: batches that were dispatched and are not kept; half of the window waits
-    /// for more, unless it waits for too long (`now`).
-    pub(super) fn due(&mut self, unkept: u64, now: bool) -> Option<Due> {
-        if !now && !self.eager && unkept * 2 < self.window {
+    /// What is to be done now. `unkept`: batches that were dispatched and are not kept.
+    pub(super) fn due(&mut self, unkept: u64) -> Option<Due> {
+        let large = self.waiting.as_ref()?.records.bytes().len() >= self.unkept.bytes;
+        let late = self.until.is_some_and(|until| until <= Instant::now());
+        if !late && !large && !self.eager && unkept * 2 < self.unkept.batches {
             return None;
         }
         if !self.keeps {
             let passed = self.waiting.take()?;
+            self.until = None;
             self.kept = passed.covers;
             return Some(Due::Report(passed.head));
         }
         let journal = self.journal.take()?;
-        if let Some(passed) = self.waiting.take() {
-            return Some(Due::Write(Box::new(Commit { journal, passed })));
-        }
-        self.journal = Some(journal);
-        None
+        self.until = None;
+        let passed = self.waiting.take()?;
+        Some(Due::Write(Box::new(Commit { journal, passed })))
     }
 
     /// A commit is written.

@@ -8,7 +8,7 @@ pub struct UploadLimits {
     pub batch_documents: usize,
     /// A document larger than this when encoded is quarantined.
     pub document_bytes: usize,
-    /// Batches that are sent and not yet acknowledged and kept.
+    /// Batches that are sent and not yet acknowledged; in a folder, and kept.
     pub in_flight: usize,
 }
 
@@ -30,16 +30,19 @@ impl Default for UploadLimits {
 #[derive(Debug)]
 pub(super) struct Window {
     most: usize,
+    most_unkept: u64,
     most_bytes: usize,
     sending: usize,
     bytes: usize,
 }
 
 impl Window {
-    pub(super) fn new(limits: &UploadLimits) -> Self {
+    /// `unkept`: so many batches may be acknowledged and not yet kept.
+    pub(super) fn new(limits: &UploadLimits, unkept: u64) -> Self {
         let UploadLimits { in_flight, batch_bytes, .. } = *limits;
         Self {
             most: in_flight,
+            most_unkept: unkept.max(in_flight as u64),
             most_bytes: in_flight.saturating_mul(batch_bytes),
             sending: 0,
             bytes: 0,
@@ -52,7 +55,7 @@ impl Window {
     pub(super) fn has_room(&self, bytes: usize, unkept: u64, idle: bool) -> bool {
         self.sending < self.most
             && (self.sending == 0 || self.bytes + bytes <= self.most_bytes)
-            && (idle || unkept < self.most as u64)
+            && (idle || unkept < self.most_unkept)
     }
 
     pub(super) fn sent(&mut self, bytes: usize) {
@@ -93,14 +96,16 @@ mod tests {
             (&[], 100, 2, false, false),
             (&[], 100, 2, true, true),
         ] {
-            let mut window = Window::new(&limits);
+            let mut window = Window::new(&limits, 0);
             for bytes in sent {
                 window.sent(*bytes);
             }
             let found = window.has_room(bytes, unkept, idle);
             assert_eq!(found, has_room, "{sent:?}, {bytes} bytes, {unkept} unkept, idle: {idle}");
         }
-        let mut window = Window::new(&limits);
+        let thrifty = Window::new(&limits, 3);
+        assert!(thrifty.has_room(100, 2, false) && !thrifty.has_room(100, 3, false));
+        let mut window = Window::new(&limits, 0);
         window.sent(150);
         window.acknowledged(150);
         assert!(window.is_empty() && window.has_room(200, 0, false));

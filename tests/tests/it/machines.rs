@@ -1,0 +1,86 @@
+//! Three workers as they are on three machines: each with a folder of its own, and a line of its own to the bucket that
+//! they share.
+
+use std::process::Stdio;
+
+use sheaf_local_glean::Fault;
+use sheaf_tests::bucket::Bucket;
+use sheaf_tests::forward::Line;
+use sheaf_tests::temporal::{ready, server};
+use sheaf_tests::wait::until;
+use sheaf_tests::{Site, odd};
+use tokio::process::Child;
+
+/// Documents of all scopes.
+const ALL: usize = 6 * 1_000;
+
+/// Each try on the machine that has lost the store counts as one that failed, and it asks for work as the others do:
+/// so many are allowed.
+fn configure(site: &Site, store: &str, machine: &str) {
+    let text = format!(
+        "state_folder = \"{machine}\"\n{store}[glean]\nserver_url = \"{}\"\nrequests_per_second = 1000.0\n\
+         batch_documents = 20\n\n[temporal.policy]\ninitial_interval = \"100ms\"\nmax_interval = \"1s\"\n\
+         heartbeat_timeout = \"3s\"\nattempts = 100\n\n{}",
+        site.glean.url(),
+        odd("pages = 100, scopes = 6")
+    );
+    site.write(&format!("{machine}.toml"), &text);
+}
+
+/// A worker on a machine. `clock`: what its program is started by, where its clock is another.
+async fn worker(site: &Site, machine: &str, line: &Line, clock: &[&str]) -> Child {
+    let config = format!("{machine}.toml");
+    let arguments = ["worker", "--config", &config];
+    let binary = sheaf_tests::binary();
+    let mut command = match clock {
+        [] => site.command(&arguments),
+        [program, options @ ..] => {
+            let binary = binary.to_str().expect("a path");
+            let arguments = [options, &[binary], &arguments].concat();
+            site.command_of(program.as_ref(), &arguments)
+        }
+    };
+    command.stdout(Stdio::null());
+    command.env("AWS_ENDPOINT", format!("http://127.0.0.1:{}", line.port));
+    ready(command).await.0
+}
+
+/// How a program is started whose clock is five minutes off. Nothing, where there is no `faketime`.
+fn another_clock() -> &'static [&'static str] {
+    let is_there = std::process::Command::new("faketime").arg("--version").output().is_ok();
+    if is_there {
+        return &["faketime", "-f", "+5m"];
+    }
+    eprintln!("SKIPPED: no `faketime` is there, so no clock is off");
+    &[]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_three_machines_one_dies_one_loses_the_store_and_one_has_another_time() {
+    let Some(bucket) = Bucket::start().await else { return };
+    let mut site = Site::new("").await.connector("guest_odd");
+    let store = bucket.keeps(&mut site, "state");
+    let server = server(&mut site).await;
+    let lines =
+        [Line::to(bucket.port).await, Line::to(bucket.port).await, Line::to(bucket.port).await];
+    for machine in ["one", "two", "three", "sheaf"] {
+        configure(&site, &store, machine);
+    }
+    let path = "/bulkindexdocuments".to_owned();
+    site.glean.drill().add(Fault { path, delay_ms: 100, times: 1_000_000, ..Fault::default() });
+    let mut dies = worker(&site, "one", &lines[0], &[]).await;
+    let _cut_off = worker(&site, "two", &lines[1], &[]).await;
+    let _other_clock = worker(&site, "three", &lines[2], another_clock()).await;
+    let crawl = site.command(&["sync", "odd", "--json"]).spawn().expect("a crawl");
+    let arrived = async || site.glean.documents("odd").await.map_or(0, |documents| documents.len());
+    until("some documents are there", async || arrived().await > ALL / 10).await;
+    dies.kill().await.expect("ended");
+    until("more documents are there", async || arrived().await > ALL / 4).await;
+    lines[1].cut();
+    let ended = crawl.wait_with_output().await.expect("it ends");
+    let said = String::from_utf8_lossy(&ended.stdout).into_owned();
+    assert_eq!(ended.status.code(), Some(0), "{said} {}", String::from_utf8_lossy(&ended.stderr));
+    assert!(said.contains("\"outcome\":\"complete\""), "{said}");
+    assert_eq!(arrived().await, ALL);
+    server.stop().await;
+}
