@@ -68,6 +68,10 @@ pub enum Kind {
     TakenOver,
     /// Stopped from outside; resumed from its checkpoint.
     Interrupted,
+    /// What its guests were granted has changed: it begins again with what they are granted now.
+    Regranted,
+    /// The store cannot be reached from here, or does not let us: another worker may fare better.
+    Store,
     /// Anything else; a defect of Sheaf's if it is seen.
     Internal,
 }
@@ -92,6 +96,8 @@ impl Kind {
             | Self::SessionLost
             | Self::Damaged
             | Self::TakenOver
+            | Self::Regranted
+            | Self::Store
             | Self::Internal => 1,
             Self::Interrupted => 130,
         }
@@ -108,6 +114,8 @@ impl Kind {
                 | Self::TimedOut
                 | Self::Secret
                 | Self::TakenOver
+                | Self::Regranted
+                | Self::Store
                 | Self::Internal
         )
     }
@@ -141,6 +149,8 @@ impl Kind {
             Self::Damaged => "Damaged",
             Self::TakenOver => "TakenOver",
             Self::Interrupted => "Interrupted",
+            Self::Regranted => "Regranted",
+            Self::Store => "Store",
             Self::Internal => "Internal",
         }
     }

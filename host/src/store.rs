@@ -151,7 +151,7 @@ impl Store {
 
     fn failed(&self, name: &str, did: &str, error: &Error) -> Failure {
         // Whether it may pass is not said by each store: the crawl's policy decides when to stop.
-        Failure::new(Kind::Internal, format!("Sheaf's state cannot be {did}: {error}"))
+        Failure::new(Kind::Store, format!("Sheaf's state cannot be {did}: {error}"))
             .at(format!("{}/{name}", self.place))
             .next(
                 "see that the store can be reached and has room, and that its permissions allow it",

@@ -15,6 +15,7 @@ mod walls;
 
 pub use inside::main_of_a_cell;
 pub use loader::{Candidate, CompileLimits, Connector, Loader, cache_folder};
+pub use outside::regranted;
 pub use outside::{
     ConnectionCell, Cursor, Guest, Identities, Opened, Program, is_asked_for, misdeeds,
     missing_walls,

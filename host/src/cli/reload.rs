@@ -1,6 +1,7 @@
 //! A worker reads its sheaf.toml again when it changes and on SIGHUP: as a whole, or not at all.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use temporalio_client::Client;
@@ -21,63 +22,92 @@ pub(super) async fn keep_reading(
     stop: CancellationToken,
 ) {
     let mut asked = hang_ups();
-    let mut before = stamp(&live.config().path);
+    let mut reading =
+        Reading { seen: None, taken: live.config(), applied: live.config(), told: None };
     loop {
-        tokio::select! {
-            () = tokio::time::sleep(LOOK) => {}
-            Some(()) = asked.recv() => before = None,
+        let is_asked = tokio::select! {
+            () = tokio::time::sleep(LOOK) => false,
+            Some(()) = asked.recv() => true,
             () = stop.cancelled() => return,
-        }
-        let now = stamp(&live.config().path);
-        if now == before {
-            continue;
-        }
-        let was_asked = before.is_none();
-        before = now;
-        read(&live, &crawler, &client, was_asked).await;
+        };
+        reading.look(&live, &crawler, is_asked).await;
+        reading.apply(&client).await;
     }
 }
 
-async fn read(live: &Live, crawler: &Crawler, client: &Client, was_asked: bool) {
-    let before = live.config();
-    let path = before.path.display();
-    if let Err(failure) = crawler.connections.read_again().await {
-        let next = failure.next.as_deref().unwrap_or("correct it");
-        tracing::error!("{path} is not taken, all stays as it was: {failure}; next: {next}");
-        return;
-    }
-    let now = live.config();
-    if now.text_digest() == before.text_digest() {
-        if was_asked {
+/// How far the file's changes have been taken.
+struct Reading {
+    /// What the file looked like when it was read last.
+    seen: Option<Stamp>,
+    /// Whose grants count.
+    taken: Arc<Config>,
+    /// Whose schedules the server has.
+    applied: Arc<Config>,
+    /// What was said of it last, so that it is said once.
+    told: Option<String>,
+}
+
+impl Reading {
+    async fn look(&mut self, live: &Live, crawler: &Crawler, is_asked: bool) {
+        let path = self.taken.path.display().to_string();
+        let now = stamp(&self.taken.path);
+        if is_asked || now != self.seen {
+            match crawler.connections.read_again().await {
+                Ok(_) => (self.seen, self.told) = (now, None),
+                // It may be half written: it is read again until it is right.
+                Err(failure) => {
+                    let next = failure.next.as_deref().unwrap_or("correct it");
+                    let what = format!(
+                        "{path} is not taken, all stays as it was: {failure}; next: {next}"
+                    );
+                    self.tell(what);
+                    return;
+                }
+            }
+        }
+        // A crawl that began just now may have read it first.
+        let config = live.config();
+        if config.text_digest() != self.taken.text_digest() {
+            crawler.take_grants(&*config);
+            self.taken = config;
+        } else if is_asked {
             tracing::info!("{path} was read again: it is as it was");
         }
-        return;
     }
-    crawler.take_grants(&*now);
-    if now.schedules != before.schedules {
-        apply(&now, client).await;
-    }
-}
 
-/// The server gets the schedules that stand in the file now.
-async fn apply(config: &Config, client: &Client) {
-    match schedules::apply(client, config.deployment(), config.wanted()).await {
-        Ok(applied) => tracing::info!(
-            created = applied.created.len(),
-            updated = applied.updated.len(),
-            removed = applied.removed.len(),
-            "the schedules are those of the file"
-        ),
-        Err(failure) => {
-            tracing::error!(
-                "the schedules stay as they were: {failure}; `sheaf schedules apply` tries it again"
-            );
+    /// The server gets the schedules that stand in the file now.
+    async fn apply(&mut self, client: &Client) {
+        if self.taken.schedules == self.applied.schedules {
+            return;
+        }
+        match schedules::apply(client, self.taken.deployment(), self.taken.wanted()).await {
+            Ok(applied) => {
+                tracing::info!(
+                    created = applied.created.len(),
+                    updated = applied.updated.len(),
+                    removed = applied.removed.len(),
+                    "the schedules are those of the file"
+                );
+                self.applied = self.taken.clone();
+            }
+            Err(failure) => {
+                self.tell(format!("the schedules stay as they were for now: {failure}"))
+            }
+        }
+    }
+
+    fn tell(&mut self, what: String) {
+        if self.told.as_ref() != Some(&what) {
+            tracing::error!("{what}");
+            self.told = Some(what);
         }
     }
 }
 
+type Stamp = (SystemTime, u64);
+
 /// What tells that a file is another one, also behind a link.
-fn stamp(path: &Path) -> Option<(SystemTime, u64)> {
+fn stamp(path: &Path) -> Option<Stamp> {
     let found = std::fs::metadata(path).ok()?;
     Some((found.modified().ok()?, found.len()))
 }

@@ -24,8 +24,13 @@ impl Section {
     pub(super) fn traces(&self, locate: &Locate<'_>) -> Result<Option<String>> {
         let Some(collector) = &self.traces else { return Ok(None) };
         let url = url::Url::parse(collector).ok();
-        let is_right =
-            |url: &url::Url| matches!(url.scheme(), "http" | "https") && url.password().is_none();
+        let is_right = |url: &url::Url| {
+            matches!(url.scheme(), "http" | "https")
+                && url.username().is_empty()
+                && url.password().is_none()
+                && url.query().is_none()
+                && url.fragment().is_none()
+        };
         if !url.as_ref().is_some_and(is_right) {
             let wrong = format!("`{}` is not the address of a collector", without_user(collector));
             return Err(locate

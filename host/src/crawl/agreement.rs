@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use super::configured::Configured;
+use super::configured::{Configured, KeptCrawl};
 use super::connection::Connection;
 use super::crawler::Crawler;
 use super::plan::{Begun, Plan};
@@ -47,7 +47,10 @@ impl Crawler {
     /// it has the same.
     pub(super) async fn check_begun(&self, begun: &Begun) -> Result<()> {
         let Begun { plan, settings, by, .. } = begun;
-        if self.kept.of(&plan.upload_id).is_some_and(|kept| kept.by == *by) {
+        let now = self.connections.now().connection(&plan.connection);
+        let is_granted =
+            |kept: &KeptCrawl| now.as_ref().is_ok_and(|now| now.grants == kept.connection.grants);
+        if self.kept.of(&plan.upload_id).is_some_and(|kept| kept.by == *by && is_granted(&kept)) {
             return Ok(());
         }
         let config = match self.read_again().await {
@@ -79,7 +82,6 @@ impl Crawler {
     /// on from its checkpoints with those of the file.
     pub fn take_grants(&self, config: &dyn Configured) {
         for connection in self.guests.take_grants(config) {
-            self.kept.forget(&connection);
             tracing::warn!(
                 connection,
                 "its grants have changed: its guests end, and begin again with the new ones"

@@ -56,8 +56,11 @@ pub fn interrupted() -> Failure {
 impl Stopped {
     /// What a guest, or a check of what it delivered, ended with.
     pub fn of_guest(failure: Failure) -> Self {
-        // Whoever keeps the secret is no part of the source.
-        if failure.kind == Kind::Secret { Self::Crawl(failure) } else { Self::Scope(failure) }
+        match failure.kind {
+            // Whoever keeps the secret is no part of the source, and whoever grants neither.
+            Kind::Secret | Kind::Regranted => Self::Crawl(failure),
+            _ => Self::Scope(failure),
+        }
     }
 
     #[must_use]

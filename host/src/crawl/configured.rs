@@ -56,12 +56,6 @@ impl Kept {
         crawls.iter().find(|kept| kept.upload_id == upload_id).cloned()
     }
 
-    /// Whoever goes on with a crawl of this connection begins with what the file says now.
-    pub fn forget(&self, connection: &str) {
-        let mut crawls = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        crawls.retain(|kept| kept.connection.name.as_str() != connection);
-    }
-
     pub fn keep(&self, upload_id: &str, by: &str, connection: &Arc<Connection>) {
         let mut crawls = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         crawls.retain(|kept| kept.upload_id != upload_id);

@@ -19,7 +19,7 @@ pub struct Form {
 /// As much of a state as every later one has.
 #[derive(Deserialize)]
 struct Written {
-    form: Form,
+    form: serde_json::Value,
 }
 
 impl Form {
@@ -29,7 +29,11 @@ impl Form {
 
     /// Why this version must not touch what was written in a later form.
     pub fn refusal(bytes: &[u8], place: &str) -> Option<Failure> {
-        let Written { form: Self { number, written_by } } = serde_json::from_slice(bytes).ok()?;
+        let Written { form } = serde_json::from_slice(bytes).ok()?;
+        // One that this version cannot read is no earlier one either.
+        let unknown =
+            Self { number: u32::MAX, written_by: "in a form that is not known here".into() };
+        let Self { number, written_by } = serde_json::from_value(form).unwrap_or(unknown);
         (number > FORM).then(|| {
             Failure::new(
                 Kind::Settings,
@@ -52,6 +56,7 @@ mod tests {
         for text in ["{}", "no JSON", r#"{"form":{}}"#, now.as_str()] {
             assert!(!refused(text), "{text}");
         }
+        assert!(refused(r#"{"form":"III"}"#));
         assert!(refused(r#"{"form":{"number":2,"written_by":"2.0.0"},"runs":7}"#));
     }
 }

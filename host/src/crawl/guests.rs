@@ -15,7 +15,7 @@ use tokio::sync::{Mutex as AsyncMutex, Semaphore};
 
 use super::configured::{Configured, Connections};
 use super::connection::Connection;
-use crate::cell::{ConnectionCell, Connector, Guest};
+use crate::cell::{ConnectionCell, Connector, Guest, regranted};
 use crate::connector::{Digest, Grants, Manifest, schema};
 use crate::failure::{Failure, Kind, Result};
 use crate::pace::Wait;
@@ -126,11 +126,11 @@ impl Guests {
                 return Err(failure);
             }
         };
-        let mut cell = shared.cell(connection, connector).await?;
+        let mut cell = self.cell(&shared, connection, connector).await?;
         let mut checked = check_settings(&*config, connection, connector, &cell).await;
         if checked.is_err() && !cell.is_alive() {
             // A guest may have ended it meanwhile.
-            cell = shared.cell(connection, connector).await?;
+            cell = self.cell(&shared, connection, connector).await?;
             checked = check_settings(&*config, connection, connector, &cell).await;
         }
         checked?;
@@ -161,7 +161,7 @@ impl Guests {
         let places = Arc::new(places);
         let mut may_repeat = true;
         loop {
-            let cell = shared.cell(connection, connector).await?;
+            let cell = self.cell(&shared, connection, connector).await?;
             let started = Guest::start(&cell, crawl.clone(), usage.clone(), places.clone()).await;
             // Another guest may have ended the cell, just before this one came.
             if started.is_err() && !cell.is_alive() && std::mem::take(&mut may_repeat) {
@@ -169,6 +169,29 @@ impl Guests {
             }
             return started;
         }
+    }
+
+    /// A connection's cell, while its grants are those of the file.
+    async fn cell(
+        &self,
+        shared: &Shared,
+        connection: &Connection,
+        connector: &Connector,
+    ) -> Result<Arc<ConnectionCell>> {
+        self.check_granted(connection)?;
+        let cell = shared.cell(connection, connector).await?;
+        // Whoever takes grants away ends the cells that run: this one may have begun just then.
+        self.check_granted(connection).inspect_err(|_| cell.end_of_grants())?;
+        Ok(cell)
+    }
+
+    /// What a crawl began with counts to its end, but for what it is granted.
+    fn check_granted(&self, connection: &Connection) -> Result<()> {
+        let now = self.configured.now().connection(&connection.name);
+        if now.is_ok_and(|now| now.grants == connection.grants) {
+            return Ok(());
+        }
+        Err(regranted().at(connection.name.clone()))
     }
 
     /// What a connection has of the world, as it is granted now.
@@ -243,7 +266,12 @@ impl Guests {
         let broker = Arc::new(Broker::new(&connection.name, grant));
         let (places, cell) = (Arc::new(Semaphore::new(most)), Arc::default());
         let shared = Shared { broker, granted: granted.clone(), places, most, cell };
-        connections.insert(connection.name.to_string(), shared.clone());
+        let before = connections.insert(connection.name.to_string(), shared.clone());
+        if let Some(before) = before.filter(|before| before.granted != shared.granted)
+            && let Some(cell) = before.cell.running(|_| true)
+        {
+            cell.end_of_grants();
+        }
         Ok(shared)
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::failure::Failure;
+use crate::failure::{Failure, Kind};
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CrawlPolicy {
@@ -21,12 +21,21 @@ pub struct CrawlPolicy {
     pub parallel_scopes: usize,
 }
 
+/// So many times as often is tried again what neither the source nor Glean is the cause of.
+const NOT_ITS_FAULT: u32 = 20;
+
 impl CrawlPolicy {
     /// How many failures like this one, in a row, are the last. A source that wants to be left alone for
     /// longer than the longest interval is not waited for.
     pub fn allowed(&self, failure: &Failure) -> u32 {
         let long = failure.retry_after.is_some_and(|pause| pause > self.max_interval);
-        if long && failure.kind.is_away() { 1 } else { self.attempts }
+        match failure.kind {
+            kind if long && kind.is_away() => 1,
+            // One worker that has lost the store must not use up what the others would succeed with; and who changes
+            // grants has done no crawl wrong.
+            Kind::Store | Kind::Regranted => self.attempts.saturating_mul(NOT_ITS_FAULT),
+            _ => self.attempts,
+        }
     }
 
     /// How long to wait after a failure, the last of so many in a row.

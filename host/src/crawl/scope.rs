@@ -270,18 +270,23 @@ impl Crawler {
         let mut crawl = std::pin::pin!(crawl);
         let mut looks = tokio::time::interval(LOOK);
         let mut metered = Metered::new(&work.connection.name, &reports.borrow().head.counts);
+        let is_sent = !work.begun.plan.planned;
         let begun = reports.borrow().head.frontier.checkpoint.clone();
         loop {
             tokio::select! {
                 ended = &mut crawl => {
-                    metered.now(&reports.borrow().head.counts);
+                    if is_sent {
+                        metered.now(&reports.borrow().head.counts);
+                    }
                     return ended;
                 }
                 Ok(()) = reports.changed() => {}
                 _ = looks.tick() => {}
             }
             let Report { head, in_flight } = reports.borrow_and_update().clone();
-            metered.now(&head.counts);
+            if is_sent {
+                metered.now(&head.counts);
+            }
             if head.frontier.checkpoint != begun || head.frontier.ending.is_some() {
                 under.progress.attempts = Attempts::default();
             }

@@ -24,7 +24,7 @@ use crate::pace::{Pace, Wait, WaitGuard, Waits, retry_after};
 use crate::secret::{Rotating, Secret};
 use crate::senders::{Limit, Senders, Working};
 use crate::text::bounded;
-use crate::traces::Step;
+use crate::traces::{self, Step};
 
 /// Where Glean is, and how it may be used.
 #[derive(Clone, Debug)]
@@ -259,6 +259,7 @@ impl Client {
             .as_ref()
             .map_or_else(|_| "none".into(), |answer| answer.status().as_u16().to_string());
         metrics().glean_responses.with_label_values(&[&status]).inc();
+        traces::note("status", &status);
         let answer = sent.map_err(|error| self.unreachable(&error))?;
         let status = answer.status();
         let retry_after = retry_after(answer.headers(), Timestamp::now());

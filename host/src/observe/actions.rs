@@ -8,6 +8,7 @@ use axum::http::header::{AUTHORIZATION, COOKIE as COOKIES, HOST, ORIGIN, SET_COO
 use axum::http::{HeaderMap, HeaderName, StatusCode};
 use axum::response::{IntoResponse, Redirect, Response};
 use serde::Deserialize;
+use tokio::sync::Mutex;
 
 use super::page::{self, May};
 use super::served::{Served, Shared};
@@ -26,13 +27,24 @@ pub(super) struct SignIn {
     token: String,
 }
 
+/// A wrong token costs time, and those who guess wait for each other.
+async fn guessed() {
+    static ONE: Mutex<()> = Mutex::const_new(());
+    let _one = ONE.lock().await;
+    tokio::time::sleep(AFTER_A_WRONG_TOKEN).await;
+}
+
 /// What the sender of a request may do.
 pub(super) async fn may(settings: &Settings, headers: &HeaderMap) -> May {
     let Some(token) = &settings.token else { return May::Look };
     let Ok(token) = token.get().await else { return May::Look };
     let token = token.reveal();
     let bearer = header(headers, &AUTHORIZATION).and_then(|value| value.strip_prefix("Bearer "));
-    let is_known = bearer.is_some_and(|shown| is_token(token.as_bytes(), shown.as_bytes()))
+    let is_shown = bearer.is_some_and(|shown| is_token(token.as_bytes(), shown.as_bytes()));
+    if bearer.is_some() && !is_shown {
+        guessed().await;
+    }
+    let is_known = is_shown
         || cookies(headers).any(|value| is_granted(token.as_bytes(), value, Timestamp::now()));
     if is_known { May::Act } else { May::SignIn }
 }
@@ -52,7 +64,7 @@ async fn signed_in(settings: &Settings, headers: &HeaderMap, shown: &str) -> Res
     check_origin(headers)?;
     let token = settings.token.as_ref().ok_or_else(no_token)?.get().await?.reveal();
     if !is_token(token.as_bytes(), shown.trim().as_bytes()) {
-        tokio::time::sleep(AFTER_A_WRONG_TOKEN).await;
+        guessed().await;
         return Err(Failure::new(Kind::Denied, "that is not the token")
             .next("it is what `token` in [observe] of sheaf.toml names"));
     }
@@ -93,7 +105,10 @@ async fn acted(served: &Served, headers: &HeaderMap, connection: &str, action: &
         "resume" => pause::resume(&observer.client, deployment, connection).await?,
         // The page shows when it has ended.
         "cancel" => drop(cancel::ask(&observer.client, deployment, connection).await?),
-        _ => return Err(Failure::settings(format!("a crawl cannot be asked to `{action}`"))),
+        _ => {
+            return Err(Failure::settings(format!("a crawl cannot be asked to `{action}`"))
+                .next("it can be asked to pause, resume or cancel"));
+        }
     }
     observer.forget_live().await;
     Ok(())
@@ -110,7 +125,9 @@ fn check_origin(headers: &HeaderMap) -> Result<()> {
     let host = header(headers, &HOST).unwrap_or_default();
     match origin.split_once("://") {
         Some((_, from)) if from == host => Ok(()),
-        _ => Err(Failure::new(Kind::Denied, "this was asked for by another site's page")),
+        _ => Err(Failure::new(Kind::Denied, "this was asked for by another site's page").next(
+            "open the status page itself; a proxy before it has to hand on the host that was asked for",
+        )),
     }
 }
 

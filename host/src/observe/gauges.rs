@@ -106,7 +106,10 @@ fn of_kinds(all: &[SeenConnection]) -> [MetricFamily; 3] {
         family(
             "crawl_last_complete_timestamp_seconds",
             "When the last complete crawl of a kind ended; 0: there was none",
-            each(&|kind| Some(kind.complete.unwrap_or_default().seconds() as f64)),
+            each(&|kind| match kind.complete {
+                Some(complete) => Some(complete.seconds() as f64),
+                None => kind.rhythm.is_some().then_some(0.0),
+            }),
         ),
         family(
             "crawl_interval_seconds",

@@ -12,7 +12,7 @@ use super::schedules::{Kind, Rhythms};
 use super::sdk::{Sdk, pollers};
 use super::seen::{Seen, SeenConnection, SeenConnector};
 use crate::clock::Timestamp;
-use crate::crawl::status::{Newest, Stored};
+use crate::crawl::status::{Newest, State, Stored};
 use crate::crawl::{Connection, CrawlView, Crawler};
 use crate::failure::Result;
 use crate::metrics::metrics;
@@ -34,9 +34,9 @@ const SELDOM: Duration = Duration::from_secs(300);
 const SAME_SCRAPE: Duration = Duration::from_secs(1);
 /// Crawls under way that were looked at a moment ago.
 const LIVE: Duration = Duration::from_secs(2);
-/// How long Temporal is waited for: for its schedules, which are asked one by one, and for the rest.
-const SCHEDULES: Duration = Duration::from_secs(10);
-const TEMPORAL: Duration = Duration::from_secs(3);
+/// How long Temporal is waited for: its schedules and crawls are asked some at a time.
+const SCHEDULES: Duration = Duration::from_secs(30);
+const CRAWLS: Duration = Duration::from_secs(10);
 
 /// Whoever looks at this worker.
 pub struct Observer {
@@ -48,6 +48,7 @@ pub struct Observer {
     seldom: Mutex<Seldom>,
     /// One look at a time.
     looking: Mutex<()>,
+    looked: Mutex<Option<Instant>>,
     scraped: Mutex<Option<(Instant, String)>>,
     live: Mutex<Option<(Instant, Arc<Live>)>>,
 }
@@ -57,10 +58,17 @@ pub(super) type Live = std::result::Result<Vec<CrawlView>, String>;
 
 #[derive(Default)]
 struct Seldom {
-    looked: Option<Instant>,
+    /// When it is to be looked at again.
+    due: Option<Instant>,
     rhythms: Rhythms,
     no_schedules: Option<String>,
     connectors: Vec<(String, SeenConnector)>,
+}
+
+impl Seldom {
+    fn knows(&self, named: &str) -> bool {
+        self.connectors.iter().any(|(known, _)| known == named)
+    }
 }
 
 impl Observer {
@@ -73,6 +81,7 @@ impl Observer {
             seen: RwLock::default(),
             seldom: Mutex::default(),
             looking: Mutex::default(),
+            looked: Mutex::default(),
             scraped: Mutex::default(),
             live: Mutex::default(),
         }
@@ -98,22 +107,31 @@ impl Observer {
 
     async fn look(&self, fresh: Duration) {
         let _one = self.looking.lock().await;
-        if self.seen.read().await.at.age() < fresh {
+        if self.looked.lock().await.is_some_and(|looked| looked.elapsed() < fresh) {
             return;
         }
         let connections = self.crawler.connections.now().connections();
         let mut seldom = self.seldom.lock().await;
-        if seldom.looked.is_none_or(|looked| looked.elapsed() >= SELDOM) {
+        let is_new = |one: &Arc<Connection>| !seldom.knows(&one.connector);
+        let due = seldom.due.is_none_or(|due| due <= Instant::now());
+        if due || connections.iter().any(is_new) {
             self.look_at_what_changes_seldom(&mut seldom, &connections).await;
         }
         let seldom = &*seldom;
         let looks =
             connections.iter().map(|connection| self.connection(connection, seldom).boxed());
         let looks: Vec<_> = looks.collect();
-        let connections = futures::stream::iter(looks).buffered(AT_ONCE).collect().await;
+        let looked: Vec<SeenConnection> =
+            futures::stream::iter(looks).buffered(AT_ONCE).collect().await;
+        let before = self.seen.read().await.clone();
+        let unread = |one: &SeenConnection| one.state == State::Unreadable;
+        // A store that lets nothing be read was not read.
+        let none = !looked.is_empty() && looked.iter().all(unread);
+        let at = if none { before.at } else { Timestamp::now() };
+        let connections = looked.into_iter().map(|one| one.or_as_it_was(&before)).collect();
         let no_schedules = seldom.no_schedules.clone();
-        let seen = Seen { at: Timestamp::now(), connections, no_schedules };
-        *self.seen.write().await = Arc::new(seen);
+        *self.seen.write().await = Arc::new(Seen { at, connections, no_schedules });
+        *self.looked.lock().await = Some(Instant::now());
     }
 
     async fn look_at_what_changes_seldom(
@@ -131,7 +149,7 @@ impl Observer {
         seldom.connectors.clear();
         for connection in connections {
             let named = connection.connector.as_str();
-            if seldom.connectors.iter().any(|(known, _)| known == named) {
+            if seldom.knows(named) {
                 continue;
             }
             let seen = match self.crawler.registry.find(named).await {
@@ -143,8 +161,8 @@ impl Observer {
             };
             seldom.connectors.push((named.to_owned(), seen));
         }
-        let known = seldom.no_schedules.is_none();
-        seldom.looked = known.then(Instant::now);
+        let again = if seldom.no_schedules.is_none() { SELDOM } else { EVERY };
+        seldom.due = Some(Instant::now() + again);
     }
 
     async fn connection(&self, connection: &Connection, seldom: &Seldom) -> SeenConnection {
@@ -204,7 +222,7 @@ impl Observer {
         let connections = self.crawler.connections.now().connections();
         let names: Vec<_> = connections.iter().map(|one| one.name.as_str()).collect();
         let asked = under_way::all(&self.client, self.settings.task_queue.as_str(), &names);
-        let known = match tokio::time::timeout(TEMPORAL, asked).await {
+        let known = match tokio::time::timeout(CRAWLS, asked).await {
             Ok(Ok(views)) => Ok(views),
             Ok(Err(failure)) => Err(failure.what),
             Err(_) => Err("Temporal does not answer".to_owned()),

@@ -52,16 +52,26 @@ pub(super) fn page(seen: &Seen, live: &Live, may: May, now: Timestamp) -> Markup
             @for one in all { (connection(one, now)) }
         }
         @if may == May::SignIn {
-            section {
-                h2 { "To pause, resume or cancel" }
-                form method="post" action="/sign-in" {
-                    label { "Token " input type="password" name="token" autocomplete="current-password" required; }
-                    button { "Sign in" }
-                }
-            }
+            p { a href="/sign-in" { "Sign in" } " to pause, resume or cancel." }
         }
     };
-    framed(if moves { MOVES } else { RESTS }, &counts(seen), &content)
+    framed(Some(if moves { MOVES } else { RESTS }), &counts(seen), &content)
+}
+
+/// A page that does not read itself again under whoever types.
+pub(super) fn sign_in() -> Markup {
+    let content = html! {
+        section {
+            h2 { "Sign in" }
+            p { "It is what " code { "token" } " in " code { "[observe]" } " of sheaf.toml names." }
+            form method="post" action="/sign-in" {
+                label { "Token " input type="password" name="token" autocomplete="current-password" required autofocus; }
+                button { "Sign in" }
+            }
+            p { a href="/" { "Back to the status" } }
+        }
+    };
+    framed(None, &html! {}, &content)
 }
 
 /// What went wrong with something that was asked for from the page.
@@ -74,10 +84,10 @@ pub(super) fn failed(failure: &Failure) -> Markup {
             p { a href="/" { "Back to the status" } }
         }
     };
-    framed(3600, &html! {}, &content)
+    framed(None, &html! {}, &content)
 }
 
-fn framed(refresh: u32, counts: &Markup, content: &Markup) -> Markup {
+fn framed(refresh: Option<u32>, counts: &Markup, content: &Markup) -> Markup {
     html! {
         (DOCTYPE)
         html lang="en" {
@@ -85,7 +95,7 @@ fn framed(refresh: u32, counts: &Markup, content: &Markup) -> Markup {
                 meta charset="utf-8";
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 meta name="color-scheme" content="light dark";
-                meta http-equiv="refresh" content=(refresh);
+                @if let Some(seconds) = refresh { meta http-equiv="refresh" content=(seconds); }
                 title { "Sheaf" }
                 link rel="stylesheet" href="/style.css";
             }

@@ -149,6 +149,20 @@ impl SeenConnection {
         }
     }
 
+    /// What cannot be read now stands as it stood, but for its state and why.
+    pub(super) fn or_as_it_was(self, before: &Seen) -> Self {
+        let known = before.connections.iter().find(|one| one.name == self.name);
+        match known.filter(|_| self.state == State::Unreadable) {
+            Some(known) => Self {
+                state: self.state,
+                headline: self.headline,
+                connector: self.connector,
+                ..known.clone()
+            },
+            None => self,
+        }
+    }
+
     /// Nothing of it can be read.
     pub(super) fn unreadable(
         connection: &Connection,

@@ -53,7 +53,7 @@ impl Observer {
 fn router(served: Arc<Served>) -> Router {
     let pages = Router::new()
         .route("/", get(page))
-        .route("/sign-in", post(actions::sign_in))
+        .route("/sign-in", get(sign_in).post(actions::sign_in))
         .route("/crawls/{connection}/{action}", post(actions::act))
         .layer(map_response(guarded));
     Router::new()
@@ -73,7 +73,8 @@ async fn guarded(mut response: Response) -> Response {
     for (name, value) in [
         (header::CONTENT_SECURITY_POLICY, POLICY),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        (header::REFERRER_POLICY, "no-referrer"),
+        // Without a referrer browsers do not say which page a form was on.
+        (header::REFERRER_POLICY, "same-origin"),
         (header::CACHE_CONTROL, "no-store"),
     ] {
         response.headers_mut().insert(name, HeaderValue::from_static(value));
@@ -86,6 +87,10 @@ async fn page(State(served): Shared, headers: HeaderMap) -> Markup {
     let may = actions::may(&served.settings, &headers).await;
     let (seen, live) = tokio::join!(observer.now(), observer.live());
     page::page(&seen, &live, may, Timestamp::now())
+}
+
+async fn sign_in() -> Markup {
+    page::sign_in()
 }
 
 async fn style() -> Response {

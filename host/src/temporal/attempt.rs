@@ -135,7 +135,7 @@ pub(super) fn pause(
     policy: Option<&CrawlPolicy>,
 ) -> Option<Duration> {
     match failure.kind {
-        Kind::TakenOver => Some(REPLACED),
+        Kind::TakenOver | Kind::Regranted => Some(REPLACED),
         _ => match policy {
             Some(policy) => Some(policy.pause_after(failure, failures)),
             None => failure.retry_after,

@@ -48,11 +48,12 @@ pub async fn connect_counted(settings: &Settings, meter: Option<TemporalMeter>) 
     {
         client.namespace.clone_from(namespace);
     }
-    let Some(key) = key else { return connect_with(connection, client).await };
-    if connection.target.scheme() == "http" {
+    let shown = key.is_some() || connection.api_key.is_some();
+    if shown && connection.target.scheme() == "http" {
         let what = format!("an API key is not sent to {} without encryption", connection.target);
-        return Err(wrong(what).next("write the address with https://, or leave `api_key` out"));
+        return Err(wrong(what).next("write the address with https://, or leave the key out"));
     }
+    let Some(key) = key else { return connect_with(connection, client).await };
     let sent = key.get().await?;
     connection.api_key = Some(sent.reveal().to_string());
     connection.tls_options.get_or_insert_with(TlsOptions::default);

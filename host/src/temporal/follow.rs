@@ -345,8 +345,10 @@ pub async fn progress(handle: &Handle) -> Option<CrawlView> {
         let Some(mut range) = heartbeated(pending) else { continue };
         if pending.activity_type.as_ref().is_some_and(|of| of.name != "execute_indexing") {
             view.identities = range.identities;
-            view.note =
-                range.total.live.waits().map(|waits| format!("{} {waits}", view.connection));
+            if view.paused.is_none() {
+                view.note =
+                    range.total.live.waits().map(|waits| format!("{} {waits}", view.connection));
+            }
             continue;
         }
         if pending.attempt > 1
@@ -360,17 +362,14 @@ pub async fn progress(handle: &Handle) -> Option<CrawlView> {
     Some(view)
 }
 
-/// Whether a crawl that was paused has heard of it, and nothing works on its scopes any more.
+/// Whether a crawl that was paused has heard of it, and nothing works on it any more.
 pub(super) async fn rests(handle: &Handle) -> bool {
     let query = handle.query(IndexingWorkflow::progress, (), WorkflowQueryOptions::default());
     let Ok(Ok(view)) = tokio::time::timeout(QUERY_TIMEOUT, query).await else { return false };
     let Ok(described) = handle.describe(WorkflowDescribeOptions::default()).await else {
         return false;
     };
-    let crawls = |pending: &PendingActivityInfo| {
-        pending.activity_type.as_ref().is_some_and(|of| of.name == "execute_indexing")
-    };
-    view.paused.is_some() && !described.raw().pending_activities.iter().any(crawls)
+    view.paused.is_some() && described.raw().pending_activities.is_empty()
 }
 
 /// How far an activity said it is.

@@ -9,6 +9,7 @@ use super::follow::{self, Handle};
 use super::found::unanswered;
 use super::settings::Deployment;
 use super::workflows::IndexingWorkflow;
+use crate::crawl::view::Phase;
 use crate::failure::{Failure, Result};
 
 /// How long it is waited for that all that runs has handed over.
@@ -23,6 +24,11 @@ pub async fn pause(
     by: &str,
 ) -> Result<()> {
     let handle = under_way(client, deployment, connection).await?;
+    // Its end is short, and deletes: it comes as a whole or not at all.
+    if follow::progress(&handle).await.is_some_and(|view| view.phase == Phase::Completing) {
+        return Err(Failure::settings(format!("the crawl of `{connection}` is ending just now"))
+            .next("nothing: it has read everything"));
+    }
     let options = WorkflowSignalOptions::default();
     let sent = handle.signal(IndexingWorkflow::pause, by.to_owned(), options).await;
     sent.map_err(not_told)?;
@@ -33,7 +39,8 @@ pub async fn pause(
     };
     tokio::time::timeout(PATIENCE, rests).await.map_err(|_| {
         Failure::internal(format!(
-            "the crawl was asked to pause, and some of it has not handed over within {PATIENCE:?}"
+            "the crawl was asked to pause, and not all of it rests after {PATIENCE:?}: its workers are \
+             busy with a step that is not cut off, or none answers"
         ))
         .next("see `sheaf status`: it pauses as soon as its workers answer")
     })?;

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::time::SystemTime;
 
-use futures::StreamExt as _;
+use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _};
 use serde::Serialize;
 use temporalio_client::schedules::{
     BackfillScheduleOptions, CreateScheduleOptions, DeleteScheduleOptions, ListSchedulesOptions,
@@ -31,6 +31,8 @@ use crate::name::ConnectionName;
 
 type Handle = ScheduleHandle<Client>;
 
+/// Schedules that are asked for together.
+const AT_ONCE: usize = 8;
 /// So many of the crawls that a schedule started are asked how they ended.
 const RECENT: usize = 5;
 
@@ -271,14 +273,17 @@ fn overlap(overlap: Overlap) -> ScheduleOverlapPolicy {
 /// Our schedules on the server.
 pub async fn list(client: &Client, settings: &Settings) -> Result<Vec<Found>> {
     let mut listed = client.list_schedules(ListSchedulesOptions::default());
-    let mut found = Vec::new();
+    let mut ids = Vec::new();
     while let Some(one) = listed.next().await {
         let one = one.map_err(|error| failed("*", &error))?;
-        if one.workflow_type() != Some("ScheduledCrawl") {
-            continue;
+        if one.workflow_type() == Some("ScheduledCrawl") {
+            ids.push(one.schedule_id().to_owned());
         }
-        found.extend(describe(client, settings, one.schedule_id()).await?);
     }
+    let described: Vec<_> = ids.iter().map(|id| describe(client, settings, id).boxed()).collect();
+    let described = futures::stream::iter(described).buffered(AT_ONCE);
+    let described: Vec<Option<Found>> = described.try_collect().await?;
+    let mut found: Vec<_> = described.into_iter().flatten().collect();
     found.sort_by(|a, b| a.id.cmp(&b.id));
     Ok(found)
 }

@@ -132,6 +132,14 @@ impl Step {
     }
 }
 
+/// Says something of the step that runs now.
+pub fn note(key: &'static str, value: &str) {
+    let context = Context::current();
+    if context.span().is_recording() {
+        context.span().set_attribute(KeyValue::new(key, value.to_owned()));
+    }
+}
+
 fn begin(name: &'static str, parent: impl FnOnce() -> Context) -> Option<Context> {
     let tracer = TRACER.get()?;
     let parent = parent();

@@ -20,7 +20,7 @@ fn configure(site: &Site, store: &str, machine: &str) {
     let text = format!(
         "state_folder = \"{machine}\"\n{store}[glean]\nserver_url = \"{}\"\nrequests_per_second = 1000.0\n\
          batch_documents = 20\n\n[temporal.policy]\ninitial_interval = \"100ms\"\nmax_interval = \"1s\"\n\
-         heartbeat_timeout = \"3s\"\nattempts = 100\n\n{}",
+         heartbeat_timeout = \"3s\"\n\n{}",
         site.glean.url(),
         odd("pages = 100, scopes = 6")
     );

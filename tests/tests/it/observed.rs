@@ -127,7 +127,7 @@ async fn a_worker_tells_prometheus_of_itself_and_of_its_connections() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_worker_without_pollers_or_connectors_is_alive_and_not_ready() {
+async fn an_address_that_is_taken_is_told_before_anything_is_crawled() {
     let site = observed(&odd("pages = 1"), "").await;
     let taken = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = taken.local_addr().expect("an address");
@@ -178,7 +178,18 @@ async fn a_crawl_is_paused_resumed_and_cancelled_and_loses_nothing() {
     let other =
         ask("resume").header("cookie", &cookie).header("origin", "https://evil.example.com");
     assert_eq!(other.send().await.expect("an answer").status(), StatusCode::FORBIDDEN);
-    let resumed = ask("resume").header("cookie", &cookie).send().await.expect("an answer");
+    let hidden = ask("resume").header("cookie", &cookie).header("origin", "null");
+    assert_eq!(hidden.send().await.expect("an answer").status(), StatusCode::FORBIDDEN);
+    // A browser says which page a form was on, where it may.
+    let policy =
+        browser().get(&at).send().await.expect("a page").headers()["referrer-policy"].clone();
+    assert_eq!(policy, "same-origin");
+    let resumed = ask("resume")
+        .header("cookie", &cookie)
+        .header("origin", &at)
+        .send()
+        .await
+        .expect("an answer");
     assert_eq!(resumed.status(), StatusCode::SEE_OTHER);
     let output = sync.wait_with_output().await.expect("an end");
     let json: Value = serde_json::from_slice(&output.stdout).expect("JSON");
@@ -208,5 +219,51 @@ async fn a_paused_crawl_that_is_cancelled_is_resumed_by_the_next() {
     assert_eq!(next.json()["result"]["outcome"], "complete", "{next:?}");
     assert_eq!(site.ids("odd").await.len(), 20_000);
     signal(&worker, "TERM");
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crawl_whose_worker_is_killed_while_it_is_paused_is_resumed_by_another() {
+    let mut site = observed(&format!("{QUICK}{}", odd("pages = 2000")), "").await;
+    let server = server(&mut site).await;
+    let (mut first, _log) = worker_and_log(&site).await;
+    let sync = in_the_middle(&site).await;
+    signal(&first, "KILL");
+    first.wait().await.expect("killed");
+    let mut pause = site.command(&["pause", "odd"]).spawn().expect("a command");
+    let (_second, _log) = worker_and_log(&site).await;
+    assert!(pause.wait().await.expect("an end").success());
+    assert_eq!(site.sheaf(&["resume", "odd"]).await.code, 0);
+    let output = sync.wait_with_output().await.expect("an end");
+    let json: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!(json["result"]["outcome"], "complete", "{json}");
+    assert_eq!(site.ids("odd").await.len(), 20_000);
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_whose_connectors_are_gone_lives_and_is_not_ready() {
+    let mut site = observed(&odd("pages = 1"), "").await;
+    let server = server(&mut site).await;
+    let (worker, log) = worker_and_log(&site).await;
+    let at = address(&log.lock().expect("a log"));
+    let gone = site.path("connectors").join("guest_odd.wasm");
+    std::fs::remove_file(gone).expect("removed");
+    // Another connection makes it look again.
+    let more = odd("pages = 1")
+        .replace("connections.odd", "connections.more")
+        .replace("datasource = \"odd\"", "datasource = \"more\"")
+        .replace("connector = \"odd\"", "connector = \"none\"");
+    let toml = format!("[observe]\naddress = \"127.0.0.1:0\"\n{}\n{more}", odd("pages = 1"));
+    site.configure(&toml);
+    signal(&worker, "HUP");
+    until("it is not ready", async || {
+        // The page looks at once.
+        drop(browser().get(&at).send().await);
+        let answer = browser().get(format!("{at}/readyz")).send().await.expect("an answer");
+        answer.status() == StatusCode::SERVICE_UNAVAILABLE
+    })
+    .await;
+    assert_eq!(text(&format!("{at}/healthz")).await, "ok\n");
     server.stop().await;
 }

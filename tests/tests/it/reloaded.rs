@@ -77,3 +77,33 @@ async fn a_crawl_whose_grants_become_others_goes_on_and_loses_nothing() {
     assert_eq!(site.ids("odd").await.len(), 20_000);
     server.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_granted_no_more_is_used_by_no_other_scope_and_whoever_reads_the_file_first() {
+    let web = Web::start().await;
+    let granted = |hosts: &str, more: &str| {
+        format!(
+            "{QUICK}[connections.evil]\nconnector = \"evil\"\ndatasource = \"evil\"\n\
+             settings = {{ misdeed = \"get\", server = \"{url}\", target = \"{url}/drip\" }}\n\
+             [connections.evil.grants]\nhosts = [{hosts}]\n\n{more}",
+            url = web.url()
+        )
+    };
+    let host = format!("\"{}\"", web.url());
+    let more = odd("pages = 1");
+    let mut site =
+        Site::new(&granted(&host, &more)).await.connector("guest_evil").connector("guest_odd");
+    let server = server(&mut site).await;
+    let (_worker, log) = worker_and_log(&site).await;
+    let sync = site.command(&["sync", "evil", "--json"]).spawn().expect("a sync");
+    until("it has asked", async || !web.requests().is_empty()).await;
+    site.configure(&granted("", &more));
+    // Another crawl begins at once, and has the worker read the file.
+    assert_eq!(site.sheaf(&["sync", "odd"]).await.code, 0);
+    said(&log, "its grants have changed: its guests end").await;
+    let output = sync.wait_with_output().await.expect("an end");
+    let json: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!(output.status.code(), Some(2), "{json}");
+    assert_eq!(web.requests().len(), 1, "nothing more was asked of it");
+    server.stop().await;
+}

@@ -272,10 +272,7 @@ impl ConnectionCell {
                 Failure::new(Kind::TimedOut, what)
                     .next("see whether this machine is short of processors or memory")
             }
-            Some(Death::Granted) => {
-                Failure::new(Kind::Trap, "the grants of the connection have changed")
-                    .next("nothing: it goes on with those that stand in sheaf.toml now")
-            }
+            Some(Death::Granted) => regranted(),
             Some(Death::Cpu | Death::Other(_)) => {
                 let how = death.map(ToString::to_string).unwrap_or_default();
                 let what = format!("the connector broke the process that runs it ({how})");
@@ -295,6 +292,12 @@ impl ConnectionCell {
         };
         failure.at(self.connection.clone())
     }
+}
+
+/// What was granted counts no longer.
+pub fn regranted() -> Failure {
+    Failure::new(Kind::Regranted, "the grants of the connection have changed")
+        .next("nothing: it goes on with those that stand in sheaf.toml now")
 }
 
 /// What a connection's cell may use.

@@ -15,7 +15,7 @@ mod tally;
 mod trial;
 
 pub(super) use blocking::blocking;
-pub use connection::ConnectionCell;
+pub use connection::{ConnectionCell, regranted};
 pub use cursor::Cursor;
 pub(super) use death::Death;
 pub use guest::{Guest, Identities, Opened};

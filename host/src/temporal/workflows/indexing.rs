@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use temporalio_macros::{workflow, workflow_methods};
+use temporalio_sdk::error::RetryState;
 use temporalio_sdk::workflows::{join_all, select};
 use temporalio_sdk::{
     ActivityExecutionError, CancellableFuture as _, ChildWorkflowOptions, ParentClosePolicy,
@@ -169,6 +170,7 @@ async fn crawl(
         connection_digest: input.connection_digest.clone(),
         ranges: true,
     };
+    resumed(context).await;
     let crawl: CrawlRef = context
         .execute_activity(
             Activities::configure_datasource,
@@ -178,6 +180,7 @@ async fn crawl(
         .await?;
     context.state_mut(|state| state.view = CrawlView::of(&crawl));
     if crawl.identities && context.patched("identities") {
+        resumed(context).await;
         tell_identities(context, input, &crawl).await;
     }
 
@@ -317,13 +320,20 @@ async fn crawl_range(
             _ = context.wait_condition(|state| state.paused.is_some()) => {}
         }
         // Or the whole crawl is cancelled, and this with it.
-        if context.state(|state| state.paused.is_some()) {
+        let asked = context.state(|state| state.paused.is_some());
+        if asked {
             crawling.cancel();
         }
         let ended = crawling.await;
-        let handed_over = matches!(ended, Err(ActivityExecutionError::Cancelled(_)))
-            && context.cancellation_token().reason().is_none();
-        if !handed_over {
+        let handed_over = match &ended {
+            Err(ActivityExecutionError::Cancelled(_)) => true,
+            // What else went wrong meanwhile the server would have tried again, had it not been asked to end it.
+            Err(ActivityExecutionError::Failed(failed)) => {
+                failed.retry_state() == RetryState::CancelRequested
+            }
+            _ => false,
+        };
+        if !(asked && handed_over) || context.cancellation_token().is_cancelled() {
             return ended;
         }
     }
