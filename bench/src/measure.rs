@@ -73,8 +73,10 @@ impl Crawl {
             Feed::Native => {
                 let source = Native { next: 0, documents: self.documents, bytes: self.bytes };
                 let rules = settings_rules();
-                self.upload(async |reading| Ok(Checking::new(source, rules, &reading)), page)
-                    .await?
+                Box::pin(
+                    self.upload(async |reading| Ok(Checking::new(source, rules, &reading)), page),
+                )
+                .await?
             }
             feed => {
                 let loader = match feed {

@@ -36,81 +36,41 @@ impl Metrics {
     fn new() -> Self {
         let registry = Registry::new();
         let of_connections = ["connection"].as_slice();
-        let metrics = Self {
-            documents: vec(
-                IntCounterVec::new,
-                "documents_total",
-                "Documents that Glean has taken",
-                of_connections,
-            ),
-            bytes: vec(
-                IntCounterVec::new,
-                "bytes_total",
-                "Bytes of JSON of these documents",
-                of_connections,
-            ),
-            batches: vec(
-                IntCounterVec::new,
-                "batches_total",
-                "Requests that these documents went in",
-                of_connections,
-            ),
-            quarantined: vec(
-                IntCounterVec::new,
-                "quarantined_total",
-                "Documents that were set aside with a reason",
-                of_connections,
-            ),
-            glean_responses: vec(
-                IntCounterVec::new,
-                "glean_responses_total",
-                "Glean's answers by status; none: there was no answer",
-                &["status"],
-            ),
-            glean_throttled: Counter::with_opts(opts(
-                "glean_throttled_seconds_total",
-                "Seconds that requests waited for Glean's limits, of all requests together",
-            ))
-            .expect("a valid name"),
-            source_throttled: vec(
-                CounterVec::new,
-                "source_throttled_seconds_total",
-                "Seconds that requests to a source waited for it, or for its limits",
-                of_connections,
-            ),
-            guests: vec(
-                IntGaugeVec::new,
-                "guests",
-                "Guests that run in this worker",
-                of_connections,
-            ),
-            guest_cpu: vec(
-                CounterVec::new,
-                "guest_cpu_seconds_total",
-                "Seconds that guests computed in this worker",
-                of_connections,
-            ),
-            registry,
+        let counts = |name, help| {
+            registered(&registry, IntCounterVec::new(opts(name, help), of_connections))
         };
+        let seconds =
+            |name, help| registered(&registry, CounterVec::new(opts(name, help), of_connections));
+        let responses =
+            opts("glean_responses_total", "Glean's answers by status; none: there was no answer");
+        let glean_responses = registered(&registry, IntCounterVec::new(responses, &["status"]));
         // What is counted from 0 is seen when it becomes 1.
         for status in ["200", "401", "403", "429", "500", "503", "none"] {
-            metrics.glean_responses.with_label_values(&[status]).inc_by(0);
+            glean_responses.with_label_values(&[status]).inc_by(0);
         }
-        let all: [Box<dyn Collector>; 9] = [
-            Box::new(metrics.documents.clone()),
-            Box::new(metrics.bytes.clone()),
-            Box::new(metrics.batches.clone()),
-            Box::new(metrics.quarantined.clone()),
-            Box::new(metrics.glean_responses.clone()),
-            Box::new(metrics.glean_throttled.clone()),
-            Box::new(metrics.source_throttled.clone()),
-            Box::new(metrics.guests.clone()),
-            Box::new(metrics.guest_cpu.clone()),
-        ];
-        for metric in all {
-            metrics.registry.register(metric).expect("each name is registered once");
+        let throttled = opts(
+            "glean_throttled_seconds_total",
+            "Seconds that requests waited for Glean's limits, of all requests together",
+        );
+        let guests = opts("guests", "Guests that run in this worker");
+        Self {
+            documents: counts("documents_total", "Documents that Glean has taken"),
+            bytes: counts("bytes_total", "Bytes of JSON of these documents"),
+            batches: counts("batches_total", "Requests that these documents went in"),
+            quarantined: counts("quarantined_total", "Documents that were quarantined"),
+            glean_responses,
+            glean_throttled: registered(&registry, Counter::with_opts(throttled)),
+            source_throttled: seconds(
+                "source_throttled_seconds_total",
+                "Seconds that requests to a source waited for it, or for its limits",
+            ),
+            guests: registered(&registry, IntGaugeVec::new(guests, of_connections)),
+            guest_cpu: seconds(
+                "guest_cpu_seconds_total",
+                "Seconds that guests computed in this worker",
+            ),
+            registry,
         }
-        metrics
     }
 
     /// Counts what something waits for Glean's limits.
@@ -132,11 +92,11 @@ fn opts(name: &str, help: &str) -> Opts {
     Opts::new(format!("sheaf_{name}"), help)
 }
 
-fn vec<V>(
-    new: fn(Opts, &[&str]) -> prometheus::Result<V>,
-    name: &str,
-    help: &str,
-    labels: &[&str],
-) -> V {
-    new(opts(name, help), labels).expect("a valid name")
+fn registered<C: Collector + Clone + 'static>(
+    registry: &Registry,
+    metric: prometheus::Result<C>,
+) -> C {
+    let metric = metric.expect("a valid name");
+    registry.register(Box::new(metric.clone())).expect("each name is registered once");
+    metric
 }

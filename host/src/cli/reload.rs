@@ -91,7 +91,7 @@ impl Reading {
                 self.applied = self.taken.clone();
             }
             Err(failure) => {
-                self.tell(format!("the schedules stay as they were for now: {failure}"))
+                self.tell(format!("the schedules stay as they were for now: {failure}"));
             }
         }
     }

@@ -221,7 +221,8 @@ impl Client {
                 token::check(token)?;
             }
             let step = Step::within("request to Glean").says("path", path);
-            let answered = step.run(self.once(path, body, token.as_ref(), &read)).await;
+            let sent = step.run(self.once(path, body, token.as_ref(), &read));
+            let answered = Box::pin(sent).await;
             match (&answered, source, token) {
                 (Err(Error::Unauthorized(_)), Some(source), Some(refused))
                     if renewals < MAX_RENEWALS && source.renew(&refused, Duration::ZERO).await =>

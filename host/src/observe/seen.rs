@@ -188,28 +188,25 @@ impl SeenConnection {
 
 /// Nothing where such crawls are neither scheduled nor ever ended.
 fn kind_of(kept: &ConnectionState, kind: Kind, rhythm: Option<Rhythm>) -> Option<SeenKind> {
-    let seen = match kind.mode() {
-        Some(mode) => {
-            let of = kept.history.of(mode);
-            let last = of.last.as_ref().map(|last| Last {
-                outcome: last.outcome,
-                ended: last.ended_at,
-                documents: last.documents,
-            });
-            let complete = complete(&kept.history, kind);
-            let failures = of.failing.as_ref().map_or(0, |failing| failing.times);
-            SeenKind { kind, rhythm, complete, last, failures }
-        }
-        None => {
-            let standing = &kept.identities;
-            let last = standing.last.as_ref().map(|last| Last {
-                outcome: last.outcome,
-                ended: last.ended_at,
-                documents: 0,
-            });
-            let failures = standing.failing.as_ref().map_or(0, |failing| failing.times);
-            SeenKind { kind, rhythm, complete: standing.as_of, last, failures }
-        }
+    let seen = if let Some(mode) = kind.mode() {
+        let of = kept.history.of(mode);
+        let last = of.last.as_ref().map(|last| Last {
+            outcome: last.outcome,
+            ended: last.ended_at,
+            documents: last.documents,
+        });
+        let complete = complete(&kept.history, kind);
+        let failures = of.failing.as_ref().map_or(0, |failing| failing.times);
+        SeenKind { kind, rhythm, complete, last, failures }
+    } else {
+        let standing = &kept.identities;
+        let last = standing.last.as_ref().map(|last| Last {
+            outcome: last.outcome,
+            ended: last.ended_at,
+            documents: 0,
+        });
+        let failures = standing.failing.as_ref().map_or(0, |failing| failing.times);
+        SeenKind { kind, rhythm, complete: standing.as_of, last, failures }
     };
     let is_there = seen.rhythm.is_some() || seen.last.is_some() || seen.failures > 0;
     is_there.then_some(seen)

@@ -119,7 +119,7 @@ impl Activities {
             };
             self.crawler.crawl_range(&crawl, range, &of_scope, &report, &cancel).await
         };
-        match heartbeating(&context, &reports, &cancel, work).await? {
+        match Box::pin(heartbeating(&context, &reports, &cancel, work)).await? {
             // Whoever knows one scope only knows no other way to hear that it failed.
             Ok(RangeProgress { failure: Some(failure), .. }) if scope.is_some() => {
                 self.rest(&crawl, None).await;
@@ -167,7 +167,7 @@ impl Activities {
         input: ScopesInput,
     ) -> Result<RangeProgress, ActivityError> {
         let about = about(&input.crawl.connection, &input.crawl.upload_id);
-        self.indexed(context, input).instrument(about).await
+        Box::pin(self.indexed(context, input).instrument(about)).await
     }
 
     #[activity(name = "crawl_identities")]

@@ -48,6 +48,22 @@ fn value(metrics: &str, metric: &str) -> Option<f64> {
     found.and_then(|(_, value)| value.parse().ok())
 }
 
+/// What dashboards and alerts ask for is there; of some things only once they have happened.
+fn has_all_that_is_asked_for(metrics: &str) {
+    let names = std::fs::read_to_string(root().join("deploy/metrics.txt")).expect("a list");
+    let first = [
+        "sheaf_crawl_held_since_timestamp_seconds",
+        "sheaf_source_throttled_seconds_total",
+        "temporal_activity_execution_failed_total",
+        "temporal_long_request_failure_total",
+        "temporal_request_failure_total",
+        "temporal_workflow_task_execution_failed_total",
+    ];
+    for name in names.lines().filter(|name| !first.contains(name)) {
+        assert!(metrics.contains(&format!("\n# TYPE {name} ")), "{name}:\n{metrics}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_tells_prometheus_of_itself_and_of_its_connections() {
     let schedules = "[connections.odd.schedules]\nfull = { every = \"24h\" }\n";
@@ -103,19 +119,7 @@ async fn a_worker_tells_prometheus_of_itself_and_of_its_connections() {
             "sheaf_connection_info{connection=\"odd\",datasource=\"odd\",connector=\"odd\""
         )
     );
-    // What dashboards and alerts ask for is there; of some things only once they have happened.
-    let names = std::fs::read_to_string(root().join("deploy/metrics.txt")).expect("a list");
-    let first = [
-        "sheaf_crawl_held_since_timestamp_seconds",
-        "sheaf_source_throttled_seconds_total",
-        "temporal_activity_execution_failed_total",
-        "temporal_long_request_failure_total",
-        "temporal_request_failure_total",
-        "temporal_workflow_task_execution_failed_total",
-    ];
-    for name in names.lines().filter(|name| !first.contains(name)) {
-        assert!(metrics.contains(&format!("\n# TYPE {name} ")), "{name}:\n{metrics}");
-    }
+    has_all_that_is_asked_for(&metrics);
     // Each name stands there once.
     let mut families: Vec<_> =
         metrics.lines().filter_map(|line| line.strip_prefix("# TYPE ")).collect();
