@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use clap::Args as ClapArgs;
 use serde_json::json;
+use temporalio_client::Client;
 
 use super::context::{Context, connect};
 use super::output::Report;
@@ -14,6 +15,7 @@ use crate::crawl::Crawler;
 use crate::crawl::guests::asked;
 use crate::failure::{Failure, Result};
 use crate::glean;
+use crate::temporal::rollout::{self, Version};
 use crate::temporal::{queue, worker};
 use crate::text::count;
 
@@ -141,6 +143,9 @@ async fn temporal(config: &Config, findings: &mut Vec<Finding>) {
         Err(failure) => return add(findings, "Temporal", failure),
     };
     add(findings, "Temporal", Outcome::Well(format!("{} answers", config.temporal.place())));
+    if let Some(version) = &config.version {
+        add(findings, "version", current(&client, version).await);
+    }
     let queue = &config.temporal.task_queue;
     match queue::workers(&client, queue).await {
         Err(failure) => add(findings, "worker", failure),
@@ -155,6 +160,23 @@ async fn temporal(config: &Config, findings: &mut Vec<Finding>) {
                 add(findings, "worker", one_worker(&worker, &ours));
             }
         }
+    }
+}
+
+/// Whether this build gets the work.
+async fn current(client: &Client, version: &Version) -> Outcome {
+    let Version { deployment, build_id } = version;
+    match rollout::current(client, deployment).await {
+        Ok(Some(current)) if current == *build_id => {
+            Outcome::Well(format!("{deployment}: work goes to {build_id}"))
+        }
+        Ok(Some(current)) => Outcome::Note(format!(
+            "{deployment}: work goes to {current}, and this is {build_id}; `sheaf rollout` changes that"
+        )),
+        Ok(None) => Failure::settings(format!("{deployment}: no build gets work yet"))
+            .next("start workers, then `sheaf rollout`")
+            .into(),
+        Err(failure) => failure.into(),
     }
 }
 

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::{Config, Live};
 use crate::crawl::Crawler;
-use crate::temporal::schedules;
+use crate::temporal::schedules::{self, Gone};
 
 /// How soon a changed file is noticed.
 const LOOK: Duration = Duration::from_secs(2);
@@ -22,8 +22,13 @@ pub(super) async fn keep_reading(
     stop: CancellationToken,
 ) {
     let mut asked = hang_ups();
-    let mut reading =
-        Reading { seen: None, taken: live.config(), applied: live.config(), told: None };
+    let mut reading = Reading {
+        seen: None,
+        looked: None,
+        taken: live.config(),
+        applied: live.config(),
+        told: None,
+    };
     loop {
         let is_asked = tokio::select! {
             () = tokio::time::sleep(LOOK) => false,
@@ -39,6 +44,8 @@ pub(super) async fn keep_reading(
 struct Reading {
     /// What the file looked like when it was read last.
     seen: Option<Stamp>,
+    /// What it looked like a moment ago.
+    looked: Option<Stamp>,
     /// Whose grants count.
     taken: Arc<Config>,
     /// Whose schedules the server has.
@@ -51,7 +58,12 @@ impl Reading {
     async fn look(&mut self, live: &Live, crawler: &Crawler, is_asked: bool) {
         let path = self.taken.path.display().to_string();
         let now = stamp(&self.taken.path);
-        if is_asked || now != self.seen {
+        // What is being written is read when it is still.
+        let is_still = now == std::mem::replace(&mut self.looked, now);
+        if is_asked || (now != self.seen && is_still) {
+            if self.taken.path.exists() && !self.taken.path.is_file() {
+                return self.tell(format!("{path} is no file: all stays as it was"));
+            }
             match crawler.connections.read_again().await {
                 Ok(_) => (self.seen, self.told) = (now, None),
                 // It may be half written: it is read again until it is right.
@@ -80,14 +92,20 @@ impl Reading {
         if self.taken.schedules == self.applied.schedules {
             return;
         }
-        match schedules::apply(client, self.taken.deployment(), self.taken.wanted()).await {
+        let (deployment, wanted) = (self.taken.deployment(), self.taken.wanted());
+        match schedules::apply(client, deployment, wanted, Gone::Leave).await {
             Ok(applied) => {
                 tracing::info!(
                     created = applied.created.len(),
                     updated = applied.updated.len(),
-                    removed = applied.removed.len(),
                     "the schedules are those of the file"
                 );
+                if !applied.left.is_empty() {
+                    tracing::warn!(
+                        "{} of them stand in the file no more and go on: `sheaf schedules apply` removes them",
+                        applied.left.join(", ")
+                    );
+                }
                 self.applied = self.taken.clone();
             }
             Err(failure) => {

@@ -12,7 +12,7 @@ use super::sync;
 use crate::config::Config;
 use crate::failure::{Failure, Result};
 use crate::temporal::schedule::{Overlap, Schedule};
-use crate::temporal::schedules::{self, Act, Found};
+use crate::temporal::schedules::{self, Act, Found, Gone};
 use crate::text::count;
 
 #[derive(ClapArgs)]
@@ -119,7 +119,8 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<Report> {
 }
 
 async fn apply(client: &Client, config: &Config) -> Result<Report> {
-    let applied = schedules::apply(client, config.deployment(), config.wanted()).await?;
+    let applied =
+        schedules::apply(client, config.deployment(), config.wanted(), Gone::Remove).await?;
     let mut text = String::new();
     for (did, ids) in [
         ("created", &applied.created),

@@ -41,6 +41,11 @@ impl Live {
         }
         let read = Config::parse(&before.path, &text, &|name| std::env::var(name).ok())?;
         let path = before.path.display();
+        if read.connections.is_empty() && !before.connections.is_empty() {
+            return Err(Failure::settings("it has no connections any more")
+                .at(path.to_string())
+                .next("put them back; to crawl nothing any more, end this process"));
+        }
         tracing::info!("{path} was changed; crawls that begin now take their connections from it");
         if read.rest() != before.rest() {
             tracing::warn!(

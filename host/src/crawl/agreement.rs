@@ -104,8 +104,8 @@ impl Crawler {
         ))
         .at(config.place(&["connections", name]))
         .next(
-            "bring both files to the same state and start the crawl again: a worker reads its own \
-             when a crawl begins",
+            "start the crawl again: it begins with what stands in the file then; where workers have files \
+             of their own, bring these to the same state first",
         )
     }
 }

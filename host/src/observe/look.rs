@@ -29,14 +29,14 @@ const EVERY_IN_A_BUCKET: Duration = Duration::from_secs(300);
 /// And for somebody who looks.
 const FRESH: Duration = Duration::from_secs(10);
 /// What changes seldom: schedules, and connectors.
-const SELDOM: Duration = Duration::from_secs(300);
+const SELDOM: Duration = Duration::from_secs(120);
 /// Scrapes within this get the same answer, however many come.
 const SAME_SCRAPE: Duration = Duration::from_secs(1);
 /// Crawls under way that were looked at a moment ago.
 const LIVE: Duration = Duration::from_secs(2);
 /// How long Temporal is waited for: its schedules and crawls are asked some at a time.
 const SCHEDULES: Duration = Duration::from_secs(30);
-const CRAWLS: Duration = Duration::from_secs(10);
+const CRAWLS: Duration = Duration::from_secs(5);
 
 /// Whoever looks at this worker.
 pub struct Observer {

@@ -1,12 +1,13 @@
 //! Serves what is seen: `/metrics`, `/healthz`, `/readyz`, and the page.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::State;
+use axum::extract::{Request, State};
 use axum::http::header::{self, HeaderValue};
 use axum::http::{HeaderMap, StatusCode};
-use axum::middleware::map_response;
+use axum::middleware::{Next, from_fn, map_response};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use maud::Markup;
@@ -37,7 +38,10 @@ impl Observer {
         if let Ok(address) = listener.local_addr() {
             tracing::info!("what this worker does is seen at http://{address}/");
         }
-        let router = router(served.clone());
+        let mut router = router(served.clone());
+        if listener.local_addr().is_ok_and(|address| address.ip().is_loopback()) {
+            router = router.layer(from_fn(of_this_machine));
+        }
         tokio::select! {
             ended = async { axum::serve(listener, router).await } => {
                 if let Err(error) = ended {
@@ -80,6 +84,19 @@ async fn guarded(mut response: Response) -> Response {
         response.headers_mut().insert(name, HeaderValue::from_static(value));
     }
     response
+}
+
+/// A page of this machine is no page of another name that leads here: a browser would show it to that name's scripts.
+async fn of_this_machine(request: Request, next: Next) -> Response {
+    let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
+    let host = host.unwrap_or_default();
+    let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
+    let is_here = name == "localhost" || name.trim_matches(['[', ']']).parse::<IpAddr>().is_ok();
+    if is_here {
+        return next.run(request).await;
+    }
+    let why = "this is served to localhost only: name another `address` in [observe]\n";
+    (StatusCode::MISDIRECTED_REQUEST, why).into_response()
 }
 
 async fn page(State(served): Shared, headers: HeaderMap) -> Markup {

@@ -303,6 +303,17 @@ impl Activities {
         context: ActivityContext,
         input: CompleteInput,
     ) -> Result<CrawlResult, ActivityError> {
+        let about = about(&input.crawl.connection, &input.crawl.upload_id);
+        self.completed(context, input).instrument(about).await
+    }
+}
+
+impl Activities {
+    async fn completed(
+        &self,
+        context: ActivityContext,
+        input: CompleteInput,
+    ) -> Result<CrawlResult, ActivityError> {
         let CompleteInput { crawl, seconds, attempts, policy } = input;
         let complete = self.crawler.complete(&crawl, seconds);
         let waiting = self.waits(&crawl.connection);
@@ -325,9 +336,7 @@ impl Activities {
         );
         Ok(result)
     }
-}
 
-impl Activities {
     /// The crawl's workflow, which keeps others of its connection out.
     fn who(&self, context: &ActivityContext) -> Who {
         Who::Workflow {

@@ -68,6 +68,16 @@ pub struct Applied {
     pub updated: Vec<String>,
     pub unchanged: Vec<String>,
     pub removed: Vec<String>,
+    /// Those that stand in the file no more, and are still there.
+    pub left: Vec<String>,
+}
+
+/// What becomes of schedules that stand in the file no more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Gone {
+    Remove,
+    /// A file may be cut off, or emptied by mistake: a person says that they are to go.
+    Leave,
 }
 
 /// A schedule that the server should have.
@@ -126,6 +136,7 @@ pub async fn apply(
     client: &Client,
     deployment: Deployment<'_>,
     wanted: impl IntoIterator<Item = Wanted<'_>>,
+    gone: Gone,
 ) -> Result<Applied> {
     let mut found: BTreeMap<String, Found> = list(client, deployment.settings)
         .await?
@@ -158,6 +169,10 @@ pub async fn apply(
         }
     }
     for (id, _) in found {
+        if gone == Gone::Leave {
+            applied.left.push(id);
+            continue;
+        }
         let handle = client.get_schedule_handle(id.as_str());
         let gone = handle.delete(DeleteScheduleOptions::default()).await;
         gone.map_err(|error| failed(&id, &error))?;

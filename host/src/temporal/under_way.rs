@@ -38,7 +38,8 @@ pub async fn all(
     let mut running = Vec::new();
     while let Some(one) = listed.next().await {
         let one = one.map_err(|error| {
-            Failure::new(Kind::Unreachable, format!("Temporal does not list crawls: {error}"))
+            Failure::new(Kind::Unreachable, "Temporal does not list its crawls")
+                .detail(format!("{error:?}"))
                 .next("check [temporal]; `sheaf doctor` tries it")
         })?;
         let id = one.id().to_owned();

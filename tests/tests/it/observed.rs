@@ -163,6 +163,10 @@ async fn a_crawl_is_paused_resumed_and_cancelled_and_loses_nothing() {
     let status = site.sheaf(&["status", "odd"]).await;
     assert!(status.stdout.contains("paused by process"), "{status:?}");
     assert!(status.stdout.contains("`sheaf resume odd` goes on with it"), "{status:?}");
+    // What it has done is still seen, and by no other name of this machine.
+    assert!(!status.stdout.contains(" 0 documents"), "{status:?}");
+    let other = browser().get(&at).header("host", "evil.example.com").send().await;
+    assert_eq!(other.expect("an answer").status(), StatusCode::MISDIRECTED_REQUEST);
     // Whoever only looks may not act, and sees no button.
     let page = text(&at).await;
     assert!(page.contains("paused by process") && page.contains("Sign in"), "{page}");

@@ -29,7 +29,13 @@ async fn a_changed_file_counts_as_a_whole_or_not_at_all() {
     said(&log, "was read again: it is as it was").await;
     // The worker lives, and works with what was right.
     assert_eq!(site.sheaf(&["sync", "odd"]).await.code, 0);
+    // Whoever empties a file by mistake loses no schedule.
+    site.configure("");
+    said(&log, "has no connections any more").await;
     site.configure(&connections);
+    said(&log, "sheaf-odd.full of them stand in the file no more and go on").await;
+    lists(&client(&server).await, &["sheaf-odd.full"]).await;
+    assert_eq!(site.sheaf(&["schedules", "apply"]).await.code, 0);
     lists(&client(&server).await, &[]).await;
     server.stop().await;
 }

@@ -1,5 +1,7 @@
 //! `IndexingWorkflow`: configure the datasource, crawl its scopes, complete the upload.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use temporalio_macros::{workflow, workflow_methods};
 use temporalio_sdk::error::RetryState;
@@ -65,6 +67,8 @@ pub struct IndexingWorkflow {
     stopped: bool,
     /// Who paused it: no activity begins, and those that ran have handed over.
     paused: Option<String>,
+    /// How far the scopes are that were handed over, by the first of their numbers.
+    resting: BTreeMap<usize, RangeProgress>,
 }
 
 #[workflow_methods]
@@ -76,7 +80,7 @@ impl IndexingWorkflow {
             mode: input.request.mode,
             ..CrawlView::default()
         };
-        Self { input, view, next: 0, stopped: false, paused: None }
+        Self { input, view, next: 0, stopped: false, paused: None, resting: BTreeMap::new() }
     }
 
     #[run(name = "IndexingWorkflow")]
@@ -127,6 +131,9 @@ impl IndexingWorkflow {
         if let Some(by) = &self.paused {
             let resume =
                 format!("`sheaf resume {}` goes on with it", self.input.request.connection);
+            for range in self.resting.values() {
+                view.add(range.clone());
+            }
             view.note = Some(format!("paused by {by}; {resume}"));
             view.paused = Some(by.clone());
         }
@@ -298,7 +305,10 @@ async fn crawl_scopes(
         };
         let ended = crawl_range(context, policy, input, summary).await;
         let progress = ended.inspect_err(|_| context.state_mut(|state| state.stopped = true))?;
-        context.state_mut(|state| state.view.add(progress));
+        context.state_mut(|state| {
+            state.resting.remove(&progress.from);
+            state.view.add(progress);
+        });
     }
 }
 
@@ -326,7 +336,12 @@ async fn crawl_range(
         }
         let ended = crawling.await;
         let handed_over = match &ended {
-            Err(ActivityExecutionError::Cancelled(_)) => true,
+            Err(ActivityExecutionError::Cancelled(cancelled)) => {
+                if let Ok(Some(range)) = cancelled.details::<RangeProgress>() {
+                    context.state_mut(|state| drop(state.resting.insert(range.from, range)));
+                }
+                true
+            }
             // What else went wrong meanwhile the server would have tried again, had it not been asked to end it.
             Err(ActivityExecutionError::Failed(failed)) => {
                 failed.retry_state() == RetryState::CancelRequested
