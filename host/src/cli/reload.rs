@@ -102,7 +102,7 @@ impl Reading {
                 );
                 if !applied.left.is_empty() {
                     tracing::warn!(
-                        "{} of them stand in the file no more and go on: `sheaf schedules apply` removes them",
+                        "not in the file any more, and still there: {}; `sheaf schedules apply` removes them",
                         applied.left.join(", ")
                     );
                 }

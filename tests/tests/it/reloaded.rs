@@ -33,7 +33,7 @@ async fn a_changed_file_counts_as_a_whole_or_not_at_all() {
     site.configure("");
     said(&log, "has no connections any more").await;
     site.configure(&connections);
-    said(&log, "sheaf-odd.full of them stand in the file no more and go on").await;
+    said(&log, "not in the file any more, and still there: sheaf-odd.full").await;
     lists(&client(&server).await, &["sheaf-odd.full"]).await;
     assert_eq!(site.sheaf(&["schedules", "apply"]).await.code, 0);
     lists(&client(&server).await, &[]).await;
