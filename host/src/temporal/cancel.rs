@@ -71,7 +71,13 @@ pub async fn cancel(
     };
     let result = || handle.get_result(WorkflowGetResultOptions::default());
     match patiently(result, detach, look).await? {
-        Err(WorkflowGetResultError::Cancelled { .. }) => Ok(Cancelled::Yes(Box::new(view))),
+        Err(WorkflowGetResultError::Cancelled { .. }) => {
+            // What was handed over at the end is known only now.
+            let last = follow::progress(&handle).await;
+            let is_more =
+                |seen: &CrawlView| seen.total.counts.documents >= view.total.counts.documents;
+            Ok(Cancelled::Yes(Box::new(last.filter(is_more).unwrap_or(view))))
+        }
         ended => Ok(Cancelled::Ended(Box::new(ended.map_err(follow::explain)))),
     }
 }

@@ -128,12 +128,12 @@ impl IndexingWorkflow {
     #[query]
     pub fn progress(&self, _context: &WorkflowContextView) -> CrawlView {
         let mut view = self.view.clone();
+        for range in self.resting.values() {
+            view.add(range.clone());
+        }
         if let Some(by) = &self.paused {
             let resume =
                 format!("`sheaf resume {}` goes on with it", self.input.request.connection);
-            for range in self.resting.values() {
-                view.add(range.clone());
-            }
             view.note = Some(format!("paused by {by}; {resume}"));
             view.paused = Some(by.clone());
         }
@@ -305,10 +305,7 @@ async fn crawl_scopes(
         };
         let ended = crawl_range(context, policy, input, summary).await;
         let progress = ended.inspect_err(|_| context.state_mut(|state| state.stopped = true))?;
-        context.state_mut(|state| {
-            state.resting.remove(&progress.from);
-            state.view.add(progress);
-        });
+        context.state_mut(|state| state.view.add(progress));
     }
 }
 
@@ -321,6 +318,8 @@ async fn crawl_range(
 ) -> Result<RangeProgress, ActivityExecutionError> {
     loop {
         resumed(context).await;
+        // What it says from now on counts.
+        context.state_mut(|state| drop(state.resting.remove(&input.scopes.start)));
         let options = activity(policy, summary.clone());
         let crawling =
             context.execute_activity(Activities::execute_indexing, input.clone(), options);
