@@ -3,7 +3,7 @@
 use clap::Args as ClapArgs;
 use serde_json::json;
 
-use super::context::{Context, connect};
+use super::context::{Context, with_crawl_of};
 use super::output::Report;
 use super::{signals, sync};
 use crate::failure::Result;
@@ -17,10 +17,8 @@ pub(super) struct Args {
 }
 
 pub(super) async fn run(args: Args, context: &Context) -> Result<Report> {
-    let config = context.config()?;
     let name = &args.name;
-    config.connection(name)?;
-    let client = connect(&config).await?;
+    let (config, client) = with_crawl_of(name, context).await?;
     match Box::pin(cancel(&client, config.deployment(), name, &signals::token())).await? {
         Cancelled::Yes(view) => {
             let total = &view.total.counts;

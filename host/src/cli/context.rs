@@ -26,6 +26,14 @@ impl Context {
     }
 }
 
+/// For what is done to a connection's crawl on Temporal: the configuration, which has it, and the server.
+pub(super) async fn with_crawl_of(name: &str, context: &Context) -> Result<(Config, Client)> {
+    let config = context.config()?;
+    config.connection(name)?;
+    let client = connect(&config).await?;
+    Ok((config, client))
+}
+
 /// Connects to the Temporal of the configuration.
 pub(super) async fn connect(config: &Config) -> Result<Client> {
     connect_counted(config, None).await

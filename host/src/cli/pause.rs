@@ -3,7 +3,7 @@
 use clap::Args as ClapArgs;
 use serde_json::json;
 
-use super::context::{Context, connect};
+use super::context::{Context, with_crawl_of};
 use super::output::Report;
 use crate::failure::Result;
 use crate::machine::this_process;
@@ -16,10 +16,8 @@ pub(super) struct Args {
 }
 
 pub(super) async fn run(args: Args, context: &Context) -> Result<Report> {
-    let config = context.config()?;
     let name = &args.name;
-    config.connection(name)?;
-    let client = connect(&config).await?;
+    let (config, client) = with_crawl_of(name, context).await?;
     pause::pause(&client, config.deployment(), name, &this_process()).await?;
     let text = format!(
         "{name}: paused; what it has uploaded is kept, and its schedules wait for it\n  \
@@ -30,10 +28,8 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<Report> {
 }
 
 pub(super) async fn run_resume(args: Args, context: &Context) -> Result<Report> {
-    let config = context.config()?;
     let name = &args.name;
-    config.connection(name)?;
-    let client = connect(&config).await?;
+    let (config, client) = with_crawl_of(name, context).await?;
     pause::resume(&client, config.deployment(), name).await?;
     let summary = format!("{name}: resumed");
     Ok(Report::new(summary, json!({ "connection": name, "paused": false })))

@@ -79,7 +79,8 @@ impl Reading {
         }
         // A crawl that began just now may have read it first.
         let config = live.config();
-        if config.text_digest() != self.taken.text_digest() {
+        // What has not changed is the same one.
+        if !Arc::ptr_eq(&config, &self.taken) {
             crawler.take_grants(&*config);
             self.taken = config;
         } else if is_asked {

@@ -269,24 +269,27 @@ impl Crawler {
     ) -> blame::Result<()> {
         let mut crawl = std::pin::pin!(crawl);
         let mut looks = tokio::time::interval(LOOK);
-        let mut metered = Metered::new(&work.connection.name, &reports.borrow().head.counts);
+        // A forecast sends nothing.
         let is_sent = !work.begun.plan.planned;
+        let before = reports.borrow().head.counts.clone();
+        let mut metered = is_sent.then(|| Metered::new(&work.connection.name, &before));
+        let mut count = |counts: &Counts| {
+            if let Some(metered) = &mut metered {
+                metered.now(counts);
+            }
+        };
         let begun = reports.borrow().head.frontier.checkpoint.clone();
         loop {
             tokio::select! {
                 ended = &mut crawl => {
-                    if is_sent {
-                        metered.now(&reports.borrow().head.counts);
-                    }
+                    count(&reports.borrow().head.counts);
                     return ended;
                 }
                 Ok(()) = reports.changed() => {}
                 _ = looks.tick() => {}
             }
             let Report { head, in_flight } = reports.borrow_and_update().clone();
-            if is_sent {
-                metered.now(&head.counts);
-            }
+            count(&head.counts);
             if head.frontier.checkpoint != begun || head.frontier.ending.is_some() {
                 under.progress.attempts = Attempts::default();
             }

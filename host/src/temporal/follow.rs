@@ -362,6 +362,15 @@ pub async fn progress(handle: &Handle) -> Option<CrawlView> {
     Some(view)
 }
 
+/// The same; that nobody tells, where nobody does.
+pub(super) async fn progress_or_silence(handle: &Handle, connection: &str) -> CrawlView {
+    progress(handle).await.unwrap_or_else(|| CrawlView {
+        connection: connection.into(),
+        note: Some("no worker has taken it yet, or answers".to_owned()),
+        ..CrawlView::default()
+    })
+}
+
 /// Whether a crawl that was paused has heard of it, and nothing works on it any more.
 pub(super) async fn rests(handle: &Handle) -> bool {
     let query = handle.query(IndexingWorkflow::progress, (), WorkflowQueryOptions::default());

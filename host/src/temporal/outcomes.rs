@@ -21,7 +21,7 @@ use super::{found, ids};
 use crate::clock::Timestamp;
 use crate::crawl::history::Failing;
 use crate::crawl::status::Newest;
-use crate::crawl::{CrawlResult, CrawlView, Outcome};
+use crate::crawl::{CrawlResult, Outcome};
 use crate::failure::{Failure, Kind, Result};
 
 /// Failures in a row are counted up to so many.
@@ -39,11 +39,7 @@ pub async fn newest(
     };
     let handle: follow::Handle = found.handle(client);
     if found.running {
-        let view = follow::progress(&handle).await.unwrap_or_else(|| CrawlView {
-            connection: connection.into(),
-            note: Some("no worker has taken it yet, or answers".to_owned()),
-            ..CrawlView::default()
-        });
+        let view = follow::progress_or_silence(&handle, connection).await;
         return Ok(Newest::Running(Box::new(view)));
     }
     let described = match handle.describe(WorkflowDescribeOptions::default()).await {

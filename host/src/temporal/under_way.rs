@@ -15,11 +15,7 @@ const MOST: usize = 200;
 
 async fn one(client: &Client, connection: &str, id: String) -> CrawlView {
     let handle = client.get_workflow_handle::<Run>(id);
-    follow::progress(&handle).await.unwrap_or_else(|| CrawlView {
-        connection: connection.into(),
-        note: Some("no worker has taken it yet, or answers".to_owned()),
-        ..CrawlView::default()
-    })
+    follow::progress_or_silence(&handle, connection).await
 }
 
 /// How far each of these connections' crawls is, of those that run.
