@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The drill of many scopes: a real Temporal server, two workers one after the other, the first of them
-# killed in the middle. Tells how large the history and its payloads are, and what a scope costs.
+# The drill of many scopes: a real Temporal server and three workers, one of them killed in the
+# middle. Tells how large the history and its payloads are, and what a scope costs.
 #
 #   tools/scopes-drill.sh [SCOPES]      (10,000, if none is named)
 set -euo pipefail

@@ -76,6 +76,7 @@ const ROOMS: &[Room] = &[
         "sandbox/egress",
         &[
             "incidents",
+            "requested",
             "grant",
             "permit",
             "certificates",
@@ -311,6 +312,7 @@ const ROOMS: &[Room] = &[
             "approval",
             "identities",
             "forecast",
+            "claim",
             "indexing",
             "scheduled",
             "all",

@@ -145,6 +145,24 @@ pub fn raise_descriptors() {
     }
 }
 
+/// Large pieces of memory go back to the system when they are freed. Unless it is told so, glibc keeps what was once
+/// freed for the next that is as large, in each thread's own heap: the end of a crawl would be paid for until this
+/// process ends.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+pub fn give_memory_back() {
+    /// From this size on a piece has pages of its own.
+    const LARGE: i32 = 128 << 10;
+    // SAFETY: it sets a number of the allocator's, under its own lock.
+    #[allow(unsafe_code)]
+    let done = unsafe { libc::mallopt(libc::M_MMAP_THRESHOLD, LARGE) };
+    if done == 0 {
+        tracing::debug!("the allocator keeps what is freed");
+    }
+}
+
+#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+pub fn give_memory_back() {}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,11 +1,12 @@
 //! What this process counts, as Prometheus reads it. What is true of a connection, whoever crawls it, is read from the
 //! store instead: see `observe/`.
 
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use prometheus::core::Collector;
 use prometheus::{Counter, CounterVec, IntCounterVec, IntGaugeVec, Opts, Registry};
+use tokio::task::AbortHandle;
 
 static METRICS: LazyLock<Metrics> = LazyLock::new(Metrics::new);
 
@@ -75,18 +76,62 @@ impl Metrics {
 
     /// Counts what something waits for Glean's limits.
     pub async fn throttled_by_glean<T>(&self, wait: impl Future<Output = T>) -> T {
-        let began = Instant::now();
-        let done = wait.await;
-        let waited = began.elapsed();
-        if waited >= WORTH_COUNTING {
-            self.glean_throttled.inc_by(waited.as_secs_f64());
-        }
-        done
+        let _counting = Counting::into(self.glean_throttled.clone());
+        wait.await
+    }
+
+    /// Counts what a connection's requests wait for their source, until it is dropped.
+    pub fn throttled_by_source(&self, connection: &str) -> Counting {
+        Counting::into(self.source_throttled.with_label_values(&[connection]))
     }
 }
 
-/// A turn that is had at once costs less than this.
+/// Counts the seconds until it is dropped. Of a long wait they are seen while it lasts.
+pub struct Counting {
+    counted: Arc<Mutex<Counted>>,
+    seen: AbortHandle,
+}
+
+struct Counted {
+    counter: Counter,
+    until: Instant,
+}
+
+impl Counting {
+    fn into(counter: Counter) -> Self {
+        let counted = Arc::new(Mutex::new(Counted { counter, until: Instant::now() }));
+        let counts = counted.clone();
+        let seen = tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(SEEN).await;
+                count(&counts);
+            }
+        });
+        Self { counted, seen: seen.abort_handle() }
+    }
+}
+
+impl Drop for Counting {
+    fn drop(&mut self) {
+        self.seen.abort();
+        count(&self.counted);
+    }
+}
+
+fn count(counted: &Mutex<Counted>) {
+    let Counted { counter, until } = &mut *counted.lock().unwrap_or_else(PoisonError::into_inner);
+    let now = Instant::now();
+    let waited = now - *until;
+    // A turn that is had at once costs less.
+    if waited >= WORTH_COUNTING {
+        counter.inc_by(waited.as_secs_f64());
+        *until = now;
+    }
+}
+
 const WORTH_COUNTING: Duration = Duration::from_millis(1);
+/// How often a wait that lasts is counted.
+const SEEN: Duration = Duration::from_secs(1);
 
 fn opts(name: &str, help: &str) -> Opts {
     Opts::new(format!("sheaf_{name}"), help)

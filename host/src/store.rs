@@ -76,8 +76,12 @@ pub struct Kept {
     pub modified: SystemTime,
 }
 
-/// Large things are written in parts of this size; S3 takes no smaller ones.
+/// Large things are written in parts of this size: into a bucket, of which S3's kind takes no smaller ones, and into a
+/// folder.
 const PART: usize = 5 << 20;
+const FOLDER_PART: usize = 1 << 20;
+/// So many of these are on their way at once; they are held in memory.
+const PARTS: usize = 2;
 
 /// So many requests to a bucket go out at once where many are needed.
 const AT_ONCE: usize = 16;
@@ -298,7 +302,9 @@ impl Store {
 
     /// For something too large to be held at once; it is there when the writer is shut down.
     pub fn writer(&self, name: &str) -> BufWriter {
-        BufWriter::with_capacity(self.objects.clone(), self.path(name), PART)
+        let part = if self.is_bucket() { PART } else { FOLDER_PART };
+        let writer = BufWriter::with_capacity(self.objects.clone(), self.path(name), part);
+        writer.with_max_concurrency(PARTS)
     }
 
     /// What is kept below a name, in order.

@@ -17,6 +17,7 @@ pub mod forward;
 pub mod people_api;
 pub mod registries;
 pub mod servers;
+pub mod sink;
 pub mod temporal;
 mod told;
 pub mod wait;

@@ -91,7 +91,7 @@ impl Compiler {
     /// What a connector says of itself. It is granted nothing.
     pub async fn describe(&self, component: &Component) -> Result<Description, Unloaded> {
         let grants = Arc::new(Grants::none("describe", Limits::for_describe()));
-        let given = Given { grants, egress: None, usage: Arc::default() };
+        let given = Given { grants, egress: None, usage: Arc::default(), requests: Arc::default() };
         let mut guest = self.runnable(component)?.start_or_say_why(given).await?;
         Ok(guest.describe().await?)
     }

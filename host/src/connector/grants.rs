@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::sandbox::egress::{Egress, Permit};
+use crate::sandbox::egress::{Egress, Permit, Requests};
 use crate::sandbox::folders::FolderGrant;
 use crate::sandbox::limits::{Limits, Usage};
 
@@ -41,4 +41,5 @@ pub(crate) struct Given {
     /// What the permit allows; nothing where there is none.
     pub(crate) egress: Option<Arc<Egress>>,
     pub(crate) usage: Arc<Usage>,
+    pub(crate) requests: Arc<Requests>,
 }

@@ -51,7 +51,7 @@ impl WasiHttpView for State {
 
 impl State {
     pub(super) fn new(given: &Given) -> Result<Self> {
-        let Given { grants, egress, usage } = given;
+        let Given { grants, egress, usage, requests } = given;
         let limits = &grants.limits;
         let log = Arc::new(Mutex::new(Log::new(&grants.connection, limits.log_lines_per_second)));
         let stderr = Tail::default();
@@ -77,7 +77,7 @@ impl State {
             wasi: wasi.build(),
             roots,
             http,
-            hooks: Hooks::new(egress.clone(), &grants.credentials),
+            hooks: Hooks::new(egress.clone(), &grants.credentials, requests.clone()),
             memory: MemoryMeter::new(limits, usage.clone()),
             cpu: CpuMeter::new(limits, usage.clone()),
             grants: grants.clone(),

@@ -1,10 +1,15 @@
 //! Crawls that failed for good are remembered, for `sheaf status`.
 
+use std::time::SystemTime;
+
 use super::connection_state::ConnectionState;
 use super::crawler::Crawler;
 use super::history::CrawlRun;
+use super::plan::Begun;
+use super::result::Outcome;
 use crate::clock::Timestamp;
 use crate::failure::{Failure, Kind};
+use crate::traces;
 
 impl Crawler {
     /// Remembers that a crawl failed for good. One that was stopped, or that found another at work,
@@ -19,5 +24,16 @@ impl Crawler {
         if let Err(failure) = self.states.update(attempt.connection, change).await {
             tracing::warn!("that the crawl failed cannot be kept: {failure}");
         }
+    }
+
+    /// Tells the whole of a crawl that failed for good, for its trace. `since`: where it has no journal, when its first
+    /// step was begun.
+    pub async fn trace_failed(&self, connection: &str, upload_id: &str, since: SystemTime) {
+        if !traces::are_sent() {
+            return;
+        }
+        let begun = self.journal(connection, upload_id).begun::<Begun>().await;
+        let began = begun.ok().flatten().map_or(since, |begun| begun.at.into());
+        traces::whole_crawl(upload_id, connection, began, Outcome::Failed.name());
     }
 }

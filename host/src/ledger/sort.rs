@@ -14,8 +14,10 @@ use super::record::{Record, Unread};
 use crate::failure::{Failure, Result};
 
 /// What is held in memory before it goes to a file.
-const BUFFER: usize = 8 << 20;
-const READ: usize = 64 << 10;
+const BUFFER: usize = 4 << 20;
+/// What is read of all files at once. Ten million documents are some 300 of them.
+const READ: usize = 2 << 20;
+const MOST_READ: usize = 64 << 10;
 
 pub struct Sorter {
     folder: PathBuf,
@@ -69,7 +71,9 @@ impl Sorter {
         }
         self.spill().map_err(failed)?;
         let files = self.files.into_iter();
-        let mut parts: Vec<_> = files.map(|file| Part { file, buffer: Bytes::new() }).collect();
+        let read = (READ / files.len()).clamp(4 << 10, MOST_READ);
+        let mut parts: Vec<_> =
+            files.map(|file| Part { file, read, buffer: Bytes::new() }).collect();
         let mut heap = BinaryHeap::new();
         for (number, part) in parts.iter_mut().enumerate() {
             if let Some(record) = part.next()? {
@@ -139,6 +143,8 @@ impl Ord for Head {
 /// A temporary file, read in parts.
 pub struct Part {
     file: File,
+    /// How much is read at once.
+    read: usize,
     buffer: Bytes,
 }
 
@@ -150,7 +156,7 @@ impl Part {
                 Err(Unread::Damaged) => return Err(damaged()),
                 Err(Unread::Short) => {}
             }
-            let mut more = BytesMut::zeroed(self.buffer.len() + READ);
+            let mut more = BytesMut::zeroed(self.buffer.len() + self.read);
             more[..self.buffer.len()].copy_from_slice(&self.buffer);
             let read = self.file.read(&mut more[self.buffer.len()..]).map_err(failed)?;
             if read == 0 {

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{Request, State};
@@ -10,8 +11,12 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::middleware::{Next, from_fn, map_response};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
 use maud::Markup;
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use super::actions;
@@ -43,14 +48,41 @@ impl Observer {
             router = router.layer(from_fn(of_this_machine));
         }
         tokio::select! {
-            ended = async { axum::serve(listener, router).await } => {
-                if let Err(error) = ended {
-                    tracing::error!("the status page is served no more: {error}");
-                }
-            }
+            () = accept(listener, router) => {}
             () = served.observer.keep_looking() => {}
             () = stop.cancelled() => {}
         }
+    }
+}
+
+/// Connections at once. A browser and a scraper have a few.
+const CONNECTIONS: usize = 100;
+/// How long one may say nothing.
+const SILENCE: Duration = Duration::from_secs(10);
+/// How long one may take in all: who reads slowly holds a place.
+const LONGEST: Duration = Duration::from_secs(300);
+
+/// Whoever connects and says nothing, or wants too much at once, keeps nobody away for long.
+async fn accept(listener: TcpListener, router: Router) {
+    let places = Arc::new(Semaphore::new(CONNECTIONS));
+    loop {
+        let Ok(place) = places.clone().acquire_owned().await else { return };
+        let socket = match listener.accept().await {
+            Ok((socket, _)) => socket,
+            // Of one that was reset, or for want of descriptors.
+            Err(_) => {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                continue;
+            }
+        };
+        let service = TowerToHyperService::new(router.clone());
+        tokio::spawn(async move {
+            let mut http = http1::Builder::new();
+            http.timer(TokioTimer::new()).header_read_timeout(SILENCE);
+            let served = http.serve_connection(TokioIo::new(socket), service);
+            let _ = tokio::time::timeout(LONGEST, served).await;
+            drop(place);
+        });
     }
 }
 

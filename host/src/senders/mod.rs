@@ -11,11 +11,11 @@ mod standing;
 use std::collections::HashSet;
 use std::fs::File;
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures::future::BoxFuture;
-use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::failure::{Failure, Kind, Result};
@@ -56,7 +56,7 @@ struct Shared {
     folder: String,
     times: Times,
     /// How much is under way that sends.
-    working: watch::Sender<usize>,
+    working: AtomicUsize,
     /// The lock that says that this process lives, and its number.
     lock: Mutex<Option<(u32, File)>>,
 }
@@ -69,14 +69,19 @@ pub struct Working(Option<Senders>);
 impl Senders {
     /// `state` is the folder of this machine's own state.
     pub fn new(store: &Store, state: &Path, server_url: &str) -> Self {
+        let times = if store.is_bucket() { Times::BUCKET } else { Times::FOLDER };
+        Self::with(times, store, state, server_url)
+    }
+
+    fn with(times: Times, store: &Store, state: &Path, server_url: &str) -> Self {
         let server = server_url.split_once("://").map_or(server_url, |(_, rest)| rest);
         let server = server.replace(|c: char| !c.is_ascii_alphanumeric() && c != '.', "-");
         Self(Arc::new(Shared {
             store: store.clone(),
             machine: Machine::new(state),
             folder: format!("senders/{server}"),
-            times: if store.is_bucket() { Times::BUCKET } else { Times::FOLDER },
-            working: watch::Sender::new(0),
+            times,
+            working: AtomicUsize::new(0),
             lock: Mutex::default(),
         }))
     }
@@ -109,7 +114,7 @@ impl Working {
     /// Until it is dropped.
     pub fn begin(senders: Option<&Senders>) -> Self {
         if let Some(senders) = senders {
-            senders.0.working.send_modify(|working| *working += 1);
+            senders.0.working.fetch_add(1, Ordering::Relaxed);
         }
         Self(senders.cloned())
     }
@@ -118,7 +123,7 @@ impl Working {
 impl Drop for Working {
     fn drop(&mut self) {
         if let Some(senders) = &self.0 {
-            senders.0.working.send_modify(|working| *working -= 1);
+            senders.0.working.fetch_sub(1, Ordering::Relaxed);
         }
     }
 }
@@ -193,7 +198,7 @@ impl Share for Seat {
         Box::pin(async move {
             let mut waiting: Option<WaitGuard> = None;
             loop {
-                if *self.0.all.0.working.borrow() == 0 {
+                if self.0.all.0.working.load(Ordering::Relaxed) == 0 {
                     return Part::WHOLE;
                 }
                 if let Some(part) = self.now(taken) {
@@ -300,31 +305,23 @@ impl Seat {
         Ok(others)
     }
 
-    /// Renews the announcement while something is under way, and takes it back when nothing is and all that was taken is
-    /// past.
+    /// Renews the announcement while this process sends now and then, and takes it back when it does no more and all
+    /// that was taken is past.
     async fn renew(self) {
         let window = self.0.limit.window;
-        let mut working = self.0.all.0.working.subscribe();
         let renew = self.0.all.0.times.renew;
         let mut pause = renew;
         loop {
-            let idle = async {
-                let _ = working.wait_for(|working| *working == 0).await;
-                tokio::time::sleep(window).await;
-            };
-            tokio::select! {
-                () = tokio::time::sleep(pause) => {}
-                () = idle => {}
-            }
-            let works = *self.0.all.0.working.borrow() > 0;
+            tokio::time::sleep(pause).await;
+            let works = self.0.all.0.working.load(Ordering::Relaxed) > 0;
             let quiet = self.held().used.elapsed();
-            if works && quiet < window.max(LONG) {
+            if quiet < window.max(if works { LONG } else { self.0.all.0.times.linger }) {
                 let renewed = self.announce(0.0).await;
                 pause = if renewed.is_ok() { renew } else { LOOK };
                 if let Err(failure) = renewed {
                     tracing::debug!("who else sends is not known: {failure}");
                 }
-            } else if quiet >= window && self.leave().await {
+            } else if self.leave().await {
                 return;
             }
         }
@@ -359,7 +356,12 @@ mod tests {
     const MINUTE: Limit = Limit { name: "documents", window: Duration::from_secs(60), told: true };
 
     fn senders(store: &Store, folder: &Path, machine: &str) -> Senders {
-        Senders::new(store, &folder.join(machine), "https://acme-be.glean.com")
+        senders_in(Times::FOLDER, store, folder, machine)
+    }
+
+    fn senders_in(times: Times, store: &Store, folder: &Path, machine: &str) -> Senders {
+        let url = "https://acme-be.glean.com";
+        Senders::with(times, store, &folder.join(machine), url)
     }
 
     fn store(folder: &Path) -> Store {
@@ -371,10 +373,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_comes_second_waits_and_begins_at_once_where_the_first_has_gone() {
+    async fn who_comes_second_waits_until_it_is_seen_and_has_all_when_the_first_has_gone() {
         let folder = tempfile::tempdir().expect("a folder");
         let store = store(folder.path());
-        let [first, second] = ["one", "two"].map(|machine| senders(&store, folder.path(), machine));
+        let second = Duration::from_secs(1);
+        let quick = Times { renew: second, certain: 3 * second, linger: second };
+        let [first, second] =
+            ["one", "two"].map(|machine| senders_in(quick, &store, folder.path(), machine));
         let (one, two) = (first.share(SECOND), second.share(SECOND));
         let works = Working::begin(Some(&first));
         assert_eq!(part(&one, 1.0).await, Part::WHOLE);
@@ -392,9 +397,14 @@ mod tests {
             part = &mut late => panic!("it did not wait: {part:?}"),
             () = told => {}
         }
-        // The first has nothing to do any more, and takes its announcement back.
+        assert_eq!(late.await, Part { among: 2, before: 0.0 });
+        // The first has nothing to do any more. The next thing may come at any moment, for a while.
         drop(works);
-        assert_eq!(late.await, Part::WHOLE);
+        let idle = Instant::now();
+        while part(&two, 1.0).await != Part::WHOLE {
+            tokio::task::yield_now().await;
+        }
+        assert!(idle.elapsed() >= quick.linger, "{:?}", idle.elapsed());
         let left = store.list("senders").await.expect("a list");
         assert_eq!(left.len(), 1, "{left:?}");
     }

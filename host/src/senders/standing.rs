@@ -22,15 +22,18 @@ pub(super) struct Times {
     pub(super) renew: Duration,
     /// For so long after it began, what a look saw is so.
     pub(super) certain: Duration,
+    /// For so long after it has sent something it stays announced, though it has nothing to do: the next piece of a
+    /// crawl may come at any moment, and whoever is announced anew waits.
+    pub(super) linger: Duration,
 }
 
 impl Times {
     /// Each look is two requests.
     pub(super) const BUCKET: Self =
-        Self { renew: Duration::from_secs(10), certain: Duration::from_secs(15) };
+        Self { renew: Duration::from_secs(10), certain: Duration::from_secs(15), linger: LINGER };
     /// It costs next to nothing.
     pub(super) const FOLDER: Self =
-        Self { renew: Duration::from_secs(2), certain: Duration::from_secs(5) };
+        Self { renew: Duration::from_secs(2), certain: Duration::from_secs(5), linger: LINGER };
 
     /// How long after its stamp an announcement counts. `window`: the stretch of time that the limit is about.
     pub(super) fn lasts(self, window: Duration) -> Duration {
@@ -38,6 +41,7 @@ impl Times {
     }
 }
 
+const LINGER: Duration = Duration::from_secs(30);
 /// Stamps of stores are of whole seconds.
 const SLACK: Duration = Duration::from_secs(2);
 

@@ -6,7 +6,7 @@
 //! one's words.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use temporalio_macros::activities;
 use temporalio_sdk::activities::{ActivityContext, ActivityError};
@@ -16,7 +16,8 @@ use tracing::Instrument as _;
 
 use super::attempt::{Allowed, counted, failed, heartbeating, is_final, pause, small};
 use super::inputs::{
-    CompleteInput, ConfigureInput, DecideInput, ForecastInput, IdentitiesInput, ScopesInput,
+    ClaimInput, CompleteInput, ConfigureInput, DecideInput, ForecastInput, IdentitiesInput,
+    ScopesInput,
 };
 use crate::crawl::agreement::Expected;
 use crate::crawl::approval::Decided;
@@ -55,6 +56,7 @@ impl Activities {
     ) -> Result<CrawlRef, ActivityError> {
         let ConfigureInput { request, by, upload_id, .. } = input;
         let (connection, mode) = (request.connection.clone(), request.mode);
+        let traced = upload_id.clone();
         let expected = Expected { glean: &input.glean, digest: input.connection_digest.as_deref() };
         let configure = async {
             self.crawler.check_expected(&connection, expected).await?;
@@ -74,6 +76,7 @@ impl Activities {
         };
         let remember = async |failure: Failure| {
             self.crawler.remember_failure(attempt, &failure).await;
+            self.crawler.trace_failed(&connection, &traced, since(&context)).await;
         };
         let crawl = Box::pin(counted(&context, allowed, configure, waiting, remember)).await?;
         tracing::info!(
@@ -297,6 +300,17 @@ impl Activities {
         Box::pin(counted(&context, allowed, decide, waiting, async |_| {})).await
     }
 
+    /// Others are kept from a crawl that rests, or are so no longer.
+    #[activity(name = "keep_claim")]
+    pub async fn keep_claim(
+        self: Arc<Self>,
+        _: ActivityContext,
+        input: ClaimInput,
+    ) -> Result<(), ActivityError> {
+        let kept = self.crawler.rest(&input.crawl, input.lasts).await;
+        kept.map_err(|failure| failed(failure, false, None))
+    }
+
     #[activity(name = "complete_upload")]
     pub async fn complete_upload(
         self: Arc<Self>,
@@ -405,7 +419,13 @@ impl Activities {
             coordinator: Coordinator::Temporal,
         };
         self.crawler.remember_failure(attempt, failure).await;
+        self.crawler.trace_failed(&crawl.connection, &crawl.upload_id, since(context)).await;
     }
+}
+
+/// When the step was first asked for.
+fn since(context: &ActivityContext) -> SystemTime {
+    context.info().scheduled_time.unwrap_or_else(SystemTime::now)
 }
 
 /// The run of the crawl's workflow.

@@ -1,6 +1,7 @@
 //! What activities are given: it stands in histories, which must go on to be read.
 
 use std::ops::Range;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -66,6 +67,14 @@ pub struct CompleteInput {
     pub attempts: u32,
     #[serde(default)]
     pub policy: Option<CrawlPolicy>,
+}
+
+/// How long a crawl's claim is to count while nobody works on it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ClaimInput {
+    pub crawl: CrawlRef,
+    /// Nothing: it is given back.
+    pub lasts: Option<Duration>,
 }
 
 /// Whose users and groups.

@@ -8,8 +8,8 @@ use std::sync::OnceLock;
 use std::time::{Duration, SystemTime};
 
 use opentelemetry::trace::{
-    FutureExt as _, SpanContext, SpanId, SpanKind, Status, TraceContextExt as _, TraceFlags,
-    TraceId, TraceState, Tracer as _, TracerProvider as _,
+    FutureExt as _, Span as _, SpanContext, SpanId, SpanKind, Status, TraceContextExt as _,
+    TraceFlags, TraceId, TraceState, Tracer as _, TracerProvider as _,
 };
 use opentelemetry::{Context, KeyValue};
 use opentelemetry_otlp::{Protocol, SpanExporter, WithExportConfig as _, WithHttpConfig as _};
@@ -130,6 +130,33 @@ impl Step {
         }
         ended
     }
+}
+
+/// Whether anybody wants to hear of steps.
+pub fn are_sent() -> bool {
+    TRACER.get().is_some()
+}
+
+/// A part of the step that runs now, which another process has done; outside of any it is nothing.
+pub fn told(
+    name: &'static str,
+    ago: Duration,
+    took: Duration,
+    says: Vec<(&'static str, String)>,
+    why_not: Option<String>,
+) {
+    let parent = Context::current();
+    let Some(tracer) = TRACER.get().filter(|_| parent.span().span_context().is_valid()) else {
+        return;
+    };
+    let began = SystemTime::now().checked_sub(ago).unwrap_or_else(SystemTime::now);
+    let says = says.into_iter().map(|(key, value)| KeyValue::new(key, redact(&value).into_owned()));
+    let builder = tracer.span_builder(name).with_start_time(began).with_attributes(says);
+    let mut span = tracer.build_with_context(builder, &parent);
+    if let Some(why) = why_not {
+        span.set_status(Status::error(redact(&why).into_owned()));
+    }
+    span.end_with_timestamp(began + took);
 }
 
 /// Says something of the step that runs now.

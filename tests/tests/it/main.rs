@@ -43,6 +43,7 @@ mod removed;
 mod rest;
 mod rest_identities;
 mod rest_people;
+mod scale;
 mod scopes;
 mod secrets;
 mod senders;

@@ -35,6 +35,17 @@ fn sign_in(at: &str, token: &str) -> reqwest::RequestBuilder {
     form.header("content-type", "application/x-www-form-urlencoded")
 }
 
+/// The newest claim on the connection `odd`, as the store has it.
+fn claim(site: &Site) -> String {
+    let gleans = std::fs::read_dir(site.path(".sheaf/connections/odd")).expect("a folder");
+    let claims =
+        gleans.filter_map(|glean| glean.expect("a folder").path().join("claims").read_dir().ok());
+    let claims = claims.flatten().map(|claim| claim.expect("a claim").path());
+    claims
+        .max()
+        .map_or_else(String::new, |claim| std::fs::read_to_string(claim).unwrap_or_default())
+}
+
 async fn text(url: &str) -> String {
     let answer = browser().get(url).send().await.expect("an answer");
     assert_eq!(answer.status(), StatusCode::OK, "{url}");
@@ -218,6 +229,9 @@ async fn a_paused_crawl_that_is_cancelled_is_resumed_by_the_next() {
     let (worker, _log) = worker_and_log(&site).await;
     let sync = in_the_middle(&site).await;
     assert_eq!(site.sheaf(&["pause", "odd"]).await.code, 0);
+    until("its claim is held for hours", async || claim(&site).contains("\"lasts\":7200")).await;
+    let local = site.sheaf(&["sync", "odd", "--local"]).await;
+    assert!(local.stderr.contains("is being crawled already, by workflow"), "{local:?}");
     let cancelled = site.sheaf(&["cancel", "odd", "--json"]).await;
     assert_eq!(cancelled.code, 0, "{cancelled:?}");
     assert_eq!(cancelled.json()["result"]["cancelled"], json!(true));

@@ -8,9 +8,12 @@ use axum::body::Bytes;
 use axum::extract::State;
 use axum::routing::post;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use opentelemetry_proto::tonic::common::v1::any_value;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use prost::Message as _;
-use sheaf_tests::temporal::{QUICK, in_the_middle, server, signal, worker};
+use serde_json::json;
+use sheaf_tests::people_api::{Api, people};
+use sheaf_tests::temporal::{ONCE, QUICK, in_the_middle, server, signal, worker};
 use sheaf_tests::{Site, odd};
 
 type Spans = Arc<Mutex<Vec<Span>>>;
@@ -67,6 +70,50 @@ async fn a_crawl_that_two_workers_did_is_one_trace() {
     let whole = spans.iter().find(|span| span.name == "crawl").expect("a whole");
     let (from, to) = (whole.start_time_unix_nano, whole.end_time_unix_nano);
     assert!(from < to, "{whole:?}");
+    server.stop().await;
+}
+
+/// What a span says of something.
+fn said<'a>(span: &'a Span, key: &str) -> Option<&'a str> {
+    let found = span.attributes.iter().find(|attribute| attribute.key == key)?;
+    match found.value.as_ref()?.value.as_ref()? {
+        any_value::Value::StringValue(text) => Some(text),
+        _ => None,
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_of_guests_are_parts_of_a_crawl_and_one_that_failed_is_whole() {
+    let (collector, spans) = collector().await;
+    let (api, url) = Api::start().await;
+    api.says("/documents", json!({}));
+    let connections = people(&url, &["all"], "").replace(QUICK, ONCE);
+    let observe = format!("[observe]\ntraces = \"{collector}\"\n\n");
+    let mut site = Site::new(&format!("{observe}{connections}")).await.connector("sheaf_rest");
+    let server = server(&mut site).await;
+    let mut worker = worker(&site).await;
+    assert_eq!(site.sheaf(&["sync", "people"]).await.code, 0);
+    api.answers("/documents", 500, json!({}));
+    assert_eq!(site.sheaf(&["sync", "people"]).await.code, 4);
+    signal(&worker, "TERM");
+    worker.wait().await.expect("ended");
+    let spans = std::mem::take(&mut *spans.lock().expect("spans"));
+    let parent = |span: &Span| spans.iter().find(|one| one.span_id == span.parent_span_id);
+    let requests: Vec<_> =
+        spans.iter().filter(|span| span.name == "request of the guest").collect();
+    for status in ["200", "500"] {
+        let found = requests.iter().find(|span| said(span, "status") == Some(status));
+        let request = found.unwrap_or_else(|| panic!("{status}: {requests:?}"));
+        assert_eq!(said(request, "method"), Some("GET"));
+        assert_eq!(said(request, "url"), Some(format!("{url}/documents").as_str()));
+        assert!(request.start_time_unix_nano < request.end_time_unix_nano, "{request:?}");
+        let scope = parent(request).expect("a part of something");
+        assert_eq!(scope.name, "scope");
+        assert!(scope.start_time_unix_nano <= request.start_time_unix_nano, "{scope:?}");
+    }
+    let wholes = spans.iter().filter(|span| span.name == "crawl");
+    let outcomes: Vec<_> = wholes.filter_map(|span| said(span, "outcome")).collect();
+    assert_eq!(outcomes, ["complete", "failed"]);
     server.stop().await;
 }
 

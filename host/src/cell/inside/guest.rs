@@ -17,6 +17,7 @@ use crate::cell::protocol::{Answer, Ask, Frame, Receiver, Sender, Told, Used, pa
 use crate::connector::{Cursor, Guest, IdentityCursor};
 use crate::failure::{Failure, Kind, Result};
 use crate::intake::{Rules, judge};
+use crate::sandbox::egress::Requests;
 use crate::sandbox::limits::{Usage, priority};
 use crate::text::bytes;
 
@@ -34,6 +35,7 @@ enum At {
 struct Life {
     room: Arc<Room>,
     usage: Arc<Usage>,
+    requests: Arc<Requests>,
     sender: Sender,
     asks: mpsc::Receiver<Frame>,
     gone: CancellationToken,
@@ -41,12 +43,17 @@ struct Life {
 }
 
 /// Starts a guest, and says over the socket when it has.
-pub(super) fn begin(room: Arc<Room>, socket: UnixStream, usage: Arc<Usage>) -> io::Result<()> {
+pub(super) fn begin(
+    room: Arc<Room>,
+    socket: UnixStream,
+    usage: Arc<Usage>,
+    requests: Arc<Requests>,
+) -> io::Result<()> {
     let (sender, receiver) = pair(socket, room.most())?;
     let (pass, asks) = mpsc::channel(1);
     let gone = CancellationToken::new();
     tokio::spawn(listen(receiver, pass, gone.clone()));
-    run(Life { room, usage, sender, asks, gone, at: At::Beginning })
+    run(Life { room, usage, requests, sender, asks, gone, at: At::Beginning })
 }
 
 async fn listen(mut receiver: Receiver, pass: mpsc::Sender<Frame>, gone: CancellationToken) {
@@ -95,7 +102,7 @@ impl Life {
     async fn step(&mut self) -> io::Result<bool> {
         match std::mem::replace(&mut self.at, At::Ended) {
             At::Beginning => {
-                let started = self.room.start(self.usage.clone()).await;
+                let started = self.room.start(self.usage.clone(), self.requests.clone()).await;
                 self.tell(started.as_ref().map(|_| ())).await?;
                 if let Ok(guest) = started {
                     self.at = At::Idle(guest);
@@ -200,7 +207,8 @@ impl Life {
             crawl: nanoseconds(self.usage.of_whole_crawl()),
         };
         let said = said.map_err(|failure| Told::from(failure.clone()));
-        match self.sender.send(&Answer { used, said }, &[]).await {
+        let answer = Answer { used, requests: self.requests.take(), said };
+        match self.sender.send(&answer, &[]).await {
             Err(error) if error.kind() == io::ErrorKind::InvalidData => {
                 let what = format!(
                     "what the connector delivers at once, besides its documents' texts, has more than {}",
@@ -209,7 +217,7 @@ impl Life {
                 let failure = Failure::new(Kind::Limit, what)
                     .next("mend the connector: let it deliver smaller pages");
                 let said: Result<(), Told> = Err(failure.into());
-                self.sender.send(&Answer { used, said }, &[]).await?;
+                self.sender.send(&Answer { used, requests: Vec::new(), said }, &[]).await?;
                 Ok(false)
             }
             sent => sent.map(|()| true),

@@ -14,7 +14,7 @@ use super::loading;
 use crate::cell::protocol::{most_of_a_guest, pair};
 use crate::connector::{Compiler, Given, Grants, Guest, Runnable, Unloaded, schema};
 use crate::failure::{Failure, Result};
-use crate::sandbox::egress::Egress;
+use crate::sandbox::egress::{Egress, Requests};
 use crate::sandbox::limits::Usage;
 
 pub(super) struct Room {
@@ -59,10 +59,10 @@ impl Room {
     }
 
     /// Blocks while the first guest is started.
-    pub(super) async fn start(&self, usage: Arc<Usage>) -> Result<Guest> {
+    pub(super) async fn start(&self, usage: Arc<Usage>, requests: Arc<Requests>) -> Result<Guest> {
         let runnable = self.load()?;
         let (grants, egress) = (self.grants.clone(), self.egress.clone());
-        runnable.start(Given { grants, egress, usage }).await
+        runnable.start(Given { grants, egress, usage, requests }).await
     }
 
     fn load(&self) -> Result<Arc<Runnable>> {

@@ -16,7 +16,7 @@ use super::{guest, log};
 use crate::cell::protocol::{
     MOST_CONTROL, Order, Say, Sender, Serving, WaitWords, most_calls, pair,
 };
-use crate::sandbox::egress::Egress;
+use crate::sandbox::egress::{Egress, Requests};
 
 /// Lines and calls that wait to be said.
 const SAYS: usize = 1_000;
@@ -39,7 +39,7 @@ async fn attend(serving: Serving, code: File, socket: UnixStream) -> io::Result<
     let (says, said) = mpsc::channel(SAYS);
     tokio::spawn(say(sender, said));
     let calls = Calls::default();
-    let Serving { grants, guarded, level } = serving;
+    let Serving { grants, guarded, level, traced } = serving;
     log::begin(&level, says.clone());
     let egress = grants.permit.clone().map(|permit| {
         let world = Arc::new(World::new(says.clone(), calls.clone(), most_calls(&grants.limits)));
@@ -55,7 +55,8 @@ async fn attend(serving: Serving, code: File, socket: UnixStream) -> io::Result<
             Order::Reply { call, reply } => calls.reply(call, reply, beside),
             Order::Guest { crawl } => {
                 let usage = room.usage(crawl);
-                guest::begin(room.clone(), link(beside)?, usage)?;
+                let requests = Requests::wanted(traced);
+                guest::begin(room.clone(), link(beside)?, usage, requests)?;
             }
             Order::Fit { schema } => {
                 let (room, link) = (room.clone(), link(beside)?);

@@ -28,6 +28,7 @@ use super::protocol::Serving;
 use crate::connector::{Description, Digest, Grants, Inspection, Manifest, Unloaded};
 use crate::failure::{Failure, Kind, Result};
 use crate::sandbox::egress::Broker;
+use crate::traces;
 
 /// A connector that can be started.
 pub struct Connector {
@@ -54,7 +55,8 @@ impl Connector {
                 .next("see the limit of open files of this process")
         })?;
         let level = tracing::level_filters::LevelFilter::current().to_string();
-        let serving = Serving { grants, guarded: self.guarded, level };
+        let traced = traces::are_sent();
+        let serving = Serving { grants, guarded: self.guarded, level, traced };
         ConnectionCell::start(&self.program, code, serving, broker).await
     }
 }

@@ -6,7 +6,7 @@ use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use prometheus::IntGauge;
 use serde_json::Value;
@@ -364,7 +364,7 @@ struct Attendance {
 
 impl Attendance {
     async fn attend(mut self, mut receiver: Receiver, cell: Cell) {
-        let mut waits_since = None;
+        let mut waits = None;
         let ended = loop {
             let said = match receiver.next().await {
                 Ok(Some(frame)) => frame.alone().and_then(|frame| frame.words()),
@@ -379,7 +379,7 @@ impl Attendance {
                 }
                 Ok(Say::Log { level, is_guests, line }) => self.lines.tell(level, is_guests, &line),
                 Ok(Say::Waits(wait)) => {
-                    self.count_waiting(&mut waits_since, wait.is_some());
+                    waits = wait.as_ref().map(|_| metrics().throttled_by_source(&self.connection));
                     let wait = wait.map(|wait| Wait {
                         why: short_line(&redact(&wait.why), MAX_WAIT),
                         since: wait.since.min(Timestamp::now()),
@@ -389,20 +389,11 @@ impl Attendance {
                 Err(error) => break error,
             }
         };
-        self.count_waiting(&mut waits_since, false);
+        drop(waits);
         self.shared.leash.pull();
         // It waits until the process has ended, and ends it where it does not.
         let death = blocking(move || cell.end(&ended)).await;
         self.shared.dies(death.unwrap_or_else(|failure| Death::Unborn(failure.what)));
-    }
-
-    /// Its requests wait, or go on: counts how long they waited until now.
-    fn count_waiting(&self, since: &mut Option<Instant>, waits: bool) {
-        if let Some(since) = since {
-            let waited = metrics().source_throttled.with_label_values(&[&self.connection]);
-            waited.inc_by(since.elapsed().as_secs_f64());
-        }
-        *since = waits.then(Instant::now);
     }
 
     /// Begins to do something for it.

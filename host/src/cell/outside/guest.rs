@@ -16,7 +16,9 @@ use crate::identities::{self, Progress};
 use crate::intake::judge::Seen;
 use crate::lists::List;
 use crate::metrics::metrics;
+use crate::sandbox::egress::{MOST_REQUESTED, Requested};
 use crate::sandbox::limits::Usage;
+use crate::traces;
 
 /// A started connector. It ends when this is dropped.
 pub struct Guest {
@@ -101,13 +103,26 @@ impl Guest {
     }
 
     pub(super) fn take<T>(&self, answer: Answer<T>) -> Result<T> {
-        let Answer { used, said } = answer;
+        let Answer { used, requests, said } = answer;
+        self.tell(requests);
         let Used { memory, cpu, crawl } = self.possible(used);
         let before = self.usage.cpu();
         self.usage.was_told(memory, cpu, crawl);
         let computed = self.usage.cpu().saturating_sub(before).as_secs_f64();
         metrics().guest_cpu.with_label_values(&[self.cell.connection()]).inc_by(computed);
         said.map_err(|told: Told| told.of_a_guest().at_least(|| self.cell.connection().to_owned()))
+    }
+
+    /// What became of its requests is a part of the step that waits for its answer.
+    fn tell(&self, requests: Vec<Requested>) {
+        let lived = self.since.elapsed();
+        for requested in requests.into_iter().take(MOST_REQUESTED).map(Requested::bounded) {
+            let Requested { method, url, answer, ago, took } = requested;
+            let ago = ago.min(lived);
+            let mut says = vec![("method", method), ("url", url)];
+            says.extend(answer.as_ref().ok().map(|status| ("status", status.to_string())));
+            traces::told("request of the guest", ago, took.min(ago), says, answer.err());
+        }
     }
 
     /// What it says that it used, as far as it can have: what is not so would count against its crawl for good.

@@ -9,6 +9,7 @@ use crate::document::{AccessChange, Crawl, DocumentRef, PageLimits, Progress};
 use crate::failure::{Failure, Kind};
 use crate::intake::{Reading, Row, Whose};
 use crate::sandbox::Limits;
+use crate::sandbox::egress::Requested;
 
 /// What a page has besides its documents' texts.
 const ROWS_BYTES: u32 = 8 << 20;
@@ -49,10 +50,12 @@ pub enum Ask {
     },
 }
 
-/// What came of it, and what the guest has used by then.
+/// What came of it, what the guest has used by then, and what became of its requests since the answer before.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Answer<T, E = Told> {
     pub used: Used,
+    #[serde(deserialize_with = "crate::lists::counted")]
+    pub requests: Vec<Requested>,
     pub said: Result<T, E>,
 }
 

@@ -60,4 +60,6 @@ pub struct Serving {
     pub guarded: bool,
     /// Log lines that are told: the most verbose of them.
     pub level: String,
+    /// Whether what becomes of requests is told.
+    pub traced: bool,
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tokio::sync::Semaphore;
 
 use super::incidents::Incidents;
+use super::requested::Requests;
 use crate::sandbox::credentials::StandIns;
 
 #[derive(Clone, Debug)]
@@ -13,4 +14,5 @@ pub(super) struct Guest {
     pub(super) open: Arc<Semaphore>,
     pub(super) incidents: Incidents,
     pub(super) stand_ins: StandIns,
+    pub(super) requests: Arc<Requests>,
 }

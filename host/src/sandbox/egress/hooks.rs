@@ -9,6 +9,7 @@ use super::client::Egress;
 use super::guest::Guest;
 use super::incidents::Incidents;
 use super::permit::Permit;
+use super::requested::Requests;
 use crate::sandbox::credentials::StandIns;
 use crate::sandbox::policy::Denied;
 
@@ -20,7 +21,11 @@ pub(crate) struct Hooks {
 
 impl Hooks {
     /// Without an egress nothing is reached: a connector that only describes itself has none.
-    pub(crate) fn new(egress: Option<Arc<Egress>>, asked: &[String]) -> Self {
+    pub(crate) fn new(
+        egress: Option<Arc<Egress>>,
+        asked: &[String],
+        requests: Arc<Requests>,
+    ) -> Self {
         let (open, stand_ins) = match &egress {
             Some(egress) => {
                 let Permit { limits, credentials, .. } = &egress.permit;
@@ -29,7 +34,8 @@ impl Hooks {
             None => (0, StandIns::default()),
         };
         let open = Arc::new(Semaphore::new(open));
-        Self { egress, guest: Guest { open, incidents: Incidents::default(), stand_ins } }
+        let incidents = Incidents::default();
+        Self { egress, guest: Guest { open, incidents, stand_ins, requests } }
     }
 
     pub(crate) fn stand_in(&self, name: &str) -> Option<&str> {

@@ -50,11 +50,14 @@ impl Egress {
                 // What was refused before is not why a guest complains now.
                 drop(guest.incidents.take());
                 let status = response.status().as_u16();
+                guest.requests.ended(head.method.as_str(), &url, Ok(status), started);
                 tracing::debug!(connection, method = %head.method, url, status, milliseconds, "requested");
                 Ok(response)
             }
             Err(Refusal { error, failure }) => {
                 tracing::debug!(connection, method = %head.method, url, %error, milliseconds, "no response");
+                let why = failure.as_ref().map_or_else(|| error.to_string(), |it| it.what.clone());
+                guest.requests.ended(head.method.as_str(), &url, Err(why), started);
                 if let Some(failure) = failure {
                     guest.incidents.record(*failure);
                 }

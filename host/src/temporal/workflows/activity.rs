@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use temporalio_common::RetryPolicy;
-use temporalio_sdk::{ActivityCancellationType, ActivityOptions};
+use temporalio_sdk::{ActivityCancellationType, ActivityOptions, WorkflowCancellationToken};
 
 use crate::crawl::CrawlPolicy;
 
@@ -16,6 +16,18 @@ pub(super) fn activity(policy: &CrawlPolicy, summary: String) -> ActivityOptions
         .summary(summary)
         .build()
 }
+
+/// What a crawl that rests has done in between: a request of the store, that a cancellation of the crawl does not end.
+pub(super) fn in_between(summary: String) -> ActivityOptions {
+    ActivityOptions::with_schedule_to_close_timeout(BETWEEN)
+        .retry_policy(retry_policy())
+        .cancellation_token(WorkflowCancellationToken::new())
+        .summary(summary)
+        .build()
+}
+
+/// So long whoever cancels a crawl waits for a worker at most.
+const BETWEEN: Duration = Duration::from_secs(60);
 
 /// A deploy or a kill is no failure of the source: another worker takes over as soon as the server
 /// notices, and as often as that happens.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use futures::FutureExt as _;
 use serde::{Deserialize, Serialize};
 use temporalio_macros::{workflow, workflow_methods};
 use temporalio_sdk::error::RetryState;
@@ -14,6 +15,7 @@ use temporalio_sdk::{
 
 use super::activity::activity;
 use super::approval::{ApprovalInput, ApprovalWorkflow};
+use super::claim;
 use super::reported::reported;
 use crate::connector::Digest;
 use crate::crawl::plan::Scopes;
@@ -186,27 +188,51 @@ async fn crawl(
         )
         .await?;
     context.state_mut(|state| state.view = CrawlView::of(&crawl));
+    let took = || match (started, context.workflow_time()) {
+        (Some(from), Some(to)) => to.duration_since(from).unwrap_or_default().as_secs_f64(),
+        _ => 0.0,
+    };
+    let ended = {
+        let mut work = Box::pin(work(context, input, &crawl, took).fuse());
+        let claim = claim::keep(context, &crawl, policy, |state| state.paused.is_some());
+        let mut claim = Box::pin(claim.fuse());
+        select! {
+            ended = work => ended,
+            never = claim => match never {},
+        }
+    };
+    // Whoever comes next need not wait until the claim is forgotten.
+    if ended.is_err() && context.cancellation_token().is_cancelled() {
+        claim::give_back(context, crawl).await;
+    }
+    ended
+}
+
+/// A crawl that is configured, to the end of its session.
+async fn work(
+    context: &WorkflowContext<IndexingWorkflow>,
+    input: &CrawlInput,
+    crawl: &CrawlRef,
+    took: impl Fn() -> f64,
+) -> Result<CrawlResult, ActivityExecutionError> {
+    let policy = &input.policy;
     if crawl.identities && context.patched("identities") {
         resumed(context).await;
-        tell_identities(context, input, &crawl).await;
+        tell_identities(context, input, crawl).await;
     }
 
     let lanes = policy.parallel_scopes.clamp(1, crawl.scopes.count().max(1));
-    let ended = join_all((0..lanes).map(|_| crawl_scopes(context, &crawl, policy, lanes))).await;
+    let ended = join_all((0..lanes).map(|_| crawl_scopes(context, crawl, policy, lanes))).await;
     ended.into_iter().collect::<Result<Vec<()>, _>>()?;
 
     resumed(context).await;
     context.state_mut(|state| state.view.phase = Phase::Completing);
-    let seconds = match (started, context.workflow_time()) {
-        (Some(from), Some(to)) => to.duration_since(from).unwrap_or_default().as_secs_f64(),
-        _ => 0.0,
-    };
     context
         .execute_activity(
             Activities::complete_upload,
             CompleteInput {
-                crawl,
-                seconds,
+                crawl: crawl.clone(),
+                seconds: took(),
                 attempts: policy.attempts,
                 policy: Some(policy.clone()),
             },

@@ -3,12 +3,13 @@
 //!
 //! [`indexing`] is one crawl, under one id a connection: Temporal itself keeps two apart. [`approval`]
 //! waits for a person where a crawl would delete too much, under an id of its own, so that incremental
-//! crawls may run meanwhile. [`identities`] tells who is who, [`forecast`] what a crawl would do. [`scheduled`] is what a schedule starts, and [`all`] crawls many
-//! connections; both run crawls as children.
+//! crawls may run meanwhile. [`identities`] tells who is who, [`forecast`] what a crawl would do. [`scheduled`] is
+//! what a schedule starts, and [`all`] crawls many connections; both run crawls as children.
 
 mod activity;
 pub mod all;
 pub mod approval;
+mod claim;
 pub mod forecast;
 pub mod identities;
 pub mod indexing;
@@ -35,6 +36,7 @@ mod tests {
             include_str!("scheduled.rs"),
             include_str!("all.rs"),
             include_str!("activity.rs"),
+            include_str!("claim.rs"),
             include_str!("reported.rs"),
         ] {
             for forbidden in

@@ -83,7 +83,7 @@ fn said<T: Serialize>(cell: &Cell, words: T) -> Answer<T, Told> {
         "usage" => Used { memory: all, cpu: all, crawl: all },
         _ => Used { memory: 1 << 20, cpu: nanoseconds(Duration::from_millis(1)), crawl: 0 },
     };
-    Answer { used, said: Ok(words) }
+    Answer { used, requests: Vec::new(), said: Ok(words) }
 }
 
 fn nanoseconds(time: Duration) -> u64 {

@@ -131,6 +131,7 @@ fn guest(egress: &Egress) -> Guest {
         open: Arc::new(Semaphore::new(egress.permit.limits.open_requests)),
         incidents: Incidents::default(),
         stand_ins: StandIns::new(&egress.permit.credentials, &["api".into()]),
+        requests: Arc::default(),
     }
 }
 
@@ -350,6 +351,7 @@ async fn requests_to_one_host_are_paced_and_counted_over_all_guests() {
             open: Arc::new(Semaphore::new(1)),
             incidents: Incidents::default(),
             stand_ins: StandIns::default(),
+            requests: Arc::default(),
         };
         get(&egress, &guest, &host).await.expect("an answer");
     }
