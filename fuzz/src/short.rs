@@ -73,7 +73,7 @@ fn run(name: &str, target: fn(&[u8]) -> bool) {
     };
     let seeds = seeds(name);
     let read = seeds.iter().filter(|seed| tried(seed)).count();
-    assert!(read > seeds.len() / 2, "{read} of the seeds of {name} are read");
+    assert!(read > seeds.len() / 2, "{read} of the {} seeds of {name} are read", seeds.len());
     let mut random = Random(0x5eaf);
     let mut read = 0;
     for _ in 0..count {

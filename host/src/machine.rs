@@ -149,7 +149,7 @@ pub fn raise_descriptors() {
 /// freed for the next that is as large, in each thread's own heap: the end of a crawl would be paid for until this
 /// process ends.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
-pub fn give_memory_back() {
+pub fn return_freed_memory() {
     /// From this size on a piece has pages of its own.
     const LARGE: i32 = 128 << 10;
     // SAFETY: it sets a number of the allocator's, under its own lock.
@@ -161,7 +161,7 @@ pub fn give_memory_back() {
 }
 
 #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
-pub fn give_memory_back() {}
+pub fn return_freed_memory() {}
 
 #[cfg(test)]
 mod tests {

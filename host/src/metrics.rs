@@ -76,6 +76,11 @@ impl Metrics {
 
     /// Counts what something waits for Glean's limits.
     pub async fn throttled_by_glean<T>(&self, wait: impl Future<Output = T>) -> T {
+        let mut wait = std::pin::pin!(wait);
+        // A turn that is had at once costs less.
+        if let Ok(done) = tokio::time::timeout(WORTH_COUNTING, &mut wait).await {
+            return done;
+        }
         let _counting = Counting::into(self.glean_throttled.clone());
         wait.await
     }
@@ -121,12 +126,8 @@ impl Drop for Counting {
 fn count(counted: &Mutex<Counted>) {
     let Counted { counter, until } = &mut *counted.lock().unwrap_or_else(PoisonError::into_inner);
     let now = Instant::now();
-    let waited = now - *until;
-    // A turn that is had at once costs less.
-    if waited >= WORTH_COUNTING {
-        counter.inc_by(waited.as_secs_f64());
-        *until = now;
-    }
+    counter.inc_by((now - *until).as_secs_f64());
+    *until = now;
 }
 
 const WORTH_COUNTING: Duration = Duration::from_millis(1);

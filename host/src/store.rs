@@ -76,9 +76,9 @@ pub struct Kept {
     pub modified: SystemTime,
 }
 
-/// Large things are written in parts of this size: into a bucket, of which S3's kind takes no smaller ones, and into a
-/// folder.
+/// Large things are written into a bucket in parts of this size; S3 takes no smaller ones.
 const PART: usize = 5 << 20;
+/// The same into a folder.
 const FOLDER_PART: usize = 1 << 20;
 /// So many of these are on their way at once; they are held in memory.
 const PARTS: usize = 2;

@@ -1,5 +1,6 @@
 //! Passes requests on to a server, for what stands between.
 
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
@@ -89,7 +90,12 @@ pub struct Line {
 
 impl Line {
     pub async fn to(server: u16) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        Self::between((Ipv4Addr::LOCALHOST.into(), 0), server).await
+    }
+
+    /// The same from an address of this machine.
+    pub async fn between(from: (IpAddr, u16), server: u16) -> Self {
+        let listener = TcpListener::bind(from).await.expect("a port");
         let port = listener.local_addr().expect("an address").port();
         let serving = tokio::spawn(async move {
             // What is under way on it ends with it.

@@ -14,6 +14,7 @@ use tempfile::TempDir;
 pub mod bucket;
 pub mod company;
 pub mod forward;
+pub mod namespace;
 pub mod people_api;
 pub mod registries;
 pub mod servers;

@@ -208,7 +208,7 @@ pub fn main() -> ExitCode {
     redact_panics();
     logging::start(cli.verbose, cli.command.is_service(), cli.log_format);
     crate::machine::raise_descriptors();
-    crate::machine::give_memory_back();
+    crate::machine::return_freed_memory();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {

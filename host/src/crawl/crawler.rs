@@ -203,6 +203,16 @@ impl Crawler {
         }
     }
 
+    /// Keeps others from a crawl that rests, or does so no longer.
+    pub async fn hold(&self, crawl: &CrawlRef, lasts: Option<Duration>) -> Result<()> {
+        let Some(who) = &crawl.who else { return Ok(()) };
+        let claims = self.states.claims(&crawl.connection);
+        match lasts {
+            Some(lasts) => Ok(claims.hold(who, &crawl.upload_id, lasts).await?),
+            None => claims.release(who, &crawl.upload_id).await,
+        }
+    }
+
     /// How many documents Glean counts now, as far as it says.
     pub(super) async fn counted(&self, datasource: &str) -> Result<Option<Counted>> {
         Ok(self.counted_with_people(datasource).await?.0)

@@ -105,12 +105,18 @@ impl History {
         complete.or_else(|| last.map(|last| last.ended_at))
     }
 
-    pub(super) fn failed(&mut self, attempt: CrawlRun<'_>, failure: &Failure, at: Timestamp) {
+    /// Whether it was not known before.
+    pub(super) fn failed(
+        &mut self,
+        attempt: CrawlRun<'_>,
+        failure: &Failure,
+        at: Timestamp,
+    ) -> bool {
         self.temporal |= attempt.coordinator == Coordinator::Temporal;
         let of = self.of_mut(attempt.mode);
         // Several parts of one crawl may fail: the first is what the others may have followed from.
         if of.failing.as_ref().is_some_and(|failing| failing.run == attempt.run) {
-            return;
+            return false;
         }
         let (since, times) =
             of.failing.as_ref().map_or((at, 0), |failing| (failing.since, failing.times));
@@ -121,6 +127,7 @@ impl History {
             failure: Failure { detail: None, ..failure.clone() },
             run: attempt.run.to_owned(),
         });
+        true
     }
 }
 

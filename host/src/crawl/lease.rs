@@ -202,7 +202,20 @@ impl Claims {
         Ok(self.store.put(&self.name(number), text(&lease)?).await?)
     }
 
-    /// The same for as long as a step works beside it. The first renewal that fails, for whatever reason,
+    /// Says that the crawl rests, and for how long nobody else may take its place; unless it has ended meanwhile.
+    pub async fn hold(
+        &self,
+        who: &Who,
+        upload_id: &str,
+        lasts: Duration,
+    ) -> Result<(), NotRenewed> {
+        match self.newest().await?.0 {
+            Some(found) if found.lease.lasts == 0 => Ok(()),
+            _ => self.renew(who, upload_id, lasts).await,
+        }
+    }
+
+    /// Says that a crawl still works for as long as a step works beside it. The first renewal that fails, for whatever reason,
     /// ends the step: then nobody may count on the claim.
     pub async fn renew_until_it_fails(&self, who: &Who, upload_id: &str) -> Failure {
         let mut renewed = Instant::now();

@@ -13,17 +13,20 @@ use crate::traces;
 
 impl Crawler {
     /// Remembers that a crawl failed for good. One that was stopped, or that found another at work,
-    /// has not failed.
-    pub async fn remember_failure(&self, attempt: CrawlRun<'_>, failure: &Failure) {
+    /// has not failed. Whether that is new.
+    pub async fn remember_failure(&self, attempt: CrawlRun<'_>, failure: &Failure) -> bool {
         if matches!(failure.kind, Kind::Interrupted | Kind::Busy) {
-            return;
+            return false;
         }
         let at = Timestamp::now();
-        let change = |state: &mut ConnectionState| state.history.failed(attempt, failure, at);
+        let mut is_new = false;
+        let change =
+            |state: &mut ConnectionState| is_new = state.history.failed(attempt, failure, at);
         // The failure itself is told by whoever crawls: not to be able to keep it hides nothing.
         if let Err(failure) = self.states.update(attempt.connection, change).await {
             tracing::warn!("that the crawl failed cannot be kept: {failure}");
         }
+        is_new
     }
 
     /// Tells the whole of a crawl that failed for good, for its trace. `since`: where it has no journal, when its first

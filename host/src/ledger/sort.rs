@@ -18,6 +18,8 @@ const BUFFER: usize = 4 << 20;
 /// What is read of all files at once. Ten million documents are some 300 of them.
 const READ: usize = 2 << 20;
 const MOST_READ: usize = 64 << 10;
+/// So many files are open at once; then they become one.
+const FILES: usize = 512;
 
 pub struct Sorter {
     folder: PathBuf,
@@ -36,6 +38,9 @@ impl Sorter {
     pub fn push(&mut self, record: &[u8], key: u128) -> Result<()> {
         if self.buffer.len() + record.len() > BUFFER && !self.index.is_empty() {
             self.spill().map_err(failed)?;
+            if self.files.len() >= FILES {
+                self.merge()?;
+            }
         }
         let at = u32::try_from(self.buffer.len()).unwrap_or(u32::MAX);
         let length = u32::try_from(record.len()).unwrap_or(u32::MAX);
@@ -51,15 +56,28 @@ impl Sorter {
 
     fn spill(&mut self) -> std::io::Result<()> {
         self.order();
-        let mut file = BufWriter::with_capacity(256 << 10, tempfile::tempfile_in(&self.folder)?);
+        let mut file = self.file()?;
         for (_, at, length) in self.index.drain(..) {
             file.write_all(&self.buffer[at as usize..(at + length) as usize])?;
         }
         self.buffer.clear();
-        let mut file = file.into_inner().map_err(std::io::IntoInnerError::into_error)?;
-        file.rewind()?;
-        self.files.push(file);
+        self.files.push(written(file)?);
         Ok(())
+    }
+
+    /// Makes one file of all.
+    fn merge(&mut self) -> Result<()> {
+        let mut file = self.file().map_err(failed)?;
+        let mut sorted = Sorted::merged(std::mem::take(&mut self.files))?;
+        while let Some(record) = sorted.take_next()? {
+            file.write_all(record.bytes()).map_err(failed)?;
+        }
+        self.files.push(written(file).map_err(failed)?);
+        Ok(())
+    }
+
+    fn file(&self) -> std::io::Result<BufWriter<File>> {
+        Ok(BufWriter::with_capacity(256 << 10, tempfile::tempfile_in(&self.folder)?))
     }
 
     /// The records in order of their keys; those of one key in the order in which they came.
@@ -70,18 +88,15 @@ impl Sorter {
             return Ok(Sorted::Held { bytes, index: self.index.into_iter() });
         }
         self.spill().map_err(failed)?;
-        let files = self.files.into_iter();
-        let read = (READ / files.len()).clamp(4 << 10, MOST_READ);
-        let mut parts: Vec<_> =
-            files.map(|file| Part { file, read, buffer: Bytes::new() }).collect();
-        let mut heap = BinaryHeap::new();
-        for (number, part) in parts.iter_mut().enumerate() {
-            if let Some(record) = part.next()? {
-                heap.push(Reverse(Head { key: record.key(), number, record }));
-            }
-        }
-        Ok(Sorted::Merged { parts, heap })
+        Sorted::merged(self.files)
     }
+}
+
+/// From its beginning again.
+fn written(file: BufWriter<File>) -> std::io::Result<File> {
+    let mut file = file.into_inner().map_err(std::io::IntoInnerError::into_error)?;
+    file.rewind()?;
+    Ok(file)
 }
 
 pub enum Sorted {
@@ -90,6 +105,20 @@ pub enum Sorted {
 }
 
 impl Sorted {
+    /// Sorted files; what is in the first came first.
+    fn merged(files: Vec<File>) -> Result<Self> {
+        let read = (READ / files.len().max(1)).clamp(4 << 10, MOST_READ);
+        let part = |file| Part { file, read, buffer: Bytes::new() };
+        let mut parts: Vec<_> = files.into_iter().map(part).collect();
+        let mut heap = BinaryHeap::new();
+        for (number, part) in parts.iter_mut().enumerate() {
+            if let Some(record) = part.next()? {
+                heap.push(Reverse(Head { key: record.key(), number, record }));
+            }
+        }
+        Ok(Self::Merged { parts, heap })
+    }
+
     pub fn take_next(&mut self) -> Result<Option<Record>> {
         match self {
             Self::Held { bytes, index } => {
@@ -189,8 +218,9 @@ mod tests {
     fn more_than_fits_into_the_buffer_comes_out_in_order() {
         let mut sorter = Sorter::new(std::env::temp_dir());
         let count = 300_000;
+        let half = count / 2;
         for number in 0..count {
-            let id = format!("document-{}", number % (count / 2));
+            let id = format!("document-{}", number % half);
             let mut bytes = Vec::new();
             let entry = Entry {
                 key: key(&id),
@@ -209,8 +239,12 @@ mod tests {
             };
             entry.write(&mut bytes);
             sorter.push(&bytes, entry.key).expect("pushed");
+            // As if there were more files than may be open.
+            if number == half || number == count - 1 {
+                sorter.merge().expect("merged");
+                assert_eq!(sorter.files.len(), 1);
+            }
         }
-        assert!(sorter.files.len() > 1);
         let mut sorted = sorter.finish().expect("sorted");
         let mut last = (0, 0);
         let mut seen = 0;

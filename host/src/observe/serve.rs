@@ -15,7 +15,7 @@ use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use maud::Markup;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
@@ -56,33 +56,46 @@ impl Observer {
 }
 
 /// Connections at once. A browser and a scraper have a few.
-const CONNECTIONS: usize = 100;
-/// How long one may say nothing.
+const CONNECTIONS: usize = 500;
+/// How long one may take to ask.
 const SILENCE: Duration = Duration::from_secs(10);
-/// How long one may take in all: who reads slowly holds a place.
-const LONGEST: Duration = Duration::from_secs(300);
+/// After this a connection is asked to end, and is ended by force after that: who asks again makes a new one.
+const LONG: Duration = Duration::from_secs(30);
+const LONGEST: Duration = Duration::from_secs(10);
 
-/// Whoever connects and says nothing, or wants too much at once, keeps nobody away for long.
+/// Whoever holds a connection and does nothing with it gives its place back soon.
 async fn accept(listener: TcpListener, router: Router) {
     let places = Arc::new(Semaphore::new(CONNECTIONS));
+    let mut is_well = true;
     loop {
         let Ok(place) = places.clone().acquire_owned().await else { return };
-        let socket = match listener.accept().await {
-            Ok((socket, _)) => socket,
-            // Of one that was reset, or for want of descriptors.
-            Err(_) => {
-                tokio::time::sleep(Duration::from_millis(100)).await;
-                continue;
+        match listener.accept().await {
+            Ok((socket, _)) => {
+                is_well = true;
+                let router = router.clone();
+                tokio::spawn(async move {
+                    serve(socket, router).await;
+                    drop(place);
+                });
             }
-        };
-        let service = TowerToHyperService::new(router.clone());
-        tokio::spawn(async move {
-            let mut http = http1::Builder::new();
-            http.timer(TokioTimer::new()).header_read_timeout(SILENCE);
-            let served = http.serve_connection(TokioIo::new(socket), service);
-            let _ = tokio::time::timeout(LONGEST, served).await;
-            drop(place);
-        });
+            Err(error) => {
+                if std::mem::take(&mut is_well) {
+                    tracing::warn!("nobody can connect to the status page for now: {error}");
+                }
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        }
+    }
+}
+
+async fn serve(socket: TcpStream, router: Router) {
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(SILENCE);
+    let served = http.serve_connection(TokioIo::new(socket), TowerToHyperService::new(router));
+    let mut served = std::pin::pin!(served);
+    if tokio::time::timeout(LONG, served.as_mut()).await.is_err() {
+        served.as_mut().graceful_shutdown();
+        let _ = tokio::time::timeout(LONGEST, served).await;
     }
 }
 

@@ -22,12 +22,10 @@ use crate::failure::{Failure, Kind, Result};
 use crate::machine::Machine;
 use crate::pace::{Part, Share, WaitGuard, Waits};
 use crate::store::Store;
-use standing::{Standing, Times};
+use standing::{Standing, Times, stays};
 
 /// Whoever waits for its part looks this often.
 const LOOK: Duration = Duration::from_secs(1);
-/// Whoever works and takes nothing for so long is announced again when it does.
-const LONG: Duration = Duration::from_secs(120);
 /// What a process that has gone left behind is removed after this.
 const KEEP: Duration = Duration::from_secs(3600);
 /// So much more than is taken is told at once, so that it need not be told of each.
@@ -69,18 +67,13 @@ pub struct Working(Option<Senders>);
 impl Senders {
     /// `state` is the folder of this machine's own state.
     pub fn new(store: &Store, state: &Path, server_url: &str) -> Self {
-        let times = if store.is_bucket() { Times::BUCKET } else { Times::FOLDER };
-        Self::with(times, store, state, server_url)
-    }
-
-    fn with(times: Times, store: &Store, state: &Path, server_url: &str) -> Self {
         let server = server_url.split_once("://").map_or(server_url, |(_, rest)| rest);
         let server = server.replace(|c: char| !c.is_ascii_alphanumeric() && c != '.', "-");
         Self(Arc::new(Shared {
             store: store.clone(),
             machine: Machine::new(state),
             folder: format!("senders/{server}"),
-            times,
+            times: if store.is_bucket() { Times::BUCKET } else { Times::FOLDER },
             working: AtomicUsize::new(0),
             lock: Mutex::default(),
         }))
@@ -315,7 +308,7 @@ impl Seat {
             tokio::time::sleep(pause).await;
             let works = self.0.all.0.working.load(Ordering::Relaxed) > 0;
             let quiet = self.held().used.elapsed();
-            if quiet < window.max(if works { LONG } else { self.0.all.0.times.linger }) {
+            if quiet < stays(window, works) {
                 let renewed = self.announce(0.0).await;
                 pause = if renewed.is_ok() { renew } else { LOOK };
                 if let Err(failure) = renewed {
@@ -356,12 +349,7 @@ mod tests {
     const MINUTE: Limit = Limit { name: "documents", window: Duration::from_secs(60), told: true };
 
     fn senders(store: &Store, folder: &Path, machine: &str) -> Senders {
-        senders_in(Times::FOLDER, store, folder, machine)
-    }
-
-    fn senders_in(times: Times, store: &Store, folder: &Path, machine: &str) -> Senders {
-        let url = "https://acme-be.glean.com";
-        Senders::with(times, store, &folder.join(machine), url)
+        Senders::new(store, &folder.join(machine), "https://acme-be.glean.com")
     }
 
     fn store(folder: &Path) -> Store {
@@ -373,13 +361,10 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_comes_second_waits_until_it_is_seen_and_has_all_when_the_first_has_gone() {
+    async fn who_comes_second_waits_until_the_first_has_seen_it_and_then_they_share() {
         let folder = tempfile::tempdir().expect("a folder");
         let store = store(folder.path());
-        let second = Duration::from_secs(1);
-        let quick = Times { renew: second, certain: 3 * second, linger: second };
-        let [first, second] =
-            ["one", "two"].map(|machine| senders_in(quick, &store, folder.path(), machine));
+        let [first, second] = ["one", "two"].map(|machine| senders(&store, folder.path(), machine));
         let (one, two) = (first.share(SECOND), second.share(SECOND));
         let works = Working::begin(Some(&first));
         assert_eq!(part(&one, 1.0).await, Part::WHOLE);
@@ -398,15 +383,11 @@ mod tests {
             () = told => {}
         }
         assert_eq!(late.await, Part { among: 2, before: 0.0 });
-        // The first has nothing to do any more. The next thing may come at any moment, for a while.
+        // The first has nothing to do any more. The next thing may come at any moment, so that it stays.
         drop(works);
-        let idle = Instant::now();
-        while part(&two, 1.0).await != Part::WHOLE {
-            tokio::task::yield_now().await;
-        }
-        assert!(idle.elapsed() >= quick.linger, "{:?}", idle.elapsed());
-        let left = store.list("senders").await.expect("a list");
-        assert_eq!(left.len(), 1, "{left:?}");
+        assert_eq!(part(&two, 1.0).await, Part { among: 2, before: 0.0 });
+        let seen = store.list("senders").await.expect("a list");
+        assert_eq!(seen.len(), 2, "{seen:?}");
     }
 
     #[tokio::test]

@@ -22,18 +22,15 @@ pub(super) struct Times {
     pub(super) renew: Duration,
     /// For so long after it began, what a look saw is so.
     pub(super) certain: Duration,
-    /// For so long after it has sent something it stays announced, though it has nothing to do: the next piece of a
-    /// crawl may come at any moment, and whoever is announced anew waits.
-    pub(super) linger: Duration,
 }
 
 impl Times {
     /// Each look is two requests.
     pub(super) const BUCKET: Self =
-        Self { renew: Duration::from_secs(10), certain: Duration::from_secs(15), linger: LINGER };
+        Self { renew: Duration::from_secs(10), certain: Duration::from_secs(15) };
     /// It costs next to nothing.
     pub(super) const FOLDER: Self =
-        Self { renew: Duration::from_secs(2), certain: Duration::from_secs(5), linger: LINGER };
+        Self { renew: Duration::from_secs(2), certain: Duration::from_secs(5) };
 
     /// How long after its stamp an announcement counts. `window`: the stretch of time that the limit is about.
     pub(super) fn lasts(self, window: Duration) -> Duration {
@@ -41,9 +38,15 @@ impl Times {
     }
 }
 
-const LINGER: Duration = Duration::from_secs(30);
 /// Stamps of stores are of whole seconds.
 const SLACK: Duration = Duration::from_secs(2);
+
+/// How long after it took something a process stays announced; until all that it took is past, at least. `works`: whether
+/// anything is under way. Where nothing is, the next piece of a crawl may come at any moment, and to be announced anew
+/// is to wait.
+pub(super) fn stays(window: Duration, works: bool) -> Duration {
+    window.max(Duration::from_secs(if works { 120 } else { 30 }))
+}
 
 #[derive(Debug)]
 pub(super) struct Standing {
@@ -147,6 +150,14 @@ mod tests {
             None,
             "it was not renewed in between, and is new since the 75th"
         );
+    }
+
+    #[test]
+    fn who_has_nothing_to_do_stays_for_a_while_and_never_leaves_before_what_it_took_is_past() {
+        let seconds = Duration::from_secs;
+        assert_eq!([false, true].map(|works| stays(seconds(1), works)), [30, 120].map(seconds));
+        assert_eq!([false, true].map(|works| stays(WINDOW, works)), [60, 120].map(seconds));
+        assert_eq!(stays(seconds(300), true), seconds(300));
     }
 
     #[test]

@@ -44,6 +44,11 @@ pub struct Activities {
     pub temporal: String,
 }
 
+/// How long a claim that is kept in between waits for the store.
+const KEEP: Duration = Duration::from_secs(20);
+/// How long a hand-over waits for the store: the claim is forgotten by itself.
+const REST: Duration = Duration::from_secs(10);
+
 /// Failures in a row of an attempt that was replaced and has not heard of it yet.
 const PATIENCE: u32 = 10;
 
@@ -75,8 +80,9 @@ impl Activities {
             coordinator: Coordinator::Temporal,
         };
         let remember = async |failure: Failure| {
-            self.crawler.remember_failure(attempt, &failure).await;
-            self.crawler.trace_failed(&connection, &traced, since(&context)).await;
+            if self.crawler.remember_failure(attempt, &failure).await {
+                self.crawler.trace_failed(&connection, &traced, since(&context)).await;
+            }
         };
         let crawl = Box::pin(counted(&context, allowed, configure, waiting, remember)).await?;
         tracing::info!(
@@ -307,8 +313,17 @@ impl Activities {
         _: ActivityContext,
         input: ClaimInput,
     ) -> Result<(), ActivityError> {
-        let kept = self.crawler.rest(&input.crawl, input.lasts).await;
-        kept.map_err(|failure| failed(failure, false, None))
+        let ClaimInput { crawl, lasts } = input;
+        // What is later than the server waits for it would be about another time.
+        let kept = tokio::time::timeout(KEEP, self.crawler.hold(&crawl, lasts)).await;
+        let kept = kept.unwrap_or_else(|_| Err(Failure::internal("the store does not answer")));
+        kept.map_err(|failure| {
+            tracing::warn!(
+                connection = crawl.connection.as_str(),
+                "its claim is not kept: {failure}"
+            );
+            failed(failure, false, None)
+        })
     }
 
     #[activity(name = "complete_upload")]
@@ -404,8 +419,10 @@ impl Activities {
 
     /// Another worker may take a while to take over: until then the crawl is still one.
     async fn rest(&self, crawl: &CrawlRef, pause: Option<Duration>) {
-        if let Err(failure) = self.crawler.rest(crawl, pause).await {
-            tracing::debug!("{failure}");
+        match tokio::time::timeout(REST, self.crawler.rest(crawl, pause)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(failure)) => tracing::debug!("{failure}"),
+            Err(_) => tracing::debug!("the store does not answer"),
         }
     }
 
@@ -418,8 +435,11 @@ impl Activities {
             run: &run,
             coordinator: Coordinator::Temporal,
         };
-        self.crawler.remember_failure(attempt, failure).await;
-        self.crawler.trace_failed(&crawl.connection, &crawl.upload_id, since(context)).await;
+        // Of one that was replaced the other tells.
+        if self.crawler.remember_failure(attempt, failure).await && failure.kind != Kind::TakenOver
+        {
+            self.crawler.trace_failed(&crawl.connection, &crawl.upload_id, since(context)).await;
+        }
     }
 }
 

@@ -27,6 +27,7 @@ pub mod rollout;
 pub mod schedule;
 pub mod schedules;
 pub mod settings;
+mod store_watch;
 pub mod under_way;
 pub mod worker;
 pub mod workflows;

@@ -1,5 +1,6 @@
 //! The worker: offers the workflow and its activities to a task queue.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use super::activities::Activities;
 use super::connect;
 use super::rollout::Version;
+use super::store_watch;
 use super::workflows::{
     AllWorkflow, ApprovalWorkflow, ForecastWorkflow, IdentitiesWorkflow, IndexingWorkflow,
     ScheduledCrawl,
@@ -69,24 +71,53 @@ pub struct Work<'a> {
     pub meter: Option<Arc<dyn CoreMeter>>,
 }
 
-/// Works until `stop`; crawls under way are handed over with their checkpoints.
+fn broken(what: &str, error: &dyn std::fmt::Display) -> Failure {
+    Failure::new(Kind::Internal, format!("the worker {what}: {error}"))
+}
+
+/// Works until `stop`; crawls under way are handed over with their checkpoints. While the store does not answer it asks
+/// for no work.
 pub async fn run(work: Work<'_>, stop: CancellationToken) -> Result<()> {
-    let Work { crawler, client, task_queue, configuration, version, meter } = work;
-    let broken = |what: &str, error: &dyn std::fmt::Display| {
-        Failure::new(Kind::Internal, format!("the worker {what}: {error}"))
-    };
-    let telemetry = TelemetryOptions::builder().maybe_metrics(meter).build();
+    let telemetry = TelemetryOptions::builder().maybe_metrics(work.meter.clone()).build();
     let options = RuntimeOptions::builder().telemetry_options(telemetry).build();
     let options = options.map_err(|error| broken("has no runtime", &error))?;
     let runtime =
         Runtime::from_current_tokio(options).map_err(|error| broken("has no runtime", &error))?;
-    let temporal = connect::namespace_id(&client).await?;
-    let identity = identity(&client, configuration);
-    let options = WorkerOptions::new(task_queue)
-        .client_identity_override(identity)
+    let temporal = connect::namespace_id(&work.client).await?;
+    let store = work.crawler.store.clone();
+    loop {
+        let until = stop.child_token();
+        let watched = async {
+            store_watch::lost(&store).await;
+            tracing::error!("the store does not answer: this worker takes no work until it does");
+            until.cancel();
+            std::future::pending::<Infallible>().await
+        };
+        tokio::select! {
+            ended = once(&work, &runtime, &temporal, until.clone()) => ended?,
+            never = watched => match never {},
+        }
+        tokio::select! {
+            () = stop.cancelled() => return Ok(()),
+            () = store_watch::back(&store) => tracing::info!("the store answers again"),
+        }
+    }
+}
+
+/// The same while the store answers.
+async fn once(
+    work: &Work<'_>,
+    runtime: &Runtime,
+    temporal: &str,
+    stop: CancellationToken,
+) -> Result<()> {
+    let Work { crawler, client, task_queue, configuration, version, .. } = work;
+    let activities = Activities { crawler: crawler.clone(), temporal: temporal.to_owned() };
+    let options = WorkerOptions::new(*task_queue)
+        .client_identity_override(identity(client, configuration))
         .graceful_shutdown_period(GRACE)
         .max_heartbeat_throttle_interval(MAX_HEARTBEAT_THROTTLE)
-        .deployment_options(deployment(version))
+        .deployment_options(deployment(*version))
         .register_workflow::<IndexingWorkflow>()
         .and_then(WorkerOptionsBuilder::register_workflow::<ApprovalWorkflow>)
         .and_then(WorkerOptionsBuilder::register_workflow::<ScheduledCrawl>)
@@ -94,9 +125,9 @@ pub async fn run(work: Work<'_>, stop: CancellationToken) -> Result<()> {
         .and_then(WorkerOptionsBuilder::register_workflow::<ForecastWorkflow>)
         .and_then(WorkerOptionsBuilder::register_workflow::<AllWorkflow>)
         .map_err(|error| broken("cannot register its workflows", &error))?
-        .register_activities(Activities { crawler, temporal })
+        .register_activities(activities)
         .build();
-    let mut worker = Worker::new(&runtime, client, options).map_err(|error| {
+    let mut worker = Worker::new(runtime, client.clone(), options).map_err(|error| {
         broken("does not start", &error).next("see whether another worker of this process runs")
     })?;
     if let Some(Version { deployment, build_id }) = version {

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use sheaf_tests::temporal::{QUICK, in_the_middle, replays, server, signal, worker_and_log};
 use sheaf_tests::wait::until;
 use sheaf_tests::{Site, odd, root};
+use tokio::io::AsyncWriteExt as _;
 
 const TOKEN: &str = "a-word-for-the-page";
 
@@ -142,6 +143,28 @@ async fn a_worker_tells_prometheus_of_itself_and_of_its_connections() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn whoever_holds_connections_open_keeps_nobody_from_the_page() {
+    let mut site = observed(&odd("pages = 1"), "").await;
+    let server = server(&mut site).await;
+    let (_worker, log) = worker_and_log(&site).await;
+    let at = address(&log.lock().expect("a log"));
+    let to = at.trim_start_matches("http://").to_owned();
+    let mut silent = Vec::new();
+    for _ in 0..600 {
+        let mut socket = tokio::net::TcpStream::connect(&to).await.expect("a connection");
+        // Some say nothing, some not all that they began to.
+        if silent.len() % 2 == 0 {
+            let begun = socket.write_all(b"POST /sign-in HTTP/1.1\r\nhost: localhost\r\n");
+            begun.await.expect("sent");
+        }
+        silent.push(socket);
+    }
+    assert_eq!(text(&format!("{at}/healthz")).await, "ok\n");
+    drop(silent);
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_address_that_is_taken_is_told_before_anything_is_crawled() {
     let site = observed(&odd("pages = 1"), "").await;
     let taken = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
@@ -236,6 +259,7 @@ async fn a_paused_crawl_that_is_cancelled_is_resumed_by_the_next() {
     assert_eq!(cancelled.code, 0, "{cancelled:?}");
     assert_eq!(cancelled.json()["result"]["cancelled"], json!(true));
     drop(sync.wait_with_output().await.expect("an end"));
+    replays(&server, "sheaf-odd", "paused_and_cancelled").await;
     site.glean.drill().clear();
     let next = site.sheaf(&["sync", "odd", "--json"]).await;
     assert_eq!(next.json()["result"]["outcome"], "complete", "{next:?}");

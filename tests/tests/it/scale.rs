@@ -27,8 +27,11 @@ fn memory(worker: &Child, which: &str) -> u64 {
     kib / 1024
 }
 
-/// A full crawl of so many documents; how much memory the worker had in each part of it.
-async fn crawl(site: &Site, sink: &Sink, worker: &Child, documents: u64) -> Vec<u64> {
+/// What the end of a crawl takes: what is sorted, written and compared there has buffers of its own, in MiB.
+const END: u64 = 24;
+
+/// A full crawl of so many documents; how much memory the worker had in each part of it, and at most.
+async fn crawl(site: &Site, sink: &Sink, worker: &Child, documents: u64) -> (Vec<u64>, u64) {
     sink.forget();
     let started = Instant::now();
     let mut sync = site.command(&["sync", "generated", "--json"]).spawn().expect("a crawl");
@@ -61,7 +64,7 @@ async fn crawl(site: &Site, sink: &Sink, worker: &Child, documents: u64) -> Vec<
         told.elapsed().as_secs_f64(),
         memory(worker, "VmHWM")
     );
-    memories
+    (memories, memory(worker, "VmHWM"))
 }
 
 async fn memory_stays(bucket: Option<Bucket>, documents: u64) {
@@ -77,11 +80,13 @@ async fn memory_stays(bucket: Option<Bucket>, documents: u64) {
     let server = server(&mut site).await;
     let worker = worker(&site).await;
     println!("{} MiB before any crawl", memory(&worker, "VmRSS"));
+    let mut early = None;
     // The second compares with what the first left.
     for _ in 0..2 {
-        let memories = crawl(&site, &sink, &worker, documents).await;
-        let (early, late) = (memories[1], memories[memories.len() - 1]);
-        assert!(late <= early + 10, "{memories:?} MiB");
+        let (memories, most) = crawl(&site, &sink, &worker, documents).await;
+        let early = *early.get_or_insert(memories[1]);
+        assert!(memories.iter().all(|now| *now <= early + 10), "{early}, then {memories:?} MiB");
+        assert!(most <= early + END, "{early}, and at most {most} MiB");
         if let Some(bucket) = &bucket {
             println!("{} requests to the bucket", bucket.requests().len());
         }

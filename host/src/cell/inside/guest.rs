@@ -207,8 +207,14 @@ impl Life {
             crawl: nanoseconds(self.usage.of_whole_crawl()),
         };
         let said = said.map_err(|failure| Told::from(failure.clone()));
-        let answer = Answer { used, requests: self.requests.take(), said };
-        match self.sender.send(&answer, &[]).await {
+        let mut answer = Answer { used, requests: self.requests.take(), said };
+        let mut sent = self.sender.send(&answer, &[]).await;
+        if sent.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::InvalidData) {
+            // What became of its requests is no reason to fail.
+            answer.requests.clear();
+            sent = self.sender.send(&answer, &[]).await;
+        }
+        match sent {
             Err(error) if error.kind() == io::ErrorKind::InvalidData => {
                 let what = format!(
                     "what the connector delivers at once, besides its documents' texts, has more than {}",

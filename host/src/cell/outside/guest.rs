@@ -116,7 +116,7 @@ impl Guest {
     /// What became of its requests is a part of the step that waits for its answer.
     fn tell(&self, requests: Vec<Requested>) {
         let lived = self.since.elapsed();
-        for requested in requests.into_iter().take(MOST_REQUESTED).map(Requested::bounded) {
+        for requested in requests.into_iter().take(MOST_REQUESTED).map(Requested::told) {
             let Requested { method, url, answer, ago, took } = requested;
             let ago = ago.min(lived);
             let mut says = vec![("method", method), ("url", url)];

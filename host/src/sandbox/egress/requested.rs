@@ -6,7 +6,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
-use crate::text::bounded;
+use crate::redact::redact;
+use crate::text::short_line;
 
 /// The most that wait to be told: a guest may make many between two answers.
 pub const MOST_REQUESTED: usize = 200;
@@ -28,11 +29,12 @@ pub struct Requested {
 }
 
 impl Requested {
-    /// As another process may have said it, with no text longer than it can be.
-    pub fn bounded(self) -> Self {
-        let short = |text: String| bounded(text, MOST_TEXT);
-        let (method, url) = (short(self.method), short(self.url));
-        Self { method, url, answer: self.answer.map_err(short), ..self }
+    /// As it may be told, whoever said it: one line each, without secrets.
+    #[must_use]
+    pub fn told(self) -> Self {
+        let line = |text: String| short_line(&redact(&text), MOST_TEXT);
+        let (method, url) = (line(self.method), line(self.url));
+        Self { method, url, answer: self.answer.map_err(line), ..self }
     }
 }
 
@@ -61,7 +63,7 @@ impl Requests {
         }
         let (method, url) = (method.to_owned(), url.to_owned());
         let (ago, took) = (Duration::ZERO, began.elapsed());
-        let requested = Requested { method, url, answer, ago, took }.bounded();
+        let requested = Requested { method, url, answer, ago, took }.told();
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         if waiting.len() < MOST_REQUESTED {
             waiting.push((requested, began));

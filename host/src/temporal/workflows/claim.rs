@@ -1,55 +1,65 @@
-//! A crawl's claim on its connection while nobody works on it.
+//! A crawl's claim on its connection while it is paused, and after it was cancelled: nobody works on it then who would
+//! renew it.
 
-use std::convert::Infallible;
 use std::time::Duration;
 
-use temporalio_sdk::WorkflowContext;
 use temporalio_sdk::workflows::select;
+use temporalio_sdk::{
+    CancellableFuture as _, TimerOptions, WaitConditionOptions, WorkflowCancellationToken,
+    WorkflowContext,
+};
 
 use super::activity::in_between;
-use crate::crawl::lease::BETWEEN_ATTEMPTS;
-use crate::crawl::{CrawlPolicy, CrawlRef};
+use crate::crawl::CrawlRef;
 use crate::temporal::activities::Activities;
 use crate::temporal::inputs::ClaimInput;
 
-/// How often it is held again, and how long it counts each time. A history takes half a year of these.
-const HOLD: Duration = Duration::from_secs(3600);
+/// How long it counts each time it is held, and how often that is. A history takes half a year of these.
 const HELD: Duration = Duration::from_secs(2 * 3600);
+const HOLD: Duration = Duration::from_secs(3600);
+/// When it is tried again after a failure: the store may be away.
+const AGAIN: Duration = Duration::from_secs(300);
 
-/// While it is paused nobody works on a crawl, and nobody else may take its connection.
+/// What a crawl is at, for its claim.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum At {
+    /// Somebody works on it, and renews the claim.
+    Work,
+    /// It is paused, and nobody does.
+    Rest,
+    End,
+}
+
+/// Holds the claim whenever the crawl rests, until it ends.
 pub(super) async fn keep<W>(
     context: &WorkflowContext<W>,
     crawl: &CrawlRef,
-    policy: &CrawlPolicy,
-    is_paused: impl Fn(&W) -> bool,
-) -> Infallible {
+    at: impl Fn(&W) -> At + Copy,
+) {
+    // What ends with the crawl ends by itself: a cancellation is the crawl's to hear.
+    let until = async |is_so: &dyn Fn(At) -> bool| {
+        let token = WorkflowCancellationToken::new();
+        let options = WaitConditionOptions::builder().cancellation_token(token).build();
+        let waits = context.wait_condition_with_options(|state| is_so(at(state)), options);
+        let _ = waits.await;
+    };
     loop {
-        let paused = context.wait_condition(&is_paused).await;
+        until(&|at| at != At::Work).await;
         // Histories of crawls that were paused before there was this replay without it.
-        if paused.is_err() || !context.patched("claim held") {
-            return std::future::pending().await;
+        if context.state(at) == At::End || !context.patched("claim held") {
+            return;
         }
-        // By then whoever worked on it has handed over, or is known to be no more.
-        let mut pause = (2 * policy.heartbeat_timeout).min(BETWEEN_ATTEMPTS / 2);
-        loop {
-            {
-                let mut over = Box::pin(context.timer(pause));
-                let mut resumed = Box::pin(context.wait_condition(|state| !is_paused(state)));
-                select! {
-                    _ = over => {}
-                    _ = resumed => {}
-                }
-            }
-            if context.cancellation_token().is_cancelled() {
-                return std::future::pending().await;
-            }
-            if !context.state(&is_paused) {
-                break;
-            }
-            let input = ClaimInput { crawl: crawl.clone(), lasts: Some(HELD) };
-            let options = in_between(format!("{} stays this crawl's", crawl.connection));
-            let _ = context.execute_activity(Activities::keep_claim, input, options).await;
-            pause = HOLD;
+        let input = ClaimInput { crawl: crawl.clone(), lasts: Some(HELD) };
+        let options = in_between(format!("{} stays this crawl's", crawl.connection));
+        let held = context.execute_activity(Activities::keep_claim, input, options).await;
+        let pause = if held.is_ok() { HOLD } else { AGAIN };
+        let token = WorkflowCancellationToken::new();
+        let timer = TimerOptions::builder(pause).cancellation_token(token).build();
+        let mut over = Box::pin(context.timer(timer));
+        let mut goes_on = Box::pin(futures::FutureExt::fuse(until(&|at| at != At::Rest)));
+        select! {
+            _ = over => {}
+            () = goes_on => over.cancel(),
         }
     }
 }

@@ -2,11 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use futures::FutureExt as _;
 use serde::{Deserialize, Serialize};
 use temporalio_macros::{workflow, workflow_methods};
 use temporalio_sdk::error::RetryState;
-use temporalio_sdk::workflows::{join_all, select};
+use temporalio_sdk::workflows::{join, join_all, select};
 use temporalio_sdk::{
     ActivityExecutionError, CancellableFuture as _, ChildWorkflowOptions, ParentClosePolicy,
     SyncWorkflowContext, WorkflowContext, WorkflowContextView, WorkflowIdReusePolicy,
@@ -17,8 +16,8 @@ use super::activity::activity;
 use super::approval::{ApprovalInput, ApprovalWorkflow};
 use super::claim;
 use super::reported::reported;
+use super::share::share;
 use crate::connector::Digest;
-use crate::crawl::plan::Scopes;
 use crate::crawl::view::{CrawlView, Phase};
 use crate::crawl::{CrawlPolicy, CrawlRef, CrawlRequest, CrawlResult, RangeProgress};
 use crate::failure::Kind;
@@ -71,6 +70,20 @@ pub struct IndexingWorkflow {
     paused: Option<String>,
     /// How far the scopes are that were handed over, by the first of their numbers.
     resting: BTreeMap<usize, RangeProgress>,
+    /// How many activities work on it.
+    working: usize,
+    /// Nothing more is done for it.
+    ended: bool,
+}
+
+impl IndexingWorkflow {
+    fn at(&self) -> claim::At {
+        match (self.ended, self.paused.is_some(), self.working) {
+            (true, ..) => claim::At::End,
+            (false, true, 0) => claim::At::Rest,
+            (false, ..) => claim::At::Work,
+        }
+    }
 }
 
 #[workflow_methods]
@@ -82,7 +95,16 @@ impl IndexingWorkflow {
             mode: input.request.mode,
             ..CrawlView::default()
         };
-        Self { input, view, next: 0, stopped: false, paused: None, resting: BTreeMap::new() }
+        Self {
+            input,
+            view,
+            next: 0,
+            stopped: false,
+            paused: None,
+            resting: BTreeMap::new(),
+            working: 0,
+            ended: false,
+        }
     }
 
     #[run(name = "IndexingWorkflow")]
@@ -192,15 +214,13 @@ async fn crawl(
         (Some(from), Some(to)) => to.duration_since(from).unwrap_or_default().as_secs_f64(),
         _ => 0.0,
     };
-    let ended = {
-        let mut work = Box::pin(work(context, input, &crawl, took).fuse());
-        let claim = claim::keep(context, &crawl, policy, |state| state.paused.is_some());
-        let mut claim = Box::pin(claim.fuse());
-        select! {
-            ended = work => ended,
-            never = claim => match never {},
-        }
+    context.state_mut(|state| state.ended = false);
+    let work = async {
+        let ended = work(context, input, &crawl, took).await;
+        context.state_mut(|state| state.ended = true);
+        ended
     };
+    let (ended, ()) = join!(Box::pin(work), claim::keep(context, &crawl, IndexingWorkflow::at));
     // Whoever comes next need not wait until the claim is forgotten.
     if ended.is_err() && context.cancellation_token().is_cancelled() {
         claim::give_back(context, crawl).await;
@@ -227,18 +247,15 @@ async fn work(
 
     resumed(context).await;
     context.state_mut(|state| state.view.phase = Phase::Completing);
-    context
-        .execute_activity(
-            Activities::complete_upload,
-            CompleteInput {
-                crawl: crawl.clone(),
-                seconds: took(),
-                attempts: policy.attempts,
-                policy: Some(policy.clone()),
-            },
-            activity(policy, format!("complete the upload of {}", input.request.connection)),
-        )
-        .await
+    let complete = CompleteInput {
+        crawl: crawl.clone(),
+        seconds: took(),
+        attempts: policy.attempts,
+        policy: Some(policy.clone()),
+    };
+    let options = activity(policy, format!("complete the upload of {}", crawl.connection));
+    let completing = context.execute_activity(Activities::complete_upload, complete, options);
+    working(context, completing).await
 }
 
 /// Groups are told before the documents that name them. What goes wrong there is kept for `sheaf status`, and keeps
@@ -262,33 +279,25 @@ async fn tell_identities(
         beside: Some(crawl.upload_id.clone()),
     };
     let options = activity(policy, summary);
-    let _ = context.execute_activity(Activities::crawl_identities, identities, options).await;
+    let telling = context.execute_activity(Activities::crawl_identities, identities, options);
+    let _ = working(context, telling).await;
+}
+
+/// Somebody works on the crawl until this has ended.
+async fn working<T>(
+    context: &WorkflowContext<IndexingWorkflow>,
+    activity: impl Future<Output = T>,
+) -> T {
+    context.state_mut(|state| state.working += 1);
+    let ended = activity.await;
+    context.state_mut(|state| state.working -= 1);
+    ended
 }
 
 /// Whether a late copy of a request of our own replaced the session.
 fn session_lost(error: &ActivityExecutionError) -> bool {
     let failure = error.cause().and_then(reported);
     failure.is_some_and(|failure| failure.kind == Kind::SessionLost)
-}
-
-/// An activity of its own for each scope, while there are not more than this.
-const ACTIVITIES: usize = 200;
-/// Whatever the policy's number of lanes: what the largest crawl makes of a history's 51,200 events.
-const MAX_ACTIVITIES: usize = 1_000;
-
-/// How many of the scopes that are left the next activity takes. The last ones are small, so that no
-/// lane has much left to do when the others are idle.
-///
-/// A crawl whose scopes are listed was configured for a workflow of an earlier version: its history has
-/// an activity for each.
-fn share(crawl: &CrawlRef, left: usize, lanes: usize) -> usize {
-    match &crawl.scopes {
-        Scopes::Listed(_) => 1.min(left),
-        Scopes::Count(of) => {
-            let fair = left / (2 * lanes);
-            fair.clamp(of.div_ceil(MAX_ACTIVITIES), of.div_ceil(ACTIVITIES).max(1)).min(left)
-        }
-    }
 }
 
 /// Whether so many scopes failed, and none was read, that nobody waits for the others: each is tried
@@ -350,16 +359,19 @@ async fn crawl_range(
         let crawling =
             context.execute_activity(Activities::execute_indexing, input.clone(), options);
         let mut crawling = std::pin::pin!(crawling);
-        select! {
-            ended = crawling => return ended,
-            _ = context.wait_condition(|state| state.paused.is_some()) => {}
-        }
-        // Or the whole crawl is cancelled, and this with it.
-        let asked = context.state(|state| state.paused.is_some());
-        if asked {
-            crawling.cancel();
-        }
-        let ended = crawling.await;
+        let handing_over = async {
+            select! {
+                ended = crawling => return (ended, false),
+                _ = context.wait_condition(|state| state.paused.is_some()) => {}
+            }
+            // Or the whole crawl is cancelled, and this with it.
+            let asked = context.state(|state| state.paused.is_some());
+            if asked {
+                crawling.cancel();
+            }
+            (crawling.await, asked)
+        };
+        let (ended, asked) = working(context, handing_over).await;
         let handed_over = match &ended {
             Err(ActivityExecutionError::Cancelled(cancelled)) => {
                 if let Ok(Some(range)) = cancelled.details::<RangeProgress>() {
@@ -387,22 +399,6 @@ async fn resumed(context: &WorkflowContext<IndexingWorkflow>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::document::Scope;
-
-    /// The sizes of the activities of a crawl, as its lanes take them.
-    fn sizes(scopes: &Scopes, lanes: usize) -> Vec<usize> {
-        let json = serde_json::json!({
-            "connection": "c", "datasource": "c", "connector": "c 1", "digest": Digest::of(b""),
-            "mode": "full", "upload_id": "u", "scopes": scopes,
-        });
-        let crawl: CrawlRef = serde_json::from_value(json).expect("a crawl");
-        let (mut sizes, mut left) = (Vec::new(), crawl.scopes.count());
-        while left > 0 {
-            sizes.push(share(&crawl, left, lanes));
-            left -= sizes[sizes.len() - 1];
-        }
-        sizes
-    }
 
     #[test]
     fn a_restart_travels_under_the_name_that_running_workflows_know() {
@@ -410,20 +406,5 @@ mod tests {
             .expect("what an earlier version sent");
         assert!(input.request.restart);
         assert_eq!(serde_json::to_value(input).expect("JSON")["anew"], true);
-    }
-
-    #[test]
-    fn few_scopes_are_an_activity_each_and_many_make_few_activities() {
-        assert_eq!(sizes(&Scopes::Count(12), 4), [1; 12]);
-        assert_eq!(sizes(&Scopes::Count(200), 4), [1; 200]);
-        for lanes in [1, 4, 64, 2_000, 10_000] {
-            let sizes = sizes(&Scopes::Count(10_000), lanes);
-            assert_eq!(sizes.iter().sum::<usize>(), 10_000);
-            assert!(sizes.iter().all(|size| (1..=50).contains(size)), "{sizes:?}");
-            assert!(sizes.len() <= MAX_ACTIVITIES, "{lanes} lanes: {}", sizes.len());
-        }
-        assert!(sizes(&Scopes::Count(10_000), 4).len() < 250);
-        let scope = Scope { id: "a".into(), title: "A".into(), documents: None };
-        assert_eq!(sizes(&Scopes::Listed(vec![scope; 300]), 4), [1; 300]);
     }
 }

@@ -15,6 +15,7 @@ pub mod identities;
 pub mod indexing;
 mod reported;
 pub mod scheduled;
+mod share;
 
 pub use all::{AllInput, AllWorkflow};
 pub use approval::{ApprovalInput, ApprovalWorkflow};
@@ -37,6 +38,7 @@ mod tests {
             include_str!("all.rs"),
             include_str!("activity.rs"),
             include_str!("claim.rs"),
+            include_str!("share.rs"),
             include_str!("reported.rs"),
         ] {
             for forbidden in
