@@ -26,7 +26,8 @@ need() { # need LOG PACKAGES
     fi
 }
 
-# Starts COMMAND, prints READY when PROBE answers, and stays until it is killed. COMMAND never outlives this script.
+# Starts COMMAND, prints READY when the URL PROBE answers well, or `any:URL` in whatever way, and stays until it is killed.
+# COMMAND never outlives this script.
 serve() { # serve PORT READY PROBE LOG COMMAND...
     local port=$1 ready=$2 probe=$3 log=$4
     shift 4
@@ -47,7 +48,9 @@ serve() { # serve PORT READY PROBE LOG COMMAND...
     trap 'kill "$server" 2>/dev/null || true; wait "$server" 2>/dev/null || true' EXIT
 
     local tries=0
-    until curl --silent --fail --noproxy '*' --max-time 20 --output /dev/null "$probe"; do
+    local well=(--fail)
+    if [[ $probe == any:* ]]; then well=() probe=${probe#any:}; fi
+    until curl --silent "${well[@]}" --noproxy '*' --max-time 20 --output /dev/null "$probe"; do
         tries=$((tries + 1))
         if [ "$tries" -gt 300 ] || ! kill -0 "$server" 2>/dev/null; then
             echo "no answer from $probe; the end of $log:" >&2

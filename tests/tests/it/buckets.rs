@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use futures::future::join_all;
 use sheaf_tests::bucket::{Bucket, Fault, Kind, What};
+use sheaf_tests::servers::Server;
 use sheaf_tests::{Site, odd};
 
 /// Each fault happens at so many requests of a crawl, spread over it.
@@ -90,6 +91,41 @@ async fn of_two_who_crawl_at_once_through_a_bucket_one_is_told_of_the_other() {
         }
         assert!(is_whole(&site, &salt).await, "{salt}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_container_of_azure_keeps_what_crawls_know_and_keeps_them_apart() {
+    let Some(server) = Server::start("azurite.sh").await else { return };
+    let key = server.asked("azurite-container.mjs").await;
+    let mut site = Site::new("").await.connector("guest_odd");
+    for (name, value) in [
+        ("AZURE_STORAGE_ENDPOINT", format!("http://127.0.0.1:{}/sheaf", server.port).as_str()),
+        ("AZURE_ALLOW_HTTP", "true"),
+        ("AZURE_STORAGE_ACCOUNT_NAME", "sheaf"),
+        ("AZURE_STORAGE_ACCOUNT_KEY", key.trim()),
+    ] {
+        site.environment.push((name.into(), value.into()));
+    }
+    let store = "state_store = \"az://sheaf/state\"\n\n";
+    for (salt, added) in [("first", 600), ("second", 0)] {
+        configure(&site, store, salt);
+        let result = site.sync("odd", 0).await;
+        assert_eq!((&result["outcome"], &result["added"]), (&"complete".into(), &added.into()));
+        assert!(is_whole(&site, salt).await, "{salt}");
+    }
+    // As another machine, with a folder of its own for its locks.
+    configure(&site, store, "third");
+    let text = std::fs::read_to_string(site.path("sheaf.toml")).expect("a file");
+    site.write("other.toml", &format!("state_folder = \"elsewhere\"\n{text}"));
+    let arguments = ["sync", "odd", "--local", "--json"];
+    let there = [&arguments[..], &["--config", "other.toml"]].concat();
+    let (one, two) = tokio::join!(site.sheaf(&arguments), site.sheaf(&there));
+    assert!([one.code, two.code].contains(&0), "{one:?} {two:?}");
+    for ended in [&one, &two] {
+        let kind = ended.json()["error"]["kind"].clone();
+        assert!(ended.code == 0 || kind == "Busy", "{ended:?}");
+    }
+    assert!(is_whole(&site, "third").await);
 }
 
 /// Requests that write, by what they are about.
