@@ -286,8 +286,8 @@ const ROOMS: &[Room] = &[
             "activities",
             "workflows",
             "found",
-            "queue",
             "rollout",
+            "queue",
             "api_key",
             "connect",
             "follow",
@@ -310,6 +310,7 @@ const ROOMS: &[Room] = &[
         &[
             "reported",
             "activity",
+            "timer",
             "approval",
             "identities",
             "forecast",

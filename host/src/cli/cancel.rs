@@ -37,6 +37,12 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<Report> {
             });
             Ok(Report::new(summary, result).text(text))
         }
+        Cancelled::Asked => {
+            let summary =
+                format!("{name}: asked to end; no worker answers, and it ends as soon as one does");
+            let result = json!({ "connection": name, "cancelled": false, "asked": true });
+            Ok(Report::new(summary, result).exit_code(5))
+        }
         Cancelled::Ended(ended) => {
             let result = (*ended)?;
             let summary = format!("it had come to its end: {}", sync::summary(&result));

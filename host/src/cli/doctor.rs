@@ -144,7 +144,8 @@ async fn temporal(config: &Config, findings: &mut Vec<Finding>) {
     };
     add(findings, "Temporal", Outcome::Well(format!("{} answers", config.temporal.place())));
     if let Some(version) = &config.version {
-        add(findings, "version", current(&client, version).await);
+        let queue = &config.temporal.task_queue;
+        add(findings, "version", current(&client, queue, version).await);
     }
     let queue = &config.temporal.task_queue;
     match queue::workers(&client, queue).await {
@@ -164,9 +165,19 @@ async fn temporal(config: &Config, findings: &mut Vec<Finding>) {
 }
 
 /// Whether this build gets the work.
-async fn current(client: &Client, version: &Version) -> Outcome {
+async fn current(client: &Client, queue: &str, version: &Version) -> Outcome {
     let Version { deployment, build_id } = version;
-    match rollout::current(client, deployment).await {
+    let current = rollout::current(client, deployment).await;
+    if let Ok(Some(build_id)) = &current {
+        let gets = Version { build_id: build_id.clone(), ..version.clone() };
+        if let Ok(false) = queue::has(client, queue, &gets).await {
+            let what = format!("{deployment}: work goes to {build_id}, of which no worker listens");
+            return Failure::settings(what)
+                .next("start workers of that build, or `sheaf rollout` to another")
+                .into();
+        }
+    }
+    match current {
         Ok(Some(current)) if current == *build_id => {
             Outcome::Well(format!("{deployment}: work goes to {build_id}"))
         }

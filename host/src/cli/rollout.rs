@@ -6,6 +6,7 @@ use serde_json::json;
 use super::context::{Context, connect};
 use super::output::Report;
 use crate::failure::{Failure, Result};
+use crate::temporal::queue;
 use crate::temporal::rollout::{self, Version};
 
 #[derive(ClapArgs)]
@@ -24,6 +25,9 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<Report> {
     let version = Version { build_id: args.build_id.unwrap_or(ours.build_id), ..ours };
     let client = connect(&config).await?;
     let before = rollout::set_current(&client, &version).await?;
+    if !queue::has(&client, &config.temporal.task_queue, &version).await? {
+        tracing::warn!("no worker of {} listens: crawls wait until one does", version.build_id);
+    }
     let Version { deployment, build_id } = version;
     let summary = format!("{deployment}: work goes to {build_id}");
     let text = match &before {

@@ -21,6 +21,8 @@ pub const RENEW: Duration = Duration::from_secs(10);
 const LASTS: Duration = Duration::from_secs(60);
 /// The same between two attempts of an activity: longer than the usual pauses.
 pub const BETWEEN_ATTEMPTS: Duration = Duration::from_secs(360);
+/// The same of a crawl that is paused: it is held again each hour.
+pub const PAUSED: Duration = Duration::from_secs(2 * 3600);
 /// For so long after a renewal the crawl itself counts on it: less than it lasts.
 const CERTAIN: Duration = Duration::from_secs(45);
 /// Claims that were replaced are removed after this.
@@ -282,13 +284,19 @@ impl Claims {
     }
 
     fn busy(&self, lease: &Lease, left: Duration) -> Failure {
-        let Lease { by, upload_id, .. } = lease;
-        Failure::new(Kind::Busy, format!("`{}` is being crawled already, by {by}", self.connection))
+        let Lease { by, upload_id, lasts, .. } = lease;
+        let (name, left) = (&self.connection, left.as_secs().max(1));
+        if *lasts == PAUSED.as_secs() {
+            return Failure::new(Kind::Busy, format!("a crawl of `{name}` is paused: {by}"))
+                .at(format!("upload {upload_id}"))
+                .next(format!(
+                    "`sheaf resume {name}` goes on with it, `sheaf cancel {name}` ends it. If it was \
+                     terminated in Temporal, it is forgotten in {left} s"
+                ));
+        }
+        Failure::new(Kind::Busy, format!("`{name}` is being crawled already, by {by}"))
             .at(format!("upload {upload_id}"))
-            .next(format!(
-                "wait for it to end. If it was killed, it is forgotten in {} s",
-                left.as_secs().max(1)
-            ))
+            .next(format!("wait for it to end. If it was killed, it is forgotten in {left} s"))
     }
 }
 

@@ -1,5 +1,7 @@
 //! Ends a crawl that is under way, on somebody's word.
 
+use std::time::Duration;
+
 use temporalio_client::errors::{WorkflowGetResultError, WorkflowInteractionError};
 use temporalio_client::{
     Client, NamespacedClient as _, UntypedWorkflowHandle, WorkflowCancelOptions,
@@ -13,10 +15,15 @@ use super::settings::Deployment;
 use crate::crawl::{CrawlResult, CrawlView};
 use crate::failure::{Failure, Result};
 
+/// How long a worker is waited for that does it.
+const PATIENCE: Duration = Duration::from_secs(20);
+
 /// How a crawl ended that was to be cancelled.
 pub enum Cancelled {
     /// As far as it had come.
     Yes(Box<CrawlView>),
+    /// It was asked to end, and no worker answers that would do it.
+    Asked,
     /// It had come to its end first.
     Ended(Box<Result<CrawlResult>>),
 }
@@ -59,18 +66,27 @@ pub async fn cancel(
 ) -> Result<Cancelled> {
     let (handle, mut view) = ask(client, deployment, connection).await?;
     let mut watch = Watch::new(client, deployment.task_queue());
-    let look = async || match follow::progress(&handle).await {
-        Some(seen) => {
+    let nobody = detach.child_token();
+    let look = async || {
+        if let Some(seen) = follow::progress(&handle).await {
             watch.answered();
             // An activity that has ended cancelled is in no view any more: what it said last counts.
             if seen.total.counts.documents >= view.total.counts.documents {
                 view = seen;
             }
+            return;
         }
-        None => drop(watch.unanswered().await),
+        watch.unanswered().await;
+        if watch.silence() > PATIENCE {
+            nobody.cancel();
+        }
     };
     let result = || handle.get_result(WorkflowGetResultOptions::default());
-    match patiently(result, detach, look).await? {
+    let ended = patiently(result, &nobody, look).await;
+    if ended.is_err() && nobody.is_cancelled() && !detach.is_cancelled() {
+        return Ok(Cancelled::Asked);
+    }
+    match ended? {
         Err(WorkflowGetResultError::Cancelled { .. }) => {
             // What was handed over at the end is known only now.
             let last = follow::progress(&handle).await;

@@ -274,6 +274,11 @@ impl<'a> Watch<'a> {
         }
     }
 
+    /// For how long nobody has answered.
+    pub(super) fn silence(&self) -> Duration {
+        self.silent_since.elapsed()
+    }
+
     pub(super) async fn unanswered(&mut self) -> Option<String> {
         let workers = queue::workers(self.client, self.task_queue);
         let why = match tokio::time::timeout(QUERY_TIMEOUT, workers).await {

@@ -7,10 +7,12 @@ use sheaf_tests::temporal::{
     QUICK, arrived, client, ended, in_the_middle, lists, replays, server, signal, until_schedule,
     worker,
 };
-use sheaf_tests::wait::in_time;
+use sheaf_tests::wait::{in_time, until};
 use sheaf_tests::{Site, files, odd};
-use temporalio_client::RpcOptions;
 use temporalio_client::schedules::ScheduleDescription;
+use temporalio_client::{
+    RpcOptions, UntypedWorkflow, WorkflowCancelOptions, WorkflowFetchHistoryOptions,
+};
 
 fn configured(connections: &str) -> String {
     format!("{QUICK}{connections}")
@@ -82,6 +84,50 @@ async fn an_approval_that_nobody_gives_expires_and_deletes_nothing() {
     let rejected = site.sheaf(&["reject", "odd", "--json"]).await;
     assert_eq!((rejected.code, &rejected.json()["result"]["deleted"]), (0, &json!(0)));
     assert_eq!(site.ids("odd").await.len(), 200);
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_cancelled_while_no_worker_listens_and_its_time_runs_out_ends() {
+    let wait = "\n[connections.odd.deletions]\nwait = \"5s\"\n";
+    let with = |settings: &str| configured(&format!("{}{wait}", odd(settings)));
+    let mut site = Site::new(&with("pages = 20")).await.connector("guest_odd");
+    let server = server(&mut site).await;
+    site.sync("odd", 0).await;
+    site.configure(&with("pages = 10"));
+    let mut first = worker(&site).await;
+    assert_eq!(site.sheaf(&["sync", "odd"]).await.code, 5);
+    first.kill().await.expect("ended");
+    let client = client(&server).await;
+    let handle = client.get_workflow_handle::<UntypedWorkflow>("sheaf-odd.approval");
+    handle.cancel(WorkflowCancelOptions::default()).await.expect("asked");
+    until("its time has run out", async || {
+        let history = handle.fetch_history(WorkflowFetchHistoryOptions::default());
+        let json = history.to_json().await.expect("a history");
+        String::from_utf8_lossy(&json).contains("TimerFired")
+    })
+    .await;
+    // Both come at once to the next worker.
+    let _second = worker(&site).await;
+    ended(&client, "sheaf-odd.approval").await;
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crawl_is_cancelled_though_no_worker_listens() {
+    let mut site = Site::new(&configured(&odd("pages = 2000"))).await.connector("guest_odd");
+    let server = server(&mut site).await;
+    let mut first = worker(&site).await;
+    let sync = in_the_middle(&site).await;
+    signal(&first, "TERM");
+    first.wait().await.expect("ended");
+    let cancelled = site.sheaf(&["cancel", "odd", "--json"]).await;
+    assert_eq!(cancelled.code, 5, "{cancelled:?}");
+    assert_eq!(cancelled.json()["result"]["asked"], true);
+    let _second = worker(&site).await;
+    assert_ne!(sync.wait_with_output().await.expect("an end").status.code(), Some(0));
+    let ended = site.sync("odd", 0).await;
+    assert_eq!(ended["outcome"], "complete", "{ended:?}");
     server.stop().await;
 }
 

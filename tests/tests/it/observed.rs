@@ -254,7 +254,8 @@ async fn a_paused_crawl_that_is_cancelled_is_resumed_by_the_next() {
     assert_eq!(site.sheaf(&["pause", "odd"]).await.code, 0);
     until("its claim is held for hours", async || claim(&site).contains("\"lasts\":7200")).await;
     let local = site.sheaf(&["sync", "odd", "--local"]).await;
-    assert!(local.stderr.contains("is being crawled already, by workflow"), "{local:?}");
+    assert!(local.stderr.contains("a crawl of `odd` is paused: workflow"), "{local:?}");
+    assert!(local.stderr.contains("`sheaf resume odd`"), "{local:?}");
     let cancelled = site.sheaf(&["cancel", "odd", "--json"]).await;
     assert_eq!(cancelled.code, 0, "{cancelled:?}");
     assert_eq!(cancelled.json()["result"]["cancelled"], json!(true));

@@ -8,6 +8,7 @@ use temporalio_sdk::workflows::select;
 use temporalio_sdk::{SyncWorkflowContext, WorkflowContext, WorkflowContextView, WorkflowResult};
 
 use super::activity::activity;
+use super::timer::timer;
 use crate::crawl::result::AwaitingApproval;
 use crate::crawl::{CrawlPolicy, CrawlResult, Decision};
 use crate::name::{ConnectionName, UploadId};
@@ -53,9 +54,10 @@ impl ApprovalWorkflow {
     pub async fn run(context: &mut WorkflowContext<Self>) -> WorkflowResult<Option<CrawlResult>> {
         let input = context.state(|state| state.input.clone());
         let wait = Duration::from_secs(input.waiting.wait_seconds);
+        let mut over = Box::pin(timer(context, wait));
         select! {
             answered = context.wait_condition(|state| state.decision.is_some()) => { answered?; }
-            _ = context.timer(wait) => {}
+            _ = over => {}
         }
         let decision = context.state(|state| state.decision).unwrap_or(Decision::Expire);
         let decide = DecideInput {

@@ -5,17 +5,17 @@ use std::time::Duration;
 
 use temporalio_sdk::workflows::select;
 use temporalio_sdk::{
-    CancellableFuture as _, TimerOptions, WaitConditionOptions, WorkflowCancellationToken,
-    WorkflowContext,
+    CancellableFuture as _, WaitConditionOptions, WorkflowCancellationToken, WorkflowContext,
 };
 
 use super::activity::in_between;
+use super::timer::timer;
 use crate::crawl::CrawlRef;
+use crate::crawl::lease::PAUSED;
 use crate::temporal::activities::Activities;
 use crate::temporal::inputs::ClaimInput;
 
-/// How long it counts each time it is held, and how often that is. A history takes half a year of these.
-const HELD: Duration = Duration::from_secs(2 * 3600);
+/// How often it is held again. A history takes half a year of these.
 const HOLD: Duration = Duration::from_secs(3600);
 /// When it is tried again after a failure: the store may be away.
 const AGAIN: Duration = Duration::from_secs(300);
@@ -49,13 +49,11 @@ pub(super) async fn keep<W>(
         if context.state(at) == At::End || !context.patched("claim held") {
             return;
         }
-        let input = ClaimInput { crawl: crawl.clone(), lasts: Some(HELD) };
+        let input = ClaimInput { crawl: crawl.clone(), lasts: Some(PAUSED) };
         let options = in_between(format!("{} stays this crawl's", crawl.connection));
         let held = context.execute_activity(Activities::keep_claim, input, options).await;
         let pause = if held.is_ok() { HOLD } else { AGAIN };
-        let token = WorkflowCancellationToken::new();
-        let timer = TimerOptions::builder(pause).cancellation_token(token).build();
-        let mut over = Box::pin(context.timer(timer));
+        let mut over = Box::pin(timer(context, pause));
         let mut goes_on = Box::pin(futures::FutureExt::fuse(until(&|at| at != At::Rest)));
         select! {
             _ = over => {}

@@ -16,6 +16,7 @@ pub mod indexing;
 mod reported;
 pub mod scheduled;
 mod share;
+mod timer;
 
 pub use all::{AllInput, AllWorkflow};
 pub use approval::{ApprovalInput, ApprovalWorkflow};
@@ -39,6 +40,7 @@ mod tests {
             include_str!("activity.rs"),
             include_str!("claim.rs"),
             include_str!("share.rs"),
+            include_str!("timer.rs"),
             include_str!("reported.rs"),
         ] {
             for forbidden in

@@ -10,6 +10,7 @@ use temporalio_sdk::{WorkflowContext, WorkflowContextView, WorkflowResult};
 
 use super::identities::{IdentitiesCrawl, IdentitiesWorkflow};
 use super::indexing::{CrawlInput, IndexingWorkflow};
+use super::timer;
 use crate::crawl::identities::IdentityResult;
 use crate::crawl::{CrawlResult, ModeName};
 use crate::temporal::schedule::Schedule;
@@ -74,7 +75,7 @@ impl ScheduledCrawl {
                 Err(error) => return Err(error.into()),
             }
             if turn < turns {
-                context.timer(TURN).await;
+                timer::wait(context, TURN).await;
             }
         }
         let connection = crawl.request.connection;
