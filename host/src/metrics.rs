@@ -5,7 +5,7 @@ use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use prometheus::core::Collector;
-use prometheus::{Counter, CounterVec, IntCounterVec, IntGaugeVec, Opts, Registry};
+use prometheus::{Counter, CounterVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
 use tokio::task::AbortHandle;
 
 static METRICS: LazyLock<Metrics> = LazyLock::new(Metrics::new);
@@ -28,6 +28,8 @@ pub struct Metrics {
     pub glean_throttled: Counter,
     /// Seconds that a connection's requests waited for their source, or for its limits.
     pub source_throttled: CounterVec,
+    /// 1 while the file of this process has been changed to something that it does not take.
+    pub configuration_refused: IntGauge,
     /// Guests that run now, by connection.
     pub guests: IntGaugeVec,
     pub guest_cpu: CounterVec,
@@ -54,6 +56,10 @@ impl Metrics {
             "Seconds that requests waited for Glean's limits, of all requests together",
         );
         let guests = opts("guests", "Guests that run in this worker");
+        let refused = opts(
+            "configuration_refused",
+            "1 while sheaf.toml was changed to something that the worker does not take",
+        );
         Self {
             documents: counts("documents_total", "Documents that Glean has taken"),
             bytes: counts("bytes_total", "Bytes of JSON of these documents"),
@@ -65,6 +71,7 @@ impl Metrics {
                 "source_throttled_seconds_total",
                 "Seconds that requests to a source waited for it, or for its limits",
             ),
+            configuration_refused: registered(&registry, IntGauge::with_opts(refused)),
             guests: registered(&registry, IntGaugeVec::new(guests, of_connections)),
             guest_cpu: seconds(
                 "guest_cpu_seconds_total",

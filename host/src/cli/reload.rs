@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::{Config, Live};
 use crate::crawl::Crawler;
+use crate::metrics::metrics;
 use crate::temporal::schedules::{self, Gone};
 
 /// How soon a changed file is noticed.
@@ -65,9 +66,13 @@ impl Reading {
                 return self.tell(format!("{path} is no file: all stays as it was"));
             }
             match crawler.connections.read_again().await {
-                Ok(_) => (self.seen, self.told) = (now, None),
+                Ok(_) => {
+                    (self.seen, self.told) = (now, None);
+                    metrics().configuration_refused.set(0);
+                }
                 // It may be half written: it is read again until it is right.
                 Err(failure) => {
+                    metrics().configuration_refused.set(1);
                     let next = failure.next.as_deref().unwrap_or("correct it");
                     let what = format!(
                         "{path} is not taken, all stays as it was: {failure}; next: {next}"

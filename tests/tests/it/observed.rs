@@ -18,7 +18,7 @@ async fn observed(connections: &str, more: &str) -> Site {
 }
 
 /// Where the worker that wrote this log can be looked at.
-fn address(log: &str) -> String {
+pub(crate) fn address(log: &str) -> String {
     let said = "what this worker does is seen at ";
     let line = log.lines().find_map(|line| line.split_once(said)).expect("it says where");
     line.1.split_whitespace().next().expect("an address").trim_end_matches('/').to_owned()
@@ -47,7 +47,7 @@ fn claim(site: &Site) -> String {
         .map_or_else(String::new, |claim| std::fs::read_to_string(claim).unwrap_or_default())
 }
 
-async fn text(url: &str) -> String {
+pub(crate) async fn text(url: &str) -> String {
     let answer = browser().get(url).send().await.expect("an answer");
     assert_eq!(answer.status(), StatusCode::OK, "{url}");
     answer.text().await.expect("a text")

@@ -8,29 +8,36 @@ use sheaf_tests::wait::until;
 use sheaf_tests::web::Web;
 use sheaf_tests::{Site, odd};
 
+use super::observed::{address, text};
+
 async fn said(log: &Arc<Mutex<String>>, text: &str) {
     until(text, async || log.lock().expect("a log").contains(text)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_changed_file_counts_as_a_whole_or_not_at_all() {
-    let connections = odd("pages = 1");
+    let observe = "[observe]\naddress = \"127.0.0.1:0\"\n\n";
+    let connections = format!("{observe}{}", odd("pages = 1"));
     let mut site = Site::new(&connections).await.connector("guest_odd");
     let server = server(&mut site).await;
     let (worker, log) = worker_and_log(&site).await;
     site.configure(&format!("{connections}[connections.odd.schedules]\nfull = {{ every = 1 }}\n"));
     said(&log, "is not taken, all stays as it was").await;
     said(&log, "sheaf.toml:").await;
+    let metrics = format!("{}/metrics", address(&log.lock().expect("a log")));
+    let refused = async || text(&metrics).await.contains("\nsheaf_configuration_refused 1\n");
+    assert!(refused().await);
     let schedules = "[connections.odd.schedules]\nfull = { every = \"24h\" }\n";
     site.configure(&format!("{connections}{schedules}"));
     said(&log, "the schedules are those of the file").await;
+    assert!(!refused().await);
     lists(&client(&server).await, &["sheaf-odd.full"]).await;
     signal(&worker, "HUP");
     said(&log, "was read again: it is as it was").await;
     // The worker lives, and works with what was right.
     assert_eq!(site.sheaf(&["sync", "odd"]).await.code, 0);
     // Whoever empties a file by mistake loses no schedule.
-    site.configure("");
+    site.configure(observe);
     said(&log, "has no connections any more").await;
     site.configure(&connections);
     said(&log, "not in the file any more, and still there: sheaf-odd.full").await;
