@@ -217,8 +217,8 @@ impl Claims {
         }
     }
 
-    /// Says that a crawl still works for as long as a step works beside it. The first renewal that fails, for whatever reason,
-    /// ends the step: then nobody may count on the claim.
+    /// Says that a crawl still works, for as long as a step works beside it. The first renewal that fails, for
+    /// whatever reason, ends the step: then nobody may count on the claim.
     pub async fn renew_until_it_fails(&self, who: &Who, upload_id: &str) -> Failure {
         let mut renewed = Instant::now();
         loop {

@@ -12,18 +12,20 @@ const LOOK: Duration = Duration::from_secs(10);
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How soon it is asked again that did not answer.
 const AGAIN: Duration = Duration::from_secs(1);
-/// One that has not answered for so long is lost.
-const LOST: Duration = Duration::from_secs(30);
+/// One that has not answered for so long after it first did not is lost.
+const LOST: Duration = Duration::from_secs(20);
 
 /// Waits until it has not answered for a while.
 pub(super) async fn lost(store: &Store) {
-    let mut answered = Instant::now();
-    while answered.elapsed() < LOST {
+    let mut silent = None;
+    loop {
         if answers(store).await {
-            answered = Instant::now();
+            silent = None;
             sleep(LOOK).await;
-        } else {
+        } else if silent.get_or_insert_with(Instant::now).elapsed() < LOST {
             sleep(AGAIN).await;
+        } else {
+            return;
         }
     }
 }
