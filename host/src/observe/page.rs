@@ -202,7 +202,7 @@ fn connection(one: &SeenConnection, now: Timestamp) -> Markup {
             summary {
                 strong { (one.name) } " "
                 span .state { (one.state.words()) } " "
-                span .first { (one_line(&first)) }
+                @if first != one.state.words() { span .first { (one_line(&first)) } }
             }
             @for line in one.headline.lines().skip(1) { p { (one_line(line.trim())) } }
             @if let Some(held) = &one.held { (self::held(held, now)) }
