@@ -6,7 +6,6 @@ use super::connection_state::ConnectionState;
 use super::crawler::Crawler;
 use super::history::CrawlRun;
 use super::plan::Begun;
-use super::result::Outcome;
 use crate::clock::Timestamp;
 use crate::failure::{Failure, Kind};
 use crate::traces;
@@ -29,14 +28,20 @@ impl Crawler {
         is_new
     }
 
-    /// Tells the whole of a crawl that failed for good, for its trace. `since`: where it has no journal, when its first
-    /// step was begun.
-    pub async fn trace_failed(&self, connection: &str, upload_id: &str, since: SystemTime) {
+    /// Tells the whole of a crawl that did not come to its end, for its trace. `since`: where it has no journal, when the
+    /// step was begun that says so.
+    pub async fn trace_whole(
+        &self,
+        connection: &str,
+        upload_id: &str,
+        since: SystemTime,
+        outcome: &str,
+    ) {
         if !traces::are_sent() {
             return;
         }
         let begun = self.journal(connection, upload_id).begun::<Begun>().await;
         let began = begun.ok().flatten().map_or(since, |begun| begun.at.into());
-        traces::whole_crawl(upload_id, connection, began, Outcome::Failed.name());
+        traces::whole_crawl(upload_id, connection, began, outcome);
     }
 }

@@ -28,6 +28,7 @@ use crate::crawl::history::CrawlRun;
 use crate::crawl::identities::IdentityResult;
 use crate::crawl::lease::{BETWEEN_ATTEMPTS, Coordinator, Who};
 use crate::crawl::request::Start;
+use crate::crawl::result::Outcome;
 use crate::crawl::tell_identities::Wanted;
 use crate::crawl::{
     CrawlRef, CrawlResult, CrawlView, Crawler, Decision, RangeProgress, local_forecast,
@@ -81,7 +82,8 @@ impl Activities {
         };
         let remember = async |failure: Failure| {
             if self.crawler.remember_failure(attempt, &failure).await {
-                self.crawler.trace_failed(&connection, &traced, since(&context)).await;
+                let (since, outcome) = (since(&context), Outcome::Failed.name());
+                self.crawler.trace_whole(&connection, &traced, since, outcome).await;
             }
         };
         let crawl = Box::pin(counted(&context, allowed, configure, waiting, remember)).await?;
@@ -306,17 +308,23 @@ impl Activities {
         Box::pin(counted(&context, allowed, decide, waiting, async |_| {})).await
     }
 
-    /// Others are kept from a crawl that rests, or are so no longer.
+    /// Others are kept from a crawl that rests; or are so no longer, because it was cancelled.
     #[activity(name = "keep_claim")]
     pub async fn keep_claim(
         self: Arc<Self>,
-        _: ActivityContext,
+        context: ActivityContext,
         input: ClaimInput,
     ) -> Result<(), ActivityError> {
         let ClaimInput { crawl, lasts } = input;
         // What is later than the server waits for it would be about another time.
         let kept = tokio::time::timeout(KEEP, self.crawler.hold(&crawl, lasts)).await;
         let kept = kept.unwrap_or_else(|_| Err(Failure::internal("the store does not answer")));
+        if kept.is_ok() && lasts.is_none() {
+            let since = since(&context);
+            let whole =
+                self.crawler.trace_whole(&crawl.connection, &crawl.upload_id, since, "cancelled");
+            let _ = tokio::time::timeout(KEEP, whole).await;
+        }
         kept.map_err(|failure| {
             tracing::warn!(
                 connection = crawl.connection.as_str(),
@@ -438,7 +446,8 @@ impl Activities {
         // Of one that was replaced the other tells.
         if self.crawler.remember_failure(attempt, failure).await && failure.kind != Kind::TakenOver
         {
-            self.crawler.trace_failed(&crawl.connection, &crawl.upload_id, since(context)).await;
+            let (since, outcome) = (since(context), Outcome::Failed.name());
+            self.crawler.trace_whole(&crawl.connection, &crawl.upload_id, since, outcome).await;
         }
     }
 }

@@ -118,6 +118,28 @@ async fn requests_of_guests_are_parts_of_a_crawl_and_one_that_failed_is_whole() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_crawl_that_was_cancelled_is_whole() {
+    let (collector, spans) = collector().await;
+    let observe = format!("[observe]\ntraces = \"{collector}\"\n\n");
+    let connections = format!("{observe}{QUICK}{}", odd("pages = 2000"));
+    let mut site = Site::new(&connections).await.connector("guest_odd");
+    let server = server(&mut site).await;
+    let mut worker = worker(&site).await;
+    let sync = in_the_middle(&site).await;
+    assert_eq!(site.sheaf(&["cancel", "odd"]).await.code, 0);
+    drop(sync.wait_with_output().await.expect("an end"));
+    signal(&worker, "TERM");
+    worker.wait().await.expect("ended");
+    let spans = std::mem::take(&mut *spans.lock().expect("spans"));
+    let whole: Vec<_> = spans.iter().filter(|span| span.name == "crawl").collect();
+    assert_eq!(whole.len(), 1, "{whole:?}");
+    assert_eq!(said(whole[0], "outcome"), Some("cancelled"));
+    let parts = spans.iter().filter(|span| span.parent_span_id == whole[0].span_id);
+    assert!(parts.count() >= 2, "{spans:?}");
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_collector_that_is_away_holds_no_crawl() {
     let connections = format!("[observe]\ntraces = \"http://127.0.0.1:9\"\n\n{}", odd("pages = 5"));
     let mut site = Site::new(&connections).await.connector("guest_odd");
