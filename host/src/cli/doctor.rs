@@ -143,11 +143,10 @@ async fn temporal(config: &Config, findings: &mut Vec<Finding>) {
         Err(failure) => return add(findings, "Temporal", failure),
     };
     add(findings, "Temporal", Outcome::Well(format!("{} answers", config.temporal.place())));
+    let queue = &config.temporal.task_queue;
     if let Some(version) = &config.version {
-        let queue = &config.temporal.task_queue;
         add(findings, "version", current(&client, queue, version).await);
     }
-    let queue = &config.temporal.task_queue;
     match queue::workers(&client, queue).await {
         Err(failure) => add(findings, "worker", failure),
         Ok(workers) if workers.is_empty() => {

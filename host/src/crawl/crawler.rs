@@ -203,14 +203,11 @@ impl Crawler {
         }
     }
 
-    /// Keeps others from a crawl that rests, or does so no longer.
-    pub async fn hold(&self, crawl: &CrawlRef, lasts: Option<Duration>) -> Result<()> {
+    /// Keeps others from a crawl that rests.
+    pub async fn hold(&self, crawl: &CrawlRef, lasts: Duration) -> Result<()> {
         let Some(who) = &crawl.who else { return Ok(()) };
         let claims = self.states.claims(&crawl.connection);
-        match lasts {
-            Some(lasts) => Ok(claims.hold(who, &crawl.upload_id, lasts).await?),
-            None => claims.release(who, &crawl.upload_id).await,
-        }
+        Ok(claims.hold(who, &crawl.upload_id, lasts).await?)
     }
 
     /// How many documents Glean counts now, as far as it says.

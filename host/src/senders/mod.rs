@@ -391,6 +391,24 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn who_takes_its_announcement_back_is_seen_by_nobody_any_more() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = store(folder.path());
+        let [first, second] = ["one", "two"].map(|machine| senders(&store, folder.path(), machine));
+        // What it took is past at once.
+        let (one, two) =
+            (first.seat(Limit { window: Duration::ZERO, ..SECOND }), second.seat(SECOND));
+        one.announce(1.0).await.expect("announced");
+        two.announce(1.0).await.expect("announced");
+        assert_eq!(two.now(1.0), None, "another may send");
+        assert!(one.leave().await);
+        let left = store.list("senders").await.expect("a list");
+        assert_eq!(left.len(), 1, "{left:?}");
+        two.announce(0.0).await.expect("looked");
+        assert_eq!(two.now(1.0), Some(Part::WHOLE));
+    }
+
+    #[tokio::test]
     async fn who_ended_without_a_word_counts_until_what_it_took_is_past() {
         let clock = Clock::stop();
         let folder = tempfile::tempdir().expect("a folder");

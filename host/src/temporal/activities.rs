@@ -317,7 +317,13 @@ impl Activities {
     ) -> Result<(), ActivityError> {
         let ClaimInput { crawl, lasts } = input;
         // What is later than the server waits for it would be about another time.
-        let kept = tokio::time::timeout(KEEP, self.crawler.hold(&crawl, lasts)).await;
+        let keep = async {
+            match lasts {
+                Some(lasts) => self.crawler.hold(&crawl, lasts).await,
+                None => self.crawler.rest(&crawl, None).await,
+            }
+        };
+        let kept = tokio::time::timeout(KEEP, keep).await;
         let kept = kept.unwrap_or_else(|_| Err(Failure::internal("the store does not answer")));
         if kept.is_ok() && lasts.is_none() {
             let since = since(&context);
